@@ -1,0 +1,147 @@
+/**
+ * Listening for HTTP with the house rules: loopback unless authentication is on, a taken port is
+ * told and not thrown, requests under way are bounded, and a stop drains with a deadline.
+ *
+ * @module
+ */
+import { flag, parsePort } from "./command_line.ts";
+import { type Service, StartError } from "./life_cycle.ts";
+import { problemResponse } from "./problem.ts";
+
+/** Answers a request; `fetch` of a Hono app is one. */
+export type RequestHandler = (
+  request: Request,
+  info: Deno.ServeHandlerInfo<Deno.NetAddr>,
+) => Response | Promise<Response>;
+
+/** Options of {@linkcode listen}. */
+export interface ListenOptions {
+  /** Address to bind. @default "127.0.0.1" */
+  host?: string;
+  /** Port to bind; 0 takes a free one. */
+  port: number;
+  /** The flag that sets the port, named in the message when the port is taken. */
+  portFlag: string;
+  /** Whether every request is authenticated: only then may the address be other than loopback. @default false */
+  authenticated?: boolean;
+  /** Lets an unauthenticated server listen beyond loopback: the operator's explicit word. @default false */
+  allowRemoteWithoutAuth?: boolean;
+  /** Requests under way at once; one more is answered 503 with `Retry-After`. @default 1024 */
+  maxRequestsInFlight?: number;
+}
+
+/** A listening server. */
+export interface HttpServer extends Service {
+  /** The host it is bound to. */
+  readonly host: string;
+  /** The port it is bound to, the real one if 0 was asked for. */
+  readonly port: number;
+  /** `http://host:port`, with loopback for a wildcard address. */
+  readonly url: string;
+}
+
+/** The two flags of every server, besides its port. */
+export const hostFlags = {
+  host: () =>
+    flag("--host <address>", "address to listen on; beyond loopback only with authentication")
+      .default("127.0.0.1"),
+  allowRemoteWithoutAuth: () =>
+    flag(
+      "--allow-remote-without-auth",
+      "listen beyond loopback although nobody has to authenticate (a container's own network)",
+    ),
+};
+
+/** A port flag such as `--page-port <port>`. */
+export function portFlag<Usage extends `--${string} <port>`>(
+  usage: Usage,
+  description: string,
+  port: number,
+) {
+  return flag(usage, description).argParser(parsePort).default(port);
+}
+
+/**
+ * Binds and serves.
+ *
+ * @throws {StartError} the port is taken or may not be bound, or the address is not loopback
+ * while nobody has to authenticate.
+ */
+export function listen(handler: RequestHandler, options: ListenOptions): HttpServer {
+  const { host = "127.0.0.1", port, maxRequestsInFlight = 1024 } = options;
+  if (!options.authenticated && !options.allowRemoteWithoutAuth && !isLoopback(host)) {
+    throw new StartError(
+      `Refuses to listen on ${host}: it is not a loopback address and nobody has to authenticate. Listen on 127.0.0.1, turn authentication on, or say --allow-remote-without-auth.`,
+    );
+  }
+  const cut = new AbortController();
+  let inFlight = 0;
+
+  async function bounded(
+    request: Request,
+    info: Deno.ServeHandlerInfo<Deno.NetAddr>,
+  ): Promise<Response> {
+    if (inFlight >= maxRequestsInFlight) {
+      return problemResponse(503, {
+        title: "Overloaded",
+        detail: `${maxRequestsInFlight} requests are under way already. Try again later.`,
+      }, { "retry-after": "1" });
+    }
+    inFlight++;
+    try {
+      return await handler(request, info);
+    } finally {
+      inFlight--;
+    }
+  }
+
+  let server: Deno.HttpServer<Deno.NetAddr>;
+  try {
+    server = Deno.serve(
+      { hostname: host, port, signal: cut.signal, onListen: () => {} },
+      bounded,
+    );
+  } catch (error) {
+    throw listenError(error, host, port, options.portFlag);
+  }
+  const address = server.addr;
+  const wildcard = address.hostname === "0.0.0.0" || address.hostname === "::";
+  const urlHost = wildcard ? "127.0.0.1" : address.hostname;
+  return {
+    host: address.hostname,
+    port: address.port,
+    url: `http://${urlHost.includes(":") ? `[${urlHost}]` : urlHost}:${address.port}`,
+    async stop(deadline) {
+      const abort = () => cut.abort();
+      if (deadline.aborted) abort();
+      else deadline.addEventListener("abort", abort, { once: true });
+      await server.shutdown();
+      deadline.removeEventListener("abort", abort);
+    },
+  };
+}
+
+/** True for 127.0.0.0/8, ::1 and `localhost`. */
+export function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || host === "[::1]" ||
+    /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(host);
+}
+
+function listenError(error: unknown, host: string, port: number, portFlag: string): unknown {
+  if (error instanceof Deno.errors.AddrInUse) {
+    return new StartError(
+      `Cannot listen on ${host}:${port}: the port is in use. Stop the program that has it, or choose another port with ${portFlag} (0 takes a free one).`,
+    );
+  }
+  if (error instanceof Deno.errors.PermissionDenied || error instanceof Deno.errors.NotCapable) {
+    return new StartError(
+      `Cannot listen on ${host}:${port}: not permitted (${error.message}). Choose a port above 1023 with ${portFlag}, or grant --allow-net.`,
+    );
+  }
+  if (error instanceof Deno.errors.AddrNotAvailable || error instanceof TypeError) {
+    return new StartError(
+      `Cannot listen on ${host}:${port}: ${error.message}. Give an address of this machine with --host.`,
+    );
+  }
+  return error;
+}

@@ -1,0 +1,83 @@
+/**
+ * Reading a request's body within a size and a time.
+ *
+ * @module
+ */
+import { ProblemError } from "./problem.ts";
+
+/** Options of {@linkcode readBody}. */
+export interface ReadBodyOptions {
+  /** The most bytes that are read; beyond it 413. */
+  limitBytes: number;
+  /** How long the whole body may take; beyond it 408. @default 30_000 */
+  timeoutMs?: number;
+}
+
+/**
+ * Reads the whole body.
+ *
+ * @throws {ProblemError} 413 beyond the limit (RFC 9110, section 15.5.14), 408 when the body
+ * takes too long (section 15.5.9), 400 when the client went away in the middle of it.
+ */
+export async function readBody(request: Request, options: ReadBodyOptions): Promise<Uint8Array> {
+  const { limitBytes, timeoutMs = 30_000 } = options;
+  const declared = request.headers.get("content-length");
+  if (declared !== null && Number(declared) > limitBytes) throw tooLarge(limitBytes);
+  if (request.body === null) return new Uint8Array();
+
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(tooSlow(timeoutMs)), timeoutMs);
+  });
+  // A declared length bounds the body: HTTP ends it there, so it may be read in one piece.
+  const read = declared !== null ? request.bytes() : readChunks(request.body, limitBytes);
+  try {
+    return await Promise.race([read, late]);
+  } catch (error) {
+    // The loser of the race may still reject; it has been answered already.
+    read.catch(() => {});
+    if (error instanceof ProblemError) throw error;
+    throw new ProblemError(400, {
+      title: "Body incomplete",
+      detail: "The connection ended before the whole body had arrived. Send it again.",
+    });
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function readChunks(
+  body: ReadableStream<Uint8Array>,
+  limitBytes: number,
+): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of body) {
+    length += chunk.length;
+    if (length > limitBytes) throw tooLarge(limitBytes);
+    chunks.push(chunk);
+  }
+  const whole = new Uint8Array(length);
+  let offset = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, offset);
+    offset += chunk.length;
+  }
+  return whole;
+}
+
+function tooLarge(limitBytes: number): ProblemError {
+  return new ProblemError(413, {
+    title: "Body too large",
+    detail: `The body may have at most ${limitBytes} bytes.`,
+    limitBytes,
+  });
+}
+
+function tooSlow(timeoutMs: number): ProblemError {
+  return new ProblemError(408, {
+    title: "Body too slow",
+    detail: `The whole body must arrive within ${timeoutMs} ms.`,
+    timeoutMs,
+  }, { connection: "close" });
+}
