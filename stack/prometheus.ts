@@ -4,7 +4,7 @@
  * @module
  */
 
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { requireTool, StackError, type Tool } from "./build_cache.ts";
 import {
   answersOk,
@@ -102,7 +102,7 @@ export function prometheusConfig(template: string, options: PrometheusOptions): 
     // JSON's strings are YAML's, whatever the folder is called.
     replacements.push([
       /(?<=- )rules\/\*\.yaml/g,
-      JSON.stringify(join(options.rulesFolder, "*.yaml")),
+      JSON.stringify(resolve(options.rulesFolder, "*.yaml")),
     ]);
   }
   return replacements.reduce((text, [found, by]) => {

@@ -1,62 +1,66 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { startTelemetryStack } from "./telemetry_stack.ts";
+import { testWithStack } from "./test_with_stack.ts";
 
 /** The longest that anything sent may take to be seen. */
 const SEEN_WITHIN_MS = 60_000;
 
-Deno.test("telemetry stack shows a trace, its span count and a counter that were sent once", async () => {
-  await using stack = await startTelemetryStack();
-  const sent = madeUpTrace();
+testWithStack(
+  "telemetry stack shows a trace, its span count and a counter that were sent once",
+  async () => {
+    await using stack = await startTelemetryStack();
+    const sent = madeUpTrace();
 
-  await post(`${stack.collector.otlpHttpUrl}/v1/traces`, sent.traces);
-  await post(`${stack.collector.otlpHttpUrl}/v1/metrics`, sent.metrics);
-  await post(`${stack.collector.otlpHttpUrl}/v1/logs`, sent.logs);
+    await post(`${stack.collector.otlpHttpUrl}/v1/traces`, sent.traces);
+    await post(`${stack.collector.otlpHttpUrl}/v1/metrics`, sent.metrics);
+    await post(`${stack.collector.otlpHttpUrl}/v1/logs`, sent.logs);
 
-  const trace = await eventually("the trace in Jaeger", async () => {
-    const answer = await getJson(`${stack.jaeger.queryUrl}/api/traces/${sent.traceId}`);
-    const found = (answer as JaegerAnswer).data?.[0];
-    return found?.spans.length === sent.spans.length ? found : undefined;
-  });
-  assert.deepEqual(
-    trace.spans.map((span) => ({
-      id: span.spanID,
-      parent: span.references[0]?.spanID ?? "",
-      name: span.operationName,
-      service: trace.processes[span.processID]?.serviceName,
-      route: span.tags.find((tag) => tag.key === "http.route")?.value,
-      durationUs: span.duration,
-    })).sort((a, b) => a.id.localeCompare(b.id)),
-    sent.spans,
-  );
+    const trace = await eventually("the trace in Jaeger", async () => {
+      const answer = await getJson(`${stack.jaeger.queryUrl}/api/traces/${sent.traceId}`);
+      const found = (answer as JaegerAnswer).data?.[0];
+      return found?.spans.length === sent.spans.length ? found : undefined;
+    });
+    assert.deepEqual(
+      trace.spans.map((span) => ({
+        id: span.spanID,
+        parent: span.references[0]?.spanID ?? "",
+        name: span.operationName,
+        service: trace.processes[span.processID]?.serviceName,
+        route: span.tags.find((tag) => tag.key === "http.route")?.value,
+        durationUs: span.duration,
+      })).sort((a, b) => a.id.localeCompare(b.id)),
+      sent.spans,
+    );
 
-  const calls =
-    `traces_span_metrics_calls_total{service_name="stack-test-server",span_kind="SPAN_KIND_SERVER"}`;
-  const counted = await eventually(
-    "the span count in Prometheus",
-    () => queryOne(stack.prometheus.url, calls),
-  );
-  assert.equal(counted.value, 1);
-  assert.equal(counted.labels["span_name"], "POST /signup");
-  assert.equal(counted.labels["http_route"], "/signup");
-  assert.equal(counted.labels["job"], "orrery/stack-test-server");
+    const calls =
+      `traces_span_metrics_calls_total{service_name="stack-test-server",span_kind="SPAN_KIND_SERVER"}`;
+    const counted = await eventually(
+      "the span count in Prometheus",
+      () => queryOne(stack.prometheus.url, calls),
+    );
+    assert.equal(counted.value, 1);
+    assert.equal(counted.labels["span_name"], "POST /signup");
+    assert.equal(counted.labels["http_route"], "/signup");
+    assert.equal(counted.labels["job"], "orrery/stack-test-server");
 
-  const counter = await eventually(
-    "the program's own counter in Prometheus",
-    () => queryOne(stack.prometheus.url, `stack_test_signups_total`),
-  );
-  assert.equal(counter.value, 7);
-  assert.equal(counter.labels["job"], "orrery/stack-test-server");
-  assert.equal(counter.labels["outcome"], "accepted");
+    const counter = await eventually(
+      "the program's own counter in Prometheus",
+      () => queryOne(stack.prometheus.url, `stack_test_signups_total`),
+    );
+    assert.equal(counter.value, 7);
+    assert.equal(counter.labels["job"], "orrery/stack-test-server");
+    assert.equal(counter.labels["outcome"], "accepted");
 
-  const refused = await eventually(
-    "the collector's own figures in Prometheus",
-    () => queryOne(stack.prometheus.url, `otelcol_receiver_accepted_log_records_total`),
-  );
-  assert.equal(refused.value, 1);
-});
+    const accepted = await eventually(
+      "the collector's own figures in Prometheus",
+      () => queryOne(stack.prometheus.url, `otelcol_receiver_accepted_log_records_total`),
+    );
+    assert.equal(accepted.value, 1);
+  },
+);
 
-Deno.test("telemetry stack leaves no process behind", async () => {
+testWithStack("telemetry stack leaves no process behind", async () => {
   const stack = await startTelemetryStack();
   const components = [stack.collector, stack.jaeger, stack.prometheus];
   await stack.stop();

@@ -1,0 +1,168 @@
+import assert from "node:assert/strict";
+import { testWith } from "../service/test_permissions.ts";
+import {
+  acceptsTcp,
+  answersOk,
+  choosePorts,
+  type ComponentProcess,
+  startComponent,
+} from "./component.ts";
+
+const needed: Deno.PermissionName[] = ["run", "read", "write", "net"];
+
+testWith(
+  needed,
+  "startComponent() returns when it is ready and stop() leaves nothing",
+  async () => {
+    const [port] = choosePorts(0);
+    const server = await startComponent(
+      program(`Deno.serve({ port: ${port} }, () => new Response())`, {
+        ports: { page: port },
+        ready: (signal) => answersOk(`http://127.0.0.1:${port}/`, signal),
+      }),
+    );
+
+    assert.ok(await acceptsTcp(port));
+    assert.match(await Deno.readTextFile(server.logFile), /Listening/);
+
+    await server.stop();
+    await server.stop();
+    assert.equal((await server.exited).signal, "SIGTERM");
+    assert.equal(await acceptsTcp(port), false);
+    await assert.rejects(Deno.stat(server.logFile), Deno.errors.NotFound);
+  },
+);
+
+testWith(needed, "startComponent() keeps a run folder that it was given", async () => {
+  const runFolder = await Deno.makeTempDir();
+  const component = await startComponent(
+    program(`console.log("hello"); setInterval(() => {}, 1000)`, {
+      prepare: (folder) => Deno.writeTextFile(`${folder}/config`, "x"),
+      ready: async () => (await Deno.readTextFile(`${runFolder}/example.log`)).includes("hello"),
+    }),
+    { runFolder },
+  );
+  await component.stop();
+
+  assert.equal(await Deno.readTextFile(`${runFolder}/config`), "x");
+  assert.equal(await Deno.readTextFile(component.logFile), "hello\n");
+  await Deno.remove(runFolder, { recursive: true });
+});
+
+testWith(needed, "startComponent() names the port that is taken", async () => {
+  using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = taken.addr;
+
+  await assert.rejects(
+    startComponent(program("", { ports: { page: port } })),
+    new RegExp(`Cannot start example: port ${port} \\(page\\) is in use on 127.0.0.1`),
+  );
+});
+
+testWith(needed, "startComponent() shows the last lines of a component that ends", async () => {
+  await assert.rejects(
+    startComponent(
+      program(`for (let i = 0; i < 50; i++) console.log("line " + i); Deno.exit(7)`),
+    ),
+    (error: Error) => {
+      assert.match(error.message, /^Cannot start example: it ended with code 7\. Its last lines:/);
+      assert.ok(error.message.endsWith("line 48\nline 49"));
+      assert.ok(!error.message.includes("line 30\n"));
+      return true;
+    },
+  );
+});
+
+testWith(needed, "startComponent() stops a component that is not ready in time", async () => {
+  const runFolder = await Deno.makeTempDir();
+  const pidFile = `${runFolder}/pid`;
+  await assert.rejects(
+    startComponent(
+      program(
+        `Deno.writeTextFileSync(${JSON.stringify(pidFile)}, String(Deno.pid));` +
+          `console.log("still thinking"); setInterval(() => {}, 99)`,
+      ),
+      { readyTimeoutMs: 1_500, runFolder },
+    ),
+    /^StackError: Cannot start example: it was not ready within 1500 ms\. Its last lines:\nstill thinking$/,
+  );
+  const pid = Number(await Deno.readTextFile(pidFile));
+  assert.throws(() => Deno.kill(pid, "SIGCONT"), Deno.errors.NotFound);
+  await Deno.remove(runFolder, { recursive: true });
+});
+
+testWith(needed, "startComponent() gives up when its signal is aborted", async () => {
+  const stop = new AbortController();
+  await assert.rejects(
+    startComponent(
+      program(`setInterval(() => {}, 1000)`, {
+        ready: () => {
+          stop.abort();
+          return Promise.resolve(false);
+        },
+      }),
+      { signal: stop.signal },
+    ),
+    { name: "AbortError" },
+  );
+});
+
+testWith(needed, "stop() kills a component that ignores SIGTERM", async () => {
+  const runFolder = await Deno.makeTempDir();
+  const component = await startComponent(
+    program(
+      `Deno.addSignalListener("SIGTERM", () => {}); console.log("deaf"); setInterval(() => {}, 99)`,
+      {
+        ready: async () => (await Deno.readTextFile(`${runFolder}/example.log`)).includes("deaf"),
+      },
+    ),
+    { runFolder, stopTimeoutMs: 50 },
+  );
+  await component.stop();
+
+  assert.equal((await component.exited).signal, "SIGKILL");
+  await Deno.remove(runFolder, { recursive: true });
+});
+
+testWith(needed, "startComponent() cuts a log that grows too long and reads on", async () => {
+  const runFolder = await Deno.makeTempDir();
+  const component = await startComponent(
+    program(
+      `for (let i = 0; i < 1000; i++) console.log("x".repeat(999));` +
+        `Deno.writeTextFileSync(${
+          JSON.stringify(`${runFolder}/done`)
+        }, ""); setInterval(() => {}, 99)`,
+      { ready: () => Deno.stat(`${runFolder}/done`).then(() => true, () => false) },
+    ),
+    { runFolder, maxLogBytes: 5_000 },
+  );
+  await component.stop();
+
+  const log = await Deno.readTextFile(component.logFile);
+  assert.ok(log.endsWith("\n[log cut here: more than 5000 bytes]\n"));
+  assert.equal(log.length, 5_000 + "\n[log cut here: more than 5000 bytes]\n".length);
+  await Deno.remove(runFolder, { recursive: true });
+});
+
+Deno.test({
+  name: "choosePorts() keeps what is wanted and finds the rest, all different",
+  permissions: { net: ["127.0.0.1"] },
+  fn() {
+    const ports = choosePorts(4242, undefined, 0, undefined);
+    assert.equal(ports[0], 4242);
+    assert.equal(new Set(ports).size, 4);
+    assert.ok(ports.every((port) => port > 0 && port < 65_536));
+  },
+});
+
+function program(script: string, rest: Partial<ComponentProcess> = {}): ComponentProcess {
+  return {
+    name: "example",
+    command: "deno",
+    args: () => ["eval", "--no-lock", script],
+    env: { NO_COLOR: "1" },
+    ports: {},
+    ready: () => Promise.resolve(false),
+    ...rest,
+  };
+}

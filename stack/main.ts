@@ -1,0 +1,202 @@
+#!/usr/bin/env -S deno run --allow-run --allow-read --allow-write --allow-net=127.0.0.1 --allow-env=HOME,USERPROFILE,LOCALAPPDATA,XDG_CACHE_HOME,ORRERY_STACK_*,NO_COLOR,FORCE_COLOR,CLICOLOR_FORCE
+/**
+ * Starts the real components that Orrery's embedded defaults stand for, without Docker.
+ *
+ * ```sh
+ * deno task stack            # the telemetry stack on its usual ports, until Ctrl-C
+ * deno task stack:build      # only build and keep what the stack needs
+ * ```
+ *
+ * `--allow-run` names no program, as most of them are built first, in a folder the user may choose.
+ *
+ * @module
+ */
+
+import { commandLine, flag, parsePort } from "../service/command_line.ts";
+import { runCommand, StartError } from "../service/life_cycle.ts";
+import { buildOnce, requireTool, StackError } from "./build_cache.ts";
+import type { RunningComponent } from "./component.ts";
+import { JAEGER_RECIPE, startJaeger } from "./jaeger.ts";
+import { OTEL_COLLECTOR_RECIPE, startOtelCollector } from "./otel_collector.ts";
+import { PROMETHEUS, startPrometheus } from "./prometheus.ts";
+
+/** Ports that nobody types in, so no flag sets them. */
+const INTERNAL_PORTS = {
+  jaegerQueryGrpc: 16685,
+  jaegerOtlpGrpc: 14317,
+  jaegerHealth: 13134,
+  collectorPrometheus: 8889,
+  collectorSelf: 8888,
+  collectorHealth: 13133,
+};
+
+interface UpOptions {
+  otlpHttpPort: number;
+  otlpGrpcPort: number;
+  jaegerPort: number;
+  prometheusPort: number;
+  rules?: string;
+}
+
+/** What `up` and `build` know of a component. */
+interface Component {
+  /** Gets it ready to be started at once. */
+  build(signal: AbortSignal): Promise<unknown>;
+  /** Starts it on its usual ports. */
+  start(options: UpOptions, signal: AbortSignal): Promise<RunningComponent>;
+  /** What to open or to point a program at, each with its use. */
+  links(options: UpOptions): [use: string, where: string][];
+}
+
+/** In the order of their start: who is sent to comes first. */
+const COMPONENTS: Readonly<Record<string, Component>> = {
+  "jaeger": {
+    build: (signal) => buildOnce(JAEGER_RECIPE, { signal }),
+    start: ({ jaegerPort }, signal) =>
+      startJaeger({
+        signal,
+        queryPort: jaegerPort,
+        queryGrpcPort: INTERNAL_PORTS.jaegerQueryGrpc,
+        otlpGrpcPort: INTERNAL_PORTS.jaegerOtlpGrpc,
+        healthPort: INTERNAL_PORTS.jaegerHealth,
+      }),
+    links: ({ jaegerPort }) => [
+      ["traces (query API)", `http://127.0.0.1:${jaegerPort}/api/services`],
+    ],
+  },
+  "otel-collector": {
+    build: (signal) => buildOnce(OTEL_COLLECTOR_RECIPE, { signal }),
+    start: ({ otlpHttpPort, otlpGrpcPort }, signal) =>
+      startOtelCollector({
+        signal,
+        httpPort: otlpHttpPort,
+        grpcPort: otlpGrpcPort,
+        prometheusPort: INTERNAL_PORTS.collectorPrometheus,
+        selfPort: INTERNAL_PORTS.collectorSelf,
+        healthPort: INTERNAL_PORTS.collectorHealth,
+        jaegerOtlpGrpcAddress: `127.0.0.1:${INTERNAL_PORTS.jaegerOtlpGrpc}`,
+      }),
+    links: ({ otlpHttpPort, otlpGrpcPort }) => [
+      ["OTEL_EXPORTER_OTLP_ENDPOINT", `http://127.0.0.1:${otlpHttpPort}`],
+      ["OTLP over gRPC", `127.0.0.1:${otlpGrpcPort}`],
+    ],
+  },
+  "prometheus": {
+    build: () => requireTool(PROMETHEUS, "the telemetry stack"),
+    start: ({ prometheusPort, rules }, signal) =>
+      startPrometheus({
+        signal,
+        port: prometheusPort,
+        programsAddress: `127.0.0.1:${INTERNAL_PORTS.collectorPrometheus}`,
+        collectorAddress: `127.0.0.1:${INTERNAL_PORTS.collectorSelf}`,
+        ...(rules === undefined ? {} : { rulesFolder: rules }),
+      }),
+    links: ({ prometheusPort }) => [["metrics", `http://127.0.0.1:${prometheusPort}`]],
+  },
+};
+
+/** What `up` starts and `build` builds when nothing is named. */
+const TELEMETRY = ["jaeger", "otel-collector", "prometheus"];
+
+/** Builds each component, one after the other as each uses all cores. */
+async function build(names: readonly string[], signal: AbortSignal): Promise<void> {
+  for (const [name, component] of componentsOf(names)) {
+    await component.build(signal);
+    print(`${name} is ready to be started`);
+  }
+}
+
+/** Starts the components and stays until a signal comes or one of them ends. */
+async function up(names: readonly string[], options: UpOptions, signal: AbortSignal) {
+  await using running = new AsyncDisposableStack();
+  const ended: Promise<string>[] = [];
+  for (const [name, component] of componentsOf(names)) {
+    const { logFile, pid, exited } = running.use(await component.start(options, signal));
+    ended.push(exited.then(() => name));
+    print(`${name} is up (pid ${pid}, log ${logFile})`);
+    for (const [use, where] of component.links(options)) print(`  ${use.padEnd(28)} ${where}`);
+  }
+  print("Ctrl-C stops all");
+
+  const first = await Promise.race([...ended, aborted(signal)]);
+  // Ctrl-C reaches the whole process group: a component may have ended before we hear of it.
+  await Promise.race([aborted(signal), new Promise((resolve) => setTimeout(resolve, 500))]);
+  if (!signal.aborted) throw new StackError(`${first} ended by itself, so all were stopped`);
+  print("stopping");
+}
+
+function componentsOf(names: readonly string[]): [name: string, component: Component][] {
+  const wanted = names.length === 0 ? TELEMETRY : names;
+  const unknown = wanted.find((name) => !Object.hasOwn(COMPONENTS, name));
+  if (unknown !== undefined) {
+    throw new StackError(
+      `Cannot find a component '${unknown}': there are ${Object.keys(COMPONENTS).join(", ")}`,
+    );
+  }
+  return Object.entries(COMPONENTS).filter(([name]) => wanted.includes(name));
+}
+
+/** Runs until done or until SIGINT, SIGTERM or SIGHUP, which abort the signal that it is given. */
+async function untilSignal(run: (signal: AbortSignal) => Promise<void>): Promise<void> {
+  const stop = new AbortController();
+  const onSignal = () => {
+    if (stop.signal.aborted) Deno.exit(130);
+    stop.abort();
+  };
+  const signals: Deno.Signal[] = Deno.build.os === "windows"
+    ? ["SIGINT"]
+    : ["SIGINT", "SIGTERM", "SIGHUP"];
+  for (const name of signals) Deno.addSignalListener(name, onSignal);
+  try {
+    await run(stop.signal);
+  } catch (error) {
+    if (stop.signal.aborted) return;
+    throw error instanceof StackError ? new StartError(error.message, { cause: error }) : error;
+  } finally {
+    for (const name of signals) Deno.removeSignalListener(name, onSignal);
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}
+
+function print(line: string): void {
+  Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
+}
+
+async function main(): Promise<void> {
+  const command = commandLine({
+    name: "stack",
+    summary:
+      "Starts the real OpenTelemetry Collector, Jaeger and Prometheus on this machine, without Docker.",
+    examples: [
+      ["deno task stack up", "the telemetry stack on its usual ports, until Ctrl-C"],
+      ["deno task stack up --otlp-http-port 14318", "beside a console that has 4318"],
+      ["deno task stack up jaeger", "Jaeger alone"],
+      ["deno task stack:build", "only build and keep what the telemetry stack needs"],
+    ],
+  });
+  const components = Object.keys(COMPONENTS).join(", ");
+  command.command("up").description("start components and stay until Ctrl-C")
+    .argument("[components...]", `which: ${components} (default: ${TELEMETRY.join(", ")})`)
+    .addOption(portFlag("--otlp-http-port <port>", "the collector's OTLP over HTTP", 4318))
+    .addOption(portFlag("--otlp-grpc-port <port>", "the collector's OTLP over gRPC", 4317))
+    .addOption(portFlag("--jaeger-port <port>", "Jaeger's page and query API", 16686))
+    .addOption(portFlag("--prometheus-port <port>", "Prometheus' page and query API", 9090))
+    .addOption(flag("--rules <folder>", "a folder with *.yaml files of Prometheus rules"))
+    .action((names, options) => untilSignal((signal) => up(names, options, signal)));
+  command.command("build").description("build components and keep them, start nothing")
+    .argument("[components...]", `which: ${components} (default: ${TELEMETRY.join(", ")})`)
+    .action((names) => untilSignal((signal) => build(names, signal)));
+  await runCommand(command, "ORRERY_STACK");
+}
+
+function portFlag<Usage extends string>(usage: Usage, description: string, port: number) {
+  return flag(usage, description).argParser(parsePort).default(port);
+}
+
+if (import.meta.main) await main();
