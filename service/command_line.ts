@@ -33,7 +33,7 @@ export function commandLine(options: CommandLineOptions): Command {
   const width = Math.max(...options.examples.map(([command]) => command.length));
   const examples = options.examples
     .map(([command, effect]) => `  ${command.padEnd(width)}  ${effect}`);
-  return new Command(options.name)
+  const command = new Command(options.name)
     .description(options.summary)
     .version(version, "--version", "print the version and exit")
     .helpOption("--help", "print this help and exit")
@@ -43,27 +43,36 @@ export function commandLine(options: CommandLineOptions): Command {
     .configureHelp({ helpWidth: 100 })
     // Told rather than guessed from variables that a program has no permission to read.
     .configureOutput({ getOutHasColors: () => false, getErrHasColors: () => false });
+  mirrorFlagsInEnvironment(command, options.envPrefix ?? environmentName(options.name));
+  return command;
 }
 
 /**
- * A flag. Its environment variable is added by {@linkcode mirrorFlagsInEnvironment}; call
- * `.env(name)` on it only where a wire contract names another one.
+ * A flag, for `addOption()`, which adds its environment variable; call `.env(name)` on it only
+ * where a wire contract names another one.
  */
 export function flag<Usage extends string>(usage: Usage, description: string): Option<Usage> {
   return new Option(usage, description);
 }
 
-/** Gives every flag that has none the environment variable `<PREFIX>_<FLAG>`, sub-commands too. */
-export function mirrorFlagsInEnvironment(
-  // deno-lint-ignore no-explicit-any -- a command of any arguments and options; nothing of it leaves
-  command: Command<any, any, any>,
-  prefix: string = environmentName(command.name()),
-): void {
-  for (const option of command.options) {
-    if (option.long === "--version" || option.envVar !== undefined) continue;
-    option.env(`${prefix}_${environmentName(option.name().replace(/^no-/, ""))}`);
-  }
-  for (const child of command.commands) mirrorFlagsInEnvironment(child, prefix);
+/**
+ * Makes a command give every flag added to it the environment variable `<PREFIX>_<FLAG>`, and its
+ * sub-commands likewise. It must be there when the flag is added: commander listens from then on.
+ */
+function mirrorFlagsInEnvironment(command: Command, prefix: string): void {
+  const addOption = command.addOption.bind(command);
+  command.addOption = function addMirroredOption(option) {
+    if (option.envVar === undefined) {
+      option.env(`${prefix}_${environmentName(option.name().replace(/^no-/, ""))}`);
+    }
+    return addOption(option);
+  } as typeof command.addOption;
+  const createCommand = command.createCommand.bind(command);
+  command.createCommand = function createMirroredCommand(name?: string) {
+    const child = createCommand(name);
+    mirrorFlagsInEnvironment(child, prefix);
+    return child;
+  } as typeof command.createCommand;
 }
 
 function environmentName(text: string): string {

@@ -11,7 +11,7 @@
  */
 import type { Command, OptionValues } from "@commander-js/extra-typings";
 import { CommanderError } from "commander";
-import { flag, mirrorFlagsInEnvironment, parseInteger } from "./command_line.ts";
+import { flag, parseInteger } from "./command_line.ts";
 import { Health } from "./health.ts";
 import {
   createLog,
@@ -53,8 +53,6 @@ export interface Service {
 
 /** Options of {@linkcode runService}. */
 export interface RunServiceOptions {
-  /** Prefix of the environment variables. @default the command's name, as `ORB_SERVER` */
-  envPrefix?: string;
   /** `service.name` where it is not the command's name. */
   serviceName?: string;
 }
@@ -71,7 +69,7 @@ export interface RunServiceOptions {
 export async function runService<Options extends OptionValues>(
   command: Command<[], Options>,
   start: (options: Options, context: ServiceContext) => Promise<Service>,
-  { envPrefix, serviceName = command.name() }: RunServiceOptions = {},
+  { serviceName = command.name() }: RunServiceOptions = {},
 ): Promise<void> {
   const whole = command
     .addOption(
@@ -95,7 +93,7 @@ export async function runService<Options extends OptionValues>(
   whole.action(async (options) => {
     await live(serviceName, options as unknown as Options & SharedOptions, start);
   });
-  await runCommand(whole, envPrefix);
+  await runCommand(whole);
 }
 
 interface SharedOptions {
@@ -107,8 +105,7 @@ interface SharedOptions {
 
 /** Parses and runs a command that is not a service (a tool that ends by itself), with the same exit codes. */
 // deno-lint-ignore no-explicit-any -- a command of any arguments and options; nothing of it leaves
-export async function runCommand(command: Command<any, any, any>, envPrefix?: string) {
-  mirrorFlagsInEnvironment(command, envPrefix);
+export async function runCommand(command: Command<any, any, any>): Promise<void> {
   throwInsteadOfExit(command);
   try {
     await command.parseAsync(Deno.args, { from: "user" });
