@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --allow-run --allow-read --allow-write --allow-net=127.0.0.1 --allow-env=HOME,USERPROFILE,LOCALAPPDATA,XDG_CACHE_HOME,ORRERY_STACK_*,NO_COLOR,FORCE_COLOR,CLICOLOR_FORCE
+#!/usr/bin/env -S deno run --allow-run --allow-read --allow-write --allow-net=127.0.0.1 --allow-env=HOME,USERPROFILE,LOCALAPPDATA,XDG_CACHE_HOME,ORRERY_STACK_*
 /**
  * Starts the real components that Orrery's embedded defaults stand for, without Docker.
  *
@@ -171,17 +171,18 @@ function print(line: string): void {
 async function main(): Promise<void> {
   const command = commandLine({
     name: "stack",
+    envPrefix: "ORRERY_STACK",
     summary:
       "Starts the real OpenTelemetry Collector, Jaeger and Prometheus on this machine, without Docker.",
     examples: [
-      ["deno task stack up", "the telemetry stack on its usual ports, until Ctrl-C"],
-      ["deno task stack up --otlp-http-port 14318", "beside a console that has 4318"],
+      ["deno task stack", "the telemetry stack on its usual ports, until Ctrl-C"],
+      ["deno task stack --otlp-http-port 14318", "beside a console that has 4318"],
       ["deno task stack up jaeger", "Jaeger alone"],
       ["deno task stack:build", "only build and keep what the telemetry stack needs"],
     ],
   });
   const components = Object.keys(COMPONENTS).join(", ");
-  command.command("up").description("start components and stay until Ctrl-C")
+  command.command("up", { isDefault: true }).description("start components and stay until Ctrl-C")
     .argument("[components...]", `which: ${components} (default: ${TELEMETRY.join(", ")})`)
     .addOption(portFlag("--otlp-http-port <port>", "the collector's OTLP over HTTP", 4318))
     .addOption(portFlag("--otlp-grpc-port <port>", "the collector's OTLP over gRPC", 4317))
@@ -192,7 +193,7 @@ async function main(): Promise<void> {
   command.command("build").description("build components and keep them, start nothing")
     .argument("[components...]", `which: ${components} (default: ${TELEMETRY.join(", ")})`)
     .action((names) => untilSignal((signal) => build(names, signal)));
-  await runCommand(command, "ORRERY_STACK");
+  await runCommand(command);
 }
 
 function portFlag<Usage extends string>(usage: Usage, description: string, port: number) {

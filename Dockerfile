@@ -1,0 +1,48 @@
+# syntax=docker/dockerfile:1
+# One target a program: docker build --target console .
+# An image is Deno without a shell, one bundled file, and the permissions that the program needs.
+
+ARG DENO_VERSION=2.9.6
+
+# Dependencies exactly as deno.lock says; this layer is redone only when they change.
+FROM denoland/deno:${DENO_VERSION} AS dependencies
+WORKDIR /app
+COPY deno.json deno.lock ./
+RUN deno install --frozen
+
+FROM dependencies AS bundle
+COPY . .
+RUN deno task bundle && mkdir /data
+
+FROM denoland/deno:distroless-${DENO_VERSION} AS program
+# Numeric, so that an orchestrator can see that it is not root.
+USER 65532:65532
+WORKDIR /app
+# The file system may be read-only: caches go where a tmpfs lies.
+ENV DENO_DIR=/tmp/deno DENO_NO_UPDATE_CHECK=1 NO_COLOR=1
+
+FROM program AS console
+COPY --from=bundle /app/dist/console.js ./
+EXPOSE 4318 8080
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --start-interval=1s --retries=3 \
+  CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:8080/readyz')).ok ? 0 : 1)"]
+ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
+  "--allow-net", "--allow-env", "console.js"]
+CMD ["--host", "0.0.0.0", "--allow-remote-without-auth"]
+
+FROM program AS orb-server
+COPY --from=bundle /app/dist/orb-server.js ./
+COPY --from=bundle --chown=65532:65532 /data /data
+VOLUME /data
+EXPOSE 4242
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --start-interval=1s --retries=3 \
+  CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:4242/readyz')).ok ? 0 : 1)"]
+ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
+  "--allow-net", "--allow-env", "--allow-read=/data", "--allow-write=/data", "orb-server.js"]
+CMD ["--host", "0.0.0.0", "--allow-remote-without-auth", "--data-dir", "/data"]
+
+# It serves nothing that could be asked: when it ends, it is unhealthy.
+FROM program AS orb-client
+COPY --from=bundle /app/dist/orb-client.js ./
+ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
+  "--allow-net", "--allow-env", "--allow-sys", "--allow-read", "orb-client.js"]
