@@ -1,0 +1,565 @@
+/**
+ * What the console's page port speaks: the shape of every JSON answer and of every event of the
+ * live stream. Types and constants only, so that the page imports the same file as the server.
+ *
+ * Rules that hold everywhere:
+ * - Ids are lower-case hex: 32 characters for a trace, 16 for a span.
+ * - Names ending in `Ms` are milliseconds since the epoch (or a length of time), with decimals.
+ *   Jaeger's own answers keep Jaeger's microseconds.
+ * - Durations in parameters are `250`, `250us`, `1.5ms`, `2s`, `15m`, `1h`; a bare number is
+ *   microseconds, as in Jaeger's query API.
+ * - Errors are problem details (RFC 9457, `application/problem+json`): {@linkcode ProblemDetails}.
+ * - All text comes from the senders of telemetry: show it as text, never as markup.
+ *
+ * @module
+ */
+
+/** Every path of the page port that answers with data. `{…}` stands for a path segment. */
+export const apiPaths = {
+  /** `GET` → {@linkcode ServicesAnswer}. */
+  services: "/api/services",
+  /** `GET`, parameter `service` (needed), as Jaeger's → {@linkcode OperationsAnswer}. */
+  operations: "/api/operations",
+  /** `GET`, Jaeger's path → {@linkcode JaegerAnswer} of operation names. */
+  serviceOperations: "/api/services/{service}/operations",
+  /** `GET`, parameters {@linkcode TraceQuery} → {@linkcode SummariesAnswer}, newest first. */
+  summaries: "/api/summaries",
+  /** `GET`, parameters {@linkcode TraceQuery} → {@linkcode JaegerAnswer} of whole {@linkcode JaegerTrace}s, newest first. */
+  traces: "/api/traces",
+  /** `GET` → {@linkcode JaegerAnswer} with one {@linkcode JaegerTrace}; 404 when it is not (or no longer) held. */
+  trace: "/api/traces/{traceId}",
+  /** `GET`, parameters {@linkcode LogQuery} → {@linkcode LogsAnswer}, newest first. */
+  logs: "/api/logs",
+  /** `GET` → {@linkcode MetricsAnswer}; with `name` (and {@linkcode MetricQuery}) → {@linkcode MetricDataAnswer}. */
+  metrics: "/api/metrics",
+  /** `GET`, parameter `lookback` → {@linkcode DependenciesAnswer}. */
+  dependencies: "/api/dependencies",
+  /** `GET` → {@linkcode StatsEvent}, the same as the stream's `stats`. */
+  stats: "/api/stats",
+  /** `GET`, parameters {@linkcode StreamQuery}: server-sent events, {@linkcode StreamEvents}. */
+  stream: "/api/stream",
+  /** `DELETE`: forgets everything received so far → 204. Only from the page's own origin or from no browser at all. */
+  data: "/api/data",
+} as const;
+
+/** A problem (RFC 9457). `title` names the kind, `detail` says what happened and what to do. */
+export interface ProblemDetails {
+  type: string;
+  title: string;
+  status: number;
+  detail?: string;
+  /** The query parameter that is wrong, where there is one. */
+  parameter?: string;
+}
+
+/** The value of an attribute. Integers beyond 2^53 come as decimal strings, bytes as base64. */
+export type AttributeValue =
+  | string
+  | number
+  | boolean
+  | null
+  | AttributeValue[]
+  | { [key: string]: AttributeValue };
+
+/** Attributes by key. */
+export type Attributes = Record<string, AttributeValue>;
+
+// Services
+
+/** A service (`service.name`) that has sent something. */
+export interface ServiceRow {
+  name: string;
+  /** Spans received since the console started (or was cleared). */
+  spans: number;
+  /** How many of them had the status ERROR. */
+  errors: number;
+  /** Log records received. */
+  logs: number;
+  /** When anything was last received from it. */
+  lastSeenMs: number;
+}
+
+/** Jaeger's clients read `data`; the page reads `services`. */
+export interface ServicesAnswer extends JaegerAnswer<string> {
+  /** Sorted by name. */
+  services: ServiceRow[];
+}
+
+/** Operations (span names) of one service, sorted by name. */
+export type OperationsAnswer = JaegerAnswer<{ name: string; spanKind: string }>;
+
+// Traces
+
+/** Parameters of the two trace lists. All may be left out; those given must all match. */
+export interface TraceQuery {
+  /** A trace with at least one span of this service. */
+  service?: string;
+  /** A trace with a span of this name (and of `service`, if given). */
+  operation?: string;
+  /** `true`: with an error in it; `false`: without. */
+  error?: "true" | "false";
+  /** The trace lasts at least this long. */
+  minDuration?: string;
+  /** The trace lasts at most this long. */
+  maxDuration?: string;
+  /** Only traces that started within this time before now, such as `15m`. */
+  lookback?: string;
+  /** Jaeger: started at or after, microseconds since the epoch. */
+  start?: string;
+  /** Jaeger: started at or before, microseconds since the epoch. */
+  end?: string;
+  /** A JSON object of strings: one span (of `service` and `operation`, if given) has all of these attributes (its own or its resource's). */
+  tags?: string;
+  /** Text, any case: part of a span name or service name, or the beginning of the trace id. */
+  q?: string;
+  /** At most this many. @default 20 for traces, 200 for summaries; at most 1,500 */
+  limit?: string;
+}
+
+/** How much of a trace one service made. */
+export interface TraceService {
+  name: string;
+  spans: number;
+  errors: number;
+}
+
+/** A row of the trace list. It changes as more of its spans arrive: the newest one wins. */
+export interface TraceSummary {
+  traceId: string;
+  /** Name of the root span; of the earliest span while the root has not been seen. */
+  rootName: string;
+  /** Service of that span. */
+  rootService: string;
+  /** In order of first appearance in time; at most 32 of them. */
+  services: TraceService[];
+  startMs: number;
+  durationMs: number;
+  spanCount: number;
+  errorCount: number;
+  /** The root is here and no span's parent is missing. */
+  complete: boolean;
+}
+
+/** Answer of `/api/summaries`. */
+export interface SummariesAnswer {
+  /** Newest first. */
+  traces: TraceSummary[];
+  /** Traces that matched, including those beyond `limit`. */
+  matched: number;
+  /** Traces held at all. */
+  held: number;
+}
+
+/** The envelope of Jaeger's HTTP query API. */
+export interface JaegerAnswer<Item> {
+  data: Item[];
+  total: number;
+  limit: number;
+  offset: number;
+  errors: { code: number; msg: string; traceID?: string }[] | null;
+}
+
+/** A tag or log field of Jaeger. An int64 beyond 2^53 is a decimal string; `binary` is base64. */
+export interface JaegerKeyValue {
+  key: string;
+  type: "string" | "bool" | "int64" | "float64" | "binary";
+  value: string | number | boolean;
+}
+
+/** A reference of a span to another: its parent, or (FOLLOWS_FROM) the target of a link. */
+export interface JaegerReference {
+  refType: "CHILD_OF" | "FOLLOWS_FROM";
+  traceID: string;
+  spanID: string;
+}
+
+/**
+ * A span as Jaeger shows an OTLP span. Kind, status and scope are tags: `span.kind` (`server`,
+ * `client`, `producer`, `consumer`, `internal`), `otel.status_code` (`OK`, `ERROR`),
+ * `otel.status_description`, `error` (true), `otel.scope.name`, `otel.scope.version`,
+ * `w3c.tracestate`. Span events are `logs`, their name the field `event`.
+ */
+export interface JaegerSpan {
+  traceID: string;
+  spanID: string;
+  operationName: string;
+  references: JaegerReference[];
+  /** Microseconds since the epoch, whole. */
+  startTime: number;
+  /** Microseconds, whole. */
+  duration: number;
+  tags: JaegerKeyValue[];
+  /** `timestamp` in microseconds since the epoch. */
+  logs: { timestamp: number; fields: JaegerKeyValue[] }[];
+  /** Key of `processes`. */
+  processID: string;
+  /** What the console noticed, such as attributes cut at its limits. */
+  warnings: string[] | null;
+}
+
+/** A trace in Jaeger's JSON, its spans by start time. */
+export interface JaegerTrace {
+  traceID: string;
+  spans: JaegerSpan[];
+  /** By `p1`, `p2`, …: a service and its resource attributes (without `service.name`). */
+  processes: Record<string, { serviceName: string; tags: JaegerKeyValue[] }>;
+  warnings: string[] | null;
+}
+
+/** A caller, a callee, and how often: Jaeger's shape, errors added. */
+export interface DependencyEdge {
+  parent: string;
+  child: string;
+  callCount: number;
+  /** How many of the called spans had the status ERROR. */
+  errorCount: number;
+}
+
+/** Answer of `/api/dependencies`: counted over the spans held, most calls first. */
+export type DependenciesAnswer = JaegerAnswer<DependencyEdge>;
+
+// Logs
+
+/** Parameters of `/api/logs`. */
+export interface LogQuery {
+  service?: string;
+  /** The logs of one trace. */
+  traceId?: string;
+  /** The logs of one span. */
+  spanId?: string;
+  /** The least severity: `trace`, `debug`, `info`, `warn`, `error`, `fatal`, or a number 1 to 24. */
+  severity?: string;
+  /** Text in the body or in the value of an attribute, any case. */
+  q?: string;
+  /** Only within this time before now. */
+  lookback?: string;
+  /** Only records older than this `seq`: for reading on. */
+  before?: string;
+  /** At most this many. @default 200; at most 2,000 */
+  limit?: string;
+}
+
+/** A log record. */
+export interface LogRow {
+  /** Its place in the order of arrival; unique while the console runs. */
+  seq: number;
+  timeMs: number;
+  /** OpenTelemetry's number, 1 to 24; 0 when the sender gave none. */
+  severityNumber: number;
+  /** The sender's word, or the number's short name (`INFO`). */
+  severity: string;
+  service: string;
+  scope: string;
+  /** The body as text: a string as it is, anything else as JSON. */
+  body: string;
+  attributes: Attributes;
+  eventName?: string;
+  traceId?: string;
+  spanId?: string;
+}
+
+/** Answer of `/api/logs`. */
+export interface LogsAnswer {
+  /** Newest (last arrived) first. */
+  logs: LogRow[];
+  /** True when older records match too: ask with `before` = the last `seq`. */
+  more: boolean;
+  /** Records held at all. */
+  held: number;
+}
+
+// Metrics
+
+/** The kinds of metric of the OTLP data model. */
+export type MetricType = "gauge" | "sum" | "histogram" | "exponentialHistogram" | "summary";
+
+/** A metric: one name, any number of series. */
+export interface MetricRow {
+  name: string;
+  type: MetricType;
+  /** A sum that only grows: a counter. */
+  monotonic: boolean;
+  /** UCUM, as sent: `s`, `By`, `{request}`, `1`, or empty. */
+  unit: string;
+  description: string;
+  /** Sorted. */
+  services: string[];
+  /** Number of series held. */
+  series: number;
+  lastSeenMs: number;
+}
+
+/** Answer of `/api/metrics`, sorted by name. */
+export interface MetricsAnswer {
+  metrics: MetricRow[];
+}
+
+/** Parameters of `/api/metrics?name=`. */
+export interface MetricQuery {
+  name: string;
+  service?: string;
+  /** @default "15m" */
+  lookback?: string;
+  /** At most this many series, the most recently updated first. @default 50; at most 500 */
+  limit?: string;
+}
+
+/** Answer of `/api/metrics?name=`: 404 when no metric has the name. */
+export interface MetricDataAnswer extends MetricRow {
+  data: MetricSeries[];
+  /** Series that matched, including those beyond `limit`. */
+  matched: number;
+}
+
+/** One series: who sent it, its attributes, its points in order of time. */
+export interface MetricSeries {
+  service: string;
+  /** `service.instance.id`, if given. */
+  instance?: string;
+  scope: string;
+  attributes: Attributes;
+  points: MetricPoint[];
+}
+
+/** A point, by the metric's type. */
+export type MetricPoint = NumberPoint | HistogramPoint | SummaryPoint;
+
+/** A point of a `gauge` or `sum`. */
+export interface NumberPoint {
+  timeMs: number;
+  /** The gauge's value, or the sum's total (delta sums are added up). */
+  value: number;
+  /** For a monotonic sum: growth per second since the point before; null for the first and after a restart of the sender. */
+  rate: number | null;
+}
+
+/** What a histogram counted between the point before and this one. The first point has no interval and is left out. */
+export interface HistogramPoint {
+  /** End of the interval. */
+  timeMs: number;
+  /** Beginning of the interval. */
+  fromMs: number;
+  /** Values counted in the interval. */
+  count: number;
+  /** Their sum; null when the sender gives none. */
+  sum: number | null;
+  /** `count` per second. */
+  rate: number;
+  /** `sum / count`; null when nothing was counted. */
+  mean: number | null;
+  /** By interpolation within the bucket; null when nothing was counted. */
+  p50: number | null;
+  p95: number | null;
+  p99: number | null;
+  /** Upper bound of each bucket that is not empty (null is infinity) and the values in it, lowest first. */
+  buckets: [upperBound: number | null, count: number][];
+}
+
+/** A point of the old `summary` type. */
+export interface SummaryPoint {
+  timeMs: number;
+  /** Totals as sent. */
+  count: number;
+  sum: number;
+  quantiles: [quantile: number, value: number][];
+}
+
+// The live stream
+
+/**
+ * Parameters of `/api/stream`. `signals` chooses the events (`traces`, `logs`, `metrics`; comma
+ * between; all when left out). The filters mean what they mean in {@linkcode TraceQuery} and
+ * {@linkcode LogQuery}; `service` and `q` hold for traces and logs.
+ */
+export interface StreamQuery {
+  signals?: string;
+  service?: string;
+  q?: string;
+  operation?: string;
+  error?: "true" | "false";
+  minDuration?: string;
+  maxDuration?: string;
+  tags?: string;
+  severity?: string;
+  traceId?: string;
+  /** The same as the header `Last-Event-ID`, for a page that opens its stream anew. */
+  lastEventId?: string;
+}
+
+/**
+ * The events by name. `traces` and `logs` carry an `id:`; a browser that reconnects sends it back
+ * as `Last-Event-ID` and gets what it missed first, marked `catchUp`. The server says `retry: 1000`
+ * and sends a comment every 10 s when there is nothing else.
+ */
+export interface StreamEvents {
+  /** First event of every connection. */
+  hello: HelloEvent;
+  /** At most 4 a second. */
+  traces: TracesEvent;
+  /** At most 4 a second. */
+  logs: LogsEvent;
+  /** At most 1 a second. */
+  metrics: MetricsEvent;
+  /** Services, at most 1 a second, when a figure has changed. At most 200, busiest first. */
+  services: { services: ServiceRow[] };
+  /** Each second. */
+  stats: StatsEvent;
+  /** Somebody cleared the console: forget everything. */
+  cleared: { atMs: number };
+}
+
+/** Names of the events, for `addEventListener`. */
+export const streamEventNames = [
+  "hello",
+  "traces",
+  "logs",
+  "metrics",
+  "services",
+  "stats",
+  "cleared",
+] as const satisfies (keyof StreamEvents)[];
+
+/** Who is there and what it can hold. */
+export interface HelloEvent {
+  /** Changes with every start of the console: another one than before means that all ids and data are new. */
+  instance: string;
+  version: string;
+  startedMs: number;
+  /** What came of `Last-Event-ID`: `none` (not given), `resumed` (all that was missed follows, as far as held), `reset` (another instance: reload). */
+  resume: "none" | "resumed" | "reset";
+  /** Where senders send, such as `http://127.0.0.1:4318`. */
+  otlpEndpoint: string;
+  limits: ConsoleLimits;
+}
+
+/** How many of what was seen are shown; equal while nothing is left out. */
+export interface Sampled {
+  shown: number;
+  seen: number;
+}
+
+/** New and changed traces, oldest change first. */
+export interface TracesEvent {
+  traces: TraceSummary[];
+  /** Matching traces that changed since the last event, and how many of them are in this one. */
+  sampled: Sampled;
+  /** True for what was missed between two connections. */
+  catchUp?: true;
+}
+
+/** New log records, oldest first. */
+export interface LogsEvent {
+  logs: LogRow[];
+  sampled: Sampled;
+  catchUp?: true;
+}
+
+/** Names of metrics that have new points, at most 500. */
+export interface MetricsEvent {
+  names: string[];
+}
+
+/** The three signals. */
+export type Signal = "traces" | "metrics" | "logs";
+
+/** Counters of one signal; items are spans, data points, log records. Since the start or the last clear. */
+export interface SignalStats {
+  /** Items taken in, a second, over the last second. */
+  perSecond: number;
+  /** Items taken in. */
+  received: number;
+  /** Items held now. */
+  held: number;
+  /** The most that can be held. */
+  capacity: number;
+  /** Items that were held and had to make room for newer ones. */
+  evicted: number;
+  /** Items refused and reported to their sender (`partial_success`), by reason, such as `invalid_trace_id`, `series_limit`. */
+  refused: Record<string, number>;
+  /** Attributes cut or left out at the limits. */
+  truncated: number;
+}
+
+/** Counters of `--forward`. */
+export interface ForwardStats {
+  /** Without credentials. */
+  endpoint: string;
+  /** Requests delivered. */
+  delivered: number;
+  /** Requests given up, by reason: `queue_full`, `refused` (a status that is not tried again), `retries_exhausted`, `shutdown`. */
+  dropped: Record<string, number>;
+  /** Attempts beyond the first. */
+  retries: number;
+  queuedRequests: number;
+  queuedBytes: number;
+  /** The last attempt's failure in a few words; null when it worked. */
+  lastError: string | null;
+}
+
+/** The state of the console itself. */
+export interface StatsEvent {
+  atMs: number;
+  uptimeMs: number;
+  traces: SignalStats & { tracesHeld: number; tracesCapacity: number };
+  metrics: SignalStats & { seriesHeld: number; seriesCapacity: number };
+  logs: SignalStats;
+  requests: {
+    /** Export requests answered 200. */
+    accepted: number;
+    /** Export requests answered otherwise, by status. */
+    refused: Record<string, number>;
+    /** Bytes of accepted request bodies, as they came. */
+    bytes: number;
+  };
+  memory: {
+    /** Resident set of the process. */
+    rssBytes: number;
+    /** Estimate of what the ring buffers hold. */
+    heldBytes: number;
+    /** The most they may hold. */
+    limitBytes: number;
+  };
+  /** Open streams, this one included. */
+  streams: number;
+  /** Null without `--forward`. */
+  forward: ForwardStats | null;
+}
+
+/** The limits in force. Each is an option of the server. */
+export interface ConsoleLimits {
+  /** Spans held. */
+  maxSpans: number;
+  /** Traces held. */
+  maxTraces: number;
+  /** Spans of one trace. */
+  maxSpansPerTrace: number;
+  /** Log records held. */
+  maxLogs: number;
+  /** Metric series held. */
+  maxSeries: number;
+  /** Points of one series. */
+  maxPointsPerSeries: number;
+  /** Service names told apart. */
+  maxServices: number;
+  /** Characters of an attribute's value, of a name, of a log body. */
+  maxValueLength: number;
+  /** Attributes of one span, log record, event, link, resource or series. */
+  maxAttributes: number;
+  /** Events, and links, of one span. */
+  maxEventsPerSpan: number;
+  /** Estimated bytes held by all ring buffers together. */
+  maxHeldBytes: number;
+  /** Bytes of a request's body as it comes. */
+  maxBodyBytes: number;
+  /** Bytes of a request's body once decompressed. */
+  maxDecompressedBytes: number;
+}
+
+/** Paths that are the page's own and answer with its HTML. `/metrics` is not: it is Prometheus's text. */
+export const pagePaths = {
+  traces: "/",
+  trace: "/traces/{traceId}",
+  charts: "/charts",
+  logs: "/logs",
+  map: "/map",
+} as const;
