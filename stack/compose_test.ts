@@ -4,7 +4,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { CORE_SCHEMA, load as parseYaml, mergeTag } from "js-yaml";
-import settings from "../deno.json" with { type: "json" };
 import { testWith } from "../service/test_permissions.ts";
 import { JAEGER_MODULE_VERSION } from "./jaeger.ts";
 import { OTEL_COLLECTOR_VERSION } from "./otel_collector.ts";
@@ -110,36 +109,6 @@ testWith(
   },
 );
 
-testWith(
-  ["read"],
-  "Dockerfile grants each program the permissions that its task grants",
-  async () => {
-    const tasks = settings.tasks as Record<string, string | { command: string }>;
-    for (const [name, stage] of await programStages()) {
-      const task = tasks[name.replace("-", ":")];
-      assert.ok(task, `there is no task for ${name}`);
-      const command = typeof task === "string" ? task : task.command;
-      assert.deepEqual(
-        permissionNames(entrypoint(stage)),
-        permissionNames(command.split(" ")),
-        `${name}: Dockerfile and deno.json differ`,
-      );
-    }
-  },
-);
-
-testWith(["read", "run"], "programs know the flags that containers give them", async () => {
-  const { services } = await compose();
-  for (const [name, stage] of await programStages()) {
-    const help = await helpOf(name);
-    const command = services[name]?.command ?? jsonInstruction(stage, "CMD");
-    for (const flag of command.filter((word) => word.startsWith("--"))) {
-      const bare = flag.split("=")[0]!;
-      assert.match(help, new RegExp(`${bare}[ ,\\n]`), `${name} does not know ${bare}`);
-    }
-  }
-});
-
 interface ComposeFile {
   services: Record<string, ComposeService>;
   volumes: Record<string, unknown>;
@@ -179,37 +148,4 @@ async function programStages(): Promise<Map<string, string>> {
   const stages = [...await dockerStages()].filter(([, text]) => text.startsWith("FROM program AS"));
   assert.ok(stages.length > 0);
   return new Map(stages);
-}
-
-/** The words of an instruction in JSON form, or none when the stage lacks it. */
-function jsonInstruction(stage: string, instruction: string): string[] {
-  const found = new RegExp(`^${instruction} (\\[[^\\]]*\\])`, "m").exec(stage);
-  return found ? JSON.parse(found[1]!.replaceAll("\\\n", "\n")) as string[] : [];
-}
-
-function entrypoint(stage: string): string[] {
-  return jsonInstruction(stage, "ENTRYPOINT");
-}
-
-/** Which kinds of permission a command line grants: a container's own paths and hosts differ. */
-function permissionNames(words: readonly string[]): string[] {
-  return words.flatMap((word) => /^--allow-[a-z]+/.exec(word) ?? []).sort();
-}
-
-/** What a program prints for --help with the permissions that its container gives it. */
-async function helpOf(name: string): Promise<string> {
-  const tasks = settings.tasks as Record<string, string | { command: string }>;
-  const task = tasks[name.replace("-", ":")];
-  const command = (typeof task === "string" ? task : task?.command ?? "").split(" ");
-  const entry = command.find((word) => word.endsWith(".ts"));
-  assert.ok(entry, `the task of ${name} names no entry file`);
-  const granted = entrypoint((await programStages()).get(name)!)
-    .filter((word) => word.startsWith("--allow-"));
-  const output = await new Deno.Command("deno", {
-    args: ["run", "--no-prompt", ...granted, entry, "--help"],
-    cwd: root,
-    env: { NO_COLOR: "1" },
-  }).output();
-  assert.ok(output.success, new TextDecoder().decode(output.stderr));
-  return new TextDecoder().decode(output.stdout);
 }
