@@ -1,11 +1,11 @@
 /**
- * How to reach Kafka: the flags, the options every client of `@platformatic/kafka` gets, and what
+ * How to reach Kafka: the options every client of `@platformatic/kafka` gets, and what
  * its errors mean here.
  *
  * @module
  */
-import { type BaseOptions, errorCodes, findErrorBy } from "@platformatic/kafka";
-import { flag, InvalidArgumentError } from "../service/command_line.ts";
+import { type BaseOptions, findErrorBy } from "@platformatic/kafka";
+import { InvalidArgumentError } from "../service/command_line.ts";
 import { StartError } from "../service/life_cycle.ts";
 import { BusError } from "./bus.ts";
 
@@ -30,21 +30,7 @@ export const saslMechanisms = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] as con
 /** One of {@linkcode saslMechanisms}. */
 export type SaslMechanism = typeof saslMechanisms[number];
 
-/** The flags that say how to reach Kafka, without `--kafka-brokers`, whose variable the wire contract names. */
-export const kafkaFlags = {
-  tls: () => flag("--kafka-tls", "encrypt the connection to Kafka"),
-  tlsCa: () => flag("--kafka-tls-ca <file>", "PEM of the authority that signed the brokers"),
-  saslMechanism: () =>
-    flag("--kafka-sasl-mechanism <mechanism>", "how to authenticate at Kafka")
-      .choices(saslMechanisms),
-  saslUsername: () => flag("--kafka-sasl-username <name>", "the name to authenticate with"),
-  saslPasswordFile: () =>
-    flag("--kafka-sasl-password-file <file>", "a file with the password and nothing else"),
-  outageLimit: () =>
-    flag("--kafka-outage-limit-ms <ms>", "an outage longer than this ends the process"),
-};
-
-/** What {@linkcode kafkaFlags} give. */
+/** What the flags of `open_bus.ts` say of the connection. */
 export interface KafkaFlagValues {
   kafkaTls?: true | undefined;
   kafkaTlsCa?: string | undefined;
@@ -129,7 +115,7 @@ export function busError(error: unknown, doing: string): BusError {
   if (error instanceof BusError) return error;
   const kind = brokerSaid(error, "MESSAGE_TOO_LARGE", "RECORD_LIST_TOO_LARGE")
     ? "too-large"
-    : brokerSaid(
+    : isUnknownTopic(error) || brokerSaid(
         error,
         "UNKNOWN_TOPIC_OR_PARTITION",
         "UNKNOWN_TOPIC_ID",
@@ -139,6 +125,12 @@ export function busError(error: unknown, doing: string): BusError {
     ? "unknown-topic"
     : "unavailable";
   return new BusError(kind, `Cannot ${doing}: ${reasonOf(error)}`, error);
+}
+
+/** The library's own finding, when the metadata that it asked for has no such topic. */
+function isUnknownTopic(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "PLT_KFK_USER" &&
+    error.message.startsWith("Unknown topic");
 }
 
 /** The innermost reasons of a client's error on one line: its own message says little. */
@@ -152,10 +144,4 @@ export function reasonOf(error: unknown): string {
   };
   visit(error, 0);
   return [...new Set(reasons)].join("; ").slice(0, 300) || String(error).slice(0, 300);
-}
-
-/** True for the errors that the library makes itself. */
-export function isKafkaError(error: unknown): boolean {
-  return error instanceof Error && "code" in error &&
-    errorCodes.includes(error.code as typeof errorCodes[number]);
 }
