@@ -49,7 +49,9 @@ testWith(["read"], "compose.yaml waits for health only where health is checked",
       assert.ok(services[other], `${name} depends on ${other}, which is not there`);
       if (condition !== "service_healthy") continue;
       const checked = services[other].healthcheck !== undefined ||
-        stages.get(services[other].build?.target ?? "")?.includes("HEALTHCHECK");
+        /^HEALTHCHECK .*\\\n +CMD \[.*readyz/m.test(
+          stages.get(services[other].build?.target ?? "") ?? "",
+        );
       assert.ok(checked, `${name} waits for the health of ${other}, which has no check`);
     }
   }
