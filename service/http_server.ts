@@ -74,25 +74,29 @@ export function listen(handler: RequestHandler, options: ListenOptions): HttpSer
       `Refuses to listen on ${host}: it is not a loopback address and nobody has to authenticate. Listen on 127.0.0.1, turn authentication on, or say --allow-remote-without-auth.`,
     );
   }
-  const cut = Promise.withResolvers<void>();
-  let inFlight = 0;
+  // One entry a request under way: what answers it early when the drain deadline has passed.
+  const underWay = new Set<(response: Response) => void>();
 
-  async function bounded(
+  function bounded(
     request: Request,
     info: Deno.ServeHandlerInfo<Deno.NetAddr>,
   ): Promise<Response> {
-    if (inFlight >= maxRequestsInFlight) {
-      return problemResponse(503, {
+    if (underWay.size >= maxRequestsInFlight) {
+      return Promise.resolve(problemResponse(503, {
         title: "Overloaded",
         detail: `${maxRequestsInFlight} requests are under way already. Try again later.`,
-      }, { "retry-after": "1" });
+      }, { "retry-after": "1" }));
     }
-    inFlight++;
+    const { promise, resolve, reject } = Promise.withResolvers<Response>();
+    underWay.add(resolve);
+    const done = () => underWay.delete(resolve);
+    promise.then(done, done);
     try {
-      return await Promise.race([handler(request, info), cut.promise.then(cutShort)]);
-    } finally {
-      inFlight--;
+      Promise.resolve(handler(request, info)).then(resolve, reject);
+    } catch (error) {
+      reject(error);
     }
+    return promise;
   }
 
   let server: Deno.HttpServer<Deno.NetAddr>;
@@ -117,7 +121,7 @@ export function listen(handler: RequestHandler, options: ListenOptions): HttpSer
       // not waited for: it ends with the process.
       const late = Promise.withResolvers<void>();
       const onDeadline = () => {
-        cut.resolve();
+        for (const answer of underWay) answer(cutShort());
         late.resolve();
       };
       if (deadline.aborted) onDeadline();
