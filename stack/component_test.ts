@@ -15,7 +15,7 @@ testWith(
   "startComponent() returns when it is ready and stop() leaves nothing",
   async () => {
     const [port] = choosePorts(0);
-    const server = await startComponent(
+    await using server = await startComponent(
       program(`Deno.serve({ port: ${port} }, () => new Response())`, {
         ports: { page: port },
         ready: (signal) => answersOk(`http://127.0.0.1:${port}/`, signal),
@@ -35,7 +35,7 @@ testWith(
 
 testWith(needed, "startComponent() keeps a run folder that it was given", async () => {
   const runFolder = await Deno.makeTempDir();
-  const component = await startComponent(
+  await using component = await startComponent(
     program(`console.log("hello"); setInterval(() => {}, 1000)`, {
       prepare: (folder) => Deno.writeTextFile(`${folder}/config`, "x"),
       ready: async () => (await Deno.readTextFile(`${runFolder}/example.log`)).includes("hello"),
@@ -109,7 +109,7 @@ testWith(needed, "startComponent() gives up when its signal is aborted", async (
 
 testWith(needed, "stop() kills a component that ignores SIGTERM", async () => {
   const runFolder = await Deno.makeTempDir();
-  const component = await startComponent(
+  await using component = await startComponent(
     program(
       `Deno.addSignalListener("SIGTERM", () => {}); console.log("deaf"); setInterval(() => {}, 99)`,
       {
@@ -126,7 +126,7 @@ testWith(needed, "stop() kills a component that ignores SIGTERM", async () => {
 
 testWith(needed, "startComponent() cuts a log that grows too long and reads on", async () => {
   const runFolder = await Deno.makeTempDir();
-  const component = await startComponent(
+  await using component = await startComponent(
     program(
       `for (let i = 0; i < 1000; i++) console.log("x".repeat(999));` +
         `Deno.writeTextFileSync(${

@@ -61,7 +61,7 @@ testWithStack(
 );
 
 testWithStack("telemetry stack leaves no process behind", async () => {
-  const stack = await startTelemetryStack();
+  await using stack = await startTelemetryStack();
   const components = [stack.collector, stack.jaeger, stack.prometheus];
   await stack.stop();
 

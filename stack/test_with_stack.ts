@@ -13,7 +13,7 @@ export function testWithStack(name: string, run: () => Promise<void>): void {
     { name: "run" },
     { name: "read" },
     { name: "write" },
-    { name: "env", variable: "ORRERY_STACK_CACHE" },
+    { name: "env" },
     { name: "net", host: "127.0.0.1" },
   ]);
   const reason = missing.map((one) => `--allow-${one}`).join(" ");
