@@ -55,6 +55,8 @@ export interface Service {
 export interface RunServiceOptions {
   /** `service.name` where it is not the command's name. */
   serviceName?: string;
+  /** False for a program that sends no telemetry of its own. @default true */
+  telemetry?: boolean;
 }
 
 /**
@@ -69,7 +71,7 @@ export interface RunServiceOptions {
 export async function runService<Options extends OptionValues>(
   command: Command<[], Options>,
   start: (options: Options, context: ServiceContext) => Promise<Service>,
-  { serviceName = command.name() }: RunServiceOptions = {},
+  { serviceName = command.name(), telemetry = true }: RunServiceOptions = {},
 ): Promise<void> {
   const whole = command
     .addOption(
@@ -91,7 +93,7 @@ export async function runService<Options extends OptionValues>(
       ),
     );
   whole.action(async (options) => {
-    await live(serviceName, options as unknown as Options & SharedOptions, start);
+    await live(serviceName, telemetry, options as unknown as Options & SharedOptions, start);
   });
   await runCommand(whole);
 }
@@ -123,6 +125,7 @@ function throwInsteadOfExit(command: Command<any, any, any>): void {
 
 async function live<Options>(
   name: string,
+  withTelemetry: boolean,
   options: Options & SharedOptions,
   start: (options: Options, context: ServiceContext) => Promise<Service>,
 ): Promise<void> {
@@ -131,7 +134,11 @@ async function live<Options>(
   if (options.stopWithStdin) stopWithStdin(stop);
 
   const log = createLog({ name, format: options.logFormat, level: options.logLevel });
-  const telemetry = startTelemetry({ serviceName: name, warn: (message) => log.warn(message) });
+  const telemetry = startTelemetry({
+    serviceName: name,
+    enabled: withTelemetry,
+    warn: (message) => log.warn(message),
+  });
   const health = new Health();
   globalThis.addEventListener("unhandledrejection", (event) => {
     event.preventDefault();
