@@ -27,7 +27,7 @@ EXPOSE 4318 8080
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --start-interval=1s --retries=3 \
   CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:8080/readyz')).ok ? 0 : 1)"]
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
-  "--allow-net", "--allow-env=OTEL_*,CONSOLE_*", "console.js"]
+  "--allow-net", "--allow-read=/app", "--allow-env=OTEL_*,CONSOLE_*", "console.js"]
 CMD ["--host", "0.0.0.0", "--allow-remote-without-auth"]
 
 FROM program AS orb-server

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { eventually } from "../service/test_eventually.ts";
 import { missingPermissions, testWith } from "../service/test_permissions.ts";
 import {
   acceptsTcp,
@@ -171,9 +172,7 @@ testWith(needed, "a component that ends with us ends even when we are killed", a
   await output.cancel();
 
   const pid = Number(await Deno.readTextFile(pidFile));
-  const giveUp = AbortSignal.timeout(20_000);
-  while (isAlive(pid) && !giveUp.aborted) await new Promise((resolve) => setTimeout(resolve, 10));
-  assert.ok(!giveUp.aborted, `process ${pid} outlives the one that started it`);
+  await eventually("the end of the component", () => isAlive(pid) ? undefined : true);
   await Deno.remove(runFolder, { recursive: true });
 });
 

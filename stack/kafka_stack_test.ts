@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { eventually } from "../service/test_eventually.ts";
 import { startKafka } from "./kafka.ts";
 import { testWithStack } from "./test_with_stack.ts";
 
@@ -64,11 +65,10 @@ testWithStack("kafka makes no topic because it is named", async () => {
   // Topics come into being in order: had the first been made, it would be there before this one.
   const admin = new Admin(client);
   await admin.createTopics({ topics: ["made"], partitions: 1, replicas: 1 });
-  await eventually(async () => (await admin.listTopics()).includes("made"));
-  assert.deepEqual(await admin.listTopics(), ["made"]);
+  const topics = await eventually("the topic that was made", async () => {
+    const found = await admin.listTopics();
+    return found.includes("made") ? found : undefined;
+  });
+  assert.deepEqual(topics, ["made"]);
   await admin.close();
 });
-
-async function eventually(look: () => Promise<boolean>): Promise<void> {
-  while (!await look()) await new Promise((resolve) => setTimeout(resolve, 50));
-}
