@@ -25,7 +25,12 @@ export interface VirtualListProps<Row> {
   onEnd?: () => void;
   /** Grows to bring the list back to its top. */
   topRequest?: number;
+  /** Under this name the list finds its scroll again when a person comes back to it. */
+  scrollName?: string;
 }
+
+/** Scrolls by name, for as long as the page lives. */
+const scrolls = new Map<string, number>();
 
 /** See the module. */
 export function VirtualList<Row>(props: VirtualListProps<Row>) {
@@ -40,13 +45,17 @@ export function VirtualList<Row>(props: VirtualListProps<Row>) {
     const element = box.current!;
     const measure = () => setView((now) => ({ ...now, viewHeight: element.clientHeight }));
     measure();
+    const before = props.scrollName === undefined ? 0 : scrolls.get(props.scrollName) ?? 0;
+    if (before > 0) {
+      element.scrollTop = before;
+    }
     const observer = new ResizeObserver(measure);
     observer.observe(element);
     return () => observer.disconnect();
   }, []);
 
   useLayoutEffect(() => {
-    if (box.current!.scrollTop !== 0) box.current!.scrollTop = 0;
+    if (props.topRequest) box.current!.scrollTop = 0;
   }, [props.topRequest]);
 
   const held = view.scrollTop > 0 || focusWithin.current;
@@ -116,7 +125,11 @@ export function VirtualList<Row>(props: VirtualListProps<Row>) {
     <div
       class="virtual-list"
       ref={box}
-      onScroll={(event) => setView((now) => ({ ...now, scrollTop: event.currentTarget.scrollTop }))}
+      onScroll={(event) => {
+        const { scrollTop } = event.currentTarget;
+        if (props.scrollName !== undefined) scrolls.set(props.scrollName, scrollTop);
+        setView((now) => ({ ...now, scrollTop }));
+      }}
       onKeyDown={onKeyDown}
       onFocusIn={(event) => {
         // Focus given by a click is not the keyboard's: it must not stop a live list for good.
