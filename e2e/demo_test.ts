@@ -88,4 +88,5 @@ testWith(needs, "demo ends with the reason when one of its programs dies", async
   assert.equal((await demo.program.status).code, 1);
   assert.match(demo.program.lines.join("\n"), /orb-server has ended unasked/);
   await assertNothingListens(demo);
+  await assert.rejects(Deno.stat(demo.folder), Deno.errors.NotFound);
 });

@@ -81,7 +81,6 @@ testWith(
       ...on(sink.endpoint),
       OTEL_BSP_SCHEDULE_DELAY: "10",
       OTEL_METRIC_EXPORT_INTERVAL: "50",
-      OTEL_METRIC_EXPORT_TIMEOUT: "50",
     });
     const [, url] = await program.line(/listening at (\S+)/);
     await fetch(`${url}/work`).then((response) => response.text());
