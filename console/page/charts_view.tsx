@@ -219,6 +219,9 @@ function MetricDetail({ metric, service }: { metric: MetricRow; service: string 
   return (
     <>
       <header class="metric-head">
+        <a class="only-narrow" href={href("/charts", address.value.params, { metric: undefined })}>
+          All metrics
+        </a>
         <h2>
           <WithBreaks name={metric.name} />
         </h2>
@@ -276,8 +279,7 @@ function MetricCharts({ metric, rangeMs }: { metric: MetricDataAnswer; rangeMs: 
     ? wordParam(params, "figure", ["p95", "p50", "p99", "mean"])
     : mainFigure(metric);
   const few = one ? [one] : metric.data.slice(0, maxLines);
-  const toMs = useMemo(() => Date.now(), [metric]);
-  const range = [toMs - rangeMs, toMs] as const;
+  const range = useMemo(() => timeRange(metric, rangeMs), [metric, rangeMs]);
 
   if (metric.data.every((series) => series.points.length === 0)) {
     return (
@@ -313,6 +315,16 @@ function MetricCharts({ metric, rangeMs }: { metric: MetricDataAnswer; rangeMs: 
       {metric.data.length === 1 && <SeriesFacts metric={metric} />}
     </>
   );
+}
+
+/** Up to now, and no further back than there are points, but a minute at least. */
+function timeRange(metric: MetricDataAnswer, rangeMs: number): readonly [number, number] {
+  const toMs = Date.now();
+  const firstMs = metric.data.reduce(
+    (least, series) => Math.min(least, series.points[0]?.timeMs ?? Infinity),
+    Infinity,
+  );
+  return [Math.min(Math.max(toMs - rangeMs, firstMs), toMs - 60_000), toMs];
 }
 
 function titleOf(metric: MetricRow, figure: Figure): string {

@@ -32,8 +32,13 @@ export const traces = new LiveList<TraceSummary, SummariesAnswer>({
 /** The log list. */
 export const logs = new LiveList<LogRow, LogsAnswer>({
   key: (row) => row.seq,
-  rowsOf: (answer) => answer.logs,
+  // Senders deliver in batches: within what came together, time is the better order.
+  rowsOf: (answer) => answer.logs.toSorted((a, b) => byTime(b, a)),
 });
+
+function byTime(a: LogRow, b: LogRow): number {
+  return a.timeMs - b.timeMs || a.seq - b.seq;
+}
 
 /** The console's greeting: its limits, where senders send. */
 export const hello = signal<HelloEvent | undefined>(undefined);
@@ -123,11 +128,11 @@ const handlers: { [Name in keyof StreamEvents]: (event: StreamEvents[Name]) => v
     if (now.kind === "trace") {
       liveTrace.value = event.traces.findLast((one) => one.traceId === now.traceId) ??
         liveTrace.peek();
-    } else traces.push(event.traces, event.sampled);
+    } else traces.push(event.traces.toSorted((a, b) => a.startMs - b.startMs), event.sampled);
   },
   logs(event) {
     sayCatchUp(event.catchUp, event.logs.length);
-    logs.push(event.logs, event.sampled);
+    logs.push(event.logs.toSorted(byTime), event.sampled);
   },
   metrics(event) {
     metricNames.value = event.names;

@@ -85,7 +85,12 @@ export function Chart(props: ChartProps) {
           },
         },
         axes: [
-          { ...axis, space: 72, values: (_, ticks) => ticks.map((at) => clock(at * 1e3)) },
+          {
+            ...axis,
+            size: 32,
+            space: 72,
+            values: (_, ticks) => ticks.map((at) => clock(at * 1e3)),
+          },
           {
             ...axis,
             size: 72,
