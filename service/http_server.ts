@@ -74,31 +74,35 @@ export function listen(handler: RequestHandler, options: ListenOptions): HttpSer
       `Refuses to listen on ${host}: it is not a loopback address and nobody has to authenticate. Listen on 127.0.0.1, turn authentication on, or say --allow-remote-without-auth.`,
     );
   }
-  const cut = new AbortController();
-  let inFlight = 0;
+  // One entry a request under way: what answers it early when the drain deadline has passed.
+  const underWay = new Set<(response: Response) => void>();
 
-  async function bounded(
+  function bounded(
     request: Request,
     info: Deno.ServeHandlerInfo<Deno.NetAddr>,
   ): Promise<Response> {
-    if (inFlight >= maxRequestsInFlight) {
-      return problemResponse(503, {
+    if (underWay.size >= maxRequestsInFlight) {
+      return Promise.resolve(problemResponse(503, {
         title: "Overloaded",
         detail: `${maxRequestsInFlight} requests are under way already. Try again later.`,
-      }, { "retry-after": "1" });
+      }, { "retry-after": "1" }));
     }
-    inFlight++;
+    const { promise, resolve, reject } = Promise.withResolvers<Response>();
+    underWay.add(resolve);
+    const done = () => underWay.delete(resolve);
+    promise.then(done, done);
     try {
-      return await handler(request, info);
-    } finally {
-      inFlight--;
+      Promise.resolve(handler(request, info)).then(resolve, reject);
+    } catch (error) {
+      reject(error);
     }
+    return promise;
   }
 
   let server: Deno.HttpServer<Deno.NetAddr>;
   try {
     server = Deno.serve(
-      { hostname: host, port, signal: cut.signal, onListen: () => {} },
+      { hostname: host, port, onListen: () => {} },
       bounded,
     );
   } catch (error) {
@@ -112,13 +116,38 @@ export function listen(handler: RequestHandler, options: ListenOptions): HttpSer
     port: address.port,
     url: `http://${urlHost.includes(":") ? `[${urlHost}]` : urlHost}:${address.port}`,
     async stop(deadline) {
-      const abort = () => cut.abort();
-      if (deadline.aborted) abort();
-      else deadline.addEventListener("abort", abort, { once: true });
-      await server.shutdown();
-      deadline.removeEventListener("abort", abort);
+      // Aborting Deno.serve's own signal after shutdown() throws BadResource out of its listener
+      // (Deno 2.9.6), so requests are cut by answering them. A body that streams on for ever is
+      // not waited for: it ends with the process.
+      const late = Promise.withResolvers<void>();
+      const onDeadline = () => {
+        for (const answer of underWay) answer(cutShort());
+        late.resolve();
+      };
+      if (deadline.aborted) onDeadline();
+      else deadline.addEventListener("abort", onDeadline, { once: true });
+      const drained = server.shutdown();
+      await Promise.race([drained, late.promise.then(() => settledWithin(drained, cutGraceMs))]);
+      deadline.removeEventListener("abort", onDeadline);
     },
   };
+}
+
+/** How long requests that were cut have to get their last bytes out. */
+const cutGraceMs = 500;
+
+function cutShort(): Response {
+  return problemResponse(503, {
+    title: "Shutting down",
+    detail: "The server ends before the request was finished. Send it again to another one.",
+  }, { connection: "close" });
+}
+
+async function settledWithin(promise: Promise<void>, timeoutMs: number): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const timeout = new Promise<void>((resolve) => timer = setTimeout(resolve, timeoutMs));
+  await Promise.race([promise, timeout]);
+  clearTimeout(timer);
 }
 
 /** True for 127.0.0.0/8, ::1 and `localhost`. */

@@ -55,6 +55,8 @@ export interface Service {
 export interface RunServiceOptions {
   /** `service.name` where it is not the command's name. */
   serviceName?: string;
+  /** False for a program that sends no telemetry of its own. @default true */
+  telemetry?: boolean;
 }
 
 /**
@@ -69,7 +71,7 @@ export interface RunServiceOptions {
 export async function runService<Options extends OptionValues>(
   command: Command<[], Options>,
   start: (options: Options, context: ServiceContext) => Promise<Service>,
-  { serviceName = command.name() }: RunServiceOptions = {},
+  { serviceName = command.name(), telemetry = true }: RunServiceOptions = {},
 ): Promise<void> {
   const whole = command
     .addOption(
@@ -91,7 +93,7 @@ export async function runService<Options extends OptionValues>(
       ),
     );
   whole.action(async (options) => {
-    await live(serviceName, options as unknown as Options & SharedOptions, start);
+    await live(serviceName, telemetry, options as unknown as Options & SharedOptions, start);
   });
   await runCommand(whole);
 }
@@ -123,6 +125,7 @@ function throwInsteadOfExit(command: Command<any, any, any>): void {
 
 async function live<Options>(
   name: string,
+  withTelemetry: boolean,
   options: Options & SharedOptions,
   start: (options: Options, context: ServiceContext) => Promise<Service>,
 ): Promise<void> {
@@ -131,7 +134,11 @@ async function live<Options>(
   if (options.stopWithStdin) stopWithStdin(stop);
 
   const log = createLog({ name, format: options.logFormat, level: options.logLevel });
-  const telemetry = startTelemetry({ serviceName: name, warn: (message) => log.warn(message) });
+  const telemetry = startTelemetry({
+    serviceName: name,
+    enabled: withTelemetry,
+    warn: (message) => log.warn(message),
+  });
   const health = new Health();
   globalThis.addEventListener("unhandledrejection", (event) => {
     event.preventDefault();
@@ -144,16 +151,21 @@ async function live<Options>(
 
   /** Nothing dies silently: an error nobody caught ends the process, with its reason in the log. */
   async function die(error: unknown): Promise<void> {
+    tellDeath(error);
+    await telemetry.shutdown(1_000);
+    await stdoutLines.flush();
+    Deno.exit(1);
+  }
+
+  function tellDeath(error: unknown): void {
     health.fail("unexpected error");
+    if (error instanceof StartError) return log.error(error.message);
     const cause = error instanceof Error ? error : new Error(String(error));
     log.error("Unexpected error, the process ends", {
       "exception.type": cause.name,
       "exception.message": cause.message,
       "exception.stacktrace": cause.stack,
     });
-    await telemetry.shutdown(1_000);
-    await stdoutLines.flush();
-    Deno.exit(1);
   }
 
   let service: Service;
@@ -172,7 +184,9 @@ async function live<Options>(
   try {
     exitCode = (await Promise.race([stopped, service.finished ?? stopped])) ?? 0;
   } catch (error) {
-    return await die(error);
+    // The service's own work has failed; what else it holds is still given back in order.
+    tellDeath(error);
+    exitCode = 1;
   }
   health.stop();
   stop.abort();

@@ -73,6 +73,8 @@ export interface Telemetry {
 export interface TelemetryOptions {
   /** `service.name`, unless `OTEL_SERVICE_NAME` says otherwise. */
   serviceName: string;
+  /** False turns it off, whatever the environment says. @default true */
+  enabled?: boolean;
   /** Told once when delivery begins to fail and once when it works again. */
   warn: (message: string) => void;
 }
@@ -83,7 +85,8 @@ const defaultEndpoint = "http://127.0.0.1:4318";
 export function startTelemetry(options: TelemetryOptions): Telemetry {
   const tracer = () => trace.getTracer(options.serviceName, version);
   const meter = () => metrics.getMeter(options.serviceName, version);
-  if (Deno.env.get("OTEL_SDK_DISABLED")?.toLowerCase() === "true") {
+  const { enabled = true } = options;
+  if (!enabled || Deno.env.get("OTEL_SDK_DISABLED")?.toLowerCase() === "true") {
     return { enabled: false, tracer: tracer(), meter: meter(), shutdown: async () => {} };
   }
 
@@ -99,13 +102,18 @@ export function startTelemetry(options: TelemetryOptions): Telemetry {
   );
 
   const resource = programResource(options.serviceName);
+  const metricIntervalMs = environmentNumber("OTEL_METRIC_EXPORT_INTERVAL", 5_000);
   const meterProvider = new MeterProvider({
     resource,
     readers: [
       new PeriodicExportingMetricReader({
         exporter: delivery.watch(new OTLPMetricExporter(exporterOptions("metrics"))),
-        exportIntervalMillis: environmentNumber("OTEL_METRIC_EXPORT_INTERVAL", 5_000),
-        exportTimeoutMillis: environmentNumber("OTEL_METRIC_EXPORT_TIMEOUT", 5_000),
+        exportIntervalMillis: metricIntervalMs,
+        // The SDK refuses to start with a timeout beyond the interval.
+        exportTimeoutMillis: Math.min(
+          environmentNumber("OTEL_METRIC_EXPORT_TIMEOUT", 5_000),
+          metricIntervalMs,
+        ),
       }),
     ],
   });

@@ -35,6 +35,11 @@ export interface StartOptions extends BuildOptions {
    */
   readyTimeoutMs?: number;
   /**
+   * The pause between two questions whether it is ready, in milliseconds.
+   * @default 100
+   */
+  readyPollMs?: number;
+  /**
    * How long `stop()` waits between asking the process to end and killing it, in milliseconds.
    * @default 10_000
    */
@@ -56,6 +61,12 @@ export interface ComponentProcess {
   args: (runFolder: string) => readonly string[];
   /** Added to the environment. */
   env?: Readonly<Record<string, string>>;
+  /**
+   * Gives the process a stdin that ends when this process does, even by SIGKILL: a program started
+   * with `--stop-with-stdin` then stops too.
+   * @default false
+   */
+  endsWithUs?: boolean;
   /** Carried out in the run folder before the start, to lay down configuration files. */
   prepare?: (runFolder: string) => Promise<void>;
   /** What the component will bind on 127.0.0.1, each port by its use; checked to be free first. */
@@ -63,8 +74,6 @@ export interface ComponentProcess {
   /** True once the component can do its work; asked again and again until then. */
   ready: (signal: AbortSignal) => Promise<boolean>;
 }
-
-const READY_POLL_MS = 100;
 
 /**
  * Starts a process and returns when it is ready.
@@ -76,7 +85,12 @@ export async function startComponent(
   process: ComponentProcess,
   options: StartOptions = {},
 ): Promise<RunningComponent> {
-  const { readyTimeoutMs = 60_000, stopTimeoutMs = 10_000, maxLogBytes = 67_108_864 } = options;
+  const {
+    readyTimeoutMs = 60_000,
+    readyPollMs = 100,
+    stopTimeoutMs = 10_000,
+    maxLogBytes = 67_108_864,
+  } = options;
   for (const [use, port] of Object.entries(process.ports)) requireFreePort(process.name, use, port);
 
   await using undo = new AsyncDisposableStack();
@@ -89,7 +103,7 @@ export async function startComponent(
   const child = new Deno.Command(process.command, {
     args: [...process.args(runFolder)],
     env: { ...process.env },
-    stdin: "null",
+    stdin: process.endsWithUs ? "piped" : "null",
     stdout: "piped",
     stderr: "piped",
   }).spawn();
@@ -97,10 +111,15 @@ export async function startComponent(
   const exited = child.status;
   undo.defer(async () => {
     await endProcess(child, stopTimeoutMs);
+    if (process.endsWithUs) await child.stdin.close();
     await logged;
   });
 
-  await untilReady(process, { exited, logFile, logged, timeoutMs: readyTimeoutMs }, options.signal);
+  await untilReady(
+    process,
+    { exited, logFile, logged, timeoutMs: readyTimeoutMs, pollMs: readyPollMs },
+    options.signal,
+  );
 
   const resources = undo.move();
   let stopped: Promise<void> | undefined;
@@ -179,11 +198,12 @@ interface Waiting {
   logFile: string;
   logged: Promise<void>;
   timeoutMs: number;
+  pollMs: number;
 }
 
 async function untilReady(
   { name, ready }: ComponentProcess,
-  { exited, logFile, logged, timeoutMs }: Waiting,
+  { exited, logFile, logged, timeoutMs, pollMs }: Waiting,
   aborted: AbortSignal | undefined,
 ): Promise<void> {
   const timeout = AbortSignal.timeout(timeoutMs);
@@ -210,7 +230,7 @@ async function untilReady(
     } catch (error) {
       if (!giveUp.aborted) throw error;
     }
-    await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS));
+    await new Promise((resolve) => setTimeout(resolve, pollMs));
   }
 }
 
@@ -255,7 +275,8 @@ async function writeLog(
   }));
 }
 
-async function lastLines(logFile: string): Promise<string> {
+/** The end of what a component has printed, as a sentence for a message. */
+export async function lastLines(logFile: string): Promise<string> {
   const lines = (await Deno.readTextFile(logFile)).trim().split("\n").slice(-12).join("\n");
   return lines === "" ? "It printed nothing" : `Its last lines:\n${lines}`;
 }

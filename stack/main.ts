@@ -16,6 +16,7 @@ import { commandLine, flag, parsePort } from "../service/command_line.ts";
 import { runCommand, StartError } from "../service/life_cycle.ts";
 import { buildOnce, requireTool, StackError } from "./build_cache.ts";
 import type { RunningComponent } from "./component.ts";
+import { KAFKA_RECIPE, startKafka } from "./kafka.ts";
 import { JAEGER_RECIPE, startJaeger } from "./jaeger.ts";
 import { OTEL_COLLECTOR_RECIPE, startOtelCollector } from "./otel_collector.ts";
 import { PROMETHEUS, startPrometheus } from "./prometheus.ts";
@@ -28,6 +29,7 @@ const INTERNAL_PORTS = {
   collectorPrometheus: 8889,
   collectorSelf: 8888,
   collectorHealth: 13133,
+  kafkaController: 9093,
 };
 
 interface UpOptions {
@@ -36,6 +38,7 @@ interface UpOptions {
   jaegerPort: number;
   prometheusPort: number;
   rules?: string;
+  kafkaPort: number;
 }
 
 /** What `up` and `build` know of a component. */
@@ -92,6 +95,12 @@ const COMPONENTS: Readonly<Record<string, Component>> = {
         ...(rules === undefined ? {} : { rulesFolder: rules }),
       }),
     links: ({ prometheusPort }) => [["metrics", `http://127.0.0.1:${prometheusPort}`]],
+  },
+  "kafka": {
+    build: (signal) => buildOnce(KAFKA_RECIPE, { signal }),
+    start: ({ kafkaPort }, signal) =>
+      startKafka({ signal, port: kafkaPort, controllerPort: INTERNAL_PORTS.kafkaController }),
+    links: ({ kafkaPort }) => [["brokers", `127.0.0.1:${kafkaPort}`]],
   },
 };
 
@@ -173,11 +182,11 @@ async function main(): Promise<void> {
     name: "stack",
     envPrefix: "ORRERY_STACK",
     summary:
-      "Starts the real OpenTelemetry Collector, Jaeger and Prometheus on this machine, without Docker.",
+      "Starts the real OpenTelemetry Collector, Jaeger, Prometheus and Kafka on this machine, without Docker.",
     examples: [
       ["deno task stack", "the telemetry stack on its usual ports, until Ctrl-C"],
       ["deno task stack --otlp-http-port 14318", "beside a console that has 4318"],
-      ["deno task stack up jaeger", "Jaeger alone"],
+      ["deno task stack kafka", "Kafka alone"],
       ["deno task stack:build", "only build and keep what the telemetry stack needs"],
     ],
   });
@@ -188,6 +197,7 @@ async function main(): Promise<void> {
     .addOption(portFlag("--otlp-grpc-port <port>", "the collector's OTLP over gRPC", 4317))
     .addOption(portFlag("--jaeger-port <port>", "Jaeger's page and query API", 16686))
     .addOption(portFlag("--prometheus-port <port>", "Prometheus' page and query API", 9090))
+    .addOption(portFlag("--kafka-port <port>", "Kafka", 9092))
     .addOption(flag("--rules <folder>", "a folder with *.yaml files of Prometheus rules"))
     .action((names, options) => untilSignal((signal) => up(names, options, signal)));
   command.command("build").description("build components and keep them, start nothing")

@@ -1,0 +1,356 @@
+#!/usr/bin/env -S deno run --allow-run --allow-read --allow-write --allow-net=127.0.0.1 --allow-env=DEMO_*
+/**
+ * Starts Orrery on one machine: every program as a child process with embedded defaults, watched
+ * by the console. Nothing has to be installed, nothing stays behind.
+ *
+ * ```sh
+ * deno task demo
+ * deno task demo --open --orbs 20
+ * deno task demo --forward http://127.0.0.1:14318   # a real collector sees it too
+ * ```
+ *
+ * A program joins by one entry in {@linkcode programs}. `--allow-run` names no program because
+ * the browser that `--open` starts differs from system to system.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import {
+  commandLine,
+  flag,
+  parseHttpUrl,
+  parseInteger,
+  parsePort,
+} from "./service/command_line.ts";
+import { runService, type Service, type ServiceContext, StartError } from "./service/life_cycle.ts";
+import { programArguments } from "./service/program_file.ts";
+import { StackError } from "./stack/build_cache.ts";
+import { answersOk, lastLines, type RunningComponent, startComponent } from "./stack/component.ts";
+
+/** Options of the demo, as its flags give them. */
+export interface DemoOptions {
+  /** Opens the console in the browser. */
+  open?: true;
+  /** Virtual orbs in the fleet. @default 5 */
+  orbs: number;
+  /** Seconds between two signups of an orb. @default 2 */
+  signupInterval: number;
+  /** Another OTLP/HTTP endpoint that gets all telemetry too. */
+  forward?: string;
+  /** Preferred port of the console's page. @default 8080 */
+  consolePort: number;
+  /** Preferred port of the console's OTLP receiver. @default 4318 */
+  otlpPort: number;
+  /** Preferred port of the orb server. @default 4242 */
+  orbApiPort: number;
+}
+
+/** What an entry knows when its turn comes. */
+interface Place {
+  options: DemoOptions;
+  /** The port a program really gets, by the name of its use. */
+  ports: Record<PortUse, number>;
+  /** A folder that is removed when the demo ends. */
+  dataFolder: string;
+}
+
+/** A program of the demo. */
+interface DemoProgram {
+  /** Its `service.name`. */
+  name: string;
+  /** Its entry file. */
+  entry: string;
+  /** Its flags. */
+  args(place: Place): string[];
+  /** Its own environment, beside what all get. */
+  env?: Record<string, string>;
+  /** True as soon as it does its work. */
+  ready(place: Place, signal: AbortSignal): Promise<boolean>;
+  /** What it is there for, and where a person finds it. */
+  about(place: Place): [what: string, where: string];
+}
+
+const url = (port: number, path = "") => `http://127.0.0.1:${port}${path}`;
+
+/** The ports programs listen on: the preferred one is an option of the demo. */
+const portUses = {
+  consolePage: (options: DemoOptions) => options.consolePort,
+  otlp: (options: DemoOptions) => options.otlpPort,
+  orbApi: (options: DemoOptions) => options.orbApiPort,
+} as const;
+type PortUse = keyof typeof portUses;
+
+/** Every program of the demo, in the order of their start. */
+const programs: DemoProgram[] = [
+  {
+    name: "console",
+    entry: "console/server.ts",
+    args: ({ options, ports }) => [
+      ...["--page-port", String(ports.consolePage), "--otlp-port", String(ports.otlp)],
+      ...(options.forward ? ["--forward", options.forward] : []),
+    ],
+    ready: ({ ports }, signal) => answersOk(url(ports.consolePage, "/readyz"), signal),
+    about: ({ ports }) => ["traces, metrics and logs", url(ports.consolePage)],
+  },
+  {
+    name: "orb-server",
+    entry: "orb/server.ts",
+    args: ({ ports, dataFolder }) => [
+      ...["--orb-api-port", String(ports.orbApi), "--data-dir", join(dataFolder, "orb-server")],
+    ],
+    ready: ({ ports }, signal) => answersOk(url(ports.orbApi, "/readyz"), signal),
+    about: ({ ports }) => ["device signup", url(ports.orbApi, "/api/signup")],
+  },
+  {
+    name: "orb-client",
+    entry: "orb/client.ts",
+    args: ({ options, ports }) => [
+      ...["--telemetry-url", url(ports.orbApi, "/api/telemetry"), "--telemetry-interval", "0"],
+      ...["--orb-server", url(ports.orbApi), "--images", "fresh", "--repeat-ratio", "0.2"],
+      ...["--orb-signup-interval", String(options.signupInterval)],
+      ...["--orbs", String(options.orbs)],
+    ],
+    ready: ({ ports }, signal) => seenByConsole("orb-client", ports.consolePage, signal),
+    about: ({ options }) => [`a fleet of ${options.orbs} orbs that sign up irises`, ""],
+  },
+];
+
+/** A program without a port of its own is ready when its telemetry is there. */
+async function seenByConsole(name: string, port: number, signal: AbortSignal): Promise<boolean> {
+  if (!await answersOk(url(port, "/readyz"), signal)) return false;
+  const response = await fetch(url(port, "/api/services"), { signal });
+  const { data } = await response.json() as { data: string[] };
+  return data.includes(name);
+}
+
+const command = commandLine({
+  name: "demo",
+  summary: "Starts every program of Orrery on this machine and watches them with the console.",
+  examples: [
+    ["deno task demo", "start, until Ctrl-C"],
+    ["deno task demo --open --orbs 20", "a larger fleet, and open the console in the browser"],
+    [
+      "deno task demo --forward http://127.0.0.1:14318",
+      "send all telemetry to a collector as well",
+    ],
+  ],
+})
+  .addOption(flag("--open", "open the console in the browser"))
+  .addOption(
+    flag("--orbs <count>", "virtual orbs in the fleet")
+      .argParser(parseInteger({ min: 1, max: 10_000 })).default(5),
+  )
+  .addOption(
+    flag("--signup-interval <seconds>", "time between two signups of an orb")
+      .argParser(parseInteger({ min: 1, max: 86_400 })).default(2),
+  )
+  .addOption(
+    flag("--forward <url>", "another OTLP/HTTP endpoint that gets all telemetry too")
+      .argParser(parseHttpUrl),
+  )
+  .addOption(
+    flag("--console-port <port>", "port of the console's page, if it is free")
+      .argParser(parsePort).default(8080),
+  )
+  .addOption(
+    flag("--otlp-port <port>", "port of the console's OTLP receiver, if it is free")
+      .argParser(parsePort).default(4318),
+  )
+  .addOption(
+    flag("--orb-api-port <port>", "port of the orb server, if it is free")
+      .argParser(parsePort).default(4242),
+  );
+
+/** Starts all programs; the service that comes back is the whole of them. */
+export async function startDemo(options: DemoOptions, context: ServiceContext): Promise<Service> {
+  const startMs = performance.now();
+  await using undo = new AsyncDisposableStack();
+  const dataFolder = await Deno.makeTempDir({ prefix: "orrery-demo-" });
+  undo.defer(() => Deno.remove(dataFolder, { recursive: true }));
+  const place: Place = { options, ports: chooseDemoPorts(options), dataFolder };
+
+  say("Orrery is starting …");
+  // All at once, so that the first trace is there soon; telemetry waits for the console by itself.
+  const failed = new AbortController();
+  const signal = AbortSignal.any([context.stopping, failed.signal]);
+  const starts = programs.map((program) =>
+    start(program, place, signal).catch((error) => {
+      // The first failure is the one to tell: the others are called off.
+      failed.abort(error);
+      throw failed.signal.reason;
+    })
+  );
+  for (const settled of await Promise.allSettled(starts)) {
+    if (settled.status === "fulfilled") undo.use(settled.value);
+  }
+  const children = await Promise.all(starts);
+
+  const width = Math.max(...programs.map(({ name }) => name.length));
+  for (const program of programs) {
+    const [what, where] = program.about(place);
+    say(`  ${program.name.padEnd(width)}  ${what}${where && `  ${where}`}`);
+  }
+  say(
+    `Ready after ${((performance.now() - startMs) / 1_000).toFixed(1)} s. Ctrl-C stops all of it.`,
+  );
+  say(`Logs of the programs: ${dataFolder}/<program>/*.log\n`);
+  if (options.open) await openBrowser(url(place.ports.consolePage));
+
+  const status = showStatus(place);
+  const resources = undo.move();
+  return {
+    finished: firstDeath(children, context.stopping),
+    async stop() {
+      status.stop();
+      say("Stopping …");
+      await resources.disposeAsync();
+      say("All programs have ended, nothing is left behind.");
+    },
+  };
+}
+
+/** Takes the preferred ports where they are free, and says which are not. */
+function chooseDemoPorts(options: DemoOptions): Record<PortUse, number> {
+  const taken = new Set<number>();
+  const ports = {} as Record<PortUse, number>;
+  for (const [use, preferred] of Object.entries(portUses)) {
+    const wanted = preferred(options);
+    const port = freePortFrom(wanted, taken);
+    taken.add(port);
+    ports[use as PortUse] = port;
+    if (wanted !== 0 && port !== wanted) {
+      say(`Port ${wanted} is in use, ${use} takes ${port} instead.`);
+    }
+  }
+  return ports;
+}
+
+async function start(
+  program: DemoProgram,
+  place: Place,
+  signal: AbortSignal,
+): Promise<RunningComponent> {
+  const entry = fileURLToPath(new URL(program.entry, import.meta.url));
+  const args = await programArguments(entry, [...program.args(place), "--stop-with-stdin"]);
+  try {
+    return await startComponent({
+      name: program.name,
+      command: "deno",
+      args: () => args,
+      env: {
+        // Telemetry is what the demo is for, whatever the caller's environment says of it.
+        OTEL_SDK_DISABLED: "false",
+        OTEL_EXPORTER_OTLP_ENDPOINT: url(place.ports.otlp),
+        // Someone is watching: a second is long.
+        OTEL_BSP_SCHEDULE_DELAY: "250",
+        OTEL_BLRP_SCHEDULE_DELAY: "250",
+        OTEL_METRIC_EXPORT_INTERVAL: "1000",
+        NO_COLOR: "1",
+        ...program.env,
+      },
+      endsWithUs: true,
+      // The ports have been chosen already, and a race lost since then is told by the program.
+      ports: {},
+      ready: (signal) => program.ready(place, signal),
+    }, { runFolder: join(place.dataFolder, program.name), readyPollMs: 25, signal });
+  } catch (error) {
+    throw error instanceof StackError ? new StartError(error.message) : error;
+  }
+}
+
+/** The wanted port, or the next one that is free; 0 is any. */
+function freePortFrom(wanted: number, taken: Set<number>): number {
+  for (let port = wanted; port <= 65_535; port++) {
+    if (port !== 0 && taken.has(port)) continue;
+    try {
+      using listener = Deno.listen({ hostname: "127.0.0.1", port });
+      return listener.addr.port;
+    } catch (error) {
+      if (
+        !(error instanceof Deno.errors.AddrInUse || error instanceof Deno.errors.PermissionDenied)
+      ) {
+        throw error;
+      }
+    }
+  }
+  throw new StartError(`No port from ${wanted} to 65535 is free on 127.0.0.1.`);
+}
+
+/** Rejects with the last lines of the first program that ends while nobody asked it to. */
+async function firstDeath(children: RunningComponent[], stopping: AbortSignal): Promise<void> {
+  const stopped = new Promise<undefined>((resolve) =>
+    stopping.addEventListener("abort", () => resolve(undefined), { once: true })
+  );
+  const dead = await Promise.race([
+    stopped,
+    ...children.map((child) => child.exited.then(() => child)),
+  ]);
+  if (dead && !stopping.aborted) {
+    throw new StartError(`${dead.name} has ended unasked. ${await lastLines(dead.logFile)}`);
+  }
+}
+
+/** The one line that stays alive: on a terminal rewritten each second, else printed now and then. */
+function showStatus(place: Place): { stop(): void } {
+  const terminal = Deno.stdout.isTerminal();
+  const stop = new AbortController();
+  async function tick(): Promise<void> {
+    const text = await statusText(place, stop.signal);
+    if (stop.signal.aborted) return;
+    if (terminal) write(`\r\x1b[2K${text}`);
+    else say(text);
+  }
+  const timer = setInterval(() => void tick(), terminal ? 1_000 : 15_000);
+  void tick();
+  return {
+    stop() {
+      clearInterval(timer);
+      stop.abort();
+      if (terminal) write("\n");
+    },
+  };
+}
+
+async function statusText(place: Place, stopped: AbortSignal): Promise<string> {
+  try {
+    const signal = AbortSignal.any([stopped, AbortSignal.timeout(900)]);
+    const response = await fetch(url(place.ports.consolePage, "/api/stats"), { signal });
+    const stats = await response.json();
+    const perSecond = (part: { perSecond: number }) => Math.round(part.perSecond);
+    return `● ${programs.length} programs up · ${stats.traces.tracesHeld} traces · ` +
+      `${perSecond(stats.traces)} spans/s · ${perSecond(stats.metrics)} points/s · ` +
+      `${perSecond(stats.logs)} logs/s · ${url(place.ports.consolePage)} · Ctrl-C stops`;
+  } catch {
+    return `○ the console does not answer · ${url(place.ports.consolePage)}`;
+  }
+}
+
+async function openBrowser(address: string): Promise<void> {
+  const [opener, ...args] = Deno.build.os === "darwin"
+    ? ["open"]
+    : Deno.build.os === "windows"
+    ? ["cmd", "/c", "start", ""]
+    : ["xdg-open"];
+  try {
+    const { success } = await new Deno.Command(opener!, {
+      args: [...args, address],
+      stdout: "null",
+      stderr: "null",
+    }).output();
+    if (success) return;
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  say(`No browser could be opened (${opener} did not work). Open ${address} yourself.`);
+}
+
+function say(text: string): void {
+  write(`${text}\n`);
+}
+
+function write(text: string): void {
+  Deno.stdout.writeSync(new TextEncoder().encode(text));
+}
+
+if (import.meta.main) await runService(command, startDemo, { telemetry: false });

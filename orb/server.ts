@@ -1,0 +1,203 @@
+#!/usr/bin/env -S deno run --allow-net --allow-read --allow-write --allow-env=OTEL_*,ORB_SERVER_*,HOME,USERPROFILE,XDG_DATA_HOME,LOCALAPPDATA
+/**
+ * The Virtual Orb's back-end: every image may sign up once and gets its token.
+ *
+ * Exports {@linkcode startOrbServer}; can also be used as a CLI:
+ *
+ * ```sh
+ * deno task orb:server
+ * deno task orb:server --orb-api-port 4243 --data-dir ./orb-data
+ * curl -d '{"id":"1","image_base64":"AQIDBAU="}' -H 'content-type: application/json' http://127.0.0.1:4242/api/signup
+ * ```
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { httpInstrumentationMiddleware } from "@hono/otel";
+import { Hono } from "hono";
+import { commandLine, flag, parseByteCount, parseInteger } from "../service/command_line.ts";
+import { defaultDataFolder, openDataFolder } from "../service/data_folder.ts";
+import { healthRoutes } from "../service/health.ts";
+import { hostFlags, type HttpServer, listen, portFlag } from "../service/http_server.ts";
+import { runService, type ServiceContext, StartError } from "../service/life_cycle.ts";
+import { ProblemError, problemNotFound, problemOnError } from "../service/problem.ts";
+import { createSignup, storeFailed, textResponse } from "./signup.ts";
+import { openTokenStore, StoreError, type TokenStore } from "./token_store.ts";
+import { inTokenWorker } from "./token_worker.ts";
+
+/** Options of {@linkcode startOrbServer}. */
+export interface OrbServerOptions {
+  /** Port to bind; 0 takes a free one. */
+  orbApiPort: number;
+  /** Address to bind. @default "127.0.0.1" */
+  host?: string;
+  /** Listen beyond loopback although nobody has to authenticate. @default false */
+  allowRemoteWithoutAuth?: boolean;
+  /** Folder of the tokens. @default the data folder of the operating system */
+  dataDir?: string;
+  /** The most bytes of one request's body. @default 10 MiB */
+  maxBody?: number;
+  /** How long a body may take to arrive. @default 30_000 */
+  bodyTimeoutMs?: number;
+  /** The most bytes of all bodies under way. @default 256 MiB */
+  maxBufferedBytes?: number;
+  /** Requests under way at once. @default 1024 */
+  maxRequests?: number;
+  /** Signups that may wait for the disk. @default 512 */
+  maxQueuedSignups?: number;
+}
+
+/**
+ * Opens the tokens and listens.
+ *
+ * @throws {StartError} the data folder cannot be used, or the port cannot be bound.
+ */
+export async function startOrbServer(
+  options: OrbServerOptions,
+  context: ServiceContext,
+): Promise<HttpServer> {
+  const { log, health, telemetry } = context;
+  const { tracer, meter } = telemetry;
+  const store = await openStore(options, context);
+  const app = new Hono();
+  if (telemetry.enabled) app.use(httpInstrumentationMiddleware());
+  const signup = createSignup({
+    store,
+    log,
+    tracer,
+    meter,
+    ...(options.maxBody !== undefined && { maxBodyBytes: options.maxBody }),
+    ...(options.bodyTimeoutMs !== undefined && { bodyTimeoutMs: options.bodyTimeoutMs }),
+    ...(options.maxBufferedBytes !== undefined && { maxBufferedBytes: options.maxBufferedBytes }),
+  });
+  app.post("/api/signup", (c) => {
+    if (!isJson(c.req.header("content-type"))) throw notJson();
+    return signup(c.req.raw);
+  });
+  app.post("/api/reset", async () => {
+    try {
+      await store.reset();
+    } catch (error) {
+      if (error instanceof StoreError) return storeFailed();
+      throw error;
+    }
+    log.info("Every token was forgotten");
+    return textResponse(200, "reset completed!");
+  });
+  app.route("/", healthRoutes(health));
+  app.notFound(problemNotFound);
+  app.onError(problemOnError(log));
+
+  let server: HttpServer;
+  try {
+    server = listen(app.fetch, {
+      port: options.orbApiPort,
+      portFlag: "--orb-api-port",
+      ...(options.host !== undefined && { host: options.host }),
+      ...(options.allowRemoteWithoutAuth && { allowRemoteWithoutAuth: true }),
+      ...(options.maxRequests !== undefined && { maxRequestsInFlight: options.maxRequests }),
+    });
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+  // The original's line, to the letter; the real address beside it.
+  log.info(`🚀 Virtual Orb Test Server at http:/localhost:${server.port}`, {
+    url: server.url,
+    tokens: store.count,
+  });
+  health.set("tokens", "ok");
+  return {
+    ...server,
+    finished: store.died,
+    async stop(deadline) {
+      await server.stop(deadline);
+      await store.close();
+    },
+  };
+}
+
+async function openStore(options: OrbServerOptions, context: ServiceContext): Promise<TokenStore> {
+  const { log, health, telemetry } = context;
+  const folder = options.dataDir ?? defaultDataFolder("orb-server");
+  await openDataFolder(folder);
+  const path = join(folder, "tokens.sqlite");
+  try {
+    return await openTokenStore({
+      path,
+      tracer: telemetry.tracer,
+      meter: telemetry.meter,
+      ...(options.maxQueuedSignups !== undefined && { maxQueued: options.maxQueuedSignups }),
+      onState(state) {
+        if (state === "ok") {
+          health.set("tokens", "ok");
+          log.info("Tokens can be written again", { path });
+        } else {
+          health.set("tokens", { reason: state.message });
+          log.error(
+            "Tokens cannot be written; new images are refused with 503 until it works again. Free space or mend the folder",
+            { path, reason: state.message, code: state.code },
+          );
+        }
+      },
+    });
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+    throw new StartError(
+      `Cannot open the tokens in ${path}: ${error.message}. Mend or move that file, free space, or give another folder with --data-dir.`,
+    );
+  }
+}
+
+/** `application/json`, whatever its parameters. */
+function isJson(contentType: string | undefined): boolean {
+  return contentType === "application/json" ||
+    contentType?.split(";", 1)[0]?.trim().toLowerCase() === "application/json";
+}
+
+/** The original knows no route for another type: 404, not 415. */
+function notJson(): ProblemError {
+  return new ProblemError(404, {
+    title: "Not found",
+    detail: "POST /api/signup takes a body with 'content-type: application/json' only.",
+  });
+}
+
+if (import.meta.main && !inTokenWorker) {
+  const command = commandLine({
+    name: "orb-server",
+    summary: "The Virtual Orb's back-end: every image may sign up once and gets its token.",
+    examples: [
+      ["orb-server", "listen on 127.0.0.1:4242, tokens in the data folder of this system"],
+      ["orb-server --orb-api-port 0 --data-dir ./orb-data", "a free port, tokens in ./orb-data"],
+      ["OTEL_SDK_DISABLED=true orb-server", "without telemetry"],
+    ],
+  })
+    .addOption(portFlag("--orb-api-port <port>", "port of the API; 0 takes a free one", 4242))
+    .addOption(hostFlags.host())
+    .addOption(hostFlags.allowRemoteWithoutAuth())
+    .addOption(
+      flag("--data-dir <folder>", "folder of the tokens; default the data folder of this system"),
+    )
+    .addOption(
+      flag("--max-body <bytes>", "the most bytes of one body; beyond it 413")
+        .argParser(parseByteCount).default(10 * 1024 ** 2, "10MiB"),
+    )
+    .addOption(
+      flag("--body-timeout-ms <ms>", "how long a body may take to arrive; beyond it 408")
+        .argParser(parseInteger({ min: 1 })).default(30_000),
+    )
+    .addOption(
+      flag("--max-buffered-bytes <bytes>", "the most bytes of all bodies under way; beyond it 503")
+        .argParser(parseByteCount).default(256 * 1024 ** 2, "256MiB"),
+    )
+    .addOption(
+      flag("--max-requests <number>", "requests under way at once; beyond it 503")
+        .argParser(parseInteger({ min: 1 })).default(1024),
+    )
+    .addOption(
+      flag("--max-queued-signups <number>", "signups that may wait for the disk; beyond it 503")
+        .argParser(parseInteger({ min: 1 })).default(512),
+    );
+  await runService(command, startOrbServer);
+}

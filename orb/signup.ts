@@ -1,0 +1,188 @@
+/**
+ * `POST /api/signup`: one image, one token, once.
+ *
+ * Answers: 200 with the token; 409 when the image has signed up before, or is not base64; 400, 422,
+ * 413, 408 and 503 as problem details. Nothing is answered 200 that is not durable.
+ *
+ * @module
+ */
+import { hash } from "node:crypto";
+import type { Meter, Tracer } from "@opentelemetry/api";
+import type { Log } from "../service/log.ts";
+import { ProblemError, problemResponse } from "../service/problem.ts";
+import { readText } from "../service/request_body.ts";
+import { hashToken } from "./hash_token.ts";
+import { StoreBusyError, type TokenStore } from "./token_store.ts";
+
+/** Options of {@linkcode createSignup}. */
+export interface SignupOptions {
+  /** Where tokens are kept. */
+  store: Pick<TokenStore, "add">;
+  log: Log;
+  tracer: Tracer;
+  meter: Meter;
+  /** The most bytes of one body. @default 10 MiB */
+  maxBodyBytes?: number;
+  /** How long one body may take to arrive. @default 30_000 */
+  bodyTimeoutMs?: number;
+  /** The most bytes of all bodies under way; a signup beyond it is answered 503. @default 256 MiB */
+  maxBufferedBytes?: number;
+}
+
+/** What a client sends. */
+export interface SignupRequest {
+  /** The client's name for this signup, a ULID as a rule. */
+  id: string;
+  /** The image in standard base64, padded (RFC 4648, section 4). */
+  imageBase64: string;
+}
+
+/** Longer ids are refused: they end up in logs and spans. A ULID has 26 characters. */
+const maxIdLength = 128;
+
+/** Makes the handler. */
+export function createSignup(options: SignupOptions): (request: Request) => Promise<Response> {
+  const { store, log, tracer } = options;
+  const limitBytes = options.maxBodyBytes ?? 10 * 1024 ** 2;
+  const timeoutMs = options.bodyTimeoutMs ?? 30_000;
+  const maxBufferedBytes = options.maxBufferedBytes ?? 256 * 1024 ** 2;
+  const signups = options.meter.createCounter("orb.signups", {
+    description: "Signups by outcome.",
+    unit: "{signup}",
+  });
+  const imageSize = options.meter.createHistogram("orb.image.size", {
+    description: "Bytes of the images that signed up or tried to.",
+    unit: "By",
+    advice: { explicitBucketBoundaries: [1e3, 1e4, 5e4, 1e5, 2e5, 3e5, 5e5, 1e6, 2e6, 5e6, 1e7] },
+  });
+  let bufferedBytes = 0;
+
+  async function signUp(request: Request): Promise<[outcome: string, response: Response]> {
+    const { id, imageBase64 } = parseSignup(await readText(request, { limitBytes, timeoutMs }));
+    log.info(`📩 New Signup request Id: ${id}`);
+
+    let image: Uint8Array;
+    try {
+      image = decodeBase64(imageBase64);
+    } catch (error) {
+      const reason = `Failed to decode Base64 image: ${(error as Error).message}`;
+      log.warn(reason);
+      return ["not_base64", textResponse(409, reason)];
+    }
+    if (image.length === 0) {
+      throw unprocessable("'image_base64' is empty: send an image of at least one byte.");
+    }
+    imageSize.record(image.length);
+
+    const span = tracer.startSpan("hash image", { attributes: { "orb.image.size": image.length } });
+    const digest = hash("sha256", image, "buffer");
+    const token = hashToken(image);
+    span.setAttribute("orb.token", token).end();
+
+    switch (await store.add(digest)) {
+      case "new":
+        return ["accepted", textResponse(200, token)];
+      case "duplicate":
+        log.info("Orb Image already exist");
+        return ["duplicate", textResponse(409, "Orb image already exist")];
+      case "failed":
+        return ["failed", storeFailed()];
+    }
+  }
+
+  return async function signup(request: Request): Promise<Response> {
+    const declared = request.headers.get("content-length");
+    const reservedBytes = Math.min(declared === null ? limitBytes : Number(declared), limitBytes);
+    if (bufferedBytes + reservedBytes > maxBufferedBytes) {
+      signups.add(1, { outcome: "busy" });
+      return busy(`Bodies of ${bufferedBytes} bytes are under way already.`);
+    }
+    bufferedBytes += reservedBytes;
+    try {
+      const [outcome, response] = await signUp(request);
+      signups.add(1, { outcome });
+      return response;
+    } catch (error) {
+      if (error instanceof StoreBusyError) {
+        signups.add(1, { outcome: "busy" });
+        return busy(`${error.message}.`);
+      }
+      signups.add(1, { outcome: error instanceof ProblemError ? "invalid" : "failed" });
+      throw error;
+    } finally {
+      bufferedBytes -= reservedBytes;
+    }
+  };
+}
+
+/**
+ * Reads a signup from a body.
+ *
+ * @throws {ProblemError} 400 when it is not JSON in UTF-8, 422 when a field is missing or wrong.
+ */
+export function parseSignup(body: string): SignupRequest {
+  if (body === "") throw badRequest("The body is empty: send a JSON object.");
+  let value: unknown;
+  try {
+    value = JSON.parse(body);
+  } catch (error) {
+    throw badRequest(`The body is not JSON: ${(error as Error).message}.`);
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw unprocessable("The body must be a JSON object with 'id' and 'image_base64'.");
+  }
+  const { id, image_base64: imageBase64 } = value as Record<string, unknown>;
+  if (typeof id !== "string" || id === "" || id.length > maxIdLength) {
+    throw unprocessable(`'id' must be a string of 1 to ${maxIdLength} characters, such as a ULID.`);
+  }
+  // What stands for bytes that are not UTF-8; in an image it is no base64, elsewhere nobody looks.
+  if (id.includes("\ufffd")) throw badRequest("The body is not UTF-8: 'id' has other bytes in it.");
+  if (typeof imageBase64 !== "string") {
+    throw unprocessable("'image_base64' must be a string, the image in standard base64.");
+  }
+  return { id, imageBase64 };
+}
+
+/**
+ * Decodes standard base64 with its padding (RFC 4648, section 4): no white space, no left-over bits.
+ *
+ * @throws {SyntaxError} it is not that.
+ */
+export function decodeBase64(text: string): Uint8Array {
+  const bytes = Uint8Array.fromBase64(text, { lastChunkHandling: "strict" });
+  // `fromBase64` skips white space; then the text is longer than its bytes ask for.
+  if (text.length !== Math.ceil(bytes.length / 3) * 4) {
+    throw new SyntaxError("white space is not allowed");
+  }
+  return bytes;
+}
+
+/** The answers of the original: plain text, no newline. */
+export function textResponse(status: number, text: string): Response {
+  return new Response(text, {
+    status,
+    headers: { "content-type": "text/plain; charset=utf-8" },
+  });
+}
+
+function badRequest(detail: string): ProblemError {
+  return new ProblemError(400, { title: "Bad request", detail });
+}
+
+function unprocessable(detail: string): ProblemError {
+  return new ProblemError(422, { title: "Unprocessable signup", detail });
+}
+
+function busy(detail: string): Response {
+  return problemResponse(503, { title: "Overloaded", detail: `${detail} Try again later.` }, {
+    "retry-after": "1",
+  });
+}
+
+/** For a new image while the disk refuses; its reason is in the log and in `/readyz?verbose`. */
+export function storeFailed(): Response {
+  return problemResponse(503, {
+    title: "Store unavailable",
+    detail: "The tokens cannot be written to disk at present; nothing was stored. Try again later.",
+  }, { "retry-after": "5" });
+}

@@ -1,0 +1,270 @@
+/**
+ * The tokens as the server sees them: asynchronous, durable, bounded.
+ *
+ * Group commit: while one transaction waits for the disk, the signups that arrive meanwhile gather
+ * and become the next one. A caller hears of its image only when its transaction is durable. The
+ * disk is waited for in a worker, so requests go on being read and hashed.
+ *
+ * @module
+ */
+import {
+  type Context,
+  context,
+  type Meter,
+  type Span,
+  SpanKind,
+  SpanStatusCode,
+  trace,
+  type Tracer,
+} from "@opentelemetry/api";
+import { digestBytes, type InsertResult } from "./token_database.ts";
+import { startTokenWorker, type TokenCommand, type TokenReply } from "./token_worker.ts";
+
+/** Options of {@linkcode openTokenStore}. */
+export interface TokenStoreOptions {
+  /** The SQLite file; made if need be. */
+  path: string;
+  /** Makes the spans. */
+  tracer: Tracer;
+  /** Makes the instruments. */
+  meter: Meter;
+  /** Told when writing begins to fail (the reason) and when it works again, once each. */
+  onState: (state: "ok" | StoreError) => void;
+  /** Signups that may wait for their transaction; one more is refused. @default 512 */
+  maxQueued?: number;
+  /** The most signups in one transaction. @default 256 */
+  maxBatch?: number;
+  /** How long between attempts to write while the disk fails. @default 1_000 */
+  probeIntervalMs?: number;
+}
+
+/** The queue is full: the caller should try again later. */
+export class StoreBusyError extends Error {
+  override name = "StoreBusyError";
+}
+
+/** The disk's reason, in SQLite's words. */
+export class StoreError extends Error {
+  override name = "StoreError";
+  /** SQLite's extended result code (https://www.sqlite.org/rescode.html), 0 if it has none. */
+  readonly code: number;
+
+  constructor({ message, code }: { message: string; code: number }) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** The server's tokens. */
+export interface TokenStore {
+  /**
+   * Stores an image's SHA-256 digest unless it is there. `new` and `duplicate` are durable;
+   * `failed` means that the disk refused and nothing is stored.
+   *
+   * @throws {StoreBusyError} the queue is full.
+   */
+  add(digest: Uint8Array): Promise<InsertResult>;
+  /** Forgets every token. @throws {StoreError} the disk refused. */
+  reset(): Promise<void>;
+  /** Tokens stored. */
+  readonly count: number;
+  /** Rejects if the worker dies: nothing can be stored any more. */
+  readonly died: Promise<never>;
+  /** Waits for what is queued, then closes the file. */
+  close(): Promise<void>;
+}
+
+interface Waiting {
+  digest: Uint8Array;
+  span: Span;
+  parent: Context;
+  resolve: (result: InsertResult) => void;
+}
+
+const attributes = {
+  "db.system.name": "sqlite",
+  "db.collection.name": "tokens",
+  "db.operation.name": "INSERT",
+};
+
+/**
+ * Opens the store.
+ *
+ * @throws {StoreError} the file cannot be opened or written.
+ */
+export async function openTokenStore(options: TokenStoreOptions): Promise<TokenStore> {
+  const { path, tracer, maxQueued = 512, maxBatch = 256, probeIntervalMs = 1_000 } = options;
+  const worker = startTokenWorker();
+  const opened = await worker.ask({ type: "open", path });
+  if (opened.error) {
+    worker.end();
+    throw new StoreError(opened.error);
+  }
+
+  const waiting: Waiting[] = [];
+  /** What runs one after the other; a commit takes what waits when its turn has come. */
+  const jobs: (() => Promise<void>)[] = [];
+  const died = Promise.withResolvers<never>();
+  died.promise.catch(() => {}); // Its owner looks at it; a test may not.
+  let count = opened.count;
+  let state: "ok" | StoreError = "ok";
+  let probeTimer: ReturnType<typeof setTimeout> | undefined;
+  let running = false;
+  let closed = false;
+  const instruments = createInstruments(options.meter, () => ({ count, queued: waiting.length }));
+
+  /** Asks the worker, and learns from its answer how the disk is. */
+  async function ask(command: TokenCommand): Promise<TokenReply> {
+    const reply = await worker.ask(command);
+    count = reply.count;
+    const next = reply.error ? new StoreError(reply.error) : "ok";
+    const changed = (next === "ok") !== (state === "ok");
+    state = next;
+    if (changed) options.onState(next);
+    clearTimeout(probeTimer);
+    // Readiness is off by now, so perhaps no signup comes that would find the disk mended.
+    if (next !== "ok" && !closed) probeTimer = setTimeout(() => enqueue(probe), probeIntervalMs);
+    return reply;
+  }
+
+  function enqueue(job: () => Promise<void>): void {
+    jobs.push(job);
+    if (!running) {
+      running = true;
+      runJobs().catch(died.reject);
+    }
+  }
+
+  async function runJobs(): Promise<void> {
+    // Later in this turn: what arrived together goes together.
+    await Promise.resolve();
+    for (let job = jobs.shift(); job; job = jobs.shift()) await job();
+    running = false;
+  }
+
+  async function probe(): Promise<void> {
+    await ask({ type: "probe" });
+  }
+
+  /** One transaction of what waits. */
+  async function commit(): Promise<void> {
+    const members = waiting.splice(0, maxBatch);
+    const [first] = members;
+    if (first === undefined) return;
+    if (waiting.length > 0) jobs.push(commit);
+    const digests = new Uint8Array(members.length * digestBytes);
+    members.forEach((member, index) => digests.set(member.digest, index * digestBytes));
+
+    // It belongs to the trace of the first; the others' spans link to it.
+    const span = tracer.startSpan("commit tokens", {
+      kind: SpanKind.CLIENT,
+      attributes: { ...attributes, "db.operation.batch.size": members.length },
+    }, trace.setSpan(first.parent, first.span));
+    const startMs = performance.now();
+    const { results, error } = await ask({ type: "insert", digests });
+    instruments.duration.record((performance.now() - startMs) / 1_000);
+    instruments.size.record(members.length);
+    if (error) {
+      span.setAttributes({
+        "error.type": String(error.code),
+        "db.response.status_code": error.code,
+      });
+      span.setStatus({ code: SpanStatusCode.ERROR, message: error.message });
+    }
+    span.end();
+
+    members.forEach((member, index) => {
+      const result = results[index];
+      if (result === undefined) throw new Error(`The worker forgot signup ${index} of a batch`);
+      if (member !== first) member.span.addLink({ context: span.spanContext() });
+      member.span.setAttributes({ "orb.result": result, "orb.batch.size": members.length });
+      if (result === "failed") member.span.setStatus({ code: SpanStatusCode.ERROR });
+      member.span.end();
+      member.resolve(result);
+    });
+  }
+
+  return {
+    add(digest) {
+      if (closed || waiting.length >= maxQueued) {
+        return Promise.reject(
+          new StoreBusyError(`${waiting.length} signups wait for the disk already`),
+        );
+      }
+      const parent = context.active();
+      const span = tracer.startSpan("store token", { attributes }, parent);
+      return new Promise((resolve) => {
+        waiting.push({ digest, span, parent, resolve });
+        if (waiting.length === 1) enqueue(commit);
+      });
+    },
+    reset() {
+      return new Promise((resolve, reject) =>
+        enqueue(async () => {
+          const { error } = await ask({ type: "reset" });
+          if (error) reject(new StoreError(error));
+          else resolve();
+        })
+      );
+    },
+    get count() {
+      return count;
+    },
+    died: died.promise,
+    async close() {
+      closed = true;
+      clearTimeout(probeTimer);
+      const { promise, resolve } = Promise.withResolvers<TokenReply>();
+      enqueue(() => worker.ask({ type: "close" }).then(resolve));
+      await promise;
+      worker.end();
+      instruments.stop();
+    },
+  };
+}
+
+function createInstruments(meter: Meter, now: () => { count: number; queued: number }) {
+  const stored = meter.createObservableGauge("orb.tokens", {
+    description: "Image tokens stored.",
+    unit: "{token}",
+  });
+  const queued = meter.createObservableGauge("orb.store.queue", {
+    description: "Signups that wait for their transaction.",
+    unit: "{signup}",
+  });
+  const observeStored = (result: { observe(value: number): void }) => result.observe(now().count);
+  const observeQueued = (result: { observe(value: number): void }) => result.observe(now().queued);
+  stored.addCallback(observeStored);
+  queued.addCallback(observeQueued);
+  return {
+    size: meter.createHistogram("orb.store.commit.size", {
+      description: "Signups made durable by one transaction.",
+      unit: "{signup}",
+      advice: { explicitBucketBoundaries: [1, 2, 4, 8, 16, 32, 64, 128, 256] },
+    }),
+    duration: meter.createHistogram("orb.store.commit.duration", {
+      description: "How long a transaction takes to be durable.",
+      unit: "s",
+      advice: {
+        explicitBucketBoundaries: [
+          .0001,
+          .00025,
+          .0005,
+          .001,
+          .0025,
+          .005,
+          .01,
+          .025,
+          .05,
+          .1,
+          .5,
+          1,
+        ],
+      },
+    }),
+    stop() {
+      stored.removeCallback(observeStored);
+      queued.removeCallback(observeQueued);
+    },
+  };
+}

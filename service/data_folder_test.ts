@@ -1,0 +1,47 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { defaultDataFolder, openDataFolder } from "./data_folder.ts";
+import { StartError } from "./life_cycle.ts";
+import { testWith } from "./test_permissions.ts";
+
+Deno.test("defaultDataFolder() is the one the operating system has for data", () => {
+  const from = (values: Record<string, string>) => (name: string) => values[name];
+  assert.equal(
+    defaultDataFolder("orb", "linux", from({ HOME: "/h" })),
+    "/h/.local/share/orrery/orb",
+  );
+  assert.equal(
+    defaultDataFolder("orb", "linux", from({ HOME: "/h", XDG_DATA_HOME: "/x" })),
+    "/x/orrery/orb",
+  );
+  assert.equal(
+    defaultDataFolder("orb", "darwin", from({ HOME: "/h" })),
+    "/h/Library/Application Support/orrery/orb",
+  );
+  assert.throws(() => defaultDataFolder("orb", "linux", from({})), /--data-dir/);
+});
+
+testWith(["read", "write"], "openDataFolder() makes the folder for its owner only", async () => {
+  const base = await Deno.makeTempDir();
+  try {
+    const path = join(base, "a", "b");
+    await openDataFolder(path);
+    const { mode } = await Deno.stat(path);
+    if (mode !== null) assert.equal(mode & 0o777, 0o700);
+    assert.deepEqual([...Deno.readDirSync(path)], []);
+  } finally {
+    await Deno.remove(base, { recursive: true });
+  }
+});
+
+testWith(["read", "write"], "openDataFolder() says why a folder cannot be used", async () => {
+  const file = await Deno.makeTempFile();
+  try {
+    await assert.rejects(
+      openDataFolder(join(file, "data")),
+      (error) => error instanceof StartError && /--data-dir/.test(error.message),
+    );
+  } finally {
+    await Deno.remove(file);
+  }
+});

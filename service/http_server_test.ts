@@ -1,0 +1,80 @@
+import assert from "node:assert/strict";
+import { isLoopback, listen } from "./http_server.ts";
+import { StartError } from "./life_cycle.ts";
+
+const never = new AbortController().signal;
+
+Deno.test("listen() serves on a free port and says which", async () => {
+  const server = listen(() => new Response("hi"), { port: 0, portFlag: "--port" });
+  assert.equal(await (await fetch(server.url)).text(), "hi");
+  assert.equal(new URL(server.url).port, String(server.port));
+  await server.stop(never);
+});
+
+Deno.test("listen() names the port and the flag when the port is taken", async () => {
+  const first = listen(() => new Response(), { port: 0, portFlag: "--port" });
+  assert.throws(
+    () => listen(() => new Response(), { port: first.port, portFlag: "--orb-api-port" }),
+    (error) =>
+      error instanceof StartError &&
+      error.message.includes(`127.0.0.1:${first.port}: the port is in use`) &&
+      error.message.includes("--orb-api-port"),
+  );
+  await first.stop(never);
+});
+
+Deno.test("listen() refuses an address beyond loopback unless told or authenticated", async () => {
+  const options = { host: "0.0.0.0", port: 0, portFlag: "--port" };
+  assert.throws(() => listen(() => new Response(), options), /Refuses to listen on 0\.0\.0\.0/);
+  for (const allowed of [{ authenticated: true }, { allowRemoteWithoutAuth: true }]) {
+    const server = listen(() => new Response(), { ...options, ...allowed });
+    assert.match(server.url, /^http:\/\/127\.0\.0\.1:/);
+    await server.stop(never);
+  }
+});
+
+Deno.test("isLoopback() knows loopback addresses and no look-alikes", () => {
+  for (const host of ["127.0.0.1", "127.9.9.9", "::1", "[::1]", "localhost"]) {
+    assert.ok(isLoopback(host));
+  }
+  for (const host of ["0.0.0.0", "::", "127.0.0.1.evil.example", "10.0.0.1", "localhost.evil"]) {
+    assert.ok(!isLoopback(host), host);
+  }
+});
+
+Deno.test("listen() answers 503 with Retry-After beyond its requests in flight", async () => {
+  const { promise: release, resolve } = Promise.withResolvers<void>();
+  const { promise: entered, resolve: enter } = Promise.withResolvers<void>();
+  const server = listen(async () => {
+    enter();
+    await release;
+    return new Response("done");
+  }, { port: 0, portFlag: "--port", maxRequestsInFlight: 1 });
+  const first = fetch(server.url);
+  await entered;
+  const second = await fetch(server.url);
+  assert.equal(second.status, 503);
+  assert.equal(second.headers.get("retry-after"), "1");
+  await second.body?.cancel();
+  resolve();
+  assert.equal(await (await first).text(), "done");
+  await server.stop(never);
+});
+
+Deno.test("stop() waits for a request under way and cuts it at the deadline", async () => {
+  const { promise: entered, resolve: enter } = Promise.withResolvers<void>();
+  const server = listen(async () => {
+    enter();
+    await new Promise(() => {});
+    return new Response();
+  }, { port: 0, portFlag: "--port" });
+  const request = fetch(server.url);
+  await entered;
+  const deadline = new AbortController();
+  const stopped = server.stop(deadline.signal);
+  deadline.abort();
+  await stopped;
+  const response = await request;
+  assert.equal(response.status, 503);
+  assert.equal((await response.json()).title, "Shutting down");
+});

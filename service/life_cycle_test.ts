@@ -1,0 +1,89 @@
+import assert from "node:assert/strict";
+import { startProgram } from "./test_program.ts";
+import { testWith } from "./test_permissions.ts";
+
+const fixture = new URL("./life_cycle_fixture.ts", import.meta.url);
+const start = (...args: string[]) => startProgram(fixture, args);
+const needs = ["run", "read", "net", "env"] as const;
+const test = (name: string, run: () => Promise<void>) => testWith([...needs], name, run);
+
+test("runService() drains on SIGTERM: not ready, the request under way answered, exit 0", async () => {
+  await using program = await start();
+  const [, url] = await program.line(/listening at (\S+)/);
+  assert.equal(await (await fetch(`${url}/readyz`)).text(), "ok\n");
+  const slow = fetch(`${url}/slow`);
+  await program.line(/slow began/);
+  program.kill("SIGTERM");
+  assert.equal(await (await slow).text(), "finished while draining");
+  assert.equal((await program.status).code, 0);
+});
+
+test("runService() exits 0 on SIGINT", async () => {
+  await using program = await start();
+  await program.line(/listening/);
+  program.kill("SIGINT");
+  assert.equal((await program.status).code, 0);
+});
+
+test("runService() exits 130 on a second SIGINT", async () => {
+  await using program = await start("--misbehave", "hangs-on-stop");
+  await program.line(/listening/);
+  program.kill("SIGINT");
+  // Until the first has been handled, both would be one.
+  const timer = setInterval(() => program.kill("SIGINT"), 50);
+  const { code } = await program.status;
+  clearInterval(timer);
+  assert.equal(code, 130);
+});
+
+test("runService() cuts what hangs when the drain deadline has passed", async () => {
+  await using program = await start("--misbehave", "hangs-on-stop", "--drain-timeout-ms", "10");
+  await program.line(/listening/);
+  program.kill("SIGTERM");
+  await program.line(/drain deadline has passed/);
+  assert.equal((await program.status).code, 0);
+});
+
+test("runService() tells why it cannot start, without a stack, and exits 1", async () => {
+  await using program = await start("--misbehave", "cannot-start");
+  assert.equal((await program.status).code, 1);
+  assert.deepEqual(program.lines, ["fixture: The key is unreadable."]);
+});
+
+test("runService() exits 2 on a bad flag and names the help", async () => {
+  await using program = await start("--port", "http");
+  assert.equal((await program.status).code, 2);
+  assert.match(program.lines.join("\n"), /'--port <port>' argument 'http' is invalid.*--help/s);
+});
+
+test("runService() ends the process with 1 when an error is caught by nobody", async () => {
+  await using program = await start();
+  const [, url] = await program.line(/listening at (\S+)/);
+  await fetch(`${url}/throw`).then((response) => response.body?.cancel(), () => {});
+  assert.equal((await program.status).code, 1);
+  assert.match(program.lines.join("\n"), /ERROR .*nobody catches this/);
+});
+
+test("runService() ends with the code of a service that finishes by itself", async () => {
+  await using program = await start("--misbehave", "finishes");
+  assert.equal((await program.status).code, 3);
+});
+
+test("runService() ends with 1 when the service's own work rejects", async () => {
+  await using program = await start("--misbehave", "rejects");
+  assert.equal((await program.status).code, 1);
+  assert.match(program.lines.join("\n"), /the task died/);
+});
+
+test("runService() with --stop-with-stdin ends when its parent's pipe does", async () => {
+  await using program = await start("--stop-with-stdin");
+  await program.line(/listening/);
+  await program.endStdin();
+  assert.equal((await program.status).code, 0);
+});
+
+test("runService() prints its help with shared flags and exits 0", async () => {
+  await using program = await start("--help");
+  assert.equal((await program.status).code, 0);
+  assert.match(program.lines.join("\n"), /--log-format.*FIXTURE_LOG_FORMAT.*Examples:/s);
+});

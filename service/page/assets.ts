@@ -1,0 +1,165 @@
+/**
+ * Serves a program's built page: from `dist/pages/<program>.json` (`deno task pages` makes it), or
+ * from the copy that a bundled program carries in itself.
+ *
+ * @example
+ * ```ts
+ * app.route("/", pageRoutes("console", { routes: ["/", "/traces/{traceId}", "/logs"] }));
+ * ```
+ *
+ * @module
+ */
+import { createHash } from "node:crypto";
+import { brotliDecompressSync, gzipSync } from "node:zlib";
+import { type Context, Hono } from "hono";
+import { problemResponse } from "../problem.ts";
+import { type PageFile, pageFileUrl } from "./page_file.ts";
+
+/** Options of {@linkcode pageRoutes}. */
+export interface PageRoutesOptions {
+  /** Paths that answer with the page's HTML, as `/traces/{traceId}`; the page itself knows what to show there. */
+  routes: readonly string[];
+  /** Path in front of the page's assets, without a slash at the end. @default "" */
+  base?: string;
+}
+
+/** What keeps text of strangers harmless, should it ever become markup: nothing inline, nothing from elsewhere. */
+const securityHeaders = {
+  "content-security-policy":
+    "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+  "x-content-type-options": "nosniff",
+  "referrer-policy": "no-referrer",
+  "cross-origin-opener-policy": "same-origin",
+} as const;
+
+/** The page and its assets as routes: compressed, cached for good where the name carries a hash, with a strict Content-Security-Policy. */
+export function pageRoutes(program: string, options: PageRoutesOptions): Hono {
+  const { routes, base = "" } = options;
+  const app = new Hono();
+  let page: ServedPage | undefined;
+
+  /** Read at the first request; a page that was not built is looked for again at the next. */
+  function load(): ServedPage {
+    return page ??= servedPage(readPageSync(program), base);
+  }
+
+  for (const route of routes) {
+    app.get(route.replace(/\{(\w+)\}/g, ":$1"), (c) => {
+      try {
+        return answerHtml(c, load());
+      } catch (error) {
+        return notBuilt(c, program, error);
+      }
+    });
+  }
+  app.get(`${base}/assets/:name`, (c) => {
+    let assets: ServedPage["assets"];
+    try {
+      assets = load().assets;
+    } catch (error) {
+      return notBuilt(c, program, error);
+    }
+    const asset = assets.get(`assets/${c.req.param("name")}`);
+    return asset === undefined
+      ? problemResponse(404, {
+        title: "Not found",
+        detail: "This page has no such file: it was built anew. Reload the page.",
+      }, { "cache-control": "no-store" })
+      : answerAsset(c, asset);
+  });
+  return app;
+}
+
+interface ServedAsset {
+  readonly type: string;
+  readonly brotli: Uint8Array<ArrayBuffer>;
+  /** Made at the first browser that does not take brotli. */
+  gzip?: Uint8Array<ArrayBuffer>;
+  identity?: Uint8Array<ArrayBuffer>;
+}
+
+interface ServedPage {
+  readonly html: string;
+  readonly etag: string;
+  readonly assets: Map<string, ServedAsset>;
+}
+
+function readPageSync(program: string): PageFile {
+  const embedded = globalThis.ORRERY_PAGES?.[program];
+  return embedded ?? JSON.parse(Deno.readTextFileSync(pageFileUrl(program)));
+}
+
+function servedPage(file: PageFile, base: string): ServedPage {
+  const html = base === "" ? file.html : file.html.replaceAll('="/assets/', `="${base}/assets/`);
+  return {
+    html,
+    etag: `"${createHash("sha256").update(html).digest("base64url").slice(0, 22)}"`,
+    assets: new Map(
+      Object.entries(file.assets).map((
+        [path, { type, brotli }],
+      ) => [path, { type, brotli: Uint8Array.fromBase64(brotli) }]),
+    ),
+  };
+}
+
+function answerHtml(c: Context, { html, etag }: ServedPage): Response {
+  const headers = { ...securityHeaders, etag, "cache-control": "no-cache" };
+  if (matches(c.req.header("if-none-match"), etag)) {
+    return new Response(null, { status: 304, headers });
+  }
+  return new Response(html, {
+    headers: { ...headers, "content-type": "text/html; charset=utf-8" },
+  });
+}
+
+/** RFC 9110, section 13.1.2: weak comparison. */
+function matches(ifNoneMatch: string | undefined, etag: string): boolean {
+  return ifNoneMatch?.split(",").some((one) => one.trim().replace(/^W\//, "") === etag) ?? false;
+}
+
+function answerAsset(c: Context, asset: ServedAsset): Response {
+  const headers = new Headers({
+    ...securityHeaders,
+    "content-type": asset.type,
+    "cache-control": "public, max-age=31536000, immutable",
+    vary: "accept-encoding",
+  });
+  const accepted = acceptedEncodings(c.req.header("accept-encoding"));
+  if (accepted.has("br")) {
+    headers.set("content-encoding", "br");
+    return new Response(asset.brotli, { headers });
+  }
+  asset.identity ??= new Uint8Array(brotliDecompressSync(asset.brotli));
+  if (accepted.has("gzip")) {
+    headers.set("content-encoding", "gzip");
+    asset.gzip ??= new Uint8Array(gzipSync(asset.identity));
+    return new Response(asset.gzip, { headers });
+  }
+  return new Response(asset.identity, { headers });
+}
+
+function acceptedEncodings(header = ""): Set<string> {
+  return new Set(
+    header.split(",").map((one) => one.trim().toLowerCase())
+      .filter((one) => !/;\s*q=0(\.0*)?$/.test(one))
+      .map((one) => one.replace(/;.*/, "")),
+  );
+}
+
+function notBuilt(c: Context, program: string, error: unknown): Response {
+  const detail = error instanceof Deno.errors.NotFound
+    ? `The page of ${program} is not built yet. Run: deno task pages`
+    : error instanceof Deno.errors.NotCapable
+    ? `The page of ${program} may not be read. Start the program with --allow-read=dist/pages, or with its task.`
+    : `The page of ${program} cannot be read (${
+      error instanceof Error ? error.message : String(error)
+    }). Run: deno task pages`;
+  const headers = { ...securityHeaders, "cache-control": "no-store" };
+  if (!c.req.header("accept")?.includes("text/html")) {
+    return problemResponse(503, { title: "Page not built", detail }, headers);
+  }
+  return new Response(`${detail}\n\nThe program itself works: only its page is missing.\n`, {
+    status: 503,
+    headers: { ...headers, "content-type": "text/plain; charset=utf-8" },
+  });
+}

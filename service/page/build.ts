@@ -1,0 +1,254 @@
+#!/usr/bin/env -S deno run --allow-read=. --allow-write=dist/pages --allow-run --allow-env
+/**
+ * Builds the programs' pages: `<program>/page/main.tsx` and `main.css` with npm `esbuild` into
+ * `dist/pages/<program>.json`, where `pageRoutes()` of `assets.ts` finds them. A page none of
+ * whose sources has changed is left as it is, which takes some milliseconds.
+ *
+ * esbuild is a native program of its own: it is started (`--allow-run`) and inherits the
+ * environment (`--allow-env`).
+ *
+ * Exports {@linkcode buildPage}, {@linkcode findPages} and {@linkcode pageEmbedding}; can also be
+ * used as a CLI from the project's root:
+ *
+ * ```sh
+ * deno task pages            # every page
+ * deno task pages console    # one
+ * ```
+ *
+ * @module
+ */
+import { createHash } from "node:crypto";
+import { basename } from "node:path";
+import { fileURLToPath } from "node:url";
+import { brotliCompressSync, constants } from "node:zlib";
+import { commandLine } from "../command_line.ts";
+import { runCommand, StartError } from "../life_cycle.ts";
+import { type PageAsset, type PageFile, pageFileUrl } from "./page_file.ts";
+
+const root = new URL("../../", import.meta.url);
+
+/** What came of {@linkcode buildPage}. */
+export interface BuildResult {
+  /** False if the page was up to date. */
+  readonly built: boolean;
+  /** Bytes that a browser loads at first: HTML, and assets in brotli. */
+  readonly compressedBytes: number;
+}
+
+/** Names of the folders that have a `page/main.tsx`, sorted. */
+export async function findPages(): Promise<string[]> {
+  const programs: string[] = [];
+  for await (const entry of Deno.readDir(root)) {
+    if (!entry.isDirectory || entry.name.startsWith(".") || entry.name === "node_modules") continue;
+    if (await exists(new URL(`${entry.name}/page/main.tsx`, root))) programs.push(entry.name);
+  }
+  return programs.sort();
+}
+
+/**
+ * Builds a program's page unless it is up to date.
+ *
+ * @throws {StartError} its sources do not compile (the message has the places), or there are none.
+ */
+export async function buildPage(program: string): Promise<BuildResult> {
+  const before = await readPage(program);
+  if (before !== undefined && await isUpToDate(before)) {
+    return { built: false, compressedBytes: compressedBytes(before) };
+  }
+  const page = await bundlePage(program);
+  const target = pageFileUrl(program);
+  await Deno.mkdir(new URL("./", target), { recursive: true });
+  // Written aside and renamed: a program that starts meanwhile reads the old page or the new one.
+  const aside = new URL(`./.${program}-${crypto.randomUUID()}`, target);
+  await Deno.writeTextFile(aside, JSON.stringify(page));
+  await Deno.rename(aside, target);
+  return { built: true, compressedBytes: compressedBytes(page) };
+}
+
+/**
+ * Lines of JavaScript that carry built pages: put in front of a bundled program, they serve it in
+ * place of `dist/pages`.
+ *
+ * @throws {StartError} a page was not built.
+ */
+export async function pageEmbedding(programs: readonly string[]): Promise<string> {
+  const pages: Record<string, PageFile> = {};
+  for (const program of programs) {
+    const page = await readPage(program);
+    if (page === undefined) {
+      throw new StartError(`The page of ${program} is not built. Run: deno task pages`);
+    }
+    pages[program] = { ...page, inputs: {} };
+  }
+  return `globalThis.ORRERY_PAGES = ${JSON.stringify(pages)};\n`;
+}
+
+async function readPage(program: string): Promise<PageFile | undefined> {
+  try {
+    return JSON.parse(await Deno.readTextFile(pageFileUrl(program)));
+  } catch (error) {
+    // A file that was cut short is built again like one that is missing.
+    if (error instanceof Deno.errors.NotFound || error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
+function compressedBytes(page: PageFile): number {
+  return Object.values(page.assets).reduce(
+    (sum, asset) => sum + Math.floor(asset.brotli.length * 3 / 4),
+    page.html.length,
+  );
+}
+
+async function isUpToDate(page: PageFile): Promise<boolean> {
+  for (const [path, hash] of Object.entries(page.inputs)) {
+    if (await hashOf(path) !== hash) return false;
+  }
+  return true;
+}
+
+async function hashOf(path: string): Promise<string | undefined> {
+  try {
+    return sha256(await Deno.readFile(new URL(path, root)));
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
+
+function sha256(content: Uint8Array): string {
+  return createHash("sha256").update(content).digest("hex");
+}
+
+async function bundlePage(program: string): Promise<PageFile> {
+  if (!await exists(new URL(`${program}/page/main.tsx`, root))) {
+    throw new StartError(
+      `There is no page of ${program}: ${program}/page/main.tsx does not exist.`,
+    );
+  }
+  // Loaded only now: an up-to-date page costs nothing of it.
+  const esbuild = await import("esbuild");
+  try {
+    const result = await esbuild.build({
+      absWorkingDir: fileURLToPath(root),
+      entryPoints: {
+        theme: "service/page/theme_early.ts",
+        main: `${program}/page/main.tsx`,
+        style: `${program}/page/main.css`,
+        icon: "service/page/icon.svg",
+      },
+      outdir: "assets",
+      entryNames: "[name]-[hash]",
+      bundle: true,
+      format: "esm",
+      target: ["es2023"],
+      minify: true,
+      charset: "utf8",
+      legalComments: "none",
+      jsx: "automatic",
+      jsxImportSource: "preact",
+      loader: { ".svg": "copy" },
+      tsconfigRaw: {},
+      write: false,
+      metafile: true,
+      logLevel: "silent",
+    });
+    const assets: Record<string, PageAsset> = {};
+    for (const file of result.outputFiles) {
+      assets[`assets/${basename(file.path)}`] = {
+        type: mediaType(file.path),
+        brotli: brotliCompressSync(file.contents, {
+          params: { [constants.BROTLI_PARAM_SIZE_HINT]: file.contents.length },
+        }).toString("base64"),
+      };
+    }
+    return {
+      inputs: await hashInputs(Object.keys(result.metafile.inputs)),
+      html: htmlOf(program, Object.keys(assets)),
+      assets,
+    };
+  } catch (error) {
+    throw new StartError(`Cannot build the page of ${program}: ${messageOf(error)}`);
+  } finally {
+    await esbuild.stop();
+  }
+}
+
+/** The project's own sources one by one; libraries by the lock file, which knows their content. */
+async function hashInputs(paths: string[]): Promise<Record<string, string>> {
+  const own = paths.filter((path) => !path.includes("node_modules/"));
+  const inputs: Record<string, string> = {};
+  for (const path of [...own, "deno.lock", "service/page/build.ts"].sort()) {
+    const hash = await hashOf(path);
+    if (hash !== undefined) inputs[path] = hash;
+  }
+  return inputs;
+}
+
+function htmlOf(program: string, paths: string[]): string {
+  const path = (name: string) => `/${paths.find((path) => path.startsWith(`assets/${name}-`))}`;
+  const title = `${program[0]!.toUpperCase()}${program.slice(1)} · Orrery`;
+  return `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>${title}</title>
+<link rel="icon" href="${path("icon")}" type="image/svg+xml">
+<link rel="stylesheet" href="${path("style")}">
+<script src="${path("theme")}"></script>
+<script type="module" src="${path("main")}"></script>
+<body>
+<div id="page"></div>
+<noscript>This page needs JavaScript. The same data is at /api/ as JSON.</noscript>
+`;
+}
+
+function mediaType(path: string): string {
+  if (path.endsWith(".js")) return "text/javascript; charset=utf-8";
+  if (path.endsWith(".css")) return "text/css; charset=utf-8";
+  if (path.endsWith(".svg")) return "image/svg+xml";
+  throw new Error(`No media type is known for ${path}`);
+}
+
+async function exists(url: URL): Promise<boolean> {
+  try {
+    await Deno.stat(url);
+    return true;
+  } catch (error) {
+    // A file in the place of a folder is as good as nothing.
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
+      return false;
+    }
+    throw error;
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+const command = commandLine({
+  name: "pages",
+  summary: "Builds the programs' web pages into dist/pages, those whose sources have changed.",
+  examples: [
+    ["deno task pages", "every page"],
+    ["deno task pages console", "the console's"],
+  ],
+}).argument("[programs...]", "folders that have a page/main.tsx (all of them when none is given)");
+
+if (import.meta.main) {
+  command.action(async (programs) => {
+    for (const program of programs.length > 0 ? programs : await findPages()) {
+      const start = performance.now();
+      const { built, compressedBytes } = await buildPage(program);
+      if (!built) continue;
+      const ms = Math.round(performance.now() - start);
+      const kB = (compressedBytes / 1e3).toFixed(1);
+      await Deno.stderr.write(
+        new TextEncoder().encode(`Built the page of ${program} in ${ms} ms: ${kB} kB compressed\n`),
+      );
+    }
+  });
+  await runCommand(command);
+}

@@ -1,0 +1,62 @@
+/**
+ * One colour and one shape a service, the same on every page and in every session: they follow
+ * from the name alone. Colours are Okabe and Ito's colour-blind-safe palette without vermillion,
+ * which would be taken for an error; the shape tells apart what the colour cannot.
+ *
+ * @module
+ */
+
+/** How many `--service-N` colours the stylesheet has, counted from 0. */
+export const serviceColors = 7;
+
+/** The marks, drawn by `ServiceMark`. */
+export const serviceShapes = ["circle", "square", "diamond", "triangle"] as const;
+
+/** A shape of {@linkcode serviceShapes}. */
+export type ServiceShape = typeof serviceShapes[number];
+
+/** How a service looks. */
+export interface ServiceLook {
+  /** Index of the stylesheet's `--service-N`. */
+  readonly color: number;
+  /** Shape of its mark. */
+  readonly shape: ServiceShape;
+}
+
+/** Orrery's own programs, placed by hand so that those seen together differ most. */
+const placed: Readonly<Record<string, ServiceLook>> = {
+  "orb-client": { color: 1, shape: "circle" },
+  "orb-server": { color: 0, shape: "square" },
+  "signer-api": { color: 3, shape: "circle" },
+  "signer-service": { color: 2, shape: "square" },
+  "observer": { color: 5, shape: "diamond" },
+  "pingpong-client": { color: 4, shape: "circle" },
+  "pingpong-server": { color: 3, shape: "square" },
+  "simulator": { color: 1, shape: "triangle" },
+  "console": { color: 6, shape: "diamond" },
+};
+
+/** The look of a service, from its name alone. */
+export function serviceLook(name: string): ServiceLook {
+  if (Object.hasOwn(placed, name)) return placed[name]!;
+  const hash = fnv1a(name);
+  return {
+    color: hash % serviceColors,
+    shape: serviceShapes[Math.floor(hash / serviceColors) % serviceShapes.length]!,
+  };
+}
+
+/** The stylesheet's colour of a service, for a `style` or a canvas. */
+export function serviceColor(name: string): string {
+  return `var(--service-${serviceLook(name).color})`;
+}
+
+/** 32-bit FNV-1a over UTF-16 units, with a last mix so that short names spread. */
+function fnv1a(text: string): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) {
+    hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+  }
+  hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
+  return (hash ^ (hash >>> 13)) >>> 0;
+}

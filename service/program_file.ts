@@ -1,0 +1,30 @@
+/**
+ * An entry file as others start it: its shebang is the one true list of the permissions it needs.
+ *
+ * @module
+ */
+
+/**
+ * The arguments for `deno` that run a program: those of its shebang, the file, and `args`.
+ *
+ * @throws {Error} the file's first line is not `#!/usr/bin/env -S deno run …`
+ */
+export async function programArguments(
+  path: string,
+  args: readonly string[] = [],
+): Promise<string[]> {
+  const [firstLine = ""] = (await Deno.readTextFile(path)).split("\n", 1);
+  return [...shebangArguments(firstLine, path), path, ...args];
+}
+
+/** `run --allow-net …` of `#!/usr/bin/env -S deno run --allow-net …`. */
+export function shebangArguments(firstLine: string, path: string): string[] {
+  const match = /^#!\/usr\/bin\/env -S deno (run( --?\S+)*)\s*$/.exec(firstLine);
+  if (!match) {
+    throw new Error(
+      `Cannot start ${path}: its first line must be a shebang such as '#!/usr/bin/env -S deno run --allow-net', but is '${firstLine}'`,
+    );
+  }
+  // Without a terminal nobody could answer a permission prompt.
+  return [...match[1]!.split(" "), "--no-prompt"];
+}

@@ -1,0 +1,74 @@
+import assert from "node:assert/strict";
+import { ProblemError } from "./problem.ts";
+import { readBody, readText } from "./request_body.ts";
+import { listen } from "./http_server.ts";
+
+function chunked(...chunks: string[]): Request {
+  const body = ReadableStream.from(chunks.map((chunk) => new TextEncoder().encode(chunk)));
+  return new Request("http://127.0.0.1/", { method: "POST", body });
+}
+
+async function refusal(body: Promise<Uint8Array>): Promise<number> {
+  try {
+    await body;
+  } catch (error) {
+    assert.ok(error instanceof ProblemError, String(error));
+    return error.status;
+  }
+  throw new assert.AssertionError({ message: "The body was not refused." });
+}
+
+Deno.test("readBody() gives the whole body, however it comes", async () => {
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  assert.equal(text(await readBody(chunked("ab", "cd"), { limitBytes: 4 })), "abcd");
+  const declared = new Request("http://127.0.0.1/", {
+    method: "POST",
+    body: "abcd",
+    headers: { "content-length": "4" },
+  });
+  assert.equal(text(await readBody(declared, { limitBytes: 4 })), "abcd");
+  assert.equal((await readBody(new Request("http://127.0.0.1/"), { limitBytes: 4 })).length, 0);
+});
+
+Deno.test("readBody() refuses with 413 by the declared length and by what really comes", async () => {
+  const declared = new Request("http://127.0.0.1/", {
+    method: "POST",
+    body: "abcde",
+    headers: { "content-length": "5" },
+  });
+  assert.equal(await refusal(readBody(declared, { limitBytes: 4 })), 413);
+  assert.equal(await refusal(readBody(chunked("abc", "de"), { limitBytes: 4 })), 413);
+});
+
+Deno.test("readBody() answers a body that never ends with 408", async () => {
+  const server = listen(async (request) => {
+    return new Response(
+      String(await refusal(readBody(request, { limitBytes: 100, timeoutMs: 20 }))),
+    );
+  }, { port: 0, portFlag: "--port" });
+  const connection = await Deno.connect({ hostname: "127.0.0.1", port: server.port });
+  await connection.write(
+    new TextEncoder().encode("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 50\r\n\r\nhalf"),
+  );
+  const buffer = new Uint8Array(1_000);
+  const count = await connection.read(buffer);
+  assert.match(new TextDecoder().decode(buffer.subarray(0, count ?? 0)), /\r\n408/);
+  connection.close();
+  await server.stop(AbortSignal.timeout(1_000));
+});
+
+Deno.test("readText() gives the text, however it comes, within the same limits", async () => {
+  const declared = (body: BodyInit, length: string) =>
+    new Request("http://127.0.0.1/", {
+      method: "POST",
+      body,
+      headers: { "content-length": length },
+    });
+  assert.equal(await readText(declared("äb", "3"), { limitBytes: 3 }), "äb");
+  assert.equal(await readText(chunked("ab", "cd"), { limitBytes: 4 }), "abcd");
+  assert.equal(await readText(new Request("http://127.0.0.1/"), { limitBytes: 4 }), "");
+  const broken = new Uint8Array([0x61, 0xff]);
+  assert.equal(await readText(declared(broken, "2"), { limitBytes: 4 }), "a\ufffd");
+  await assert.rejects(readText(declared("abcde", "5"), { limitBytes: 4 }), /at most 4 bytes/);
+  await assert.rejects(readText(chunked("abc", "de"), { limitBytes: 4 }), /at most 4 bytes/);
+});

@@ -1,0 +1,175 @@
+/**
+ * Starts a real Apache Kafka, one node that is broker and controller (KRaft), without Docker.
+ *
+ * @module
+ */
+
+import { randomBytes } from "node:crypto";
+import { join } from "node:path";
+import { buildOnce, type BuildRecipe, StackError, type Tool } from "./build_cache.ts";
+import {
+  acceptsTcp,
+  choosePorts,
+  type RunningComponent,
+  startComponent,
+  type StartOptions,
+} from "./component.ts";
+
+/** Apache Kafka's version. */
+export const KAFKA_VERSION = "4.1.0";
+
+/** Kafka 4 logs by slf4j 1.7, which this binds to Log4j 2. */
+const LOG4J_VERSION = "2.24.3";
+
+const JAVA: Tool = {
+  command: "java",
+  install: "apt-get install default-jre-headless (17 or newer)",
+};
+const MAVEN: Tool = { command: "mvn", install: "apt-get install maven" };
+
+/** Kafka's libraries are its distribution: Maven copies them, with all that they need, to `lib`. */
+export const KAFKA_RECIPE: BuildRecipe = {
+  name: "kafka",
+  version: KAFKA_VERSION,
+  tools: [JAVA, MAVEN],
+  firstBuildTakes: "about 10 seconds, downloads 43 MB",
+  steps: [
+    {
+      write: "pom.xml",
+      text: `<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>orrery.stack</groupId>
+  <artifactId>kafka</artifactId>
+  <version>1</version>
+  <dependencies>
+    ${mavenDependency("org.apache.kafka", "kafka_2.13", KAFKA_VERSION)}
+    ${mavenDependency("org.apache.logging.log4j", "log4j-slf4j-impl", LOG4J_VERSION)}
+  </dependencies>
+</project>
+`,
+    },
+    { run: ["mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=lib"] },
+  ],
+  keep: ["lib"],
+};
+
+/** Options of {@link startKafka}. Ports that are not given are free ones. */
+export interface KafkaOptions extends StartOptions {
+  /** Where clients connect. */
+  port?: number;
+  /** Where the node's controller listens. */
+  controllerPort?: number;
+  /**
+   * The most memory of the Java heap, in MiB.
+   * @default 512
+   */
+  maxHeapMiB?: number;
+}
+
+/** A Kafka that is up. Topics are made by its clients: none comes into being by being named. */
+export interface RunningKafka extends RunningComponent {
+  /** For a client's list of brokers, `host:port`. */
+  readonly bootstrapServer: string;
+}
+
+/**
+ * Starts Kafka with its data in the run folder, getting it first when the cache has none.
+ *
+ * @throws {ToolMissingError} when Java or Maven is not installed
+ * @throws {StackError} when it cannot be had or started
+ */
+export async function startKafka(options: KafkaOptions = {}): Promise<RunningKafka> {
+  const lib = join(await buildOnce(KAFKA_RECIPE, options), "lib", "*");
+  const [port, controllerPort] = choosePorts(options.port, options.controllerPort);
+  const component = await startComponent({
+    name: "kafka",
+    command: JAVA.command,
+    args: (runFolder) => [
+      `-Xmx${options.maxHeapMiB ?? 512}m`,
+      // It lives for minutes and shares the machine: a quick start counts, not peak speed.
+      "-XX:+UseSerialGC",
+      "-XX:TieredStopAtLevel=1",
+      `-Dlog4j2.configurationFile=${join(runFolder, "log4j2.properties")}`,
+      "-cp",
+      lib,
+      "kafka.Kafka",
+      join(runFolder, "server.properties"),
+    ],
+    prepare: async (runFolder) => {
+      const properties = join(runFolder, "server.properties");
+      await Deno.writeTextFile(join(runFolder, "log4j2.properties"), LOG_PROPERTIES);
+      await Deno.writeTextFile(properties, serverProperties({ port, controllerPort, runFolder }));
+      await formatStorage(lib, properties, options.signal);
+    },
+    ports: { clients: port, controller: controllerPort },
+    // It opens this port only once it is registered with its controller.
+    ready: () => acceptsTcp(port),
+  }, options);
+  return { ...component, bootstrapServer: `127.0.0.1:${port}` };
+}
+
+/** It takes a second; a minute means that something is wrong. */
+const FORMAT_TIMEOUT_MS = 60_000;
+
+const LOG_PROPERTIES = `rootLogger.level = WARN
+rootLogger.appenderRef.console.ref = console
+appender.console.type = Console
+appender.console.name = console
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %d %p %c{1}: %m%n
+`;
+
+/** One node: everything that is replicated elsewhere has one copy here. */
+function serverProperties(
+  { port, controllerPort, runFolder }: { port: number; controllerPort: number; runFolder: string },
+): string {
+  const properties: Record<string, string | number> = {
+    "process.roles": "broker,controller",
+    "node.id": 1,
+    "controller.quorum.voters": `1@127.0.0.1:${controllerPort}`,
+    "listeners": `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}`,
+    "advertised.listeners": `PLAINTEXT://127.0.0.1:${port}`,
+    "inter.broker.listener.name": "PLAINTEXT",
+    "controller.listener.names": "CONTROLLER",
+    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "log.dirs": join(runFolder, "data"),
+    "auto.create.topics.enable": "false",
+    "offsets.topic.replication.factor": 1,
+    "offsets.topic.num.partitions": 4,
+    "transaction.state.log.replication.factor": 1,
+    "transaction.state.log.min.isr": 1,
+    "transaction.state.log.num.partitions": 4,
+    "share.coordinator.state.topic.replication.factor": 1,
+    "share.coordinator.state.topic.min.isr": 1,
+    // A consumer group need not wait for more members to come.
+    "group.initial.rebalance.delay.ms": 0,
+  };
+  return Object.entries(properties).map(([name, value]) => `${name}=${value}\n`).join("");
+}
+
+/** KRaft refuses to start on a folder that was not given a cluster's id. */
+async function formatStorage(
+  lib: string,
+  properties: string,
+  aborted: AbortSignal | undefined,
+): Promise<void> {
+  const timeout = AbortSignal.timeout(FORMAT_TIMEOUT_MS);
+  const output = await new Deno.Command(JAVA.command, {
+    args: ["-cp", lib, "kafka.tools.StorageTool", "format", "-c", properties]
+      .concat(`--cluster-id=${randomBytes(16).toString("base64url")}`),
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+    signal: aborted ? AbortSignal.any([aborted, timeout]) : timeout,
+  }).output();
+  if (output.success) return;
+  aborted?.throwIfAborted();
+  const decoder = new TextDecoder();
+  const printed = decoder.decode(output.stdout) + decoder.decode(output.stderr);
+  throw new StackError(`Cannot start kafka: its storage cannot be formatted: ${printed.trim()}`);
+}
+
+function mavenDependency(groupId: string, artifactId: string, version: string): string {
+  return `<dependency><groupId>${groupId}</groupId><artifactId>${artifactId}</artifactId>` +
+    `<version>${version}</version></dependency>`;
+}
