@@ -5,7 +5,8 @@
  */
 import { Admin } from "@platformatic/kafka";
 import { type Bus, BusError, isTopicName, type TopicOptions } from "./bus.ts";
-import { brokerSaid, busError, clientOptions, type KafkaConnection } from "./kafka_client.ts";
+import { brokerSaid, busError, clientOptions } from "./kafka_client.ts";
+import type { KafkaConnection } from "./kafka_connection.ts";
 import { KafkaFollower, KafkaGroupReader, type KafkaReaderOptions } from "./kafka_reader.ts";
 import { KafkaSender } from "./kafka_sender.ts";
 

@@ -15,13 +15,8 @@ import type {
   ReaderState,
   ReceivedRecord,
 } from "./bus.ts";
-import {
-  brokerSaid,
-  busError,
-  clientOptions,
-  type KafkaConnection,
-  reasonOf,
-} from "./kafka_client.ts";
+import { brokerSaid, busError, clientOptions, reasonOf } from "./kafka_client.ts";
+import type { KafkaConnection } from "./kafka_connection.ts";
 import { OffsetTracker } from "./offset_tracker.ts";
 
 /** Limits of a reader. */

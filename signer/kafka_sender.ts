@@ -7,7 +7,8 @@
 import { Buffer } from "node:buffer";
 import { Producer } from "@platformatic/kafka";
 import { BusError, type BusRecord } from "./bus.ts";
-import { brokerSaid, busError, clientOptions, type KafkaConnection } from "./kafka_client.ts";
+import { brokerSaid, busError, clientOptions } from "./kafka_client.ts";
+import type { KafkaConnection } from "./kafka_connection.ts";
 
 /** Options of {@linkcode KafkaSender}. */
 export interface KafkaSenderOptions {

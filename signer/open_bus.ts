@@ -6,13 +6,12 @@
 import { flag, parseInteger } from "../service/command_line.ts";
 import { type ServiceContext, StartError } from "../service/life_cycle.ts";
 import { type Bus, BusError, isTopicName } from "./bus.ts";
-import { kafkaBus } from "./kafka_bus.ts";
 import {
   kafkaConnection,
   type KafkaFlagValues,
   parseBrokers,
   saslMechanisms,
-} from "./kafka_client.ts";
+} from "./kafka_connection.ts";
 import { memoryBus } from "./memory_bus.ts";
 import { requestPartitions } from "./wire.ts";
 
@@ -70,6 +69,8 @@ export async function openBus(
     await bus.createTopic(flags.reqTopic);
     return bus;
   }
+  // Only where it is wanted: the client library is large and reads the whole environment.
+  const { kafkaBus } = await import("./kafka_bus.ts");
   const bus = kafkaBus({
     connection: await kafkaConnection(brokers, clientId, flags),
     maxValueBytes,
