@@ -6,12 +6,20 @@
  */
 import type { Bus, Follower, ReaderState } from "./bus.ts";
 import type { KeyStore, PublishedKey } from "./key_store.ts";
-import { importVerifier, type PublicJwk, toPublicJwk, type Verifier } from "./signing.ts";
+import {
+  importVerifier,
+  type PrivateKey,
+  type PublicJwk,
+  toPublicJwk,
+  type Verifier,
+} from "./signing.ts";
 
 /** Puts a store's keys on the topic, now and after every change. */
 export interface KeyPublisher {
   /** Resolves when all keys are published. */
   readonly published: Promise<void>;
+  /** The active key that others know: a new one signs only once it is published. */
+  readonly signingKey: PrivateKey;
   stop(): void;
 }
 
@@ -33,10 +41,12 @@ export function publishKeys(options: PublishKeysOptions): KeyPublisher {
   let stopped = false;
   let running: Promise<void> | undefined;
   let wake = () => {};
+  let signingKey = store.active;
 
   async function run(): Promise<void> {
     while (wanted && !stopped) {
       const keys = wanted;
+      const { active } = store;
       wanted = undefined;
       try {
         await bus.createTopic(topic, { compacted: true });
@@ -47,6 +57,7 @@ export function publishKeys(options: PublishKeysOptions): KeyPublisher {
             value: new TextEncoder().encode(JSON.stringify(key)),
           });
         }
+        signingKey = active;
         onState("ok");
       } catch (error) {
         onState({ reason: error instanceof Error ? error.message : String(error) });
@@ -70,6 +81,9 @@ export function publishKeys(options: PublishKeysOptions): KeyPublisher {
   const published = running = run();
   return {
     published,
+    get signingKey() {
+      return signingKey;
+    },
     stop() {
       stopped = true;
       wake();

@@ -94,7 +94,7 @@ export async function startSigningService(
     group,
     algorithm,
     audit,
-    ...(keys && { keys }),
+    ...(publisher && { key: () => publisher.signingKey }),
     onState: (state) => tellHealth("requests", state),
   }, context);
   undo.defer(() => worker.close(AbortSignal.abort()));

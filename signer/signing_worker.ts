@@ -8,10 +8,9 @@ import { hash } from "node:crypto";
 import type { ServiceContext } from "../service/life_cycle.ts";
 import type { AuditLog } from "./audit_log.ts";
 import { type Bus, BusError, type Reader, type ReaderState, type ReceivedRecord } from "./bus.ts";
-import type { KeyStore } from "./key_store.ts";
 import { limitedLog } from "./limited_log.ts";
 import { messagingTelemetry, type Processing, within } from "./messaging_telemetry.ts";
-import { type Algorithm, sign, toBase64 } from "./signing.ts";
+import { type Algorithm, type PrivateKey, sign, toBase64 } from "./signing.ts";
 import {
   decodeRequest,
   encodeAnswer,
@@ -28,8 +27,8 @@ export interface SigningWorkerOptions {
   requestTopic: string;
   group: string;
   algorithm: Algorithm;
-  /** What signs; absent for `base64`, which has no keys. */
-  keys?: KeyStore;
+  /** The key that signs now; absent for `base64`, which has none. */
+  key?: () => PrivateKey;
   audit: AuditLog;
   /** Requests at work at once. @default 1024, for es256 64, as its signatures take a millisecond each */
   maxInFlight?: number;
@@ -53,7 +52,7 @@ export async function startSigningWorker(
   options: SigningWorkerOptions,
   { log, telemetry }: Pick<ServiceContext, "log" | "telemetry">,
 ): Promise<SigningWorker> {
-  const { bus, requestTopic, group, algorithm, keys, audit } = options;
+  const { bus, requestTopic, group, algorithm, audit } = options;
   const { expiryGraceMs = 1_000, sendTimeoutMs = 5_000 } = options;
   const { maxInFlight = algorithm === "es256" ? 64 : 1024 } = options;
   const { tracer, meter } = telemetry;
@@ -160,7 +159,7 @@ export async function startSigningWorker(
       processing.context,
     );
     const startMs = performance.now();
-    const key = keys?.active;
+    const key = options.key?.();
     const keyId = key?.publicJwk.kid;
     const payload = toBase64(key ? sign(key, request.message) : request.message);
     signDuration.record(
