@@ -36,6 +36,7 @@ export interface RestApiOptions extends BusFlagValues, SigningFlagValues {
   timeoutMs: number;
   maxInFlight: number;
   maxSockets: number;
+  sweepIntervalMs: number;
   allowedOrigin?: string[] | undefined;
   authIssuer?: string | undefined;
   authAudience?: string | undefined;
@@ -77,6 +78,7 @@ export async function startRestApi(
     ...(options.resTopic && { responseTopic: options.resTopic }),
     timeoutMs: options.timeoutMs,
     maxInFlight: options.maxInFlight,
+    sweepIntervalMs: options.sweepIntervalMs,
     onState: (state) => tellHealth("answers", state),
   }, context);
   undo.defer(() => requester.close(AbortSignal.abort()));
@@ -194,6 +196,10 @@ const command = commandLine({
   .addOption(
     flag("--max-sockets <n>", "WebSockets open at once")
       .argParser(parseInteger({ min: 1, max: 100_000 })).default(2_048),
+  )
+  .addOption(
+    flag("--sweep-interval-ms <ms>", "how often topics of instances that died are looked for")
+      .argParser(parseInteger({ min: 100, max: 86_400_000 })).default(600_000),
   )
   .addOption(
     flag("--allowed-origin <origin...>", "pages of other origins that may use the API"),
