@@ -408,8 +408,8 @@ async function produce(
   value: string | Uint8Array | null,
 ): Promise<void> {
   const args = ["-P", "-b", broker, "-t", topic, "-X", "message.max.bytes=2000000", ...headers];
-  // An empty line is a null payload with -Z.
-  if (value === null) return void await kcat([...args, "-Z"], "\n");
+  // An empty key and an empty value are both null with -Z.
+  if (value === null) return void await kcat([...args, "-Z", "-K:"], ":\n");
   const file = await Deno.makeTempFile();
   try {
     await Deno.writeFile(file, typeof value === "string" ? new TextEncoder().encode(value) : value);
