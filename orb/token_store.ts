@@ -110,7 +110,7 @@ export async function openTokenStore(options: TokenStoreOptions): Promise<TokenS
   let state: "ok" | StoreError = "ok";
   let probeTimer: ReturnType<typeof setTimeout> | undefined;
   let running = false;
-  let closed = false;
+  let closing: Promise<void> | undefined;
   const instruments = createInstruments(options.meter, () => ({ count, queued: waiting.length }));
 
   /** Asks the worker, and learns from its answer how the disk is. */
@@ -123,7 +123,7 @@ export async function openTokenStore(options: TokenStoreOptions): Promise<TokenS
     if (changed) options.onState(next);
     clearTimeout(probeTimer);
     // Readiness is off by now, so perhaps no signup comes that would find the disk mended.
-    if (next !== "ok" && !closed) probeTimer = setTimeout(() => enqueue(probe), probeIntervalMs);
+    if (next !== "ok" && !closing) probeTimer = setTimeout(() => enqueue(probe), probeIntervalMs);
     return reply;
   }
 
@@ -184,9 +184,18 @@ export async function openTokenStore(options: TokenStoreOptions): Promise<TokenS
     });
   }
 
+  async function close(): Promise<void> {
+    clearTimeout(probeTimer);
+    const { promise, resolve, reject } = Promise.withResolvers<TokenReply>();
+    enqueue(() => worker.ask({ type: "close" }).then(resolve, reject));
+    await promise;
+    worker.end();
+    instruments.stop();
+  }
+
   return {
     add(digest) {
-      if (closed || waiting.length >= maxQueued) {
+      if (closing || waiting.length >= maxQueued) {
         return Promise.reject(
           new StoreBusyError(`${waiting.length} signups wait for the disk already`),
         );
@@ -211,14 +220,9 @@ export async function openTokenStore(options: TokenStoreOptions): Promise<TokenS
       return count;
     },
     died: died.promise,
-    async close() {
-      closed = true;
-      clearTimeout(probeTimer);
-      const { promise, resolve } = Promise.withResolvers<TokenReply>();
-      enqueue(() => worker.ask({ type: "close" }).then(resolve));
-      await promise;
-      worker.end();
-      instruments.stop();
+    close() {
+      closing ??= close();
+      return closing;
     },
   };
 }

@@ -6,6 +6,7 @@
  */
 import { computed, effect, signal } from "@preact/signals";
 import { announce } from "../../service/page/announce.ts";
+import { formatCount } from "../../service/page/format.ts";
 import { LiveStream, type StreamMessage } from "../../service/page/live_stream.ts";
 import { address } from "../../service/page/url_state.ts";
 import {
@@ -147,7 +148,7 @@ const handlers: { [Name in keyof StreamEvents]: (event: StreamEvents[Name]) => v
       announce(
         caughtUp === 0
           ? "Connected again. Nothing was missed."
-          : `Connected again and caught up: ${caughtUp.toLocaleString("en")} missed`,
+          : `Connected again and caught up: ${formatCount(caughtUp)} missed`,
       );
     }
   },
