@@ -34,10 +34,14 @@ export function findChromium(): string | undefined {
 }
 
 /** Starts a browser without a window that asks nothing of the network by itself. */
-export async function openBrowser(executablePath: string): Promise<Browser> {
+export async function openBrowser(
+  executablePath: string,
+  { env }: { env?: Record<string, string> } = {},
+): Promise<Browser> {
   const { chromium } = await import("playwright-core");
   return await chromium.launch({
     executablePath,
+    ...(env && { env: { ...Deno.env.toObject(), ...env } }),
     // As root, as in a container, Chromium has no sandbox; it opens nothing but our own pages.
     args: [
       "--no-sandbox",
