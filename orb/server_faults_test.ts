@@ -56,7 +56,7 @@ faultTest("kill -9 under load loses no token that was acknowledged", async (data
     const enough = Promise.withResolvers<void>();
     const goal = acknowledged.length + 400;
 
-    async function keepSigningUp(): Promise<void> {
+    const keepSigningUp = async (): Promise<void> => {
       for (;;) {
         const number = next++;
         let status: number;
@@ -69,7 +69,7 @@ faultTest("kill -9 under load loses no token that was acknowledged", async (data
         acknowledged.push(number);
         if (acknowledged.length >= goal) enough.resolve();
       }
-    }
+    };
     const clients = Array.from({ length: 16 }, keepSigningUp);
     await Promise.race([enough.promise, Promise.all(clients)]);
     program.kill("SIGKILL");

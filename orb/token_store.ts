@@ -117,13 +117,14 @@ export async function openTokenStore(options: TokenStoreOptions): Promise<TokenS
   async function ask(command: TokenCommand): Promise<TokenReply> {
     const reply = await worker.ask(command);
     count = reply.count;
-    const next = reply.error ? new StoreError(reply.error) : "ok";
+    // Duplicates write nothing, so they do not tell how the disk is.
+    const wrote = command.type !== "insert" || reply.results.includes("new");
+    const next = reply.error ? new StoreError(reply.error) : wrote ? "ok" : state;
     const changed = (next === "ok") !== (state === "ok");
     state = next;
     if (changed) options.onState(next);
-    clearTimeout(probeTimer);
     // Readiness is off by now, so perhaps no signup comes that would find the disk mended.
-    if (next !== "ok" && !closing) probeTimer = setTimeout(() => enqueue(probe), probeIntervalMs);
+    if (next !== "ok" && !closing) probeTimer ??= setTimeout(() => enqueue(probe), probeIntervalMs);
     return reply;
   }
 
@@ -143,6 +144,8 @@ export async function openTokenStore(options: TokenStoreOptions): Promise<TokenS
   }
 
   async function probe(): Promise<void> {
+    probeTimer = undefined;
+    if (state === "ok") return;
     await ask({ type: "probe" });
   }
 
