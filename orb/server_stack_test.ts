@@ -1,9 +1,26 @@
 import assert from "node:assert/strict";
+import { missingPermissions } from "../service/test_permissions.ts";
 import { startProgram } from "../service/test_program.ts";
 import { eventually } from "../service/test_eventually.ts";
 
 const entry = new URL("./server.ts", import.meta.url);
-const isRoot = Deno.build.os === "linux" && Deno.uid() === 0;
+/** Why a small disk cannot be mounted here, if so. */
+const obstacle = whyNot();
+
+function whyNot(): string | undefined {
+  const needed = ["net", "read", "write", "run", "env", "sys"] as const;
+  const missing = missingPermissions(needed.map((name) => ({ name })));
+  if (missing.length > 0) return missing.map((name) => `--allow-${name}`).join(" ");
+  if (Deno.build.os !== "linux" || Deno.uid() !== 0) return "Linux and root, to mount a small disk";
+}
+
+function diskTest(name: string, fn: () => Promise<void>): void {
+  Deno.test({
+    name: obstacle === undefined ? name : `${name} (ignored: needs ${obstacle})`,
+    ignore: obstacle !== undefined,
+    fn,
+  });
+}
 
 async function run(...command: [string, ...string[]]): Promise<void> {
   const [program, ...args] = command;
@@ -24,12 +41,9 @@ async function fill(path: string): Promise<void> {
   }
 }
 
-Deno.test({
-  name: isRoot
-    ? "a full disk refuses new images and loses none, and the server goes on when there is space"
-    : "a full disk refuses new images (ignored: needs Linux and root to mount a small disk)",
-  ignore: !isRoot,
-  async fn() {
+diskTest(
+  "a full disk refuses new images and loses none, and the server goes on when there is space",
+  async () => {
     const disk = await Deno.makeTempDir();
     await run("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk);
     try {
@@ -100,24 +114,18 @@ Deno.test({
       await Deno.remove(disk);
     }
   },
-});
+);
 
-Deno.test({
-  name: isRoot
-    ? "a disk that is full from the start ends the server with 1 and says so"
-    : "a disk that is full from the start (ignored: needs Linux and root to mount a small disk)",
-  ignore: !isRoot,
-  async fn() {
-    const disk = await Deno.makeTempDir();
-    await run("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk);
-    try {
-      await fill(`${disk}/filler`);
-      await using program = await startProgram(entry, ["--orb-api-port=0", `--data-dir=${disk}`]);
-      assert.equal((await program.status).code, 1);
-      assert.match(program.lines.join("\n"), /Cannot open the tokens .*(full|I\/O).*--data-dir/);
-    } finally {
-      await run("umount", disk);
-      await Deno.remove(disk);
-    }
-  },
+diskTest("a disk that is full from the start ends the server with 1 and says so", async () => {
+  const disk = await Deno.makeTempDir();
+  await run("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk);
+  try {
+    await fill(`${disk}/filler`);
+    await using program = await startProgram(entry, ["--orb-api-port=0", `--data-dir=${disk}`]);
+    assert.equal((await program.status).code, 1);
+    assert.match(program.lines.join("\n"), /Cannot open the tokens .*(full|I\/O).*--data-dir/);
+  } finally {
+    await run("umount", disk);
+    await Deno.remove(disk);
+  }
 });
