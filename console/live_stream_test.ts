@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
-import type { StreamEvents } from "./api.ts";
-import { logsRequest, newTraceId, testConsole } from "./test_console.ts";
+import { eventually } from "../service/test_eventually.ts";
+import type { StatsEvent, StreamEvents } from "./api.ts";
+import { takeRequest } from "./intake.ts";
+import { LiveStream, type LiveStreamOptions } from "./live_stream.ts";
+import { decodeRequest } from "./otlp_message.ts";
+import { TelemetryStore } from "./telemetry_store.ts";
+import { logsRequest, newTraceId, testConsole, tracesRequest } from "./test_console.ts";
 
 interface Event<Name extends keyof StreamEvents = keyof StreamEvents> {
   name: Name;
@@ -214,4 +219,73 @@ Deno.test("stream ends when the console stops", async () => {
   await assert.rejects(async () => {
     for (;;) await client.next();
   }, /ended/);
+});
+
+/** A stream over a store that no network is between. */
+function bareStream(options: Partial<LiveStreamOptions>) {
+  const store = new TelemetryStore();
+  const stream = new LiveStream({
+    store,
+    hello: () => ({
+      instance: "i",
+      version: "0",
+      startedMs: 0,
+      otlpEndpoint: "",
+      limits: store.limits,
+    }),
+    stats: () => ({}) as StatsEvent,
+    roundMs: 600_000,
+    ...options,
+  });
+  return {
+    stream,
+    add(count: number) {
+      const request = decodeRequest(
+        "traces",
+        "application/x-protobuf",
+        tracesRequest(Array.from({ length: count }, () => ({}))),
+      );
+      takeRequest(store, "traces", request, Date.now());
+    },
+    [Symbol.dispose]: () => stream.stop(),
+  };
+}
+
+Deno.test("stream keeps nothing for a client that does not read, and tells it how much it missed", async () => {
+  using bare = bareStream({ maxQueuedBytes: 4_000 });
+  const response = bare.stream.open(() => undefined, undefined);
+  for (let i = 0; i < 10; i++) {
+    bare.add(50);
+    bare.stream.round();
+  }
+  // It reads again: the next round tells what it has missed.
+  const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  let seen = 0;
+  let shown = 0;
+  while (seen < 500) {
+    const { value } = await reader.read();
+    text += value;
+    bare.stream.round();
+    const events = text.split("\n\n").slice(0, -1).filter((event) =>
+      event.startsWith("event: traces")
+    );
+    const sampled = events.map((event) =>
+      (JSON.parse(event.split("data: ")[1]!) as StreamEvents["traces"]).sampled
+    );
+    seen = sampled.reduce((sum, one) => sum + one.seen, 0);
+    shown = sampled.reduce((sum, one) => sum + one.shown, 0);
+  }
+  assert.equal(seen, 500);
+  assert.ok(shown < 500, `${shown} rows were kept for it`);
+  await reader.cancel();
+});
+
+Deno.test("stream cuts off a client that has not read for long", async () => {
+  using bare = bareStream({ maxQueuedBytes: 1_000, maxStalledMs: 20, roundMs: 5 });
+  const response = bare.stream.open(() => undefined, undefined);
+  assert.equal(bare.stream.clients, 1);
+  bare.add(50);
+  await eventually("the end of the stream", () => bare.stream.clients === 0 || undefined);
+  await response.body!.cancel();
 });

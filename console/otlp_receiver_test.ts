@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { deflateSync, gzipSync } from "node:zlib";
 import { fromBinary } from "@bufbuild/protobuf";
+import { otlpReceiver } from "./otlp_receiver.ts";
 import { StatusSchema } from "./proto/gen/status_pb.ts";
 import { ExportTraceServiceResponseSchema } from "./proto/gen/trace_service_pb.ts";
+import { TelemetryStore } from "./telemetry_store.ts";
 import {
   attributeOf,
   logsRequest,
@@ -10,6 +12,7 @@ import {
   newTraceId,
   span,
   testConsole,
+  testLog,
   tracesRequest,
 } from "./test_console.ts";
 
@@ -68,10 +71,13 @@ Deno.test("receiver reads ids of JSON as hex and finds the trace by them", async
   const body = jsonTrace({
     parentSpanId: "",
     attributes: [
-      // A value is left alone, whatever its keys are called.
+      // A value is left alone, whatever its keys are called, and a field that is not known yet.
       {
         key: "nested",
-        value: { kvlistValue: { values: [{ key: "traceId", value: { stringValue: "not hex" } }] } },
+        value: {
+          kvlistValue: { values: [{ key: "traceId", value: { stringValue: "not hex" } }] },
+          spanId: "not hex",
+        },
       },
     ],
   });
@@ -426,4 +432,36 @@ Deno.test("receiver lets web pages of listed origins send, and no others", async
   await response.body?.cancel();
   assert.equal(response.status, 405);
   assert.equal(response.headers.get("access-control-allow-origin"), null);
+});
+
+Deno.test("receiver answers 503 with Retry-After while too much is under way", async () => {
+  const store = new TelemetryStore();
+  const { app } = otlpReceiver({ store, log: testLog(), maxBytesUnderWay: 1_000 });
+  const headers = { "content-type": "application/x-protobuf" };
+  let finish = () => {};
+  const slow = new ReadableStream<Uint8Array>({
+    start(controller) {
+      finish = () => controller.close();
+    },
+  });
+  const first = app.request("/v1/traces", { method: "POST", headers, body: slow });
+  const send = () => app.request("/v1/traces", { method: "POST", headers, body: "" });
+  const refused = await send();
+  assert.equal(refused.status, 503);
+  assert.equal(refused.headers.get("retry-after"), "1");
+  assert.equal(fromBinary(StatusSchema, await refused.bytes()).code, 14);
+  finish();
+  assert.equal((await first).status, 200);
+  assert.equal((await send()).status, 200);
+});
+
+Deno.test("receiver answers 408 to a body that does not come", async () => {
+  const { app } = otlpReceiver({ store: new TelemetryStore(), log: testLog(), bodyTimeoutMs: 20 });
+  const response = await app.request("/v1/logs", {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: new ReadableStream(),
+  });
+  assert.equal(response.status, 408);
+  assert.match((await response.json()).message, /20 ms/);
 });
