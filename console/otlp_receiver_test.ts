@@ -238,6 +238,12 @@ const refused: BadInput[] = [
     says: /content-type/,
   },
   { name: "another method", method: "GET", body: null, status: 405, says: /POST/ },
+  {
+    name: "a web page that is not listed",
+    headers: { origin: "http://127.0.0.1:3000" },
+    status: 403,
+    says: /--cors-origin/,
+  },
   { name: "another path", path: "/v1/profiles", status: 404, says: /v1\/traces/ },
 ];
 
@@ -427,6 +433,12 @@ Deno.test("receiver lets web pages of listed origins send, and no others", async
   };
   assert.equal(await preflight("https://shop.example"), "https://shop.example");
   assert.equal(await preflight("https://evil.example"), null);
+  const sent = await viewer.send("traces", tracesRequest([{}]), {
+    origin: "https://shop.example",
+  });
+  await sent.body?.cancel();
+  assert.equal(sent.status, 200);
+  assert.equal(sent.headers.get("access-control-allow-origin"), "https://shop.example");
   await using closed = await testConsole();
   const response = await fetch(`${closed.otlpUrl}/v1/traces`, { method: "OPTIONS" });
   await response.body?.cancel();
