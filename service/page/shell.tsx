@@ -59,10 +59,9 @@ export function Shell({ program, nav, actions, notice, children }: ShellProps) {
         Skip to the content
       </a>
       <header class="top">
-        <a class="brand" href="/" aria-label={`Orrery ${program}`}>
+        <a class="brand" href="/">
           <Mark />
-          <span class="brand-name">Orrery</span>
-          <span class="brand-program">{program}</span>
+          <span class="brand-name">Orrery</span> <span class="brand-program">{program}</span>
         </a>
         <nav class="views" aria-label="Views">
           {nav.map((item) => (
