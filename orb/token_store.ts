@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { setImmediate } from "node:timers";
 import {
   type Context,
   context,
@@ -137,9 +138,11 @@ export async function openTokenStore(options: TokenStoreOptions): Promise<TokenS
   }
 
   async function runJobs(): Promise<void> {
-    // Later in this turn: what arrived together goes together.
-    await Promise.resolve();
-    for (let job = jobs.shift(); job; job = jobs.shift()) await job();
+    for (let job = jobs.shift(); job; job = jobs.shift()) {
+      // After the requests that are there already: what arrives together goes together.
+      await new Promise((resolve) => setImmediate(resolve));
+      await job();
+    }
     running = false;
   }
 
