@@ -97,18 +97,17 @@ export function criStore(options: CriStoreOptions): ImageStore {
   return {
     async look({ signal, onMoment }) {
       const connection = await kept.get(signal, onMoment);
-      const callSignal = AbortSignal.any([signal, connection.lost]);
       try {
         let known = learnt.get(connection);
         const images = await listImages(
           connection,
           known ??= { streams: true, filesystems: true, runtime: undefined },
-          callSignal,
+          signal,
           onMoment,
         );
-        const used = await filesystems(connection, known, callSignal);
+        const used = await filesystems(connection, known, signal);
         if (!learnt.has(connection)) {
-          known.runtime = await runtimeInfo(connection, callSignal);
+          known.runtime = await runtimeInfo(connection, signal);
           learnt.set(connection, known);
         }
         return { images, filesystems: used, runtime: known.runtime };
@@ -118,7 +117,6 @@ export function criStore(options: CriStoreOptions): ImageStore {
           connection.destroy();
           throw signal.reason;
         }
-        if (connection.lost.aborted) throw connection.lost.reason;
         throw error;
       }
     },

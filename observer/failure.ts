@@ -82,6 +82,12 @@ export function callFailure(endpoint: Endpoint, method: string, error: unknown):
       `answered with too large a message (${cause.rawMessage}). Raise --max-message-bytes.`,
     );
   }
+  if (/stream closed with error code/i.test(cause.rawMessage)) {
+    return fail(
+      "unreachable",
+      `broke off, the connection was closed or reset (${cause.rawMessage}).`,
+    );
+  }
   return fail("refused", `failed with ${status}: ${cause.rawMessage}`);
 }
 

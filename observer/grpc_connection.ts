@@ -125,7 +125,7 @@ export class GrpcConnection {
     return this.#lost.signal;
   }
 
-  /** A client of a service. Calls made with it must be given {@linkcode lost} as a signal too. */
+  /** A client of a service. */
   client<Service extends DescService>(
     service: Service,
     onMoment: OnMoment = () => {},

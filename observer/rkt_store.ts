@@ -22,7 +22,6 @@ export function rktStore({ endpoint, maxMessageBytes, tracing }: ImageStoreOptio
         maxMessageBytes,
         onMoment,
       });
-      const callSignal = AbortSignal.any([signal, connection.lost]);
       try {
         const { images } = await tracedCall(
           tracing,
@@ -30,10 +29,10 @@ export function rktStore({ endpoint, maxMessageBytes, tracing }: ImageStoreOptio
           "v1alpha.PublicAPI/ListImages",
           (headers) =>
             connection.client(PublicAPI, onMoment)
-              .listImages({ detail: false }, { headers, signal: callSignal }),
+              .listImages({ detail: false }, { headers, signal }),
         );
         if (askForRuntime) {
-          runtime = await runtimeInfo(connection, callSignal);
+          runtime = await runtimeInfo(connection, signal);
           askForRuntime = false;
         }
         connection.close();
@@ -42,7 +41,6 @@ export function rktStore({ endpoint, maxMessageBytes, tracing }: ImageStoreOptio
         askForRuntime = true;
         connection.destroy();
         if (signal.aborted) throw signal.reason;
-        if (connection.lost.aborted) throw connection.lost.reason;
         throw error;
       }
     },

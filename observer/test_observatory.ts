@@ -98,15 +98,5 @@ export async function rawServer(serve: (socket: net.Socket) => void): Promise<Ra
   };
 }
 
-/** An HTTP/2 frame (RFC 9113, section 4.1). */
-export function frame(type: number, flags: number, streamId: number, payload: number[] = []) {
-  const length = payload.length;
-  return new Uint8Array([
-    ...[length >> 16, (length >> 8) & 255, length & 255, type, flags],
-    ...[streamId >> 24, (streamId >> 16) & 255, (streamId >> 8) & 255, streamId & 255],
-    ...payload,
-  ]);
-}
-
-/** The empty SETTINGS that a server must begin with. */
-export const settingsFrame = frame(4, 0, 0);
+/** The empty SETTINGS frame that a server must begin with (RFC 9113, section 3.4). */
+export const settingsFrame = new Uint8Array([0, 0, 0, 4, 0, 0, 0, 0, 0]);
