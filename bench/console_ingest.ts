@@ -32,12 +32,14 @@ try {
   const samples: StatsEvent[] = [];
   const before = await readStats(console_.pageUrl);
   page.reset();
+  const cpuBefore = await cpuSeconds(console_.pid);
   const startMs = performance.now();
   while (performance.now() - startMs < measureMs) {
     await sleep(1_000);
     samples.push(await readStats(console_.pageUrl));
   }
   const seconds = (performance.now() - startMs) / 1_000;
+  const cpu = await cpuSeconds(console_.pid) - cpuBefore;
   const after = samples.at(-1)!;
   const seen = page.seen();
   await load.stop();
@@ -50,6 +52,11 @@ try {
     name: `console: spans taken in a second, a page connected (${pinned})`,
     measured: (after.traces.received - before.traces.received) / seconds,
     target: { atLeast: targetSpansPerSecond },
+  });
+  report({ name: "console: share of its core that it used", measured: cpu / seconds });
+  report({
+    name: "console: spans taken in a second of its CPU time",
+    measured: (after.traces.received - before.traces.received) / cpu,
   });
   report({
     name: "console: RSS with full buffers, last quarter of the run over the first",
@@ -97,6 +104,7 @@ async function startConsole() {
     match = /page=(\S+) otlp=(\S+)/.exec(text);
   }
   return {
+    pid: child.pid,
     pinned,
     pageUrl: match[1]!,
     otlpUrl: match[2]!,
@@ -106,6 +114,16 @@ async function startConsole() {
       await child.status;
     },
   };
+}
+
+/** CPU time of a process, user and system (`/proc/<pid>/stat`, in ticks of 10 ms). */
+async function cpuSeconds(pid: number): Promise<number> {
+  // By `cat`: Deno itself reads /proc only with all permissions.
+  const { stdout } = await new Deno.Command("cat", { args: [`/proc/${pid}/stat`] }).output();
+  const stat = new TextDecoder().decode(stdout);
+  // The name in parentheses may hold anything, so count from behind it.
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
 async function hasTaskset(): Promise<boolean> {

@@ -95,6 +95,9 @@ Deno.test("subtractHistograms() gives the interval, over a change of scale too",
 
 Deno.test("subtractHistograms() gives nothing after a restart or a change of bounds", () => {
   assert.equal(subtractHistograms(explicit([1], [1, 0]), explicit([1], [5, 0])), undefined);
+  // A sender whose count and buckets disagree.
+  const fewer = { ...explicit([1], [5, 5]), count: 1 };
+  assert.equal(subtractHistograms(fewer, explicit([1], [5, 0])), undefined);
   assert.equal(subtractHistograms(explicit([1], [0, 9]), explicit([1], [5, 0])), undefined);
   assert.equal(subtractHistograms(explicit([1], [9, 9]), explicit([2], [1, 1])), undefined);
   assert.equal(subtractHistograms(explicit([1], [9, 9]), exponential({ count: 1 })), undefined);

@@ -70,7 +70,7 @@ export class LiveStream {
   readonly #options: Required<LiveStreamOptions>;
   readonly #clients = new Set<Client>();
   #timer: ReturnType<typeof setInterval> | undefined;
-  #round = 0;
+  #rounds = 0;
   /** The store's order of changes up to which clients have been told. */
   #toldSeq = 0;
   #servicesVersion = -1;
@@ -88,7 +88,7 @@ export class LiveStream {
     };
     this.#roundsPerSecond = Math.max(1, Math.round(1_000 / this.#options.roundMs));
     this.#toldSeq = options.store.seq;
-    this.#timer = setInterval(() => this.#tell(), this.#options.roundMs);
+    this.#timer = setInterval(() => this.round(), this.#options.roundMs);
   }
 
   /** Open streams. */
@@ -193,13 +193,14 @@ export class LiveStream {
     this.#sendRows(client, traces, logs);
   }
 
-  #tell(): void {
+  /** Tells all clients what is new. Called by a timer each `roundMs`. */
+  round(): void {
     const { store, stats } = this.#options;
     const now = Date.now();
     const traces = store.traces.takeChanged();
     const logs = this.#newLogs();
     this.#toldSeq = store.seq;
-    const isSecond = ++this.#round % this.#roundsPerSecond === 0;
+    const isSecond = ++this.#rounds % this.#roundsPerSecond === 0;
     if (isSecond) store.measureRates(now);
     if (this.#clients.size === 0) return;
 

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { deflateSync, gzipSync } from "node:zlib";
 import { fromBinary } from "@bufbuild/protobuf";
+import { otlpReceiver } from "./otlp_receiver.ts";
 import { StatusSchema } from "./proto/gen/status_pb.ts";
 import { ExportTraceServiceResponseSchema } from "./proto/gen/trace_service_pb.ts";
+import { TelemetryStore } from "./telemetry_store.ts";
 import {
   attributeOf,
   logsRequest,
@@ -10,6 +12,7 @@ import {
   newTraceId,
   span,
   testConsole,
+  testLog,
   tracesRequest,
 } from "./test_console.ts";
 
@@ -53,8 +56,8 @@ const accepted: [name: string, body: BodyInit, headers: Record<string, string>][
 
 for (const [name, body, headers] of accepted) {
   Deno.test(`receiver takes ${name} and answers in its encoding`, async () => {
-    await using console = await testConsole();
-    const response = await console.send("traces", body, headers);
+    await using viewer = await testConsole();
+    const response = await viewer.send("traces", body, headers);
     const bytes = await response.bytes();
     assert.equal(response.status, 200);
     const type = headers["content-type"]?.split(";")[0] ?? "application/x-protobuf";
@@ -64,19 +67,22 @@ for (const [name, body, headers] of accepted) {
 }
 
 Deno.test("receiver reads ids of JSON as hex and finds the trace by them", async () => {
-  await using console = await testConsole();
+  await using viewer = await testConsole();
   const body = jsonTrace({
     parentSpanId: "",
     attributes: [
-      // A value is left alone, whatever its keys are called.
+      // A value is left alone, whatever its keys are called, and a field that is not known yet.
       {
         key: "nested",
-        value: { kvlistValue: { values: [{ key: "traceId", value: { stringValue: "not hex" } }] } },
+        value: {
+          kvlistValue: { values: [{ key: "traceId", value: { stringValue: "not hex" } }] },
+          spanId: "not hex",
+        },
       },
     ],
   });
-  assert.equal(await (await console.send("traces", body, json)).text(), "{}");
-  const { data } = await console.get(`/api/traces/${traceId}`);
+  assert.equal(await (await viewer.send("traces", body, json)).text(), "{}");
+  const { data } = await viewer.get(`/api/traces/${traceId}`);
   assert.equal(data[0].spans[0].operationName, "json");
   assert.equal(data[0].spans[0].duration, 500_000);
   assert.equal(data[0].spans[0].tags[0].value, '{"traceId":"not hex"}');
@@ -232,13 +238,19 @@ const refused: BadInput[] = [
     says: /content-type/,
   },
   { name: "another method", method: "GET", body: null, status: 405, says: /POST/ },
+  {
+    name: "a web page that is not listed",
+    headers: { origin: "http://127.0.0.1:3000" },
+    status: 403,
+    says: /--cors-origin/,
+  },
   { name: "another path", path: "/v1/profiles", status: 404, says: /v1\/traces/ },
 ];
 
 for (const bad of refused) {
   Deno.test(`receiver answers ${bad.status} to ${bad.name}, and lives`, async () => {
-    await using console = await testConsole(bad.limits);
-    const response = await fetch(console.otlpUrl + (bad.path ?? "/v1/traces"), {
+    await using viewer = await testConsole(bad.limits);
+    const response = await fetch(viewer.otlpUrl + (bad.path ?? "/v1/traces"), {
       method: bad.method ?? "POST",
       headers: { "content-type": "application/x-protobuf", ...bad.headers },
       body: bad.body === undefined ? tracesRequest([{}]) : bad.body,
@@ -256,17 +268,17 @@ for (const bad of refused) {
     assert.match(message, bad.says);
     assert.ok(code > 0);
 
-    await console.sendSpans([{}]);
-    const stats = await console.get("/api/stats");
+    await viewer.sendSpans([{}]);
+    const stats = await viewer.get("/api/stats");
     assert.equal(stats.traces.received, 1);
     assert.deepEqual(stats.requests.refused, { [bad.status]: 1 });
   });
 }
 
 Deno.test("receiver answers 413 to a body that never ends", async () => {
-  await using console = await testConsole(smallBody);
+  await using viewer = await testConsole(smallBody);
   // Written by hand: fetch would wait for the end of its own body.
-  const { hostname, port } = new URL(console.otlpUrl);
+  const { hostname, port } = new URL(viewer.otlpUrl);
   using connection = await Deno.connect({ hostname, port: Number(port) });
   const write = (text: string) => connection.write(new TextEncoder().encode(text));
   await write(
@@ -277,13 +289,13 @@ Deno.test("receiver answers 413 to a body that never ends", async () => {
   const answer = new Uint8Array(64);
   const length = await connection.read(answer);
   assert.match(new TextDecoder().decode(answer.subarray(0, length ?? 0)), /^HTTP\/1.1 413 /);
-  await console.sendSpans([{}]);
+  await viewer.sendSpans([{}]);
 });
 
 Deno.test("receiver counts what it refuses in partial_success and keeps the rest", async () => {
-  await using console = await testConsole();
+  await using viewer = await testConsole();
   const good = newTraceId();
-  const response = await console.send(
+  const response = await viewer.send(
     "traces",
     tracesRequest([
       { traceId: good },
@@ -300,19 +312,19 @@ Deno.test("receiver counts what it refuses in partial_success and keeps the rest
   );
   assert.equal(partialSuccess?.rejectedSpans, 4n);
   assert.match(partialSuccess.errorMessage, /2 invalid_trace_id.*1 invalid_span_id/);
-  const stats = await console.get("/api/stats");
+  const stats = await viewer.get("/api/stats");
   assert.deepEqual(stats.traces.refused, {
     invalid_trace_id: 2,
     invalid_span_id: 1,
     invalid_parent_span_id: 1,
   });
   assert.equal(stats.traces.received, 1);
-  assert.equal((await console.get(`/api/traces/${good.toHex()}`)).data.length, 1);
+  assert.equal((await viewer.get(`/api/traces/${good.toHex()}`)).data.length, 1);
 });
 
 Deno.test("receiver says in JSON what it refuses of metrics and logs", async () => {
-  await using console = await testConsole({ maxServices: 1 });
-  await console.sendSpans([{}], "first");
+  await using viewer = await testConsole({ maxServices: 1 });
+  await viewer.sendSpans([{}], "first");
   const gauge = {
     name: "g",
     data: {
@@ -320,12 +332,12 @@ Deno.test("receiver says in JSON what it refuses of metrics and logs", async () 
       value: { dataPoints: [{ timeUnixNano: 1n, value: { case: "asInt" as const, value: 1n } }] },
     },
   };
-  const metrics = await console.send("metrics", metricsRequest([gauge, gauge], "second"));
+  const metrics = await viewer.send("metrics", metricsRequest([gauge, gauge], "second"));
   assert.match(new TextDecoder("latin1").decode(await metrics.bytes()), /2 service_limit/);
   const body = JSON.stringify({
     resourceLogs: [{ scopeLogs: [{ logRecords: [{}, {}, {}] }] }],
   });
-  const logs = await console.send("logs", body, json);
+  const logs = await viewer.send("logs", body, json);
   assert.deepEqual(await logs.json(), {
     partialSuccess: {
       rejectedLogRecords: "3",
@@ -335,12 +347,12 @@ Deno.test("receiver says in JSON what it refuses of metrics and logs", async () 
 });
 
 Deno.test("receiver takes a span that is sent again only once", async () => {
-  await using console = await testConsole();
+  await using viewer = await testConsole();
   const one = span({});
-  await console.sendSpans([one]);
-  await console.sendSpans([one]);
-  assert.equal((await console.get("/api/stats")).traces.received, 1);
-  assert.equal((await console.get("/api/summaries")).traces[0].spanCount, 1);
+  await viewer.sendSpans([one]);
+  await viewer.sendSpans([one]);
+  assert.equal((await viewer.get("/api/stats")).traces.received, 1);
+  assert.equal((await viewer.get("/api/summaries")).traces[0].spanCount, 1);
 });
 
 Deno.test("receiver stays within its limits when values, series and services never repeat", async () => {
@@ -353,7 +365,7 @@ Deno.test("receiver stays within its limits when values, series and services nev
     maxValueLength: 64,
     maxAttributes: 8,
   };
-  await using console = await testConsole(limits);
+  await using viewer = await testConsole(limits);
   let value = 0;
   for (let batch = 0; batch < 20; batch++) {
     const attributes = () =>
@@ -362,10 +374,10 @@ Deno.test("receiver stays within its limits when values, series and services nev
         () => attributeOf(`key-${value++}`, `value-${value}`.padEnd(100, "x")),
       );
     const spans = Array.from({ length: 200 }, () => ({ attributes: attributes() }));
-    await console.sendSpans(spans, "one");
-    const refusedSpans = await console.send("traces", tracesRequest([{}], `service-${batch}`));
+    await viewer.sendSpans(spans, "one");
+    const refusedSpans = await viewer.send("traces", tracesRequest([{}], `service-${batch}`));
     await refusedSpans.body?.cancel();
-    const metrics = await console.send(
+    const metrics = await viewer.send(
       "metrics",
       metricsRequest([{
         name: "counter",
@@ -385,13 +397,13 @@ Deno.test("receiver stays within its limits when values, series and services nev
     );
     assert.equal(metrics.status, 200);
     await metrics.body?.cancel();
-    const logs = await console.send(
+    const logs = await viewer.send(
       "logs",
       logsRequest(Array.from({ length: 100 }, () => ({ attributes: attributes() })), "one"),
     );
     await logs.body?.cancel();
   }
-  const { traces, metrics, logs } = await console.get("/api/stats");
+  const { traces, metrics, logs } = await viewer.get("/api/stats");
   assert.ok(traces.held <= 1_000 && traces.tracesHeld <= 500, JSON.stringify(traces));
   assert.equal(traces.received - traces.held, traces.evicted);
   assert.equal(metrics.seriesHeld, 100);
@@ -401,14 +413,14 @@ Deno.test("receiver stays within its limits when values, series and services nev
   assert.equal(logs.evicted, 1_800);
   // Of 12 attributes 4 are left out and 8 are cut.
   assert.equal(logs.truncated, 2_000 * 12);
-  assert.equal((await console.get("/api/services")).services.length, 10);
+  assert.equal((await viewer.get("/api/services")).services.length, 10);
   assert.equal(traces.refused.service_limit, 11);
 });
 
 Deno.test("receiver lets web pages of listed origins send, and no others", async () => {
-  await using console = await testConsole({ corsOrigin: ["https://shop.example"] });
+  await using viewer = await testConsole({ corsOrigin: ["https://shop.example"] });
   const preflight = async (origin: string) => {
-    const response = await fetch(`${console.otlpUrl}/v1/traces`, {
+    const response = await fetch(`${viewer.otlpUrl}/v1/traces`, {
       method: "OPTIONS",
       headers: {
         origin,
@@ -421,9 +433,47 @@ Deno.test("receiver lets web pages of listed origins send, and no others", async
   };
   assert.equal(await preflight("https://shop.example"), "https://shop.example");
   assert.equal(await preflight("https://evil.example"), null);
+  const sent = await viewer.send("traces", tracesRequest([{}]), {
+    origin: "https://shop.example",
+  });
+  await sent.body?.cancel();
+  assert.equal(sent.status, 200);
+  assert.equal(sent.headers.get("access-control-allow-origin"), "https://shop.example");
   await using closed = await testConsole();
   const response = await fetch(`${closed.otlpUrl}/v1/traces`, { method: "OPTIONS" });
   await response.body?.cancel();
   assert.equal(response.status, 405);
   assert.equal(response.headers.get("access-control-allow-origin"), null);
+});
+
+Deno.test("receiver answers 503 with Retry-After while too much is under way", async () => {
+  const store = new TelemetryStore();
+  const { app } = otlpReceiver({ store, log: testLog(), maxBytesUnderWay: 1_000 });
+  const headers = { "content-type": "application/x-protobuf" };
+  let finish = () => {};
+  const slow = new ReadableStream<Uint8Array>({
+    start(controller) {
+      finish = () => controller.close();
+    },
+  });
+  const first = app.request("/v1/traces", { method: "POST", headers, body: slow });
+  const send = () => app.request("/v1/traces", { method: "POST", headers, body: "" });
+  const refused = await send();
+  assert.equal(refused.status, 503);
+  assert.equal(refused.headers.get("retry-after"), "1");
+  assert.equal(fromBinary(StatusSchema, await refused.bytes()).code, 14);
+  finish();
+  assert.equal((await first).status, 200);
+  assert.equal((await send()).status, 200);
+});
+
+Deno.test("receiver answers 408 to a body that does not come", async () => {
+  const { app } = otlpReceiver({ store: new TelemetryStore(), log: testLog(), bodyTimeoutMs: 20 });
+  const response = await app.request("/v1/logs", {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: new ReadableStream(),
+  });
+  assert.equal(response.status, 408);
+  assert.match((await response.json()).message, /20 ms/);
 });

@@ -23,12 +23,12 @@ const resource = resourceFromAttributes({
 });
 
 testWith(["net", "env"], "console shows the SDK's spans in Jaeger's JSON", async () => {
-  await using console = await testConsole();
+  await using viewer = await testConsole();
   const provider = new TracerProvider({
     resource,
     spanProcessors: [
       new BatchSpanProcessor({
-        exporter: new OTLPTraceExporter({ url: `${console.otlpUrl}/v1/traces` }),
+        exporter: new OTLPTraceExporter({ url: `${viewer.otlpUrl}/v1/traces` }),
       }),
     ],
   });
@@ -58,7 +58,7 @@ testWith(["net", "env"], "console shows the SDK's spans in Jaeger's JSON", async
   await provider.shutdown();
 
   const { traceId, spanId } = parent.spanContext();
-  const answer = await console.get(`/api/traces/${traceId}`);
+  const answer = await viewer.get(`/api/traces/${traceId}`);
   assert.deepEqual(Object.keys(answer).sort(), ["data", "errors", "limit", "offset", "total"]);
   const [{ traceID, spans, processes, warnings }] = answer.data;
   assert.equal(traceID, traceId);
@@ -129,12 +129,12 @@ testWith(["net", "env"], "console shows the SDK's spans in Jaeger's JSON", async
 });
 
 testWith(["net", "env"], "console shows the SDK's log records, found by their trace", async () => {
-  await using console = await testConsole();
+  await using viewer = await testConsole();
   const provider = new LoggerProvider({
     resource,
     processors: [
       new BatchLogRecordProcessor({
-        exporter: new OTLPLogExporter({ url: `${console.otlpUrl}/v1/logs` }),
+        exporter: new OTLPLogExporter({ url: `${viewer.otlpUrl}/v1/logs` }),
       }),
     ],
   });
@@ -155,7 +155,7 @@ testWith(["net", "env"], "console shows the SDK's log records, found by their tr
   logger.emit({ severityNumber: 9, body: { structured: true } });
   await provider.shutdown();
 
-  const { logs } = await console.get(`/api/logs?traceId=${spanContext.traceId}`);
+  const { logs } = await viewer.get(`/api/logs?traceId=${spanContext.traceId}`);
   assert.deepEqual(logs, [{
     seq: logs[0].seq,
     timeMs: 1_795_000_000_000,
@@ -168,15 +168,15 @@ testWith(["net", "env"], "console shows the SDK's log records, found by their tr
     traceId: spanContext.traceId,
     spanId: spanContext.spanId,
   }]);
-  const all = await console.get("/api/logs");
+  const all = await viewer.get("/api/logs");
   assert.equal(all.logs[0].body, '{"structured":true}');
   assert.equal(all.logs[0].severity, "INFO");
 });
 
 testWith(["net", "env"], "console shows the SDK's metrics, and re-exports them", async () => {
-  await using console = await testConsole();
+  await using viewer = await testConsole();
   const reader = new PeriodicExportingMetricReader({
-    exporter: new OTLPMetricExporter({ url: `${console.otlpUrl}/v1/metrics` }),
+    exporter: new OTLPMetricExporter({ url: `${viewer.otlpUrl}/v1/metrics` }),
     exportIntervalMillis: 600_000,
   });
   const provider = new MeterProvider({
@@ -205,7 +205,7 @@ testWith(["net", "env"], "console shows the SDK's metrics, and re-exports them",
   for (let i = 1; i <= 100; i++) exponential.record(i);
   await reader.forceFlush();
 
-  const { metrics } = await console.get("/api/metrics");
+  const { metrics } = await viewer.get("/api/metrics");
   const received = metrics.filter(({ services }: { services: string[] }) =>
     services.includes("golden")
   );
@@ -224,24 +224,24 @@ testWith(["net", "env"], "console shows the SDK's metrics, and re-exports them",
       ["queue.length", "gauge", false, "", 1],
     ],
   );
-  const counted = await console.get("/api/metrics?name=http.requests&service=golden");
+  const counted = await viewer.get("/api/metrics?name=http.requests&service=golden");
   assert.deepEqual(counted.data[0].attributes, { "http.route": "/a" });
   assert.equal(counted.data[0].instance, "one");
   assert.deepEqual(counted.data[0].points.map(({ value }: { value: number }) => value), [2, 5]);
   assert.ok(counted.data[0].points[1].rate > 0);
 
-  const [interval] = (await console.get("/api/metrics?name=http.duration")).data[0].points;
+  const [interval] = (await viewer.get("/api/metrics?name=http.duration")).data[0].points;
   assert.equal(interval.count, 4);
   assert.ok(Math.abs(interval.sum - 6.05) < 1e-9);
   assert.deepEqual(interval.buckets, [[0.1, 1], [1, 2], [null, 1]]);
   assert.ok(Math.abs(interval.p50 - 0.55) < 1e-9);
 
-  const [fine] = (await console.get("/api/metrics?name=exponential")).data[0].points;
+  const [fine] = (await viewer.get("/api/metrics?name=exponential")).data[0].points;
   assert.equal(fine.count, 100);
   assert.ok(Math.abs(fine.p50 / 50 - 1) < 0.03, `${fine.p50}`);
   assert.ok(Math.abs(fine.p99 / 99 - 1) < 0.03, `${fine.p99}`);
 
-  const text = await (await fetch(`${console.pageUrl}/metrics`)).text();
+  const text = await (await fetch(`${viewer.pageUrl}/metrics`)).text();
   const labels = 'job="orrery/golden",instance="one",otel_scope_name="golden-scope"';
   for (
     const line of [

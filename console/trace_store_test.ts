@@ -126,4 +126,6 @@ Deno.test("traceSummary() tells root, length, services and errors, and changes w
     errorCount: 1,
     complete: true,
   });
+  traces.add(span({ parentSpanId: "elsewhere" }));
+  assert.equal(traceSummary(trace).complete, false);
 });

@@ -107,7 +107,12 @@ export function createSignup(options: SignupOptions): (request: Request) => Prom
         signups.add(1, { outcome: "busy" });
         return busy(`${error.message}.`);
       }
-      signups.add(1, { outcome: error instanceof ProblemError ? "invalid" : "failed" });
+      if (error instanceof ProblemError) {
+        signups.add(1, { outcome: "invalid" });
+        // Not thrown on: the tracing of requests takes every throw for an error of the server.
+        return error.getResponse();
+      }
+      signups.add(1, { outcome: "failed" });
       throw error;
     } finally {
       bufferedBytes -= reservedBytes;

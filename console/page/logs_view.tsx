@@ -52,7 +52,7 @@ export function LogsView() {
 function LevelFilter() {
   const level = wordParam(address.value.params, "level", logLevels);
   const words = {
-    all: "All",
+    all: "All levels",
     debug: "debug and up",
     info: "info and up",
     warn: "warn and up",
@@ -60,7 +60,7 @@ function LevelFilter() {
   } as const;
   return (
     <label class="field">
-      <span class="field-label">Level</span>
+      <span class="hidden-text">Level</span>
       <select
         value={level}
         onChange={(event) => {
@@ -96,7 +96,7 @@ function LogList() {
   const { params } = address.value;
   const chosenSeq = Number(params.get("log") ?? NaN);
   // A record that is read in its panel holds the list as well.
-  const hold = held || paused.value;
+  const hold = held || paused.value || Number.isFinite(chosenSeq);
   useEffect(() => logs.hold(hold), [hold]);
 
   const phase = logs.phase.value;

@@ -105,12 +105,7 @@ async function newRows(page: Page): Promise<void> {
   await page.locator(".new-pill").waitFor();
 }
 
-/** The real console, orb server and a fleet of orbs. */
-async function startModel(): Promise<{ console: ChildProgram; others: ChildProgram[] }> {
-  const console = await startProgram("console/server.ts", ["--otlp-port", "0", "--page-port", "0"]);
-  return { console, others: [] };
-}
-
+/** A real orb server and a fleet of orbs that sign up with it. */
 async function startOrbs(console: ChildProgram, dataFolder: string): Promise<ChildProgram[]> {
   const env = {
     OTEL_EXPORTER_OTLP_ENDPOINT: console.fields.otlp!,
@@ -147,6 +142,7 @@ async function take(browser: Browser, shot: Shot, origin: string, folder: string
     await page.locator(".pill-live, .pill-paused").waitFor();
     await shot.prepare?.(page);
     await page.waitForFunction(() => document.querySelector(".skeleton") === null);
+    await page.mouse.move(0, 0);
     await page.screenshot({ path: join(folder, `${shot.name}.png`) });
   } finally {
     await context.close();
@@ -174,6 +170,22 @@ async function takeBroken(
   }
 }
 
+/**
+ * What a desktop calls its system font is not set on a bare machine, which would show the page in
+ * its last resort. Where Inter is installed it stands in for it.
+ */
+const fontSettings = `<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig>
+  <include ignore_missing="yes">/etc/fonts/fonts.conf</include>
+  ${
+  ["system-ui", "sans-serif"].map((family) =>
+    `<match target="pattern"><test name="family"><string>${family}</string></test><edit name="family" mode="prepend" binding="strong"><string>Inter</string></edit></match>`
+  ).join("\n  ")
+}
+</fontconfig>
+`;
+
 function say(text: string): void {
   Deno.stderr.writeSync(new TextEncoder().encode(`${text}\n`));
 }
@@ -184,9 +196,11 @@ async function takeAll(folder: string, all: boolean): Promise<void> {
   await Deno.mkdir(folder, { recursive: true });
   const wanted = (shots: Shot[]) => shots.filter((shot) => all || shot.kept);
   const dataFolder = await Deno.makeTempDir();
-  const { console } = await startModel();
+  const console = await startProgram("console/server.ts", ["--otlp-port", "0", "--page-port", "0"]);
   const others: ChildProgram[] = [];
-  const browser = await openBrowser(chromium);
+  const fonts = join(dataFolder, "fonts.conf");
+  await Deno.writeTextFile(fonts, fontSettings);
+  const browser = await openBrowser(chromium, { env: { FONTCONFIG_FILE: fonts } });
   try {
     for (const shot of wanted(emptyShots)) await take(browser, shot, console.fields.page!, folder);
     others.push(...await startOrbs(console, dataFolder));

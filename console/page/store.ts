@@ -6,6 +6,7 @@
  */
 import { computed, effect, signal } from "@preact/signals";
 import { announce } from "../../service/page/announce.ts";
+import { formatCount } from "../../service/page/format.ts";
 import { LiveStream, type StreamMessage } from "../../service/page/live_stream.ts";
 import { address } from "../../service/page/url_state.ts";
 import {
@@ -105,9 +106,9 @@ function take(messages: readonly StreamMessage[]): void {
   }
 }
 
-/** A batch of a catch-up is said once, when it is over. */
+/** A catch-up is said once, when it is over: its rows lie between the greeting's stats and the next. */
 let caughtUp = 0;
-let catchingUp = false;
+let statsUntilCaughtUp = 0;
 
 const handlers: { [Name in keyof StreamEvents]: (event: StreamEvents[Name]) => void } = {
   hello(event) {
@@ -118,7 +119,7 @@ const handlers: { [Name in keyof StreamEvents]: (event: StreamEvents[Name]) => v
       forget();
       announce("The console was started anew. This is what it has now.");
     }
-    catchingUp = event.resume === "resumed";
+    statsUntilCaughtUp = event.resume === "resumed" ? 2 : 0;
     caughtUp = 0;
     if (event.resume !== "resumed") loadList();
   },
@@ -142,12 +143,11 @@ const handlers: { [Name in keyof StreamEvents]: (event: StreamEvents[Name]) => v
   },
   stats(event) {
     stats.value = event;
-    if (catchingUp) {
-      catchingUp = false;
+    if (statsUntilCaughtUp > 0 && --statsUntilCaughtUp === 0) {
       announce(
         caughtUp === 0
           ? "Connected again. Nothing was missed."
-          : `Connected again and caught up: ${caughtUp.toLocaleString("en")} missed`,
+          : `Connected again and caught up: ${formatCount(caughtUp)} missed`,
       );
     }
   },

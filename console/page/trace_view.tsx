@@ -6,7 +6,6 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { CopyButton, ShortId } from "../../service/page/copy.tsx";
 import {
-  formatCount,
   formatCounted,
   formatDuration,
   formatPercent,
@@ -390,7 +389,7 @@ function SpanLine(
               } below`}
               onClick={onToggle}
             >
-              {collapsed ? formatCount(span.descendants) : "–"}
+              <Icon name={collapsed ? "right" : "down"} />
             </button>
           )
           : <span class="fold-none" />}
@@ -409,6 +408,9 @@ function SpanLine(
             {span.error !== undefined && `, error: ${span.error}`}
           </span>
         </button>
+        {collapsed && (
+          <span class="line-kind">{formatCounted(span.descendants, "more", "more")}</span>
+        )}
         {span.error !== undefined && <span class="error-mark" title={span.error}>error</span>}
         {span.parentMissing && (
           <span class="line-kind" title="Its parent was not received">no parent</span>
@@ -456,7 +458,7 @@ function LogLine(
 ) {
   return (
     <div class={chosen ? "line line-log chosen" : "line line-log"}>
-      <div class="line-name" style={{ paddingLeft: `${indent(depth) + 28}px` }}>
+      <div class="line-name" style={{ paddingLeft: `${indent(depth) + 20}px` }}>
         <Level row={log} />
         <button
           type="button"

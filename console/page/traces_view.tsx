@@ -149,12 +149,14 @@ function TraceRow(
     >
       <time class="quiet" title={formatTimeWithZone(row.startMs)}>{formatTime(row.startMs)}</time>
       <ServiceName name={row.rootService} />
-      <span class="trace-name clip" title={row.rootName}>{row.rootName || "(no name)"}</span>
-      <span class="trace-error">
-        {row.errorCount > 0 && (
-          <span class="error-text">{formatCounted(row.errorCount, "error")}</span>
-        )}
-        {!row.complete && <span class="quiet" title="Spans are still missing">arriving</span>}
+      <span class="trace-title">
+        <span class="trace-name clip" title={row.rootName}>{row.rootName || "(no name)"}</span>
+        <span class="trace-note">
+          {row.errorCount > 0 && (
+            <span class="error-text">{formatCounted(row.errorCount, "error")}</span>
+          )}
+          {!row.complete && <span class="quiet" title="Spans are still missing">incomplete</span>}
+        </span>
       </span>
       <span class="trace-size">
         <ServiceMarks names={row.services.map((service) => service.name)} max={4} />

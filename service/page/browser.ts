@@ -1,11 +1,13 @@
 /**
  * For tests and screenshots of pages: a browser that is on this machine, and programs as they run
- * for people, on free ports, gone with their starter.
+ * for people, with the permissions of their shebang, gone with their starter.
  *
  * @module
  */
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Browser } from "playwright-core";
+import { programArguments } from "../program_file.ts";
 
 const places = [
   "/usr/bin/chromium",
@@ -34,10 +36,14 @@ export function findChromium(): string | undefined {
 }
 
 /** Starts a browser without a window that asks nothing of the network by itself. */
-export async function openBrowser(executablePath: string): Promise<Browser> {
+export async function openBrowser(
+  executablePath: string,
+  { env }: { env?: Record<string, string> } = {},
+): Promise<Browser> {
   const { chromium } = await import("playwright-core");
   return await chromium.launch({
     executablePath,
+    ...(env && { env: { ...Deno.env.toObject(), ...env } }),
     // As root, as in a container, Chromium has no sandbox; it opens nothing but our own pages.
     args: [
       "--no-sandbox",
@@ -81,9 +87,13 @@ export async function startProgram(
   args: readonly string[],
   { env = {}, anyLine = false, readyTimeoutMs = 20_000 }: StartProgramOptions = {},
 ): Promise<ChildProgram> {
+  const root = fileURLToPath(new URL("../../", import.meta.url));
   const child = new Deno.Command(Deno.execPath(), {
-    cwd: fileURLToPath(new URL("../../", import.meta.url)),
-    args: ["run", "-A", entry, ...args, "--log-format", "json", "--stop-with-stdin"],
+    cwd: root,
+    args: await programArguments(
+      join(root, entry),
+      [...args, "--log-format", "json", "--stop-with-stdin"],
+    ),
     // Held open: it ends with this process, whatever happens to it.
     stdin: "piped",
     stdout: "piped",
