@@ -17,6 +17,7 @@ import { commandLine, flag, parseInteger } from "../service/command_line.ts";
 import { healthRoutes } from "../service/health.ts";
 import { hostFlags, listen, portFlag } from "../service/http_server.ts";
 import { runService, type Service, type ServiceContext } from "../service/life_cycle.ts";
+import { pageRoutes } from "../service/page/assets.ts";
 import { problemNotFound, problemOnError, problemResponse } from "../service/problem.ts";
 import type { ReaderState } from "./bus.ts";
 import { openKeyDirectory } from "./key_directory.ts";
@@ -97,6 +98,8 @@ export async function startRestApi(
   app.notFound(problemNotFound);
   app.route("/", healthRoutes(health));
   app.route("/", routes.app);
+  app.get("/", (c) => c.redirect("/sign"));
+  app.route("/", pageRoutes("signer", { routes: ["/sign"] }));
   if (signing?.keys) {
     app.route(
       "/",

@@ -133,6 +133,16 @@ export function signRoutes(
     }
   });
 
+  app.get(
+    "/sign/info",
+    (c) =>
+      c.json(
+        { authentication: auth !== undefined, maxMessageBytes: requester.maxMessageBytes },
+        200,
+        { "cache-control": "no-cache" },
+      ),
+  );
+
   app.get("/.well-known/jwks.json", (c) => {
     const body = JSON.stringify(directory.jwks);
     const etag = `"${createHash("sha256").update(body).digest("base64url").slice(0, 22)}"`;
