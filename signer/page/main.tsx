@@ -39,6 +39,8 @@ interface Info {
 }
 
 const maxEntries = 500;
+/** Of a longer message, so much is in the document. */
+const shownCharacters = 1_000;
 const entries = signal<readonly Entry[]>([]);
 const info = signal<Info | undefined>(undefined);
 const token = signal(sessionStorage.getItem("signer-token") ?? "");
@@ -71,7 +73,13 @@ async function send(message: string): Promise<void> {
   const entry: Entry = { id, message, atMs: Date.now() };
   entries.value = [entry, ...entries.peek()].slice(0, maxEntries);
   const outcome = await client.sign(message);
-  update(id, { outcome, tookMs: performance.now() - began });
+  const tooLarge = "error" in outcome && outcome.error.type === "too-large";
+  update(id, {
+    outcome,
+    tookMs: performance.now() - began,
+    // Of what can neither be verified nor sent again, its beginning is enough.
+    ...(tooLarge && { message: message.slice(0, shownCharacters) }),
+  });
   announce("ok" in outcome ? "Signed" : `Error: ${outcome.error.title}`, 1_500);
 }
 
@@ -280,11 +288,11 @@ function Answer({ entry }: { entry: Entry }) {
     <li class={failed ? "answer answer-failed" : "answer"}>
       <div class="answer-line">
         <span class="answer-message">
-          {message === "" ? <i class="quiet">empty message</i> : message}
+          {message === "" ? <i class="quiet">empty message</i> : message.slice(0, shownCharacters)}
         </span>
         <span class="quiet answer-time" title={formatTimeWithZone(atMs)}>
           {formatTime(atMs)}
-          {tookMs !== undefined && <>· {formatDuration(tookMs)}</>}
+          {tookMs !== undefined && ` · ${formatDuration(tookMs)}`}
         </span>
       </div>
       {outcome === undefined && <p class="quiet">Waiting for the signature …</p>}
