@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { createLocalJWKSet, flattenedVerify } from "jose";
 import { bearerAuth } from "../service/bearer_auth.ts";
+import { startIssuer } from "../service/test_issuer.ts";
 import { eventually } from "../service/test_eventually.ts";
 import { jsonProtocol } from "./sign_socket.ts";
 import { generateKey } from "./signing.ts";
@@ -265,6 +266,40 @@ Deno.test("routes demand a token with signer:sign when authentication is on", as
   const open = await fetch(`${signer.url}/.well-known/jwks.json`);
   assert.equal(open.status, 200);
   await open.body?.cancel();
+});
+
+Deno.test("a token with signer:sign opens routes and sockets, and the audit log knows whose it is", async () => {
+  await using issuer = await startIssuer();
+  await using signer = await testSigner({
+    routes: { auth: bearerAuth({ issuer: issuer.url, audience: "api" }) },
+  });
+  const token = await issuer.token({ scope: "signer:sign" });
+  const authorization = `Bearer ${token}`;
+  const signed = await post(`${signer.url}/sign`, { message: "x" }, { authorization });
+  assert.equal(signed.status, 200);
+  await signed.body?.cancel();
+  const { socket, reach } = await signer.socket([jsonProtocol, `bearer.${token}`]);
+  assert.equal(socket.protocol, jsonProtocol);
+  socket.send('{"id":1,"message":"y"}');
+  assert.ok(JSON.parse((await reach(1))[0]!).ok);
+  assert.deepEqual(signer.audited.map(({ actor }) => actor), ["ann", "ann"]);
+  socket.close();
+
+  const other = `Bearer ${await issuer.token({ scope: "signer:admin" })}`;
+  const refused = await post(`${signer.url}/sign`, { message: "x" }, { authorization: other });
+  assert.equal(refused.status, 403);
+  await refused.body?.cancel();
+});
+
+Deno.test("a socket ends with its token", async () => {
+  await using issuer = await startIssuer();
+  await using signer = await testSigner({
+    routes: { auth: bearerAuth({ issuer: issuer.url, audience: "api" }) },
+  });
+  const token = await issuer.token({ scope: "signer:sign" }, { expires: "1s" });
+  const { closed } = await signer.socket([jsonProtocol, `bearer.${token}`]);
+  const { code, reason } = await closed;
+  assert.deepEqual([code, reason], [1008, "the token has expired"]);
 });
 
 Deno.test("closeSockets() answers what is under way, then says that it goes away", async () => {
