@@ -7,6 +7,8 @@ import { join } from "node:path";
 import { startProgram as startChild } from "../service/page/browser.ts";
 import { eventually } from "../service/test_eventually.ts";
 import { startProgram } from "../service/test_program.ts";
+import type { ReceivedRecord } from "../signer/bus.ts";
+import { assertRecord, type MessageName } from "../signer/document_check.ts";
 import { jsonProtocol } from "../signer/sign_socket.ts";
 import { startKafka } from "../stack/kafka.ts";
 import { testWithStack } from "../stack/test_with_stack.ts";
@@ -108,6 +110,8 @@ testWithStack(
       assert.equal(tag(processed, "messaging.consumer.group.name"), "signer.v1.service");
       assert.match(String(tag(processed, "messaging.destination.partition.id")), /^\d+$/);
 
+      await checkRecords(kafka.bootstrapServer, String(tag(sent, "messaging.destination.name")));
+
       const wanted = [
         ...["signer.request.duration", "signer.requests.in_flight", "signer.signatures"],
         ...["signer.consumer.lag", "messaging.client.operation.duration"],
@@ -123,6 +127,32 @@ testWithStack(
     }
   },
 );
+
+/** What lies in the topics of the real broker is what asyncapi.json says, trace headers and all. */
+async function checkRecords(broker: string, responses: string): Promise<void> {
+  const { kafkaBus } = await import("../signer/kafka_bus.ts");
+  const bus = kafkaBus({ connection: { brokers: [broker], clientId: "check" } });
+  const topics: [string, MessageName][] = [
+    ["signer.v1", "request"],
+    [responses, "answer"],
+    ["signer.v1.keys", "publicKey"],
+  ];
+  for (const [topic, message] of topics) {
+    const records: ReceivedRecord[] = [];
+    const follower = await bus.follow({
+      topic,
+      from: "beginning",
+      handle: (record) => records.push(record),
+    });
+    await follower.caughtUp;
+    await follower.close();
+    assert.equal(records.length, 1, topic);
+    assertRecord(message, records[0]!);
+    const names = records[0]!.headers.map(([name]) => name);
+    if (message !== "publicKey") assert.ok(names.includes("traceparent"), names.join());
+  }
+  await bus.close();
+}
 
 async function signOnSocket(url: string, traceparent: string) {
   const socket = new WebSocket(`${url.replace("http", "ws")}/sign/ws`, jsonProtocol);

@@ -19,10 +19,12 @@ import { hostFlags, listen, portFlag } from "../service/http_server.ts";
 import { runService, type Service, type ServiceContext } from "../service/life_cycle.ts";
 import { pageRoutes } from "../service/page/assets.ts";
 import { problemNotFound, problemOnError, problemResponse } from "../service/problem.ts";
+import asyncapi from "./asyncapi.json" with { type: "json" };
 import type { ReaderState } from "./bus.ts";
 import { openKeyDirectory } from "./key_directory.ts";
 import { keyRoutes } from "./key_routes.ts";
 import { busFlags, type BusFlagValues, openBus } from "./open_bus.ts";
+import openapi from "./openapi.json" with { type: "json" };
 import { startRequester } from "./requester.ts";
 import { signRoutes } from "./sign_routes.ts";
 import { signingFlags, type SigningFlagValues, startSigningService } from "./signing_service.ts";
@@ -99,6 +101,8 @@ export async function startRestApi(
   app.route("/", healthRoutes(health));
   app.route("/", routes.app);
   app.get("/", (c) => c.redirect("/sign"));
+  app.get("/openapi.json", (c) => c.json(openapi));
+  app.get("/asyncapi.json", (c) => c.json(asyncapi));
   app.route("/", pageRoutes("signer", { routes: ["/sign"] }));
   if (signing?.keys) {
     app.route(
