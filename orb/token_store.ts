@@ -59,12 +59,12 @@ export class StoreError extends Error {
 /** The server's tokens. */
 export interface TokenStore {
   /**
-   * Stores an image's SHA-256 digest unless it is there. `new` and `duplicate` are durable;
-   * `failed` means that the disk refused and nothing is stored.
+   * Stores an image's SHA-256 digest, given in hex, unless it is there. `new` and `duplicate` are
+   * durable; `failed` means that the disk refused and nothing is stored.
    *
    * @throws {StoreBusyError} the queue is full.
    */
-  add(digest: Uint8Array): Promise<InsertResult>;
+  add(digest: string): Promise<InsertResult>;
   /** Forgets every token. @throws {StoreError} the disk refused. */
   reset(): Promise<void>;
   /** Tokens stored. */
@@ -76,7 +76,7 @@ export interface TokenStore {
 }
 
 interface Waiting {
-  digest: Uint8Array;
+  digest: string;
   span: Span;
   parent: Context;
   resolve: (result: InsertResult) => void;
@@ -159,7 +159,9 @@ export async function openTokenStore(options: TokenStoreOptions): Promise<TokenS
     if (first === undefined) return;
     if (waiting.length > 0) jobs.push(commit);
     const digests = new Uint8Array(members.length * digestBytes);
-    members.forEach((member, index) => digests.set(member.digest, index * digestBytes));
+    members.forEach((member, index) =>
+      digests.subarray(index * digestBytes).setFromHex(member.digest)
+    );
 
     // It belongs to the trace of the first; the others' spans link to it.
     const span = tracer.startSpan("commit tokens", {

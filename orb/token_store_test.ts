@@ -4,8 +4,8 @@ import { testWith } from "../service/test_permissions.ts";
 import { testContext } from "./test_context.ts";
 import { openTokenStore, StoreBusyError, StoreError, type TokenStore } from "./token_store.ts";
 
-function digest(byte: number): Uint8Array {
-  return new Uint8Array(32).fill(byte);
+function digest(byte: number): string {
+  return new Uint8Array(32).fill(byte).toHex();
 }
 
 function storeTest(
