@@ -113,6 +113,34 @@ const cases: Record<string, (world: World) => Promise<void>> = {
     assert.equal(new URL(page.url()).search, "");
   },
 
+  async "a trace is copied as JSON, and its link"({ console, page, context }) {
+    await context.grantPermissions(["clipboard-read", "clipboard-write"]);
+    const traceId = await sendTrace(console, { name: "PUT /orders" });
+    await page.goto(`${console.fields.page}/traces/${traceId}?errors=1`);
+    const copied = () => page.evaluate(() => navigator.clipboard.readText());
+    await page.getByRole("button", { name: "JSON" }).click();
+    await page.getByText("Copied the trace as JSON").waitFor();
+    const { traceID, spans } = JSON.parse(await copied());
+    assert.deepEqual([traceID, spans.length], [traceId, 2]);
+    await page.getByRole("button", { name: "Link" }).click();
+    await page.getByText("Copied the link").waitFor();
+    assert.equal(await copied(), `${console.fields.page}/traces/${traceId}`);
+  },
+
+  async "everything can be forgotten, after a question"({ console, page }) {
+    await sendTrace(console, { name: "PUT /orders" });
+    await page.goto(`${console.fields.page}/status`);
+    await page.getByRole("link", { name: "checkout" }).waitFor();
+    await page.getByRole("button", { name: "Clear" }).click();
+    await page.getByRole("button", { name: "Keep" }).click();
+    await page.getByRole("link", { name: "checkout" }).waitFor();
+    await page.getByRole("button", { name: "Clear" }).click();
+    await page.getByRole("button", { name: "Forget everything" }).click();
+    await page.getByText("No service has sent anything yet").waitFor();
+    await page.getByRole("link", { name: "Traces" }).click();
+    await page.getByText("Waiting for the first trace").waitFor();
+  },
+
   async "spans that arrive later join the waterfall that is open"({ console, page }) {
     const traceId = await sendTrace(console, { name: "PUT /orders" });
     await page.goto(`${console.fields.page}/traces/${traceId}`);
@@ -191,8 +219,17 @@ const cases: Record<string, (world: World) => Promise<void>> = {
     await sendTrace(console, { name: "after" });
     await page.getByRole("button", { name: "1 new" }).waitFor();
     assert.deepEqual(await read.boundingBox(), place);
-    await page.getByRole("button", { name: "1 new" }).click();
+
+    // Looking at it and coming back, too.
+    await read.click();
+    await page.getByRole("button", { name: /^charge card/ }).waitFor();
+    await sendTrace(console, { name: "meanwhile" });
+    await page.goBack();
+    await page.getByRole("button", { name: "2 new" }).waitFor();
+    assert.deepEqual(await read.boundingBox(), place);
+    await page.getByRole("button", { name: "2 new" }).click();
     await row(page, "after").waitFor();
+    await row(page, "meanwhile").waitFor();
   },
 
   async "text of strangers is shown as text and runs nothing"({ console, page, complaints }) {
@@ -357,7 +394,7 @@ const cases: Record<string, (world: World) => Promise<void>> = {
         })],
       });
     }
-    await page.getByText(/^A sample: showing [\d,]+ of [\d,]+ changed traces\/s$/).waitFor();
+    await page.getByText(/^A sample: showing [\d,]+ of [\d,]+ traces\/s$/).waitFor();
     await page.locator(".trace-row").first().waitFor();
     const inDocument = await page.locator(".trace-row").count();
     assert.ok(inDocument > 10 && inDocument < 60, `${inDocument} rows in the document`);

@@ -32,6 +32,9 @@ import { PointHere } from "./point_here.tsx";
 import { epoch, metricNames } from "./store.ts";
 import { chartRange, chartRangeMs, chartRanges, paused } from "./views.ts";
 
+/** Metrics in the list at once. */
+const maxListed = 300;
+
 /** Lines in one picture: more cannot be told apart. */
 const maxLines = 7;
 
@@ -93,12 +96,17 @@ export function ChartsView() {
         <nav class="metric-list" aria-label="Metrics">
           {shown.length === 0 && <p class="quiet pad">No metric fits these filters.</p>}
           <ul>
-            {shown.map((metric) => (
+            {shown.slice(0, maxListed).map((metric) => (
               <li key={metric.name}>
                 <MetricLink metric={metric} current={metric === chosen} />
               </li>
             ))}
           </ul>
+          {shown.length > maxListed && (
+            <p class="quiet pad">
+              {formatCounted(shown.length - maxListed, "more metric")}: search to find them.
+            </p>
+          )}
         </nav>
         <div class="metric-detail">
           {chosen
@@ -143,7 +151,7 @@ function RangeChoice() {
 
 function MetricLink({ metric, current }: { metric: MetricRow; current: boolean }) {
   const link = useRef<HTMLAnchorElement>(null);
-  const seen = useSeen(link);
+  const seen = useInSight(link);
   const path = `${apiPaths.metrics}?name=${encodeURIComponent(metric.name)}&lookback=15m&limit=20`;
   const data = useAnswer<MetricDataAnswer>(seen ? path : undefined, {
     refreshMs: paused.value ? undefined : 10_000,
@@ -181,14 +189,12 @@ function MetricLink({ metric, current }: { metric: MetricRow; current: boolean }
   );
 }
 
-/** True once the element has been in sight: what nobody has scrolled to is not asked for. */
-function useSeen(element: { current: Element | null }): boolean {
+/** True while the element is in sight: what nobody sees is not asked for. */
+function useInSight(element: { current: Element | null }): boolean {
   const [seen, setSeen] = useState(false);
   useEffect(() => {
     const observer = new IntersectionObserver((entries) => {
-      if (!entries.some((entry) => entry.isIntersecting)) return;
-      setSeen(true);
-      observer.disconnect();
+      setSeen(entries.at(-1)!.isIntersecting);
     });
     observer.observe(element.current!);
     return () => observer.disconnect();

@@ -109,6 +109,7 @@ async function newRows(page: Page): Promise<void> {
 async function startOrbs(console: ChildProgram, dataFolder: string): Promise<ChildProgram[]> {
   const env = {
     OTEL_EXPORTER_OTLP_ENDPOINT: console.fields.otlp!,
+    OTEL_BSP_SCHEDULE_DELAY: "200",
     OTEL_METRIC_EXPORT_INTERVAL: "1000",
     OTEL_METRIC_EXPORT_TIMEOUT: "1000",
   };
