@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
 import { metrics, trace } from "@opentelemetry/api";
 import type { ObserveAnswer, StoresAnswer } from "../observer/api.ts";
 import { parseEndpoint } from "../observer/endpoint.ts";
@@ -237,8 +238,38 @@ testWithStack("a real Prometheus scrapes the observer, and promtool has one rema
   assert.equal(remarks, 'rkt_images_total non-counter metrics should not have "_total" suffix');
 });
 
+testWithStack(
+  "the observer's rules pass promtool, and rules and panels name its metrics only",
+  async () => {
+    const folder = new URL("../deploy/", import.meta.url);
+    const file = (path: string) => fileURLToPath(new URL(path, folder));
+    const rules = file("prometheus/rules/observer.yaml");
+    assert.match(
+      await promtool(["check", "rules", "--lint=all", rules]),
+      /SUCCESS: \d+ rules found$/,
+    );
+    assert.match(
+      await promtool(["test", "rules", file("prometheus/tests/observer.yaml")]),
+      /SUCCESS$/,
+    );
+
+    await using rkt = await startRktApiService();
+    await using test = await observer(`rkt=${rkt.address}`);
+    const text = await (await fetch(`${test.url}/metrics`)).text();
+    const names = new Set(Array.from(text.matchAll(/^# TYPE (\S+)/gm), ([, name]) => name!));
+    const panels = await Deno.readTextFile(file("grafana/dashboards/observer.json"));
+    const used = new Set(
+      `${await Deno.readTextFile(rules)}${panels}`.match(/\bobserver_[a-z_]+\b/g),
+    );
+    assert.ok(used.size >= 8);
+    for (const name of used) {
+      assert.ok(names.has(name.replace(/_bucket$/, "")), `the observer has no ${name}`);
+    }
+  },
+);
+
 /** What promtool writes, whatever it thinks. */
-async function promtool(args: string[], input: string): Promise<string> {
+async function promtool(args: string[], input = ""): Promise<string> {
   const child = new Deno.Command("promtool", {
     args,
     stdin: "piped",
