@@ -41,7 +41,7 @@ const proofs: Record<string, (folder: string, file: URL) => Promise<void>> = {
     await using program = await startProgram(file, [
       ...["--orb-api-port", "0", "--data-dir", `${folder}/data`],
     ]);
-    const [url] = await program.line(/http:\/\/127\.0\.0\.1:\d+/);
+    const [, url] = await program.line(/url=(http:\/\/127\.0\.0\.1:\d+)/);
     const response = await fetch(`${url}/api/signup`, {
       method: "POST",
       headers: { "content-type": "application/json" },
