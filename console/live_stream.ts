@@ -201,12 +201,11 @@ export class LiveStream {
     const logs = this.#newLogs();
     this.#toldSeq = store.seq;
     const isSecond = ++this.#rounds % this.#roundsPerSecond === 0;
+    const metrics = isSecond ? store.takeChangedMetrics() : [];
     if (isSecond) store.measureRates(now);
     if (this.#clients.size === 0) return;
 
-    const perSecond = isSecond
-      ? { stats: stats(), services: this.#changedServices(), names: store.metrics.takeChanged() }
-      : undefined;
+    const perSecond = isSecond ? { stats: stats(), services: this.#changedServices() } : undefined;
     for (const client of this.#clients) {
       if (this.#isStalled(client, now)) continue;
       this.#sendRows(
@@ -215,8 +214,8 @@ export class LiveStream {
         client.signals.has("logs") ? this.#matchingLogs(client, logs) : undefined,
       );
       if (perSecond !== undefined) {
-        if (client.signals.has("metrics") && perSecond.names.size > 0) {
-          this.#send(client, "metrics", { names: [...perSecond.names].slice(0, 500) });
+        if (client.signals.has("metrics") && metrics.length > 0) {
+          this.#send(client, "metrics", { names: metrics.slice(0, 500) });
         }
         if (perSecond.services !== undefined) this.#send(client, "services", perSecond.services);
         this.#send(client, "stats", perSecond.stats);

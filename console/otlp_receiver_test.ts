@@ -323,27 +323,69 @@ Deno.test("receiver counts what it refuses in partial_success and keeps the rest
 });
 
 Deno.test("receiver says in JSON what it refuses of metrics and logs", async () => {
-  await using viewer = await testConsole({ maxServices: 1 });
-  await viewer.sendSpans([{}], "first");
-  const gauge = {
-    name: "g",
-    data: {
-      case: "gauge" as const,
-      value: { dataPoints: [{ timeUnixNano: 1n, value: { case: "asInt" as const, value: 1n } }] },
-    },
-  };
-  const metrics = await viewer.send("metrics", metricsRequest([gauge, gauge], "second"));
-  assert.match(new TextDecoder("latin1").decode(await metrics.bytes()), /2 service_limit/);
-  const body = JSON.stringify({
-    resourceLogs: [{ scopeLogs: [{ logRecords: [{}, {}, {}] }] }],
+  await using viewer = await testConsole();
+  const timed = { timeUnixNano: "1000000" };
+  const metrics = JSON.stringify({
+    resourceMetrics: [{
+      scopeMetrics: [{
+        metrics: [
+          { name: "good", gauge: { dataPoints: [{ ...timed, asInt: "1" }] } },
+          { name: "no kind" },
+          { name: "no time", gauge: { dataPoints: [{ asInt: "1" }] } },
+          { name: "no value", gauge: { dataPoints: [timed] } },
+          {
+            name: "no fit",
+            histogram: { dataPoints: [{ ...timed, bucketCounts: ["1"], explicitBounds: [1, 2] }] },
+          },
+          {
+            name: "no order",
+            histogram: {
+              dataPoints: [{ ...timed, bucketCounts: ["1", "1", "1"], explicitBounds: [2, 1] }],
+            },
+          },
+          { name: "no scale", exponentialHistogram: { dataPoints: [{ ...timed, scale: 99 }] } },
+          { name: "ended", gauge: { dataPoints: [{ ...timed, flags: 1 }] } },
+        ],
+      }],
+    }],
   });
-  const logs = await viewer.send("logs", body, json);
-  assert.deepEqual(await logs.json(), {
+  assert.deepEqual(await (await viewer.send("metrics", metrics, json)).json(), {
     partialSuccess: {
-      rejectedLogRecords: "3",
-      errorMessage: "3 service_limit: there are too many different service.name values",
+      rejectedDataPoints: "6",
+      errorMessage: "1 invalid_metric: a metric needs a name and data points of a known type; " +
+        "5 invalid_point: a data point needs a value, a time, and bounds and counts that fit together",
     },
   });
+  const logs = JSON.stringify({
+    resourceLogs: [{
+      scopeLogs: [{
+        logRecords: [{}, { traceId: "0a" }, { traceId: "00".repeat(16), spanId: "" }, {
+          spanId: "0a",
+        }],
+      }],
+    }],
+  });
+  assert.deepEqual(await (await viewer.send("logs", logs, json)).json(), {
+    partialSuccess: {
+      rejectedLogRecords: "2",
+      errorMessage: "1 invalid_trace_id: trace_id must be 16 bytes, not all zero; " +
+        "1 invalid_span_id: span_id must be 8 bytes, not all zero",
+    },
+  });
+  const stats = await viewer.get("/api/stats");
+  assert.equal(stats.metrics.received, 1);
+  assert.equal(stats.logs.received, 2);
+});
+
+Deno.test("receiver forgets the service that was silent for longest, and refuses none", async () => {
+  await using viewer = await testConsole({ maxServices: 2 });
+  for (const name of ["a", "b", "a", "c"]) await viewer.sendSpans([{}], name);
+  const { services } = await viewer.get("/api/services");
+  assert.deepEqual(
+    services.map(({ name, spans }: { name: string; spans: number }) => [name, spans]),
+    [["a", 2], ["c", 1]],
+  );
+  assert.equal((await viewer.get("/api/traces?service=b")).data.length, 1);
 });
 
 Deno.test("receiver takes a span that is sent again only once", async () => {
@@ -375,8 +417,7 @@ Deno.test("receiver stays within its limits when values, series and services nev
       );
     const spans = Array.from({ length: 200 }, () => ({ attributes: attributes() }));
     await viewer.sendSpans(spans, "one");
-    const refusedSpans = await viewer.send("traces", tracesRequest([{}], `service-${batch}`));
-    await refusedSpans.body?.cancel();
+    await viewer.sendSpans([{}], `service-${batch}`);
     const metrics = await viewer.send(
       "metrics",
       metricsRequest([{
@@ -414,7 +455,7 @@ Deno.test("receiver stays within its limits when values, series and services nev
   // Of 12 attributes 4 are left out and 8 are cut.
   assert.equal(logs.truncated, 2_000 * 12);
   assert.equal((await viewer.get("/api/services")).services.length, 10);
-  assert.equal(traces.refused.service_limit, 11);
+  assert.deepEqual(traces.refused, {});
 });
 
 Deno.test("receiver lets web pages of listed origins send, and no others", async () => {

@@ -113,17 +113,72 @@ const cases: Record<string, (world: World) => Promise<void>> = {
     assert.equal(new URL(page.url()).search, "");
   },
 
-  async "spans that arrive later join the waterfall that is open"({ console, page }) {
+  async "a link to a span of a long trace shows that span"({ console, page }) {
+    const traceId = await sendTrace(console, { name: "PUT /orders" });
+    await post(console, "/v1/traces", {
+      resourceSpans: [resource("checkout", "scopeSpans", {
+        spans: Array.from({ length: 300 }, (_, i) => ({
+          ...span({ traceId, spanId: `${i}`.padStart(16, "c"), name: `step ${i}` }),
+          parentSpanId: childId,
+        })),
+      })],
+    });
+    for (const width of [1280, 360]) {
+      await page.setViewportSize({ width, height: 740 });
+      await page.goto(`${console.fields.page}/traces/${traceId}?span=${"250".padStart(16, "c")}`);
+      const line = page.getByRole("button", { name: /^step 250/ });
+      await line.waitFor();
+      const detail = page.getByRole("complementary", { name: "Span" });
+      await detail.waitFor();
+      const [lineBox, detailBox] = [await line.boundingBox(), await detail.boundingBox()];
+      const below = width === 360 ? detailBox!.y : 740;
+      assert.ok(lineBox!.y > 0 && lineBox!.y + lineBox!.height <= below, `${width} wide`);
+    }
+  },
+
+  async "a trace is copied as JSON, and its link"({ console, page, context }) {
+    await context.grantPermissions(["clipboard-read", "clipboard-write"]);
+    const traceId = await sendTrace(console, { name: "PUT /orders" });
+    await page.goto(`${console.fields.page}/traces/${traceId}?errors=1`);
+    const copied = () => page.evaluate(() => navigator.clipboard.readText());
+    await page.getByRole("button", { name: "JSON" }).click();
+    await page.getByText("Copied the trace as JSON").waitFor();
+    const { traceID, spans } = JSON.parse(await copied());
+    assert.deepEqual([traceID, spans.length], [traceId, 2]);
+    await page.getByRole("button", { name: "Link" }).click();
+    await page.getByText("Copied the link").waitFor();
+    assert.equal(await copied(), `${console.fields.page}/traces/${traceId}`);
+  },
+
+  async "everything can be forgotten, after a question"({ console, page }) {
+    await sendTrace(console, { name: "PUT /orders" });
+    await page.goto(`${console.fields.page}/status`);
+    await page.getByRole("link", { name: "checkout" }).waitFor();
+    await page.getByRole("button", { name: "Clear" }).click();
+    await page.getByRole("button", { name: "Keep" }).click();
+    await page.getByRole("link", { name: "checkout" }).waitFor();
+    await page.getByRole("button", { name: "Clear" }).click();
+    await page.getByRole("button", { name: "Forget everything" }).click();
+    await page.getByText("No service has sent anything yet").waitFor();
+    await page.getByRole("link", { name: "Traces" }).click();
+    await page.getByText("Waiting for the first trace").waitFor();
+  },
+
+  async "spans and logs that arrive later join the waterfall that is open"({ console, page }) {
     const traceId = await sendTrace(console, { name: "PUT /orders" });
     await page.goto(`${console.fields.page}/traces/${traceId}`);
     await page.getByText("2 spans").waitFor();
     await sendSpan(console, { traceId, spanId: "00000000000000cc", name: "late span" });
     await page.getByRole("button", { name: /^late span/ }).waitFor();
+    await sendLog(console, { body: "a late word", traceId, spanId: childId });
+    await page.getByRole("button", { name: "a late word" }).waitFor();
   },
 
-  async "a trace that is not held says so"({ console, page }) {
+  async "a trace that is not held says so, and appears when it comes"({ console, page }) {
     await page.goto(`${console.fields.page}/traces/${"ab".repeat(16)}`);
     await page.getByText("This trace is not here").waitFor();
+    await sendSpan(console, { traceId: "ab".repeat(16), spanId: childId, name: "here now" });
+    await page.getByRole("button", { name: /^here now/ }).waitFor();
   },
 
   async "filters are in the address, and back undoes them"({ console, page }) {
@@ -191,8 +246,17 @@ const cases: Record<string, (world: World) => Promise<void>> = {
     await sendTrace(console, { name: "after" });
     await page.getByRole("button", { name: "1 new" }).waitFor();
     assert.deepEqual(await read.boundingBox(), place);
-    await page.getByRole("button", { name: "1 new" }).click();
+
+    // Looking at it and coming back, too.
+    await read.click();
+    await page.getByRole("button", { name: /^charge card/ }).waitFor();
+    await sendTrace(console, { name: "meanwhile" });
+    await page.goBack();
+    await page.getByRole("button", { name: "2 new" }).waitFor();
+    assert.deepEqual(await read.boundingBox(), place);
+    await page.getByRole("button", { name: "2 new" }).click();
     await row(page, "after").waitFor();
+    await row(page, "meanwhile").waitFor();
   },
 
   async "text of strangers is shown as text and runs nothing"({ console, page, complaints }) {
@@ -357,7 +421,7 @@ const cases: Record<string, (world: World) => Promise<void>> = {
         })],
       });
     }
-    await page.getByText(/^A sample: showing [\d,]+ of [\d,]+ changed traces\/s$/).waitFor();
+    await page.getByText(/^A sample: showing [\d,]+ of [\d,]+ traces\/s$/).waitFor();
     await page.locator(".trace-row").first().waitFor();
     const inDocument = await page.locator(".trace-row").count();
     assert.ok(inDocument > 10 && inDocument < 60, `${inDocument} rows in the document`);
@@ -549,12 +613,19 @@ async function sendTrace(console: ChildProgram, sent: SentTrace): Promise<string
   const { name, service = "checkout", durationMs = 40, failed, attributes = {} } = sent;
   const traceId = randomHex(16);
   const rootId = "00000000000000aa";
+  const endMs = Date.now();
   await post(console, "/v1/traces", {
     resourceSpans: [resource(service, "scopeSpans", {
       spans: [
-        span({ traceId, spanId: rootId, name, durationMs, kind: 2 }),
+        span({ traceId, spanId: rootId, name, durationMs, endMs, kind: 2 }),
         {
-          ...span({ traceId, spanId: childId, name: "charge card", durationMs: durationMs / 2 }),
+          ...span({
+            traceId,
+            spanId: childId,
+            name: "charge card",
+            durationMs: durationMs / 2,
+            endMs,
+          }),
           parentSpanId: rootId,
           attributes: keyValues({ "payment.provider": "acme", ...attributes }),
           events: [{ timeUnixNano: nanos(Date.now()), name: "retrying", attributes: [] }],
@@ -631,15 +702,15 @@ async function sendMetric(
 }
 
 function span(
-  { traceId, spanId, name, durationMs = 40, kind = 1 }: {
+  { traceId, spanId, name, durationMs = 40, endMs = Date.now(), kind = 1 }: {
     traceId: string;
     spanId: string;
     name: string;
     durationMs?: number;
+    endMs?: number;
     kind?: number;
   },
 ) {
-  const endMs = Date.now();
   return {
     traceId,
     spanId,

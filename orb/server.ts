@@ -100,11 +100,9 @@ export async function startOrbServer(
     await store.close();
     throw error;
   }
-  // The original's line, to the letter; the real address beside it.
-  log.info(`🚀 Virtual Orb Test Server at http:/localhost:${server.port}`, {
-    url: server.url,
-    tokens: store.count,
-  });
+  // The original's line, to the letter; what else there is to say has a line of its own.
+  log.info(`🚀 Virtual Orb Test Server at http:/localhost:${server.port}`);
+  log.info("The orb server is ready", { url: server.url, tokens: store.count });
   health.set("tokens", "ok");
   return {
     ...server,

@@ -50,24 +50,54 @@ function isDeclaredWithin(request: Request, limitBytes: number): boolean {
   return declared !== null;
 }
 
-async function inTime<Body>(read: Promise<Body>, timeoutMs = 30_000): Promise<Body> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(tooSlow(timeoutMs)), timeoutMs);
-  });
-  try {
-    return await Promise.race([read, late]);
-  } catch (error) {
-    // The loser of the race may still reject; it has been answered already.
-    read.catch(() => {});
-    if (error instanceof ProblemError) throw error;
-    throw new ProblemError(400, {
-      title: "Body incomplete",
-      detail: "The connection ended before the whole body had arrived. Send it again.",
+function inTime<Body>(read: Promise<Body>, timeoutMs = 30_000): Promise<Body> {
+  return new Promise((resolve, reject) => {
+    const end = startDeadline(timeoutMs, () => reject(tooSlow(timeoutMs)));
+    read.then((body) => {
+      end();
+      resolve(body);
+    }, (error) => {
+      end();
+      reject(error instanceof ProblemError ? error : incomplete());
     });
-  } finally {
-    clearTimeout(timer);
+  });
+}
+
+/**
+ * Deadlines of the same length, oldest first. They share a timer: one each costs more than
+ * reading a small body.
+ */
+interface Deadlines {
+  pending: Set<{ dueMs: number; expire: () => void }>;
+  armed: boolean;
+}
+const deadlinesByLength = new Map<number, Deadlines>();
+
+/** Calls `expire` after `timeoutMs`, unless the function that it returns is called before. */
+function startDeadline(timeoutMs: number, expire: () => void): () => void {
+  let deadlines = deadlinesByLength.get(timeoutMs);
+  if (deadlines === undefined) {
+    deadlines = { pending: new Set(), armed: false };
+    deadlinesByLength.set(timeoutMs, deadlines);
   }
+  const { pending } = deadlines;
+  const deadline = { dueMs: performance.now() + timeoutMs, expire };
+  pending.add(deadline);
+  if (!deadlines.armed) arm(deadlines, timeoutMs);
+  return () => pending.delete(deadline);
+}
+
+function arm(deadlines: Deadlines, delayMs: number): void {
+  deadlines.armed = true;
+  setTimeout(() => {
+    deadlines.armed = false;
+    const nowMs = performance.now();
+    for (const deadline of deadlines.pending) {
+      if (deadline.dueMs > nowMs) return arm(deadlines, deadline.dueMs - nowMs);
+      deadlines.pending.delete(deadline);
+      deadline.expire();
+    }
+  }, delayMs);
 }
 
 async function readChunks(
@@ -104,4 +134,11 @@ function tooSlow(timeoutMs: number): ProblemError {
     detail: `The whole body must arrive within ${timeoutMs} ms.`,
     timeoutMs,
   }, { connection: "close" });
+}
+
+function incomplete(): ProblemError {
+  return new ProblemError(400, {
+    title: "Body incomplete",
+    detail: "The connection ended before the whole body had arrived. Send it again.",
+  });
 }

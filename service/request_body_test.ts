@@ -72,3 +72,17 @@ Deno.test("readText() gives the text, however it comes, within the same limits",
   await assert.rejects(readText(declared("abcde", "5"), { limitBytes: 4 }), /at most 4 bytes/);
   await assert.rejects(readText(chunked("abc", "de"), { limitBytes: 4 }), /at most 4 bytes/);
 });
+
+Deno.test("every body has its own deadline, however many there are", async () => {
+  const slow = (body: ReadableStream<Uint8Array>) =>
+    readBody(new Request("http://127.0.0.1/", { method: "POST", body }), {
+      limitBytes: 4,
+      timeoutMs: 40,
+    });
+  // The first is done long before the timer that all three share fires.
+  const first = await slow(ReadableStream.from([new Uint8Array(2)]));
+  assert.equal(first.length, 2);
+  const never = () => new ReadableStream<Uint8Array>();
+  const statuses = await Promise.all([refusal(slow(never())), refusal(slow(never()))]);
+  assert.deepEqual(statuses, [408, 408]);
+});

@@ -90,7 +90,8 @@ function LogFigures() {
 }
 
 function LogList() {
-  const [held, setHeld] = useState(false);
+  // A person who comes back finds the list as it was left.
+  const [held, setHeld] = useState(logs.held && !paused.peek());
   const [topRequest, setTopRequest] = useState(0);
   const narrow = useMediaQuery("(max-width: 720px)");
   const { params } = address.value;
@@ -131,7 +132,7 @@ function LogList() {
           onHold={setHeld}
           onEnd={readOn}
           topRequest={topRequest}
-          scrollName="logs"
+          scrollName={`logs ${logQuery(params)}`}
         >
           {(row, tabIndex) => <LogLine row={row} tabIndex={tabIndex} chosen={row === chosen} />}
         </VirtualList>

@@ -210,7 +210,9 @@ export function PauseButton({ paused, onToggle }: { paused: boolean; onToggle: (
 /** What came while nothing was to move. */
 export function NewPill({ count, onShow }: { count: number; onShow: () => void }) {
   return (
-    <div class="new-pill-place" role="status">
+    <div class="new-pill-place">
+      {/* Said once: a count that grows would never stop speaking. */}
+      <span class="hidden-text" role="status">{count > 0 ? "New rows wait" : ""}</span>
       {count > 0 && (
         <button type="button" class="new-pill" onClick={onShow}>
           <Icon name="up" />

@@ -25,6 +25,8 @@ export interface VirtualListProps<Row> {
   onEnd?: () => void;
   /** Grows to bring the list back to its top. */
   topRequest?: number;
+  /** A row that is brought into view when it becomes this one, and when the room changes. */
+  revealKey?: string | number | undefined;
   /** Under this name the list finds its scroll again when a person comes back to it. */
   scrollName?: string;
 }
@@ -36,7 +38,10 @@ const scrolls = new Map<string, number>();
 export function VirtualList<Row>(props: VirtualListProps<Row>) {
   const { rows, rowHeight, onHold, onEnd } = props;
   const box = useRef<HTMLDivElement>(null);
-  const [view, setView] = useState({ scrollTop: 0, viewHeight: 600 });
+  const [view, setView] = useState(() => ({
+    scrollTop: props.scrollName === undefined ? 0 : scrolls.get(props.scrollName) ?? 0,
+    viewHeight: 600,
+  }));
   const [active, setActive] = useState<string | number | undefined>(undefined);
   const focusWanted = useRef(false);
   const focusWithin = useRef(false);
@@ -45,10 +50,7 @@ export function VirtualList<Row>(props: VirtualListProps<Row>) {
     const element = box.current!;
     const measure = () => setView((now) => ({ ...now, viewHeight: element.clientHeight }));
     measure();
-    const before = props.scrollName === undefined ? 0 : scrolls.get(props.scrollName) ?? 0;
-    if (before > 0) {
-      element.scrollTop = before;
-    }
+    element.scrollTop = view.scrollTop;
     const observer = new ResizeObserver(measure);
     observer.observe(element);
     return () => observer.disconnect();
@@ -57,6 +59,15 @@ export function VirtualList<Row>(props: VirtualListProps<Row>) {
   useLayoutEffect(() => {
     if (props.topRequest) box.current!.scrollTop = 0;
   }, [props.topRequest]);
+
+  useLayoutEffect(() => {
+    if (props.revealKey === undefined) return;
+    const element = box.current!;
+    const index = rows.findIndex((row) => props.rowKey(row) === props.revealKey);
+    if (index < 0) return;
+    const { scrollTop, clientHeight: viewHeight } = element;
+    element.scrollTop = scrollToRow(index, { rowHeight, scrollTop, viewHeight });
+  }, [props.revealKey, view.viewHeight, rowHeight]);
 
   const held = view.scrollTop > 0 || focusWithin.current;
   useEffect(() => onHold?.(held), [held]);
