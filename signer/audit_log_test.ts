@@ -136,3 +136,19 @@ testWith(
       await (await openAuditLog({ folder })).close();
     }),
 );
+
+testWith(
+  needs,
+  "append() refuses everything once the log cannot be written, and says so for good",
+  () =>
+    withFolder(async (folder) => {
+      const log = await openAuditLog({ folder, maxFileBytes: 1 });
+      await log.append(entry(1));
+      // Where the next file should be is a folder.
+      await Deno.mkdir(join(folder, "audit-000000000002.jsonl"));
+      await assert.rejects(log.append(entry(2)), /Cannot write the audit log/);
+      await assert.rejects(log.failed, /Cannot write the audit log/);
+      await assert.rejects(log.append(entry(3)), /Cannot write the audit log/);
+      await log.close();
+    }),
+);

@@ -38,6 +38,8 @@ export interface SignRoutesOptions {
   maxBatchItems?: number;
   /** The largest body, in bytes. @default 8_388_608 */
   maxBodyBytes?: number;
+  /** Characters that wait for their turn on all text sockets together. @default 16_777_216 */
+  maxWaitingLength?: number;
   /** When a silent socket is asked whether it is still there. @default 60 */
   idleTimeoutSeconds?: number;
   /** How long JWKS may be kept by caches. @default 60 */
@@ -66,6 +68,7 @@ export function signRoutes(
   const { jwksMaxAgeSeconds = 60 } = options;
   const app = new Hono<Variables>();
   const open = new Map<WebSocket, SignSocket>();
+  const waiting = { length: 0, maxLength: options.maxWaitingLength ?? 16_777_216 };
   const socketGauge = telemetry.meter.createUpDownCounter("signer.sockets", {
     description: "WebSockets open.",
     unit: "{socket}",
@@ -182,6 +185,7 @@ export function signRoutes(
     const served = (json ? serveJsonSocket : serveTextSocket)(socket, {
       requester,
       telemetry,
+      waiting,
       actor: caller?.subject ?? "anonymous",
       ...(connection && { connection }),
       onCut: (why) => log.warn("A WebSocket is cut off", { why }),

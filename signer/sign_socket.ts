@@ -35,8 +35,18 @@ export interface SignSocketOptions extends SocketOutputOptions {
   actor: string;
   /** The upgrade's span, which each message's span links to. */
   connection?: SpanContext;
+  /** What messages of all text sockets may wait for their turn together. */
+  waiting: WaitingTexts;
   /** Messages of one socket that are under way (JSON) or wait for their turn (text). @default 256 */
   maxInFlightPerSocket?: number;
+}
+
+/** Texts that wait on all sockets: shared, as a process has one memory. */
+export interface WaitingTexts {
+  /** Their characters now. */
+  length: number;
+  /** The most; a message beyond it is answered as overloaded. */
+  readonly maxLength: number;
 }
 
 /** A socket being served. */
@@ -65,7 +75,7 @@ function counter() {
 
 /** Serves a socket without subprotocol. */
 export function serveTextSocket(socket: WebSocket, options: SignSocketOptions): SignSocket {
-  const { requester, actor, maxInFlightPerSocket = 256 } = options;
+  const { requester, actor, waiting, maxInFlightPerSocket = 256 } = options;
   const output = new SocketOutput(socket, options);
   const work = counter();
   let last: Promise<void> = Promise.resolve();
@@ -79,7 +89,9 @@ export function serveTextSocket(socket: WebSocket, options: SignSocketOptions): 
       ? new SignError("unavailable")
       : typeof data !== "string"
       ? new SignError("invalid")
-      : work.count >= maxInFlightPerSocket
+      : data.length > requester.maxMessageBytes
+      ? new SignError("too-large")
+      : work.count >= maxInFlightPerSocket || waiting.length + data.length > waiting.maxLength
       ? new SignError("overloaded")
       : data;
     if (work.count >= maxInFlightPerSocket * 4) {
@@ -87,9 +99,14 @@ export function serveTextSocket(socket: WebSocket, options: SignSocketOptions): 
       output.end();
       return socket.close(1008, "too many messages wait");
     }
+    const length = typeof question === "string" ? question.length : 0;
+    waiting.length += length;
     work.begin();
     last = last.then(async () => {
       if (!ended) output.send(await answer(question));
+      // Who does not read the answers gets no more of them made.
+      await output.drained();
+      waiting.length -= length;
       work.done();
     });
   };

@@ -19,6 +19,8 @@ export interface SocketOutputOptions {
   maxBufferedBytes?: number;
   /** Answers that wait here; one more cuts the peer off. @default 1_024 */
   maxQueued?: number;
+  /** Their characters; more cut the peer off. @default 4_194_304 */
+  maxQueuedLength?: number;
   /** How long a peer may take nothing while answers wait. @default 10_000 */
   slowReaderTimeoutMs?: number;
   /** How often a full peer is looked at. @default 20 */
@@ -34,6 +36,8 @@ export class SocketOutput {
   #socket: OutputSocket;
   #options: Required<SocketOutputOptions>;
   #queue: string[] = [];
+  #queuedLength = 0;
+  #onDrained: (() => void) | undefined;
   #timer: ReturnType<typeof setInterval> | undefined;
   #lowestBytes = Infinity;
   #progressMs = 0;
@@ -44,6 +48,7 @@ export class SocketOutput {
     this.#options = {
       maxBufferedBytes: options.maxBufferedBytes ?? 262_144,
       maxQueued: options.maxQueued ?? 1_024,
+      maxQueuedLength: options.maxQueuedLength ?? 4_194_304,
       slowReaderTimeoutMs: options.slowReaderTimeoutMs ?? 10_000,
       pollIntervalMs: options.pollIntervalMs ?? 20,
       onCut: options.onCut ?? (() => {}),
@@ -59,18 +64,30 @@ export class SocketOutput {
   send(text: string): void {
     if (this.#ended || this.#socket.readyState !== open) return this.end();
     if (this.#queue.length === 0 && this.#hasRoom()) return this.#socket.send(text);
-    if (this.#queue.length >= this.#options.maxQueued) return this.#cut("too many answers wait");
+    const { maxQueued, maxQueuedLength } = this.#options;
+    const length = this.#queuedLength + text.length;
+    if (this.#queue.length >= maxQueued || (this.#queue.length > 0 && length > maxQueuedLength)) {
+      return this.#cut("too many answers wait");
+    }
     this.#queue.push(text);
+    this.#queuedLength = length;
     if (this.#timer !== undefined) return;
     this.#lowestBytes = this.#socket.bufferedAmount;
     this.#progressMs = performance.now();
     this.#timer = setInterval(() => this.#drain(), this.#options.pollIntervalMs);
   }
 
+  /** Resolves when nothing waits any more. */
+  async drained(): Promise<void> {
+    if (this.#queue.length > 0) await new Promise<void>((resolve) => this.#onDrained = resolve);
+  }
+
   /** Forgets what waits. */
   end(): void {
     this.#ended = true;
     this.#queue = [];
+    this.#queuedLength = 0;
+    this.#onDrained?.();
     clearInterval(this.#timer);
     this.#timer = undefined;
   }
@@ -87,13 +104,16 @@ export class SocketOutput {
       this.#progressMs = nowMs;
     }
     while (this.#queue.length > 0 && this.#hasRoom()) {
-      this.#socket.send(this.#queue.shift()!);
+      const text = this.#queue.shift()!;
+      this.#queuedLength -= text.length;
+      this.#socket.send(text);
       this.#lowestBytes = this.#socket.bufferedAmount;
       this.#progressMs = nowMs;
     }
     if (this.#queue.length === 0) {
       clearInterval(this.#timer);
       this.#timer = undefined;
+      this.#onDrained?.();
     } else if (nowMs - this.#progressMs > this.#options.slowReaderTimeoutMs) {
       this.#cut("the peer reads nothing");
     }
