@@ -118,6 +118,7 @@ export async function openAuditLog(options: AuditLogOptions): Promise<AuditLog> 
   async function write(text: string): Promise<void> {
     if (!file || fileBytes >= maxFileBytes) {
       file?.close();
+      file = undefined;
       const first = Number(/"seq":(\d+)/.exec(text)![1]);
       const name = last.file ?? `audit-${String(first).padStart(12, "0")}.jsonl`;
       last = { ...last, file: undefined };
