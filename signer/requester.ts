@@ -77,6 +77,24 @@ interface Pending {
 const sweepTickMs = 25;
 const rememberedAnswers = 16_384;
 
+/** How the last requests ended, in two generations: forgetting one at a time would cost more than all else. */
+class EndedRequests {
+  #young = new Map<string, "answered" | "timed-out">();
+  #old = new Map<string, "answered" | "timed-out">();
+
+  add(msgId: string, how: "answered" | "timed-out"): void {
+    if (this.#young.size >= rememberedAnswers) {
+      this.#old = this.#young;
+      this.#young = new Map();
+    }
+    this.#young.set(msgId, how);
+  }
+
+  howOf(msgId: string): "answered" | "timed-out" | undefined {
+    return this.#young.get(msgId) ?? this.#old.get(msgId);
+  }
+}
+
 /** Makes the topic of answers if need be, reads it, and is ready when it resolves. */
 export async function startRequester(
   options: RequesterOptions,
@@ -128,7 +146,7 @@ export async function startRequester(
   /** In the order of their deadlines, as all have the same time. */
   const pending = new Map<string, Pending>();
   /** Requests that have ended lately, to tell a double or late answer from a stranger's. */
-  const ended = new Map<string, "answered" | "timed-out">();
+  const ended = new EndedRequests();
   let pendingBytes = 0;
   let closing = false;
   let onEmpty = () => {};
@@ -138,8 +156,7 @@ export async function startRequester(
     pending.delete(msgId);
     pendingBytes -= waiting.bytes;
     inFlightGauge.add(-1);
-    if (ended.size >= rememberedAnswers) ended.delete(ended.keys().next().value!);
-    ended.set(msgId, how);
+    ended.add(msgId, how);
     waiting.settle(result);
     if (pending.size === 0) onEmpty();
   }
@@ -170,7 +187,7 @@ export async function startRequester(
       end(answer.msgId, "answered", answer);
       processing.end(answer.error);
     } else {
-      const before = ended.get(answer.msgId);
+      const before = ended.howOf(answer.msgId);
       if (before === "answered") drop("duplicate", "An answer came twice; the second is dropped");
       else if (before) drop("late", "An answer came after its request had timed out");
       else drop("unknown", "An answer belongs to no request of this process");

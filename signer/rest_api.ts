@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --v8-flags=--max-semi-space-size=8,--heap-growing-percent=20 --allow-net --allow-read --allow-write --allow-env=OTEL_*,SIGNER_REST_API_*,HOME,USERPROFILE,LOCALAPPDATA,XDG_DATA_HOME --ignore-env
+#!/usr/bin/env -S deno run --v8-flags=--max-semi-space-size=8,--heap-growing-percent=40 --allow-net --allow-read --allow-write --allow-env=OTEL_*,SIGNER_REST_API_*,HOME,USERPROFILE,LOCALAPPDATA,XDG_DATA_HOME --ignore-env
 /**
  * The signer's REST API: page, WebSocket and HTTP routes that have messages signed by a service
  * behind the bus. Exports {@linkcode startRestApi}; can also be used as a CLI:

@@ -77,16 +77,29 @@ export interface RefusedRequest {
 const encoder = new TextEncoder();
 const strictDecoder = new TextDecoder("utf-8", { fatal: true });
 const bytesOf = (text: string): Uint8Array => encoder.encode(text);
+const repeated = new Map<string, Uint8Array>();
+
+/** The bytes of a text that comes again and again: a topic, an algorithm, a key's id, who asks. */
+function repeatedBytes(text: string): Uint8Array {
+  let bytes = repeated.get(text);
+  if (!bytes) {
+    bytes = bytesOf(text);
+    if (repeated.size >= 1_000) repeated.clear();
+    repeated.set(text, bytes);
+  }
+  return bytes;
+}
+
 const octets = bytesOf("application/octet-stream");
 
 /** Makes the record of a request; `extra` headers, such as the trace's, go last. */
 export function encodeRequest(request: SignRequest, extra: readonly BusHeader[] = []): BusRecord {
   const headers: BusHeader[] = [
     ["msg_id", bytesOf(request.msgId)],
-    ["resp_topic", bytesOf(request.respTopic)],
+    ["resp_topic", repeatedBytes(request.respTopic)],
   ];
   if (request.binary) headers.push(["content_type", octets]);
-  if (request.actor !== undefined) headers.push(["actor", bytesOf(request.actor)]);
+  if (request.actor !== undefined) headers.push(["actor", repeatedBytes(request.actor)]);
   if (request.expiresAtMs !== undefined) {
     headers.push(["expires_at", bytesOf(String(request.expiresAtMs))]);
   }
@@ -143,9 +156,9 @@ export function encodeAnswer(answer: SignAnswer, extra: readonly BusHeader[] = [
     ["msg_id", bytesOf(answer.msgId)],
     ["resp_id", bytesOf(answer.respId)],
   ];
-  if (answer.error) headers.push(["error", bytesOf(answer.error)]);
-  if (answer.algorithm) headers.push(["alg", bytesOf(answer.algorithm)]);
-  if (answer.keyId) headers.push(["kid", bytesOf(answer.keyId)]);
+  if (answer.error) headers.push(["error", repeatedBytes(answer.error)]);
+  if (answer.algorithm) headers.push(["alg", repeatedBytes(answer.algorithm)]);
+  if (answer.keyId) headers.push(["kid", repeatedBytes(answer.keyId)]);
   return { headers: [...headers, ...extra], value: bytesOf(answer.payload) };
 }
 
