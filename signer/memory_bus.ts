@@ -21,7 +21,7 @@ import {
 export interface MemoryBusOptions {
   /** The largest value, in bytes. @default 1_000_000 */
   maxValueBytes?: number;
-  /** Records that a topic keeps; beyond it the oldest that every group has done with go first. @default 65_536 */
+  /** Records that a topic keeps for groups that have not read them; then it is overloaded. @default 65_536 */
   maxRecords?: number;
   /** How long a record waits that `handle` has rejected. @default 100 */
   redeliverDelayMs?: number;
@@ -52,6 +52,10 @@ interface Member {
   inFlight: Set<ReceivedRecord>;
   onIdle: (() => void) | undefined;
 }
+
+/** Cutting now and then costs next to nothing a record. */
+const trimEvery = 512;
+const keptWhenDone = 1_024;
 
 /** Makes a bus that lives and dies with the process. */
 export function memoryBus(options: MemoryBusOptions = {}): Bus {
@@ -126,8 +130,7 @@ export function memoryBus(options: MemoryBusOptions = {}): Bus {
     topic.log.push(record);
     for (const follower of topic.followers) queueMicrotask(() => follower(record));
     for (const group of topic.groups.values()) deal(topic, group);
-    // Half as much again before a cut, so that cutting costs next to nothing a record.
-    if (topic.log.length > maxRecords * 1.5) trim(topic);
+    if (topic.end % trimEvery === 0) trim(topic);
   }
 
   function trim(topic: Topic): void {
@@ -136,7 +139,10 @@ export function memoryBus(options: MemoryBusOptions = {}): Bus {
       topic.log = [...last.values()].filter((record) => record.value !== null);
       return;
     }
-    const cut = topic.log.length - maxRecords;
+    // Where every group has done with a record, or there is none, a few are kept for who comes later.
+    const next = Math.min(topic.end, ...topic.groups.values().map((group) => group.next));
+    const cut = Math.max(topic.log.length - maxRecords, next - topic.base - keptWhenDone);
+    if (cut <= 0) return;
     topic.log.splice(0, cut);
     topic.base += cut;
   }

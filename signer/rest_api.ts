@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --v8-flags=--max-semi-space-size=8,--heap-growing-percent=40 --allow-net --allow-read --allow-write --allow-env=OTEL_*,SIGNER_REST_API_*,HOME,USERPROFILE,LOCALAPPDATA,XDG_DATA_HOME --ignore-env
+#!/usr/bin/env -S deno run --v8-flags=--max-semi-space-size=16,--heap-growing-percent=60 --allow-net --allow-read --allow-write --allow-env=OTEL_*,SIGNER_REST_API_*,HOME,USERPROFILE,LOCALAPPDATA,XDG_DATA_HOME --ignore-env
 /**
  * The signer's REST API: page, WebSocket and HTTP routes that have messages signed by a service
  * behind the bus. Exports {@linkcode startRestApi}; can also be used as a CLI:
@@ -10,12 +10,12 @@
  *
  * @module
  */
-import { httpInstrumentationMiddleware } from "@hono/otel";
 import { Hono } from "hono";
 import { authFlags, bearerAuthFromFlags } from "../service/bearer_auth.ts";
 import { commandLine, flag, parseInteger } from "../service/command_line.ts";
 import { healthRoutes } from "../service/health.ts";
 import { hostFlags, listen, portFlag } from "../service/http_server.ts";
+import { httpTelemetry } from "../service/http_telemetry.ts";
 import { runService, type Service, type ServiceContext } from "../service/life_cycle.ts";
 import { pageRoutes } from "../service/page/assets.ts";
 import { problemNotFound, problemOnError, problemResponse } from "../service/problem.ts";
@@ -95,7 +95,7 @@ export async function startRestApi(
     ...(auth && { auth }),
   }, context);
   const app = new Hono();
-  app.use(httpInstrumentationMiddleware());
+  app.use(httpTelemetry("signer-api"));
   app.onError(problemOnError(log));
   app.notFound(problemNotFound);
   app.route("/", healthRoutes(health));

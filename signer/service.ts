@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --v8-flags=--max-semi-space-size=8,--heap-growing-percent=40 --allow-net --allow-read --allow-write --allow-env=OTEL_*,SIGNER_SERVICE_*,HOME,USERPROFILE,LOCALAPPDATA,XDG_DATA_HOME --ignore-env
+#!/usr/bin/env -S deno run --v8-flags=--max-semi-space-size=16,--heap-growing-percent=60 --allow-net --allow-read --allow-write --allow-env=OTEL_*,SIGNER_SERVICE_*,HOME,USERPROFILE,LOCALAPPDATA,XDG_DATA_HOME --ignore-env
 /**
  * The signing service: takes messages from Kafka, signs them, notes it, answers where the request
  * says. Exports {@linkcode startService}; can also be used as a CLI:
@@ -14,13 +14,13 @@
  *
  * @module
  */
-import { httpInstrumentationMiddleware } from "@hono/otel";
 import { Hono } from "hono";
 import { join } from "node:path";
 import { authFlags, bearerAuthFromFlags } from "../service/bearer_auth.ts";
 import { commandLine, flag } from "../service/command_line.ts";
 import { healthRoutes } from "../service/health.ts";
 import { hostFlags, listen, portFlag } from "../service/http_server.ts";
+import { httpTelemetry } from "../service/http_telemetry.ts";
 import {
   runService,
   type Service,
@@ -71,7 +71,7 @@ export async function startService(
   undo.defer(() => signing.close(AbortSignal.abort()));
 
   const app = new Hono();
-  app.use(httpInstrumentationMiddleware());
+  app.use(httpTelemetry("signer-service"));
   app.onError(problemOnError(log));
   app.notFound(problemNotFound);
   app.route("/", healthRoutes(health));

@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { Buffer } from "node:buffer";
 import { type BusHeader, type BusRecord, headerAt, headerNamed, isTopicName } from "./bus.ts";
 import type { ReceivedRecord } from "./bus.ts";
 
@@ -74,9 +75,9 @@ export interface RefusedRequest {
   respTopic?: string;
 }
 
-const encoder = new TextEncoder();
 const strictDecoder = new TextDecoder("utf-8", { fatal: true });
-const bytesOf = (text: string): Uint8Array => encoder.encode(text);
+/** From Node's pool: a buffer of its own for each short header would cost more than its bytes. */
+const bytesOf = (text: string): Uint8Array => Buffer.from(text);
 const repeated = new Map<string, Uint8Array>();
 
 /** The bytes of a text that comes again and again: a topic, an algorithm, a key's id, who asks. */
