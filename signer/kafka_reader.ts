@@ -33,7 +33,7 @@ export interface KafkaReaderOptions {
 }
 
 /** Bytes that one answer of a broker may bring, and so what a reader may hold. */
-const maxFetchBytes = 16_777_216;
+const maxFetchBytes = 4_194_304;
 const maxWaitTimeMs = 500;
 /** A session that lasted this long was a good one. */
 const stableAfterMs = 3_000;
@@ -145,7 +145,7 @@ abstract class KafkaReader implements Reader {
       autocommit: false,
       minBytes: 1,
       maxBytes: maxFetchBytes,
-      maxBytesPerPartition: 2_097_152,
+      maxBytesPerPartition: 1_048_576,
       maxWaitTime: maxWaitTimeMs,
       // Groups are joined again and again by their own rule: the coordinator may be loading.
       retries: 5,

@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --v8-flags=--max-semi-space-size=16,--heap-growing-percent=60 --allow-net --allow-read --allow-write --allow-env=OTEL_*,SIGNER_SERVICE_*,HOME,USERPROFILE,LOCALAPPDATA,XDG_DATA_HOME --ignore-env
+#!/usr/bin/env -S deno run --v8-flags=--max-semi-space-size=8,--heap-growing-percent=20 --allow-net --allow-read --allow-write --allow-env=OTEL_*,SIGNER_SERVICE_*,HOME,USERPROFILE,LOCALAPPDATA,XDG_DATA_HOME --ignore-env
 /**
  * The signing service: takes messages from Kafka, signs them, notes it, answers where the request
  * says. Exports {@linkcode startService}; can also be used as a CLI:
