@@ -169,13 +169,13 @@ export function busSuite({ name, connect, test }: BusUnderTest): void {
   check("goes on after what a group has done with, not before", async (bus, topic) => {
     const group = `${topic}.g`;
     const first = collector();
-    const reader = await bus.consume({ topic, group, handle: async (r) => first.take(r) });
+    const reader = await bus.consume({ topic, group, handle: later(first.take) });
     for (let i = 0; i < 5; i++) await bus.send(topic, message(`m${i}`));
     await first.reach(5);
     await reader.close();
     await bus.send(topic, message("m5"));
     const second = collector();
-    const again = await bus.consume({ topic, group, handle: async (r) => second.take(r) });
+    const again = await bus.consume({ topic, group, handle: later(second.take) });
     assert.deepEqual((await second.reach(1)).map(text), ["m5"]);
     await again.close();
   });
@@ -186,10 +186,10 @@ export function busSuite({ name, connect, test }: BusUnderTest): void {
     const reader = await bus.consume({
       topic,
       group: `${topic}.g`,
-      handle: async (record) => {
+      handle: later((record) => {
         if (text(record) === "bad" && failures-- > 0) throw new Error("not this time");
         all.take(record);
-      },
+      }),
     });
     for (const value of ["good", "bad", "last"]) await bus.send(topic, message(value));
     await until(() =>
@@ -213,7 +213,7 @@ export function busSuite({ name, connect, test }: BusUnderTest): void {
     await begun.reach(1);
     await stuck.close(AbortSignal.abort());
     const all = collector();
-    const heir = await bus.consume({ topic, group, handle: async (r) => all.take(r) });
+    const heir = await bus.consume({ topic, group, handle: later(all.take) });
     assert.deepEqual((await all.reach(1)).map(text), ["orphan"]);
     await heir.close();
   });
@@ -278,7 +278,7 @@ export function busSuite({ name, connect, test }: BusUnderTest): void {
     const reader = await bus.consume({
       topic,
       group: `${topic}.g`,
-      handle: async (record) => all.take(record),
+      handle: later(all.take),
     });
     const expected = Array.from({ length: 5_000 }, (_, i) => `m${i}`);
     await Promise.all(expected.map((value) => bus.send(topic, message(value), 20_000)));
@@ -303,6 +303,11 @@ function collector() {
       return records;
     },
   };
+}
+
+/** A handler that is done with its record at once, or refuses it. */
+function later(take: (record: ReceivedRecord) => void): (record: ReceivedRecord) => Promise<void> {
+  return (record) => Promise.resolve(record).then(take);
 }
 
 async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
