@@ -39,8 +39,10 @@ await using bench = await startObserverBench({ kinds: ["rkt", "cri"] });
 const startMs = performance.now();
 for (let signal = 0; signal < burst; signal++) {
   bench.observer.kill("SIGQUIT");
-  const nextMs = startMs + (signal + 1) * 1_000 / burst;
-  await new Promise((resolve) => setTimeout(resolve, Math.max(0, nextMs - performance.now())));
+  // The system merges two that come in the same instant, so a late one is not followed at once.
+  const sentMs = performance.now();
+  const nextMs = Math.max(startMs + (signal + 1) * 1_000 / burst, sentMs + 2);
+  await new Promise((resolve) => setTimeout(resolve, nextMs - sentMs));
 }
 const seconds = (performance.now() - startMs) / 1_000;
 let settled = 0;
