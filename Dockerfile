@@ -27,7 +27,7 @@ EXPOSE 4318 8080
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --start-interval=1s --retries=3 \
   CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:8080/readyz')).ok ? 0 : 1)"]
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
-  "--allow-net", "--allow-env", "console.js"]
+  "--allow-net", "--allow-read=/app", "--allow-env=OTEL_*,CONSOLE_*", "console.js"]
 CMD ["--host", "0.0.0.0", "--allow-remote-without-auth"]
 
 FROM program AS orb-server
@@ -38,11 +38,13 @@ EXPOSE 4242
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --start-interval=1s --retries=3 \
   CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:4242/readyz')).ok ? 0 : 1)"]
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
-  "--allow-net", "--allow-env", "--allow-read=/data", "--allow-write=/data", "orb-server.js"]
+  "--allow-net", "--allow-read=/app,/data", "--allow-write=/data", "--allow-env=OTEL_*,ORB_SERVER_*", \
+  "orb-server.js"]
 CMD ["--host", "0.0.0.0", "--allow-remote-without-auth", "--data-dir", "/data"]
 
 # It serves nothing that could be asked: when it ends, it is unhealthy.
 FROM program AS orb-client
 COPY --from=bundle /app/dist/orb-client.js ./
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
-  "--allow-net", "--allow-env", "--allow-sys", "--allow-read", "orb-client.js"]
+  "--allow-net", "--allow-read", "--allow-sys=cpus,systemMemoryInfo,statfs", \
+  "--allow-env=OTEL_*,ORB_CLIENT_*", "orb-client.js"]

@@ -118,6 +118,7 @@ const programs: DemoProgram[] = [
 
 /** A program without a port of its own is ready when its telemetry is there. */
 async function seenByConsole(name: string, port: number, signal: AbortSignal): Promise<boolean> {
+  if (!await answersOk(url(port, "/readyz"), signal)) return false;
   const response = await fetch(url(port, "/api/services"), { signal });
   const { data } = await response.json() as { data: string[] };
   return data.includes(name);
@@ -238,6 +239,8 @@ async function start(
       command: "deno",
       args: () => args,
       env: {
+        // Telemetry is what the demo is for, whatever the caller's environment says of it.
+        OTEL_SDK_DISABLED: "false",
         OTEL_EXPORTER_OTLP_ENDPOINT: url(place.ports.otlp),
         // Someone is watching: a second is long.
         OTEL_BSP_SCHEDULE_DELAY: "250",

@@ -562,4 +562,5 @@ export const pagePaths = {
   charts: "/charts",
   logs: "/logs",
   map: "/map",
+  status: "/status",
 } as const;

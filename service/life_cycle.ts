@@ -151,16 +151,21 @@ async function live<Options>(
 
   /** Nothing dies silently: an error nobody caught ends the process, with its reason in the log. */
   async function die(error: unknown): Promise<void> {
+    tellDeath(error);
+    await telemetry.shutdown(1_000);
+    await stdoutLines.flush();
+    Deno.exit(1);
+  }
+
+  function tellDeath(error: unknown): void {
     health.fail("unexpected error");
+    if (error instanceof StartError) return log.error(error.message);
     const cause = error instanceof Error ? error : new Error(String(error));
     log.error("Unexpected error, the process ends", {
       "exception.type": cause.name,
       "exception.message": cause.message,
       "exception.stacktrace": cause.stack,
     });
-    await telemetry.shutdown(1_000);
-    await stdoutLines.flush();
-    Deno.exit(1);
   }
 
   let service: Service;
@@ -179,7 +184,9 @@ async function live<Options>(
   try {
     exitCode = (await Promise.race([stopped, service.finished ?? stopped])) ?? 0;
   } catch (error) {
-    return await die(error);
+    // The service's own work has failed; what else it holds is still given back in order.
+    tellDeath(error);
+    exitCode = 1;
   }
   health.stop();
   stop.abort();

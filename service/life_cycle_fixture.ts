@@ -29,6 +29,13 @@ if (import.meta.main) {
       );
       return c.text("finished while draining");
     });
+    app.get("/work", (c) =>
+      context.telemetry.tracer.startActiveSpan("work", (span) => {
+        context.telemetry.meter.createCounter("fixture.works").add(1);
+        context.log.info("at work");
+        span.end();
+        return c.text(span.spanContext().traceId);
+      }));
     app.get("/throw", (c) => {
       queueMicrotask(() => {
         throw new Error("nobody catches this");

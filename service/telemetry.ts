@@ -102,13 +102,18 @@ export function startTelemetry(options: TelemetryOptions): Telemetry {
   );
 
   const resource = programResource(options.serviceName);
+  const metricIntervalMs = environmentNumber("OTEL_METRIC_EXPORT_INTERVAL", 5_000);
   const meterProvider = new MeterProvider({
     resource,
     readers: [
       new PeriodicExportingMetricReader({
         exporter: delivery.watch(new OTLPMetricExporter(exporterOptions("metrics"))),
-        exportIntervalMillis: environmentNumber("OTEL_METRIC_EXPORT_INTERVAL", 5_000),
-        exportTimeoutMillis: environmentNumber("OTEL_METRIC_EXPORT_TIMEOUT", 5_000),
+        exportIntervalMillis: metricIntervalMs,
+        // The SDK refuses to start with a timeout beyond the interval.
+        exportTimeoutMillis: Math.min(
+          environmentNumber("OTEL_METRIC_EXPORT_TIMEOUT", 5_000),
+          metricIntervalMs,
+        ),
       }),
     ],
   });

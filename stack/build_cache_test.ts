@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { eventually } from "../service/test_eventually.ts";
 import { testWith } from "../service/test_permissions.ts";
 import {
   BuildError,
@@ -106,7 +107,10 @@ testWith(needed, "buildOnce() ends the running step when its signal is aborted",
     report: () => {},
     signal: stop.signal,
   });
-  const pid = Number(await textOf(pidFile));
+  const pid = await eventually("the pid of the step", async () => {
+    const text = await Deno.readTextFile(pidFile).catch(() => "");
+    return text === "" ? undefined : Number(text);
+  });
   stop.abort();
 
   await assert.rejects(building, { name: "AbortError" });
@@ -184,18 +188,6 @@ function recipeThatCounts(countFile: string): BuildRecipe {
 
 function deno(script: string): { run: string[] } {
   return { run: ["deno", "eval", "--no-lock", script] };
-}
-
-/** What a file says, once it is there. */
-async function textOf(path: string): Promise<string> {
-  while (true) {
-    try {
-      return await Deno.readTextFile(path);
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
-  }
 }
 
 async function namesIn(folder: string): Promise<string[]> {

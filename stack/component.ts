@@ -111,6 +111,7 @@ export async function startComponent(
   const exited = child.status;
   undo.defer(async () => {
     await endProcess(child, stopTimeoutMs);
+    if (process.endsWithUs) await child.stdin.close();
     await logged;
   });
 

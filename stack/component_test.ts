@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { testWith } from "../service/test_permissions.ts";
+import { eventually } from "../service/test_eventually.ts";
+import { missingPermissions, testWith } from "../service/test_permissions.ts";
 import {
   acceptsTcp,
   answersOk,
@@ -32,6 +33,23 @@ testWith(
     await assert.rejects(Deno.stat(server.logFile), Deno.errors.NotFound);
   },
 );
+
+const missing = missingPermissions(needed.map((name) => ({ name })));
+
+Deno.test({
+  name: "stop() leaves no pipe, timer or file open" +
+    (missing.length > 0 ? ` (ignored: needs --allow-${missing.join(" --allow-")})` : ""),
+  ignore: missing.length > 0,
+  sanitizeOps: true,
+  sanitizeResources: true,
+  async fn() {
+    const component = await startComponent(program(`setInterval(() => {}, 1000)`, {
+      endsWithUs: true,
+      ready: () => Promise.resolve(true),
+    }));
+    await component.stop();
+  },
+});
 
 testWith(needed, "startComponent() keeps a run folder that it was given", async () => {
   const runFolder = await Deno.makeTempDir();
@@ -124,6 +142,40 @@ testWith(needed, "stop() kills a component that ignores SIGTERM", async () => {
   await Deno.remove(runFolder, { recursive: true });
 });
 
+testWith(needed, "a component that ends with us ends even when we are killed", async () => {
+  const runFolder = await Deno.makeTempDir();
+  const pidFile = `${runFolder}/pid`;
+  // The component writes its pid and reads stdin to its end; its starter is then killed.
+  const component = `Deno.writeTextFileSync(${JSON.stringify(pidFile)}, String(Deno.pid));` +
+    `while (await Deno.stdin.read(new Uint8Array(9)) !== null);`;
+  const starter = `
+    import { startComponent } from ${JSON.stringify(import.meta.resolve("./component.ts"))};
+    await startComponent({
+      name: "example", command: "deno", args: () => ["eval", ${JSON.stringify(component)}],
+      ports: {}, endsWithUs: true,
+      ready: () => Deno.stat(${JSON.stringify(pidFile)}).then(() => true, () => false),
+    }, { runFolder: ${JSON.stringify(runFolder)} });
+    console.log("started");
+    setInterval(() => {}, 1000);`;
+  const child = new Deno.Command("deno", {
+    args: ["eval", "--no-lock", starter],
+    stdin: "null",
+    stdout: "piped",
+    stderr: "inherit",
+  }).spawn();
+  const output = child.stdout.getReader();
+  const { value } = await output.read();
+  assert.equal(new TextDecoder().decode(value), "started\n");
+
+  child.kill("SIGKILL");
+  await child.status;
+  await output.cancel();
+
+  const pid = Number(await Deno.readTextFile(pidFile));
+  await eventually("the end of the component", () => isAlive(pid) ? undefined : true);
+  await Deno.remove(runFolder, { recursive: true });
+});
+
 testWith(needed, "startComponent() cuts a log that grows too long and reads on", async () => {
   const runFolder = await Deno.makeTempDir();
   await using component = await startComponent(
@@ -154,6 +206,16 @@ Deno.test({
     assert.ok(ports.every((port) => port > 0 && port < 65_536));
   },
 });
+
+function isAlive(pid: number): boolean {
+  try {
+    Deno.kill(pid, "SIGCONT");
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
 
 function program(script: string, rest: Partial<ComponentProcess> = {}): ComponentProcess {
   return {

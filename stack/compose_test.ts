@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { CORE_SCHEMA, load as parseYaml, mergeTag } from "js-yaml";
+import { programs } from "../bundle.ts";
 import { testWith } from "../service/test_permissions.ts";
 import { JAEGER_MODULE_VERSION } from "./jaeger.ts";
 import { OTEL_COLLECTOR_VERSION } from "./otel_collector.ts";
@@ -111,6 +112,45 @@ testWith(
   },
 );
 
+testWith(["read"], "Dockerfile copies what the bundle task makes", async () => {
+  assert.deepEqual([...(await programStages()).keys()].sort(), Object.keys(programs).sort());
+});
+
+testWith(["read"], "Dockerfile grants each program the permissions of its shebang", async () => {
+  for (const [name, stage] of await programStages()) {
+    const entry = programs[name]!;
+    const [shebang = ""] = (await Deno.readTextFile(join(root, entry))).split("\n", 1);
+    assert.deepEqual(
+      permissionNames(entrypoint(stage)),
+      permissionNames(shebang.split(" ")),
+      `${name}: Dockerfile and ${entry} differ`,
+    );
+  }
+});
+
+testWith(["read", "run"], "programs know the flags that containers give them", async () => {
+  const { services } = await compose();
+  for (const [name, stage] of await programStages()) {
+    const help = await helpOf(name, entrypoint(stage));
+    const command = services[name]?.command ?? jsonInstruction(stage, "CMD");
+    for (const flag of command.filter((word) => word.startsWith("--"))) {
+      const bare = flag.split("=")[0]!;
+      assert.match(help, new RegExp(`^  ${bare}[ \\n]`, "m"), `${name} does not know ${bare}`);
+    }
+  }
+});
+
+testWith(["read", "run"], "programs read the variables that containers give them", async () => {
+  const { services } = await compose();
+  for (const [name, stage] of await programStages()) {
+    const help = await helpOf(name, entrypoint(stage));
+    for (const variable of Object.keys(services[name]?.environment ?? {})) {
+      if (variable.startsWith("OTEL_")) continue;
+      assert.match(help, new RegExp(`env:\\s+${variable}\\)`), `${name} has no ${variable}`);
+    }
+  }
+});
+
 interface ComposeFile {
   services: Record<string, ComposeService>;
   volumes: Record<string, unknown>;
@@ -150,4 +190,34 @@ async function programStages(): Promise<Map<string, string>> {
   const stages = [...await dockerStages()].filter(([, text]) => text.startsWith("FROM program AS"));
   assert.ok(stages.length > 0);
   return new Map(stages);
+}
+
+/** The words of an instruction in JSON form, or none when the stage lacks it. */
+function jsonInstruction(stage: string, instruction: string): string[] {
+  const found = new RegExp(`^${instruction} (\\[[^\\]]*\\])`, "m").exec(stage);
+  return found ? JSON.parse(found[1]!.replaceAll("\\\n", "\n")) as string[] : [];
+}
+
+function entrypoint(stage: string): string[] {
+  return jsonInstruction(stage, "ENTRYPOINT");
+}
+
+/** Which kinds of permission a command line grants: a container's own paths and hosts differ. */
+function permissionNames(words: readonly string[]): string[] {
+  return words.flatMap((word) => /^--allow-[a-z]+/.exec(word) ?? []).sort();
+}
+
+/** What a program prints for --help with the permissions that its container gives it. */
+async function helpOf(name: string, command: readonly string[]): Promise<string> {
+  const output = await new Deno.Command("deno", {
+    args: ["run", "--no-prompt"].concat(
+      command.filter((word) => word.startsWith("--allow-")),
+      programs[name]!,
+      "--help",
+    ),
+    cwd: root,
+    env: { NO_COLOR: "1" },
+  }).output();
+  assert.ok(output.success, new TextDecoder().decode(output.stderr));
+  return new TextDecoder().decode(output.stdout);
 }

@@ -1,10 +1,8 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
+import { eventually } from "../service/test_eventually.ts";
 import { startTelemetryStack } from "./telemetry_stack.ts";
 import { testWithStack } from "./test_with_stack.ts";
-
-/** The longest that anything sent may take to be seen. */
-const SEEN_WITHIN_MS = 60_000;
 
 testWithStack(
   "telemetry stack shows a trace, its span count and a counter that were sent once",
@@ -212,16 +210,4 @@ async function queryOne(prometheusUrl: string, query: string) {
   const { result } = answer.data;
   assert.ok(result.length <= 1, `${query} found ${result.length} series`);
   return result[0] && { labels: result[0].metric, value: Number(result[0].value[1]) };
-}
-
-async function eventually<T>(what: string, look: () => Promise<T | undefined>): Promise<T> {
-  const giveUp = AbortSignal.timeout(SEEN_WITHIN_MS);
-  while (!giveUp.aborted) {
-    const seen = await look();
-    if (seen !== undefined) return seen;
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-  throw new assert.AssertionError({
-    message: `${what} was not seen within ${SEEN_WITHIN_MS} ms`,
-  });
 }

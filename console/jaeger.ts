@@ -1,0 +1,127 @@
+/**
+ * Traces in the JSON of Jaeger's HTTP query API, as Jaeger itself shows spans that came by OTLP.
+ *
+ * @module
+ */
+import type {
+  JaegerAnswer,
+  JaegerKeyValue,
+  JaegerReference,
+  JaegerSpan,
+  JaegerTrace,
+} from "./api.ts";
+import type { Source } from "./source.ts";
+import { statusError, type StoredSpan, type Trace } from "./trace_store.ts";
+import {
+  attribute,
+  Bytes,
+  plainValue,
+  type StoredAttributes,
+  type StoredValue,
+  ValueMap,
+  WholeDouble,
+} from "./values.ts";
+
+/** OTLP's span kinds as Jaeger writes them, by number. */
+export const spanKinds = ["", "internal", "server", "client", "producer", "consumer"] as const;
+
+/** The envelope of all of Jaeger's answers. */
+export function jaegerAnswer<Item>(data: Item[], limit = 0): JaegerAnswer<Item> {
+  return { data, total: data.length, limit, offset: 0, errors: null };
+}
+
+/** A trace in Jaeger's JSON. */
+export function jaegerTrace(trace: Trace): JaegerTrace {
+  const processIds = new Map<Source, string>();
+  const processes: JaegerTrace["processes"] = {};
+  const spans = [...trace.spans].sort((a, b) => a.startUs - b.startUs).map((span) => {
+    let processId = processIds.get(span.source);
+    if (processId === undefined) {
+      processId = `p${processIds.size + 1}`;
+      processIds.set(span.source, processId);
+      processes[processId] = {
+        serviceName: span.source.service,
+        tags: keyValues(span.source.attributes),
+      };
+    }
+    return jaegerSpan(span, processId);
+  });
+  return { traceID: trace.traceId, spans, processes, warnings: null };
+}
+
+function jaegerSpan(span: StoredSpan, processID: string): JaegerSpan {
+  return {
+    traceID: span.traceId,
+    spanID: span.spanId,
+    operationName: span.name,
+    references: references(span),
+    startTime: span.startUs,
+    duration: Math.floor(span.durationNs / 1000),
+    tags: [...keyValues(span.attributes), ...ownTags(span)],
+    logs: span.events.map((event) => ({
+      timestamp: event.timeUs,
+      fields: [...named("event", event.name), ...keyValues(event.attributes)],
+    })),
+    processID,
+    warnings: span.warnings.length === 0 ? null : [...span.warnings],
+  };
+}
+
+function references(span: StoredSpan): JaegerReference[] {
+  const parent: JaegerReference[] = span.parentSpanId === ""
+    ? []
+    : [{ refType: "CHILD_OF", traceID: span.traceId, spanID: span.parentSpanId }];
+  return [
+    ...parent,
+    ...span.links.map(({ traceId, spanId }): JaegerReference => ({
+      refType: "FOLLOWS_FROM",
+      traceID: traceId,
+      spanID: spanId,
+    })),
+  ];
+}
+
+/** What OTLP has as fields and Jaeger as tags. */
+function ownTags(span: StoredSpan): JaegerKeyValue[] {
+  const failed = span.status === statusError;
+  const status = ["", "OK", "ERROR"][span.status] ?? "";
+  return [
+    ...named("span.kind", spanKinds[span.kind] ?? ""),
+    ...named("otel.status_code", status),
+    ...named("otel.status_description", span.statusMessage),
+    ...(failed && attribute(span.attributes, "error") === undefined
+      ? [{ key: "error", type: "bool" as const, value: true }]
+      : []),
+    ...named("otel.scope.name", span.scope.name),
+    ...named("otel.scope.version", span.scope.version),
+    ...named("w3c.tracestate", span.traceState),
+  ];
+}
+
+function named(key: string, value: string): JaegerKeyValue[] {
+  return value === "" ? [] : [{ key, type: "string", value }];
+}
+
+function keyValues(attributes: StoredAttributes): JaegerKeyValue[] {
+  const list: JaegerKeyValue[] = [];
+  for (let i = 0; i < attributes.length; i += 2) {
+    list.push({ key: attributes[i] as string, ...typedValue(attributes[i + 1]!) });
+  }
+  return list;
+}
+
+function typedValue(value: StoredValue): Pick<JaegerKeyValue, "type" | "value"> {
+  if (typeof value === "string") return { type: "string", value };
+  if (typeof value === "boolean") return { type: "bool", value };
+  if (typeof value === "bigint") return { type: "int64", value: value.toString() };
+  if (value instanceof WholeDouble) return { type: "float64", value: value.value };
+  if (value instanceof Bytes) return { type: "binary", value: value.base64 };
+  if (typeof value === "number") {
+    if (Number.isSafeInteger(value)) return { type: "int64", value };
+    // JSON has no infinities: Jaeger's type stays, the value becomes a word.
+    return { type: "float64", value: Number.isFinite(value) ? value : String(value) };
+  }
+  if (value === null) return { type: "string", value: "" };
+  const plain = value instanceof ValueMap || Array.isArray(value) ? plainValue(value) : value;
+  return { type: "string", value: JSON.stringify(plain) };
+}

@@ -1,0 +1,108 @@
+/**
+ * The ring buffer of log records.
+ *
+ * @module
+ */
+import type { LogRow } from "./api.ts";
+import { Ring } from "./ring.ts";
+import type { Scope, Source } from "./source.ts";
+import { plainAttributes, type StoredAttributes, type StoredValue, valueText } from "./values.ts";
+
+/** A log record as it is kept. */
+export interface StoredLog {
+  readonly seq: number;
+  readonly timeMs: number;
+  readonly severityNumber: number;
+  readonly severityText: string;
+  readonly body: StoredValue;
+  readonly attributes: StoredAttributes;
+  readonly eventName: string;
+  /** Empty outside of a trace. */
+  readonly traceId: string;
+  readonly spanId: string;
+  readonly source: Source;
+  readonly scope: Scope;
+  /** Estimated bytes it holds. */
+  readonly bytes: number;
+}
+
+/** Limits of {@linkcode LogStore}. */
+export interface LogStoreOptions {
+  maxLogs: number;
+  maxBytes: number;
+}
+
+/** The ring buffer of log records. */
+export class LogStore {
+  readonly #options: LogStoreOptions;
+  #logs = new Ring<StoredLog>();
+  #bytes = 0;
+  /** Records that had to make room. */
+  evicted = 0;
+
+  constructor(options: LogStoreOptions) {
+    this.#options = options;
+  }
+
+  /** Records held. */
+  get length(): number {
+    return this.#logs.length;
+  }
+
+  /** Estimated bytes held. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Keeps a record; the oldest ones make room for it. */
+  add(log: StoredLog): void {
+    this.#logs.push(log);
+    this.#bytes += log.bytes;
+    while (
+      this.#logs.length > this.#options.maxLogs ||
+      (this.#bytes > this.#options.maxBytes && this.#logs.length > 1)
+    ) {
+      this.#bytes -= this.#logs.shift()!.bytes;
+      this.evicted++;
+    }
+  }
+
+  /** All records, the one that came last first. */
+  newestFirst(): Iterable<StoredLog> {
+    return this.#logs.newestFirst();
+  }
+
+  /** Forgets all records. */
+  clear(): void {
+    this.#logs.clear();
+    this.#bytes = 0;
+    this.evicted = 0;
+  }
+}
+
+const severityNames = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"] as const;
+
+/** The short name of a severity number (1 to 24), such as `WARN` or `WARN2`; empty for others. */
+export function severityName(number: number): string {
+  const name = severityNames[Math.floor((number - 1) / 4)];
+  if (name === undefined) return "";
+  const step = (number - 1) % 4;
+  return step === 0 ? name : `${name}${step + 1}`;
+}
+
+/** The record as the API shows it. */
+export function logRow(log: StoredLog): LogRow {
+  return {
+    seq: log.seq,
+    timeMs: log.timeMs,
+    severityNumber: log.severityNumber,
+    severity: log.severityText || severityName(log.severityNumber),
+    service: log.source.service,
+    scope: log.scope.name,
+    body: log.body === null ? "" : valueText(log.body),
+    attributes: plainAttributes(log.attributes),
+    ...(log.eventName && { eventName: log.eventName }),
+    ...(log.traceId && { traceId: log.traceId }),
+    ...(log.spanId && { spanId: log.spanId }),
+  };
+}

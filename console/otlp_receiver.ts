@@ -1,0 +1,224 @@
+/**
+ * OTLP/HTTP as a server: `/v1/traces`, `/v1/metrics`, `/v1/logs` in protobuf and JSON, with gzip
+ * or deflate (opentelemetry.io/docs/specs/otlp, "OTLP/HTTP"). Every answer other than 200 carries
+ * a `google.rpc.Status` in the request's encoding.
+ *
+ * @module
+ */
+import { gunzip, inflate } from "node:zlib";
+import { promisify } from "node:util";
+import { type Context, Hono } from "hono";
+import { cors } from "hono/cors";
+import { ProblemError } from "../service/problem.ts";
+import { readBody } from "../service/request_body.ts";
+import type { Log } from "../service/log.ts";
+import type { Signal } from "./api.ts";
+import { takeRequest } from "./intake.ts";
+import {
+  decodeRequest,
+  encodeResponse,
+  encodeStatus,
+  type Encoding,
+  OtlpDecodeError,
+} from "./otlp_message.ts";
+import type { TelemetryStore } from "./telemetry_store.ts";
+
+/** Options of {@linkcode otlpReceiver}. */
+export interface OtlpReceiverOptions {
+  /** Where accepted telemetry goes. */
+  store: TelemetryStore;
+  log: Log;
+  /** Gets every accepted request as it came, to pass it on. */
+  forward?: ((request: ReceivedRequest) => void) | undefined;
+  /** Origins of web pages that may send, such as `https://shop.example`; `*` for all. @default none */
+  corsOrigins?: readonly string[];
+  /** Bytes of bodies being read and decompressed at once; beyond it 503 with `Retry-After`. @default 128 MiB */
+  maxBytesUnderWay?: number;
+  /** How long a body may take to arrive. @default 30_000 */
+  bodyTimeoutMs?: number;
+}
+
+/** A request as it came. */
+export interface ReceivedRequest {
+  readonly signal: Signal;
+  readonly contentType: string;
+  readonly contentEncoding: string | undefined;
+  readonly body: Uint8Array<ArrayBuffer>;
+}
+
+/** What has become of the requests so far. */
+export interface RequestCounters {
+  accepted: number;
+  /** By status. */
+  refused: Map<number, number>;
+  /** Bytes of accepted bodies as they came. */
+  bytes: number;
+}
+
+/** gRPC's codes for the statuses that are sent here (google.rpc.Code). */
+const rpcCodes: Record<number, number> = {
+  400: 3, // INVALID_ARGUMENT
+  404: 5, // NOT_FOUND
+  405: 12, // UNIMPLEMENTED
+  408: 4, // DEADLINE_EXCEEDED
+  413: 3,
+  415: 3,
+  500: 13, // INTERNAL
+  503: 14, // UNAVAILABLE
+};
+
+/** A request that is answered with a `google.rpc.Status`. */
+class Refused extends Error {
+  override name = "Refused";
+  constructor(
+    readonly status: number,
+    message: string,
+    readonly headers: Record<string, string> = {},
+  ) {
+    super(message);
+  }
+}
+
+const signals: Record<string, Signal> = {
+  "/v1/traces": "traces",
+  "/v1/metrics": "metrics",
+  "/v1/logs": "logs",
+};
+
+/** Makes the receiver's routes. */
+export function otlpReceiver(
+  options: OtlpReceiverOptions,
+): { app: Hono; counters: RequestCounters } {
+  const { store, log, forward, corsOrigins = [], bodyTimeoutMs = 30_000 } = options;
+  const { maxBytesUnderWay = 128 * 1024 ** 2 } = options;
+  const { maxBodyBytes, maxDecompressedBytes } = store.limits;
+  const counters: RequestCounters = { accepted: 0, refused: new Map(), bytes: 0 };
+  let bytesUnderWay = 0;
+
+  async function receive(request: Request, signal: Signal, encoding: Encoding) {
+    const compression = requestCompression(request);
+    const declared = Number(request.headers.get("content-length") ?? maxBodyBytes);
+    const reserved = Math.min(declared, maxBodyBytes) +
+      (compression === undefined ? 0 : Math.min(8 * declared, maxDecompressedBytes));
+    if (bytesUnderWay > 0 && bytesUnderWay + reserved > maxBytesUnderWay) {
+      throw new Refused(503, "Too much telemetry is under way. Send it again later.", {
+        "retry-after": "1",
+      });
+    }
+    bytesUnderWay += reserved;
+    try {
+      const body = await readBody(request, {
+        limitBytes: maxBodyBytes,
+        timeoutMs: bodyTimeoutMs,
+      }) as Uint8Array<ArrayBuffer>;
+      const plain = compression === undefined
+        ? body
+        : await decompress(body, compression, maxDecompressedBytes);
+      const message = decodeRequest(signal, encoding, plain);
+      const refusal = takeRequest(store, signal, message, Date.now());
+      counters.accepted++;
+      counters.bytes += body.length;
+      forward?.({
+        signal,
+        contentType: encoding,
+        contentEncoding: compression,
+        body,
+      });
+      return new Response(encodeResponse(signal, encoding, refusal), {
+        headers: { "content-type": encoding },
+      });
+    } finally {
+      bytesUnderWay -= reserved;
+    }
+  }
+
+  async function answer(c: Context): Promise<Response> {
+    const signal = signals[c.req.path];
+    // What encoding the sender would understand an answer in is known from its own.
+    const encoding = requestEncoding(c.req.raw);
+    try {
+      if (signal === undefined) {
+        throw new Refused(
+          404,
+          `There is nothing at ${c.req.path}. Send to ${Object.keys(signals).join(", ")}.`,
+        );
+      }
+      if (c.req.method !== "POST") {
+        throw new Refused(405, "Telemetry is sent by POST.", { allow: "POST" });
+      }
+      if (encoding === undefined) {
+        throw new Refused(
+          415,
+          "The content-type must be application/x-protobuf or application/json.",
+          { accept: "application/x-protobuf, application/json" },
+        );
+      }
+      return await receive(c.req.raw, signal, encoding);
+    } catch (error) {
+      const refused = asRefused(error, log);
+      counters.refused.set(refused.status, (counters.refused.get(refused.status) ?? 0) + 1);
+      const answerEncoding = encoding ?? "application/json";
+      const code = rpcCodes[refused.status] ?? 2;
+      return new Response(encodeStatus(answerEncoding, code, refused.message), {
+        status: refused.status,
+        headers: { ...refused.headers, "content-type": answerEncoding },
+      });
+    }
+  }
+
+  const app = new Hono();
+  if (corsOrigins.length > 0) {
+    app.use(cors({
+      origin: corsOrigins.includes("*") ? "*" : [...corsOrigins],
+      allowMethods: ["POST"],
+      maxAge: 7200,
+    }));
+  }
+  app.all("*", answer);
+  return { app, counters };
+}
+
+function requestEncoding(request: Request): Encoding | undefined {
+  const type = request.headers.get("content-type")?.split(";", 1)[0]?.trim().toLowerCase();
+  return type === "application/x-protobuf" || type === "application/json" ? type : undefined;
+}
+
+type Compression = "gzip" | "deflate";
+
+function requestCompression(request: Request): Compression | undefined {
+  const name = request.headers.get("content-encoding")?.trim().toLowerCase() ?? "identity";
+  if (name === "identity" || name === "") return undefined;
+  if (name === "gzip" || name === "deflate") return name;
+  throw new Refused(415, `The content-encoding ${JSON.stringify(name)} is not supported.`, {
+    "accept-encoding": "gzip, deflate",
+  });
+}
+
+const decompressors = { gzip: promisify(gunzip), deflate: promisify(inflate) };
+
+async function decompress(
+  body: Uint8Array,
+  compression: Compression,
+  limitBytes: number,
+): Promise<Uint8Array> {
+  try {
+    return await decompressors[compression](body, { maxOutputLength: limitBytes });
+  } catch (error) {
+    if (error instanceof RangeError) {
+      throw new Refused(413, `The decompressed body may have at most ${limitBytes} bytes.`);
+    }
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Refused(400, `The body is not whole ${compression}: ${reason}`);
+  }
+}
+
+function asRefused(error: unknown, log: Log): Refused {
+  if (error instanceof Refused) return error;
+  if (error instanceof OtlpDecodeError) return new Refused(400, error.message);
+  if (error instanceof ProblemError) return new Refused(error.status, error.message);
+  log.error("Unexpected error while taking in telemetry", {
+    "exception.message": String(error),
+    "exception.stacktrace": error instanceof Error ? error.stack : undefined,
+  });
+  return new Refused(500, "The request failed on our side; the console's log has the cause.");
+}

@@ -1,0 +1,86 @@
+/**
+ * The console's own counters as metrics, put straight into its store: an exporter that sends to
+ * itself would make telemetry of telemetry. They have a store of their own, so that no flood of
+ * series takes their place.
+ *
+ * @module
+ */
+import { version } from "../service/version.ts";
+import type { StatsEvent } from "./api.ts";
+import type { MetricIdentity, MetricStore } from "./metric_store.ts";
+import type { Source } from "./source.ts";
+import type { StoredAttributes } from "./values.ts";
+
+const source: Source = {
+  service: "console",
+  instance: crypto.randomUUID(),
+  attributes: ["service.namespace", "orrery", "service.version", version],
+  key: "console",
+};
+const scope = { name: "console", version };
+
+/** Writes a point of each of the console's metrics. */
+export function recordOwnMetrics(metrics: MetricStore, stats: StatsEvent): void {
+  const startMs = stats.atMs - stats.uptimeMs;
+
+  function record(metric: MetricIdentity, value: number, attributes: StoredAttributes = []): void {
+    metrics.add(
+      metric,
+      { source, scope, attributes, timeMs: stats.atMs, startMs, value, delta: false },
+      stats.atMs,
+    );
+  }
+
+  for (const signal of ["traces", "metrics", "logs"] as const) {
+    const { received, evicted, refused, truncated, held } = stats[signal];
+    record(counters.received, received, ["signal", signal]);
+    record(counters.evicted, evicted, ["signal", signal]);
+    record(counters.truncated, truncated, ["signal", signal]);
+    record(gauges.held, held, ["signal", signal]);
+    for (const [reason, count] of Object.entries(refused)) {
+      record(counters.refused, count, ["signal", signal, "reason", reason]);
+    }
+  }
+  record(counters.requests, stats.requests.accepted, ["http.response.status_code", "200"]);
+  for (const [status, count] of Object.entries(stats.requests.refused)) {
+    record(counters.requests, count, ["http.response.status_code", status]);
+  }
+  record(counters.requestBytes, stats.requests.bytes);
+  record(gauges.heldBytes, stats.memory.heldBytes);
+  record(gauges.residentBytes, stats.memory.rssBytes);
+  record(gauges.streams, stats.streams);
+  if (stats.forward === null) return;
+  record(counters.forwarded, stats.forward.delivered, ["outcome", "delivered"]);
+  for (const [reason, count] of Object.entries(stats.forward.dropped)) {
+    record(counters.forwarded, count, ["outcome", reason]);
+  }
+  record(counters.forwardRetries, stats.forward.retries);
+  record(gauges.forwardQueued, stats.forward.queuedBytes);
+}
+
+function counter(name: string, unit: string, description: string): MetricIdentity {
+  return { name: `orrery.console.${name}`, type: "sum", monotonic: true, unit, description };
+}
+
+function gauge(name: string, unit: string, description: string): MetricIdentity {
+  return { name, type: "gauge", monotonic: false, unit, description };
+}
+
+const counters = {
+  received: counter("items.received", "{item}", "Spans, data points and log records taken in."),
+  evicted: counter("items.evicted", "{item}", "Items that made room for newer ones."),
+  refused: counter("items.refused", "{item}", "Items refused and told to their sender."),
+  truncated: counter("values.truncated", "{value}", "Values cut or left out at the limits."),
+  requests: counter("requests", "{request}", "Export requests by answer."),
+  requestBytes: counter("requests.size", "By", "Bytes of accepted requests, as they came."),
+  forwarded: counter("forward.requests", "{request}", "Requests passed on, by outcome."),
+  forwardRetries: counter("forward.retries", "{attempt}", "Attempts beyond the first."),
+};
+
+const gauges = {
+  held: gauge("orrery.console.items.held", "{item}", "Items in the ring buffers."),
+  heldBytes: gauge("orrery.console.held", "By", "Estimated bytes in the ring buffers."),
+  residentBytes: gauge("process.memory.usage", "By", "Resident memory of the console."),
+  streams: gauge("orrery.console.streams", "{stream}", "Open live streams."),
+  forwardQueued: gauge("orrery.console.forward.queued", "By", "Bytes waiting to be passed on."),
+};

@@ -1,0 +1,89 @@
+/**
+ * The console's page.
+ *
+ * @module
+ */
+import { render } from "preact";
+import { useEffect } from "preact/hooks";
+import { startShortcuts, useShortcuts } from "../../service/page/keys.ts";
+import { ConnectionPill, PauseButton, Shell } from "../../service/page/shell.tsx";
+import { Empty } from "../../service/page/states.tsx";
+import { startTheme } from "../../service/page/theme.tsx";
+import { address, go, setParams, startUrlState } from "../../service/page/url_state.ts";
+import { pagePaths } from "../api.ts";
+import { ChartsView } from "./charts_view.tsx";
+import { LogsView } from "./logs_view.tsx";
+import { StatusView } from "./status_view.tsx";
+import { startStore, stream } from "./store.ts";
+import { TraceView } from "./trace_view.tsx";
+import { TracesView } from "./traces_view.tsx";
+import { paused, view } from "./views.ts";
+
+const views = [
+  { kind: "traces", href: "/", label: "Traces" },
+  { kind: "charts", href: "/charts", label: "Charts" },
+  { kind: "logs", href: "/logs", label: "Logs" },
+  { kind: "status", href: "/status", label: "Status" },
+] as const;
+
+function ConsolePage() {
+  const now = view.value;
+  const current = now.kind === "trace" ? "traces" : now.kind;
+  const togglePause = () => setParams({ paused: !paused.peek() });
+  useShortcuts([
+    { key: "p", label: "Pause or go on", run: togglePause },
+    ...views.map(({ href, label }, i) => ({ key: String(i + 1), label, run: () => go(href) })),
+  ]);
+  useEffect(() => {
+    const label = views.find((one) => one.kind === current)?.label ?? "Not found";
+    document.title = now.kind === "trace"
+      ? `Trace ${now.traceId.slice(0, 8)} · Orrery`
+      : `${label} · Orrery`;
+  }, [address.value.path]);
+  return (
+    <Shell
+      program="Console"
+      nav={views.map(({ kind, href, label }) => ({ href, label, current: kind === current }))}
+      actions={
+        <>
+          <ConnectionPill
+            state={stream.state.value}
+            paused={paused.value}
+            onRetry={() => stream.restart()}
+          />
+          <PauseButton paused={paused.value} onToggle={togglePause} />
+        </>
+      }
+    >
+      <CurrentView />
+    </Shell>
+  );
+}
+
+function CurrentView() {
+  const now = view.value;
+  switch (now.kind) {
+    case "traces":
+      return <TracesView />;
+    case "trace":
+      return <TraceView traceId={now.traceId} />;
+    case "charts":
+      return <ChartsView />;
+    case "logs":
+      return <LogsView />;
+    case "status":
+      return <StatusView />;
+    case "unknown":
+      return (
+        <Empty title="There is no such view">
+          <a class="button" href="/">Traces</a>
+        </Empty>
+      );
+  }
+}
+
+startUrlState(Object.values(pagePaths));
+startTheme();
+startShortcuts();
+startStore();
+render(<ConsolePage />, document.getElementById("page")!);

@@ -1,0 +1,161 @@
+/**
+ * From a metric's series to the lines of a chart.
+ *
+ * @module
+ */
+import type {
+  Attributes,
+  HistogramPoint,
+  MetricDataAnswer,
+  MetricPoint,
+  MetricRow,
+  MetricSeries,
+  NumberPoint,
+} from "../api.ts";
+
+/** What of a point is drawn. */
+export type Figure = "value" | "rate" | "mean" | "p50" | "p95" | "p99";
+
+/** A line before it has a colour. */
+export interface MetricLine {
+  readonly label: string;
+  readonly values: (number | null)[];
+}
+
+/** Lines over common times. */
+export interface MetricLines {
+  readonly timesMs: number[];
+  readonly lines: MetricLine[];
+}
+
+/** What a metric of this kind is first of all about: a gauge's value, a counter's growth, a histogram's slow end. */
+export function mainFigure(metric: Pick<MetricRow, "type" | "monotonic">): Figure {
+  switch (metric.type) {
+    case "gauge":
+      return "value";
+    case "sum":
+      return metric.monotonic ? "rate" : "value";
+    case "histogram":
+    case "exponentialHistogram":
+      return "p95";
+    case "summary":
+      return "value";
+  }
+}
+
+/** Whether its points have percentiles. */
+export function isHistogram(metric: Pick<MetricRow, "type">): boolean {
+  return metric.type === "histogram" || metric.type === "exponentialHistogram";
+}
+
+/** The unit of a figure: a growth is the unit a second. */
+export function figureUnit(metric: Pick<MetricRow, "type" | "unit">, figure: Figure): string {
+  if (figure !== "rate") return metric.unit;
+  if (isHistogram(metric)) return "/s";
+  const unit = metric.unit.replace(/\{[^}]*\}/g, "");
+  return unit === "" || unit === "1" ? "/s" : `${unit}/s`;
+}
+
+/** One figure of a point; a summary's value is its highest quantile. */
+export function figureOf(point: MetricPoint, figure: Figure): number | null {
+  if ("quantiles" in point) return point.quantiles.at(-1)?.[1] ?? null;
+  if ("buckets" in point) {
+    return figure === "value" ? point.mean : (point as HistogramPoint)[figure];
+  }
+  if (figure === "value") return point.value;
+  return figure === "rate" ? (point as NumberPoint).rate : null;
+}
+
+/** The same figure of several series. */
+export function linesOf(series: readonly MetricSeries[], figure: Figure): MetricLines {
+  const labels = seriesLabels(series);
+  return align(
+    series.map((one, i) => ({ label: labels[i]!, series: one, figure })),
+  );
+}
+
+/** Several figures of one series. */
+export function figuresOf(series: MetricSeries, figures: readonly Figure[]): MetricLines {
+  return align(figures.map((figure) => ({ label: figure, series, figure })));
+}
+
+function align(
+  wanted: readonly { label: string; series: MetricSeries; figure: Figure }[],
+): MetricLines {
+  const times = new Set<number>();
+  for (const { series } of wanted) for (const point of series.points) times.add(point.timeMs);
+  const timesMs = [...times].sort((a, b) => a - b);
+  const indexOf = new Map(timesMs.map((timeMs, i) => [timeMs, i]));
+  return {
+    timesMs,
+    lines: wanted.map(({ label, series, figure }) => {
+      const values = new Array<number | null>(timesMs.length).fill(null);
+      for (const point of series.points) {
+        values[indexOf.get(point.timeMs)!] = figureOf(point, figure);
+      }
+      return { label, values };
+    }),
+  };
+}
+
+/** The last value there is. */
+export function lastFigure(series: MetricSeries, figure: Figure): number | null {
+  for (let i = series.points.length - 1; i >= 0; i--) {
+    const value = figureOf(series.points[i]!, figure);
+    if (value !== null) return value;
+  }
+  return null;
+}
+
+/** A short name for each series: only what tells it from the others, the service if there are several. */
+export function seriesLabels(series: readonly MetricSeries[]): string[] {
+  const described = series.map((one) => ({
+    ...flatten(one.attributes),
+    service: one.service,
+    ...(one.instance !== undefined && { instance: one.instance }),
+  } as Record<string, string>));
+  const keys = [...new Set(described.flatMap((one) => Object.keys(one)))];
+  const telling = keys.filter((key) => new Set(described.map((one) => one[key])).size > 1);
+  // An instance is a long id: it is shown only where nothing else tells two series apart.
+  const short = telling.filter((key) => key !== "instance");
+  const enough = new Set(described.map((one) => JSON.stringify(short.map((key) => one[key])))).size;
+  const shown = enough === series.length ? short : telling;
+  return described.map((one, i) => {
+    const parts = shown.flatMap((key) => one[key] === undefined ? [] : [one[key]]);
+    return parts.length > 0 ? parts.join(" · ") : series[i]!.service;
+  });
+}
+
+/** Attributes as text by key. */
+export function flatten(attributes: Attributes): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(attributes).map((
+      [key, value],
+    ) => [key, typeof value === "string" ? value : JSON.stringify(value)]),
+  );
+}
+
+/** What a metric's row in the list shows: one line for all its series, and its last value. */
+export function headline(
+  metric: MetricDataAnswer,
+): { values: (number | null)[]; last: number | null } {
+  const figure = mainFigure(metric);
+  const { lines } = linesOf(metric.data, figure);
+  // Growths add up; of levels and percentiles the highest is told.
+  const add = figure === "rate";
+  const lasts = metric.data.map((one) => lastFigure(one, figure)).filter((one) => one !== null);
+  const last = lasts.length === 0
+    ? null
+    : add
+    ? lasts.reduce((a, b) => a + b, 0)
+    : Math.max(...lasts);
+  const busiest = lines.reduce<MetricLine | undefined>(
+    (best, line) => best === undefined || countOf(line.values) > countOf(best.values) ? line : best,
+    undefined,
+  );
+  return { values: busiest?.values.filter((value) => value !== null) ?? [], last };
+}
+
+function countOf(values: readonly (number | null)[]): number {
+  return values.reduce((sum: number, value) => sum + (value === null ? 0 : 1), 0);
+}

@@ -1,0 +1,141 @@
+/**
+ * All that is known of a span.
+ *
+ * @module
+ */
+import type { ComponentChildren } from "preact";
+import { CopyButton, ShortId } from "../../service/page/copy.tsx";
+import { DetailPanel, Facts } from "../../service/page/detail_panel.tsx";
+import { formatDuration, formatPercent, formatTime } from "../../service/page/format.ts";
+import { ServiceName } from "../../service/page/service_mark.tsx";
+import type { JaegerKeyValue, LogRow } from "../api.ts";
+import { Level } from "./level.tsx";
+import type { TraceTree, TreeSpan } from "./waterfall.ts";
+
+/** See the module. */
+export function SpanDetail(
+  { span, tree, logs, onClose }: {
+    span: TreeSpan;
+    tree: TraceTree;
+    logs: readonly LogRow[];
+    onClose: () => void;
+  },
+) {
+  return (
+    <DetailPanel
+      label="Span"
+      title={<h2>{span.name || "(no name)"}</h2>}
+      actions={
+        <CopyButton
+          what="the span as JSON"
+          text={() => JSON.stringify(span.source, null, 2)}
+        />
+      }
+      onClose={onClose}
+    >
+      {span.error !== undefined && (
+        <p class="error-note">
+          <b>Error</b> {span.error}
+        </p>
+      )}
+      {span.warnings.map((warning) => <p key={warning} class="quiet">{warning}</p>)}
+      <dl class="facts">
+        <Fact name="service">
+          <ServiceName name={span.service} />
+        </Fact>
+        {span.kind !== "" && <Fact name="kind">{span.kind}</Fact>}
+        <Fact name="duration">
+          {formatDuration(span.durationMs)}{" "}
+          <span class="quiet">({formatPercent(shareOf(span.durationMs, tree))} of the trace)</span>
+        </Fact>
+        <Fact name="own time">{formatDuration(span.selfMs)}</Fact>
+        <Fact name="begins">{formatDuration(span.startMs)} into the trace</Fact>
+        <Fact name="span id">
+          <ShortId id={span.id} what="the span id" />
+        </Fact>
+        {span.parentId !== undefined && (
+          <Fact name="parent">
+            <ShortId id={span.parentId} what="the parent's id" />
+            {span.parentMissing && <span class="quiet">not received</span>}
+          </Fact>
+        )}
+      </dl>
+      <TagSection title="Attributes" tags={span.tags} />
+      {span.events.length > 0 && (
+        <section>
+          <h3>Events</h3>
+          <ol class="happenings">
+            {span.events.map((event, i) => (
+              <li key={i}>
+                <span class="quiet">+{formatDuration(event.atMs - span.startMs)}</span>{" "}
+                <b>{event.name}</b>
+                {event.fields.length > 0 && <Facts facts={event.fields.map(factOf)} />}
+              </li>
+            ))}
+          </ol>
+        </section>
+      )}
+      {logs.length > 0 && (
+        <section>
+          <h3>Logs</h3>
+          <ol class="happenings">
+            {logs.toSorted((a, b) => a.timeMs - b.timeMs || a.seq - b.seq).map((log) => (
+              <li key={log.seq}>
+                <span class="quiet" title={formatTime(log.timeMs)}>
+                  +{formatDuration(log.timeMs - tree.startMs - span.startMs)}
+                </span>{" "}
+                <Level row={log} /> {log.body}
+              </li>
+            ))}
+          </ol>
+        </section>
+      )}
+      {span.links.length > 0 && (
+        <section>
+          <h3>Links</h3>
+          <ul>
+            {span.links.map((link, i) => (
+              <li key={i}>
+                <a
+                  href={`/traces/${encodeURIComponent(link.traceID)}?span=${
+                    encodeURIComponent(link.spanID)
+                  }`}
+                >
+                  <code>{link.traceID}</code>
+                </a>
+              </li>
+            ))}
+          </ul>
+        </section>
+      )}
+      <TagSection title="Resource" tags={span.resource} />
+    </DetailPanel>
+  );
+}
+
+function Fact({ name, children }: { name: string; children: ComponentChildren }) {
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd>{children}</dd>
+    </div>
+  );
+}
+
+function TagSection({ title, tags }: { title: string; tags: readonly JaegerKeyValue[] }) {
+  if (tags.length === 0) return null;
+  return (
+    <section>
+      <h3>{title}</h3>
+      <Facts facts={tags.toSorted((a, b) => a.key < b.key ? -1 : 1).map(factOf)} />
+    </section>
+  );
+}
+
+function factOf(tag: JaegerKeyValue): [string, string] {
+  return [tag.key, String(tag.value)];
+}
+
+function shareOf(ms: number, tree: TraceTree): number {
+  return tree.durationMs > 0 ? ms / tree.durationMs : 1;
+}

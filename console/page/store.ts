@@ -1,0 +1,165 @@
+/**
+ * What the page knows, kept up by one live stream: whichever view is shown decides what the
+ * stream carries.
+ *
+ * @module
+ */
+import { computed, effect, signal } from "@preact/signals";
+import { announce } from "../../service/page/announce.ts";
+import { LiveStream, type StreamMessage } from "../../service/page/live_stream.ts";
+import { address } from "../../service/page/url_state.ts";
+import {
+  apiPaths,
+  type HelloEvent,
+  type LogRow,
+  type LogsAnswer,
+  type ServiceRow,
+  type StatsEvent,
+  streamEventNames,
+  type StreamEvents,
+  type SummariesAnswer,
+  type TraceSummary,
+} from "../api.ts";
+import { LiveList } from "./live_list.ts";
+import { logQuery, streamQuery, traceQuery, view } from "./views.ts";
+
+/** The trace list. */
+export const traces = new LiveList<TraceSummary, SummariesAnswer>({
+  key: (row) => row.traceId,
+  rowsOf: (answer) => answer.traces,
+});
+
+/** The log list. */
+export const logs = new LiveList<LogRow, LogsAnswer>({
+  key: (row) => row.seq,
+  rowsOf: (answer) => answer.logs,
+});
+
+/** The console's greeting: its limits, where senders send. */
+export const hello = signal<HelloEvent | undefined>(undefined);
+
+/** The console's counters, each second. */
+export const stats = signal<StatsEvent | undefined>(undefined);
+
+/** Services that have sent something. */
+export const services = signal<readonly ServiceRow[]>([]);
+
+/** Grows when a metric that is on show may have new points; holds their names. */
+export const metricNames = signal<readonly string[]>([]);
+
+/** The newest summary of the trace on show, from the stream. */
+export const liveTrace = signal<TraceSummary | undefined>(undefined);
+
+/** Grows when everything was cleared or the console is another one: views ask anew. */
+export const epoch = signal(0);
+
+const query = computed(() => `${streamQuery(view.value, address.value.params)}`);
+
+/** The stream. */
+export const stream = new LiveStream({
+  url: (lastEventId) => {
+    const params = new URLSearchParams(query.peek());
+    if (lastEventId !== undefined) params.set("lastEventId", lastEventId);
+    return `${apiPaths.stream}?${params}`;
+  },
+  events: streamEventNames,
+  onMessages: take,
+});
+
+/** Begins; a change of view or filter begins the stream anew. */
+export function startStore(): void {
+  let first = true;
+  effect(() => {
+    query.value;
+    if (first) stream.start();
+    else stream.restart({ forget: true });
+    first = false;
+  });
+}
+
+/** Asks the list of the view anew. */
+export function loadList(): void {
+  const params = address.peek().params;
+  if (view.peek().kind === "traces") {
+    traces.load(`${apiPaths.summaries}?${withLimit(traceQuery(params), 500)}`);
+  }
+  if (view.peek().kind === "logs") {
+    logs.load(`${apiPaths.logs}?${withLimit(logQuery(params), 500)}`);
+  }
+}
+
+function withLimit(params: URLSearchParams, limit: number): URLSearchParams {
+  params.set("limit", String(limit));
+  return params;
+}
+
+function take(messages: readonly StreamMessage[]): void {
+  for (const { name, data } of messages) {
+    const handle = handlers[name as keyof StreamEvents] as (event: unknown) => void;
+    handle(data);
+  }
+}
+
+/** A batch of a catch-up is said once, when it is over. */
+let caughtUp = 0;
+let catchingUp = false;
+
+const handlers: { [Name in keyof StreamEvents]: (event: StreamEvents[Name]) => void } = {
+  hello(event) {
+    const before = hello.peek();
+    hello.value = event;
+    const another = before !== undefined && before.instance !== event.instance;
+    if (another) {
+      forget();
+      announce("The console was started anew. This is what it has now.");
+    }
+    catchingUp = event.resume === "resumed";
+    caughtUp = 0;
+    if (event.resume !== "resumed") loadList();
+  },
+  traces(event) {
+    sayCatchUp(event.catchUp, event.traces.length);
+    const now = view.peek();
+    if (now.kind === "trace") {
+      liveTrace.value = event.traces.findLast((one) => one.traceId === now.traceId) ??
+        liveTrace.peek();
+    } else traces.push(event.traces, event.sampled);
+  },
+  logs(event) {
+    sayCatchUp(event.catchUp, event.logs.length);
+    logs.push(event.logs, event.sampled);
+  },
+  metrics(event) {
+    metricNames.value = event.names;
+  },
+  services(event) {
+    services.value = event.services.toSorted((a, b) => a.name < b.name ? -1 : 1);
+  },
+  stats(event) {
+    stats.value = event;
+    if (catchingUp) {
+      catchingUp = false;
+      announce(
+        caughtUp === 0
+          ? "Connected again. Nothing was missed."
+          : `Connected again and caught up: ${caughtUp.toLocaleString("en")} missed`,
+      );
+    }
+  },
+  cleared() {
+    forget();
+    announce("The console was cleared.");
+  },
+};
+
+function sayCatchUp(catchUp: true | undefined, count: number): void {
+  if (catchUp) caughtUp += count;
+}
+
+function forget(): void {
+  traces.clear();
+  logs.clear();
+  services.value = [];
+  liveTrace.value = undefined;
+  epoch.value++;
+}

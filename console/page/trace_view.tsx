@@ -1,0 +1,475 @@
+/**
+ * One trace: its waterfall, the details of a chosen span, its logs in their places.
+ *
+ * @module
+ */
+import { useEffect, useMemo, useState } from "preact/hooks";
+import { CopyButton, ShortId } from "../../service/page/copy.tsx";
+import {
+  formatCount,
+  formatCounted,
+  formatDuration,
+  formatPercent,
+  formatTime,
+  formatTimeWithZone,
+} from "../../service/page/format.ts";
+import { getJson } from "../../service/page/get_json.ts";
+import { Icon } from "../../service/page/icon.tsx";
+import { useShortcuts } from "../../service/page/keys.ts";
+import { serviceLook } from "../../service/page/service_look.ts";
+import { ServiceMark } from "../../service/page/service_mark.tsx";
+import { Empty, Failure, Loading } from "../../service/page/states.tsx";
+import { address, go, href, setParams } from "../../service/page/url_state.ts";
+import { useAnswer } from "../../service/page/use_answer.ts";
+import { useMediaQuery } from "../../service/page/use_media_query.ts";
+import { VirtualList } from "../../service/page/virtual_list.tsx";
+import {
+  apiPaths,
+  type JaegerAnswer,
+  type JaegerTrace,
+  type LogRow,
+  type LogsAnswer,
+  type SummariesAnswer,
+} from "../api.ts";
+import { SpanDetail } from "./span_detail.tsx";
+import { epoch, liveTrace, traces } from "./store.ts";
+import { logQuery, paused, traceFilterNames, traceQuery } from "./views.ts";
+import {
+  rulerMarks,
+  type TraceTree,
+  traceTree,
+  type TreeSpan,
+  waterfallRows,
+} from "./waterfall.ts";
+import { Level } from "./level.tsx";
+
+/** Shown inline at the beginning; more would bury the spans. */
+const maxInlineLogs = 500;
+
+/** See the module. */
+export function TraceView({ traceId }: { traceId: string }) {
+  const path = apiPaths.trace.replace("{traceId}", encodeURIComponent(traceId));
+  const trace = useAnswer<JaegerAnswer<JaegerTrace>>(path);
+  const logsPath = `${apiPaths.logs}?traceId=${encodeURIComponent(traceId)}&limit=${maxInlineLogs}`;
+  const logs = useAnswer<LogsAnswer>(logsPath);
+  const found = trace.answer?.data[0];
+  const tree = useMemo(() => found && traceTree(found), [found]);
+
+  useReloadWhenGrown(traceId, found?.spans.length, () => {
+    trace.reload();
+    logs.reload();
+  });
+
+  if (tree === undefined) {
+    if (trace.error === undefined) return <Loading what="the trace" rows={12} />;
+    if (trace.error.status === 404) return <TraceGone traceId={traceId} onRetry={trace.reload} />;
+    return (
+      <Failure
+        title="The trace cannot be shown"
+        detail={trace.error.message}
+        onRetry={trace.reload}
+      />
+    );
+  }
+  return (
+    <Waterfall
+      key={traceId}
+      tree={tree}
+      logs={logs.answer?.logs ?? []}
+      logsFailed={logs.error?.message}
+      json={() => JSON.stringify(found, null, 2)}
+    />
+  );
+}
+
+/** A trace that still grows is asked for again, at most twice a second. */
+function useReloadWhenGrown(traceId: string, spanCount: number | undefined, reload: () => void) {
+  const summary = liveTrace.value;
+  const grown = summary?.traceId === traceId && spanCount !== undefined &&
+    summary.spanCount !== spanCount && !paused.value;
+  const version = epoch.value;
+  const [seen, setSeen] = useState(version);
+  useEffect(() => {
+    if (!grown) return;
+    const timer = setTimeout(reload, 500);
+    return () => clearTimeout(timer);
+  }, [grown, summary]);
+  useEffect(() => {
+    if (seen === version) return;
+    setSeen(version);
+    reload();
+  }, [version]);
+}
+
+function TraceGone({ traceId, onRetry }: { traceId: string; onRetry: () => void }) {
+  return (
+    <Empty title="This trace is not here">
+      <p>
+        The console holds the newest traces in memory. <code class="whole-id">{traceId}</code>{" "}
+        has made room for newer ones, was cleared, or has not arrived.
+      </p>
+      <div class="button-row">
+        <button type="button" class="button" onClick={onRetry}>Look again</button>
+        <a class="button" href="/">All traces</a>
+      </div>
+    </Empty>
+  );
+}
+
+function Waterfall(
+  { tree, logs, logsFailed, json }: {
+    tree: TraceTree;
+    logs: readonly LogRow[];
+    logsFailed: string | undefined;
+    json: () => string;
+  },
+) {
+  const { params } = address.value;
+  const [collapsed, setCollapsed] = useState<ReadonlySet<string>>(new Set());
+  const narrow = useMediaQuery("(max-width: 720px)");
+  const withLogs = params.get("logs") !== "0";
+  const chosen = tree.spans.get(params.get("span") ?? "");
+  const rows = useMemo(
+    () => waterfallRows(tree, { collapsed, logs: withLogs ? logs : [] }),
+    [tree, collapsed, logs, withLogs],
+  );
+  const root = tree.roots[0];
+
+  function toggle(span: TreeSpan) {
+    const next = new Set(collapsed);
+    if (!next.delete(span.id)) next.add(span.id);
+    setCollapsed(next);
+  }
+
+  useShortcuts([
+    {
+      key: "x",
+      label: "Collapse or expand the chosen span",
+      run: () => chosen && chosen.children.length > 0 ? toggle(chosen) : false,
+    },
+  ]);
+
+  return (
+    <section class="trace-view" aria-labelledby="trace-title">
+      <header class="trace-head">
+        <div class="trace-crumbs">
+          <a href={href("/", filtersOf(params))}>Traces</a>
+          <Neighbours traceId={tree.traceId} />
+        </div>
+        <h1 id="trace-title">
+          {root && <ServiceMark name={root.service} />}
+          <span class="quiet">{root?.service}</span>{" "}
+          <span class="trace-title-name">{root?.name || "(no name)"}</span>
+        </h1>
+        <div class="trace-facts">
+          <b>{formatDuration(tree.durationMs)}</b>
+          <span>{formatCounted(tree.spans.size, "span")}</span>
+          {tree.errorCount > 0 && (
+            <span class="error-text">{formatCounted(tree.errorCount, "error")}</span>
+          )}
+          <time title={formatTimeWithZone(tree.startMs)}>{formatTime(tree.startMs)}</time>
+          <ShortId id={tree.traceId} what="the trace id" />
+          <span class="spacer" />
+          <label class="check">
+            <input
+              type="checkbox"
+              checked={withLogs}
+              onChange={(event) =>
+                setParams({ logs: event.currentTarget.checked ? undefined : "0" })}
+            />
+            {formatCounted(logs.length, "log record")}
+          </label>
+          <CopyButton
+            label="Link"
+            what="the link"
+            text={`${location.origin}/traces/${tree.traceId}`}
+          />
+          <CopyButton label="JSON" what="the trace as JSON" text={json} />
+        </div>
+        {logsFailed !== undefined && (
+          <p class="error-text" role="alert">Its logs cannot be shown: {logsFailed}</p>
+        )}
+        <Shares tree={tree} />
+      </header>
+      <div class={chosen ? "split split-open" : "split"}>
+        <div class="waterfall">
+          <Ruler durationMs={tree.durationMs} />
+          <div class="waterfall-rows">
+            <VirtualList
+              label="Spans of the trace, in order"
+              rows={rows}
+              rowKey={(row) => row.kind === "span" ? row.span.id : `log ${row.log.seq}`}
+              rowHeight={narrow ? 48 : 32}
+            >
+              {(row, tabIndex) =>
+                row.kind === "log"
+                  ? (
+                    <LogLine
+                      log={row.log}
+                      depth={row.depth}
+                      atMs={row.atMs}
+                      tree={tree}
+                      tabIndex={tabIndex}
+                    />
+                  )
+                  : (
+                    <SpanLine
+                      span={row.span}
+                      collapsed={row.collapsed}
+                      chosen={row.span === chosen}
+                      tree={tree}
+                      tabIndex={tabIndex}
+                      onToggle={() => toggle(row.span)}
+                    />
+                  )}
+            </VirtualList>
+          </div>
+        </div>
+        {chosen && (
+          <SpanDetail
+            key={chosen.id}
+            span={chosen}
+            tree={tree}
+            logs={logs.filter((log) => log.spanId === chosen.id)}
+            onClose={() => setParams({ span: undefined })}
+          />
+        )}
+      </div>
+    </section>
+  );
+}
+
+function filtersOf(params: URLSearchParams): URLSearchParams {
+  const filters = new URLSearchParams();
+  for (const name of [...traceFilterNames, "paused"]) {
+    const value = params.get(name);
+    if (value) filters.set(name, value);
+  }
+  return filters;
+}
+
+/** The traces before and after it in the list that it was opened from. */
+function Neighbours({ traceId }: { traceId: string }) {
+  const { params } = address.value;
+  const [ids, setIds] = useState<readonly string[]>([]);
+  useEffect(() => {
+    const listed = traces.rows.peek().rows.map((row) => row.traceId);
+    if (listed.includes(traceId)) {
+      setIds(listed);
+      return;
+    }
+    const query = traceQuery(params);
+    query.set("limit", "1500");
+    const gone = new AbortController();
+    getJson<SummariesAnswer>(`${apiPaths.summaries}?${query}`, { signal: gone.signal })
+      .then((answer) => setIds(answer.traces.map((one) => one.traceId)))
+      // Without its neighbours a trace is whole all the same: the buttons stay off.
+      .catch(() => setIds([]));
+    return () => gone.abort();
+  }, [traceId]);
+
+  const at = ids.indexOf(traceId);
+  const newer = at > 0 ? ids[at - 1] : undefined;
+  const older = at >= 0 ? ids[at + 1] : undefined;
+  const target = (id: string) => href(`/traces/${id}`, filtersOf(params));
+  useShortcuts([
+    {
+      key: "[",
+      label: "The newer trace",
+      run: () => newer === undefined ? false : go(target(newer)),
+    },
+    {
+      key: "]",
+      label: "The older trace",
+      run: () => older === undefined ? false : go(target(older)),
+    },
+  ]);
+  return (
+    <span class="neighbours">
+      {newer === undefined
+        ? (
+          <span class="icon-button off" aria-hidden="true">
+            <Icon name="left" />
+          </span>
+        )
+        : (
+          <a class="icon-button" href={target(newer)} title="Newer ([)" aria-label="Newer trace">
+            <Icon name="left" />
+          </a>
+        )}
+      {older === undefined
+        ? (
+          <span class="icon-button off" aria-hidden="true">
+            <Icon name="right" />
+          </span>
+        )
+        : (
+          <a class="icon-button" href={target(older)} title="Older (])" aria-label="Older trace">
+            <Icon name="right" />
+          </a>
+        )}
+    </span>
+  );
+}
+
+/** Which service's own time the trace is made of. */
+function Shares({ tree }: { tree: TraceTree }) {
+  const total = tree.services.reduce((sum, share) => sum + share.selfMs, 0);
+  if (tree.services.length < 2 || total === 0) return null;
+  return (
+    <div class="shares">
+      <div class="share-bar" aria-hidden="true">
+        {tree.services.map((share) => (
+          <span
+            key={share.name}
+            class={`bar-${serviceLook(share.name).color}`}
+            style={{ flexGrow: share.selfMs / total }}
+          />
+        ))}
+      </div>
+      <ul aria-label="Own time by service">
+        {tree.services.map((share) => (
+          <li key={share.name} title={formatCounted(share.spans, "span")}>
+            <ServiceMark name={share.name} />
+            <span class="clip">{share.name}</span>
+            <b>{formatDuration(share.selfMs)}</b>
+            <span class="quiet">{formatPercent(share.selfMs / total)}</span>
+          </li>
+        ))}
+      </ul>
+    </div>
+  );
+}
+
+function Ruler({ durationMs }: { durationMs: number }) {
+  const marks = rulerMarks(durationMs, 5);
+  return (
+    <div class="ruler" aria-hidden="true">
+      <span class="ruler-name">Span</span>
+      <span class="ruler-marks">
+        {marks.map((mark) => (
+          <span key={mark} style={{ left: percent(mark, durationMs) }}>{formatDuration(mark)}</span>
+        ))}
+      </span>
+    </div>
+  );
+}
+
+function SpanLine(
+  { span, collapsed, chosen, tree, tabIndex, onToggle }: {
+    span: TreeSpan;
+    collapsed: boolean;
+    chosen: boolean;
+    tree: TraceTree;
+    tabIndex: 0 | -1;
+    onToggle: () => void;
+  },
+) {
+  const endShare = (span.startMs + span.durationMs) / (tree.durationMs || 1);
+  return (
+    <div class={chosen ? "line chosen" : "line"}>
+      <div class="line-name" style={{ paddingLeft: `${indent(span.depth)}px` }}>
+        {span.children.length > 0
+          ? (
+            <button
+              type="button"
+              class="fold"
+              tabIndex={-1}
+              aria-expanded={!collapsed}
+              aria-label={`${collapsed ? "Show" : "Hide"} ${
+                formatCounted(span.descendants, "span")
+              } below`}
+              onClick={onToggle}
+            >
+              {collapsed ? formatCount(span.descendants) : "–"}
+            </button>
+          )
+          : <span class="fold-none" />}
+        <ServiceMark name={span.service} />
+        <button
+          type="button"
+          class="line-button"
+          tabIndex={tabIndex}
+          aria-pressed={chosen}
+          title={`${span.service}: ${span.name}`}
+          onClick={() => setParams({ span: chosen ? undefined : span.id })}
+        >
+          <span class="line-text clip">{span.name || "(no name)"}</span>
+          <span class="hidden-text">
+            , {span.service}, {formatDuration(span.durationMs)}
+            {span.error !== undefined && `, error: ${span.error}`}
+          </span>
+        </button>
+        {span.error !== undefined && <span class="error-mark" title={span.error}>error</span>}
+        {span.parentMissing && (
+          <span class="line-kind" title="Its parent was not received">no parent</span>
+        )}
+        {span.kind !== "" && <span class="line-kind">{span.kind}</span>}
+      </div>
+      <div class="line-time" aria-hidden="true">
+        <span
+          class={`bar bar-${serviceLook(span.service).color}${
+            span.error !== undefined ? " failed" : ""
+          }`}
+          style={{
+            left: percent(span.startMs, tree.durationMs),
+            width: percent(span.durationMs, tree.durationMs),
+          }}
+        />
+        {span.events.map((event, i) => (
+          <span
+            key={i}
+            class="tick"
+            title={event.name}
+            style={{ left: percent(event.atMs, tree.durationMs) }}
+          />
+        ))}
+        <span
+          class="bar-label"
+          style={endShare > 0.8
+            ? { right: `calc(${(1 - span.startMs / (tree.durationMs || 1)) * 100}% + 8px)` }
+            : { left: `calc(${endShare * 100}% + 8px)` }}
+        >
+          {formatDuration(span.durationMs)}
+        </span>
+      </div>
+    </div>
+  );
+}
+
+function LogLine(
+  { log, depth, atMs, tree, tabIndex }: {
+    log: LogRow;
+    depth: number;
+    atMs: number;
+    tree: TraceTree;
+    tabIndex: 0 | -1;
+  },
+) {
+  const target = href("/logs", logQuery(new URLSearchParams()), { log: log.seq });
+  return (
+    <div class="line line-log">
+      <div class="line-name" style={{ paddingLeft: `${indent(depth) + 28}px` }}>
+        <Level row={log} />
+        <a class="line-button" href={target} tabIndex={tabIndex} title={log.body}>
+          <span class="line-text clip">{log.body || "(empty)"}</span>
+        </a>
+      </div>
+      <div class="line-time" aria-hidden="true">
+        {atMs >= 0 && atMs <= tree.durationMs && (
+          <span class="log-dot" style={{ left: percent(atMs, tree.durationMs) }} />
+        )}
+      </div>
+    </div>
+  );
+}
+
+/** Deep trees keep a readable name: from twelve levels on, the steps stop. */
+function indent(depth: number): number {
+  return Math.min(depth, 12) * 16;
+}
+
+function percent(ms: number, ofMs: number): string {
+  const share = ofMs > 0 ? ms / ofMs : 0;
+  return `${Math.min(100, Math.max(0, share * 100))}%`;
+}

@@ -1,0 +1,97 @@
+/**
+ * The console page's views, their addresses, and what the parameters of an address mean.
+ *
+ * @module
+ */
+import { computed } from "@preact/signals";
+import { address, matchPath, wordParam } from "../../service/page/url_state.ts";
+import { parseDuration } from "../../service/page/format.ts";
+import { pagePaths } from "../api.ts";
+
+/** A view, from the path. */
+export type View =
+  | { readonly kind: "traces" }
+  | { readonly kind: "trace"; readonly traceId: string }
+  | { readonly kind: "charts" }
+  | { readonly kind: "logs" }
+  | { readonly kind: "status" }
+  | { readonly kind: "unknown" };
+
+/** The view shown. */
+export const view = computed<View>(() => {
+  const { path } = address.value;
+  const trace = matchPath(pagePaths.trace, path);
+  if (trace) return { kind: "trace", traceId: trace.traceId!.toLowerCase() };
+  if (matchPath(pagePaths.traces, path)) return { kind: "traces" };
+  if (matchPath(pagePaths.charts, path)) return { kind: "charts" };
+  if (matchPath(pagePaths.logs, path)) return { kind: "logs" };
+  if (matchPath(pagePaths.status, path)) return { kind: "status" };
+  return { kind: "unknown" };
+});
+
+/** Nothing moves until a person goes on. */
+export const paused = computed(() => address.value.params.has("paused"));
+
+/** Parameters of the trace list, as they stand in the address. */
+export const traceFilterNames = ["service", "q", "errors", "min"] as const;
+
+/** The severities a person chooses from; `all` is no filter. */
+export const logLevels = ["all", "debug", "info", "warn", "error"] as const;
+
+/** Spans of time for charts, in the API's words. */
+export const chartRanges = ["15m", "5m", "1h"] as const;
+
+/** Length of each range, in milliseconds. */
+export const chartRangeMs: Readonly<Record<typeof chartRanges[number], number>> = {
+  "5m": 5 * 6e4,
+  "15m": 15 * 6e4,
+  "1h": 60 * 6e4,
+};
+
+/** The range chosen. */
+export const chartRange = computed(() => wordParam(address.value.params, "range", chartRanges));
+
+/** The trace list's filters as the API takes them; an unreadable minimum is no filter. */
+export function traceQuery(params: URLSearchParams): URLSearchParams {
+  const query = new URLSearchParams();
+  copy(params, "service", query);
+  copy(params, "q", query);
+  if (params.has("errors")) query.set("error", "true");
+  const minMs = parseDuration(params.get("min") ?? "");
+  if (minMs !== undefined) query.set("minDuration", `${minMs}ms`);
+  return query;
+}
+
+/** The log list's filters as the API takes them. */
+export function logQuery(params: URLSearchParams): URLSearchParams {
+  const query = new URLSearchParams();
+  copy(params, "service", query);
+  copy(params, "q", query);
+  const level = wordParam(params, "level", logLevels);
+  if (level !== "all") query.set("severity", level);
+  return query;
+}
+
+/** What of the live stream a view needs. */
+export function streamQuery(now: View, params: URLSearchParams): URLSearchParams {
+  switch (now.kind) {
+    case "traces":
+      return withSignals("traces", traceQuery(params));
+    case "logs":
+      return withSignals("logs", logQuery(params));
+    case "trace":
+      return withSignals("traces", new URLSearchParams({ traceId: now.traceId }));
+    default:
+      return withSignals("metrics", new URLSearchParams());
+  }
+}
+
+function withSignals(signals: string, query: URLSearchParams): URLSearchParams {
+  query.set("signals", signals);
+  return query;
+}
+
+function copy(from: URLSearchParams, name: string, to: URLSearchParams): void {
+  const value = from.get(name);
+  if (value) to.set(name, value);
+}

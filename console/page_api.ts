@@ -1,0 +1,235 @@
+/**
+ * The page port's routes: the JSON API that `api.ts` describes, with Jaeger's query API in it.
+ *
+ * @module
+ */
+import { type Context, Hono } from "hono";
+import { ProblemError } from "../service/problem.ts";
+import {
+  apiPaths,
+  type DependenciesAnswer,
+  type LogsAnswer,
+  type MetricDataAnswer,
+  type MetricsAnswer,
+  type OperationsAnswer,
+  type ServicesAnswer,
+  type StatsEvent,
+  type SummariesAnswer,
+} from "./api.ts";
+import { dependencies } from "./dependencies.ts";
+import { jaegerAnswer, jaegerTrace, spanKinds } from "./jaeger.ts";
+import type { LiveStream } from "./live_stream.ts";
+import { logRow, type StoredLog } from "./log_store.ts";
+import { metricRow, metricSeries } from "./metric_query.ts";
+import type { Family } from "./metric_store.ts";
+import {
+  durationParameter,
+  integerParameter,
+  logFilter,
+  parameterProblem,
+  type Parameters,
+  traceFilter,
+} from "./query.ts";
+import type { TelemetryStore } from "./telemetry_store.ts";
+import { type Trace, traceSummary } from "./trace_store.ts";
+
+/** What the routes show. */
+export interface PageApiOptions {
+  store: TelemetryStore;
+  stream: LiveStream;
+  stats: () => StatsEvent;
+}
+
+/** Makes the API's routes. Errors are thrown as {@linkcode ProblemError}. */
+export function pageApi({ store, stream, stats }: PageApiOptions): Hono {
+  const app = new Hono();
+  app.use("/api/*", async (c, next) => {
+    await next();
+    c.header("cache-control", "no-store");
+    c.header("x-content-type-options", "nosniff");
+  });
+
+  app.get(apiPaths.services, (c) => {
+    const services = store.serviceRows();
+    const answer: ServicesAnswer = { ...jaegerAnswer(services.map(({ name }) => name)), services };
+    return c.json(answer);
+  });
+
+  app.get(apiPaths.operations, (c) => {
+    const service = c.req.query("service");
+    if (!service) throw parameterProblem("service", "service must name a service.");
+    return c.json(operations(store, service));
+  });
+
+  app.get(routeOf(apiPaths.serviceOperations), (c) => {
+    const { data } = operations(store, c.req.param("service")!);
+    return c.json(jaegerAnswer(data.map(({ name }) => name)));
+  });
+
+  app.get(apiPaths.summaries, (c) => {
+    const { traces, matched } = findTraces(store, parametersOf(c), { limit: 200 });
+    const answer: SummariesAnswer = {
+      traces: traces.map(traceSummary),
+      matched,
+      held: store.traces.traces,
+    };
+    return c.json(answer);
+  });
+
+  app.get(apiPaths.traces, (c) => {
+    const parameters = parametersOf(c);
+    const asked = c.req.queries("traceID");
+    if (asked !== undefined) {
+      const found = asked.map((id) => store.traces.get(normalTraceId(id)));
+      return c.json(jaegerAnswer(found.filter((trace) => trace !== undefined).map(jaegerTrace)));
+    }
+    return c.json(
+      jaegerAnswer(findTraces(store, parameters, { limit: 20 }).traces.map(jaegerTrace)),
+    );
+  });
+
+  app.get(routeOf(apiPaths.trace), (c) => {
+    const traceId = normalTraceId(c.req.param("traceId")!);
+    const trace = store.traces.get(traceId);
+    if (trace === undefined) {
+      throw new ProblemError(404, {
+        title: "Trace not found",
+        detail:
+          `No span of trace ${traceId} is held: none has arrived yet, or newer ones took its place.`,
+        // Jaeger's own form of the same, for its clients.
+        data: null,
+        errors: [{ code: 404, msg: "trace not found", traceID: traceId }],
+      });
+    }
+    return c.json(jaegerAnswer([jaegerTrace(trace)]));
+  });
+
+  app.get(apiPaths.logs, (c) => c.json(findLogs(store, parametersOf(c))));
+
+  app.get(apiPaths.metrics, (c) => {
+    const parameters = parametersOf(c);
+    const name = parameters("name");
+    return c.json(name ? metricData(store, name, parameters) : metricList(store));
+  });
+
+  app.get(apiPaths.dependencies, (c) => {
+    const filter = traceFilter(onlyOf(parametersOf(c), ["lookback"]));
+    const traces = [...store.traces.newestFirst()].filter((trace) => filter.matches(trace));
+    const answer: DependenciesAnswer = jaegerAnswer(dependencies(traces));
+    return c.json(answer);
+  });
+
+  app.get(apiPaths.stats, (c) => c.json(stats()));
+
+  app.get(
+    apiPaths.stream,
+    (c) => stream.open(parametersOf(c), c.req.header("last-event-id")),
+  );
+
+  app.delete(apiPaths.data, (c) => {
+    store.clear();
+    stream.cleared();
+    return c.body(null, 204);
+  });
+  return app;
+}
+
+/** `/api/traces/{traceId}` as Hono writes it. */
+function routeOf(path: string): string {
+  return path.replace(/\{(\w+)\}/g, ":$1");
+}
+
+function parametersOf(c: Context): Parameters {
+  return (name) => c.req.query(name);
+}
+
+function onlyOf(parameters: Parameters, names: readonly string[]): Parameters {
+  return (name) => names.includes(name) ? parameters(name) : undefined;
+}
+
+/** Jaeger takes ids without their leading zeros. */
+function normalTraceId(text: string): string {
+  if (!/^[0-9a-f]{1,32}$/i.test(text)) {
+    throw parameterProblem("traceId", "A trace id is at most 32 hex digits.");
+  }
+  return text.toLowerCase().padStart(32, "0");
+}
+
+function operations(store: TelemetryStore, service: string): OperationsAnswer {
+  const names = store.services.get(service)?.operations ?? new Map<string, number>();
+  return jaegerAnswer(
+    [...names]
+      .map(([name, kind]) => ({ name, spanKind: spanKinds[kind] ?? "" }))
+      .sort((a, b) => a.name < b.name ? -1 : 1),
+  );
+}
+
+function findTraces(
+  store: TelemetryStore,
+  parameters: Parameters,
+  defaults: { limit: number },
+): { traces: Trace[]; matched: number } {
+  const limit = integerParameter(parameters, "limit", { fallback: defaults.limit, max: 1_500 });
+  const filter = traceFilter(parameters);
+  const traces: Trace[] = [];
+  let matched = 0;
+  for (const trace of store.traces.newestFirst()) {
+    if (!filter.matches(trace)) continue;
+    matched++;
+    if (traces.length < limit) traces.push(trace);
+  }
+  traces.sort((a, b) => b.startUs - a.startUs);
+  return { traces, matched };
+}
+
+function findLogs(store: TelemetryStore, parameters: Parameters): LogsAnswer {
+  const limit = integerParameter(parameters, "limit", { fallback: 200, max: 2_000 });
+  const filter = logFilter(parameters);
+  const logs: StoredLog[] = [];
+  let more = false;
+  for (const log of store.logs.newestFirst()) {
+    if (!filter.matches(log)) continue;
+    if (logs.length === limit) {
+      more = true;
+      break;
+    }
+    logs.push(log);
+  }
+  return { logs: logs.map(logRow), more, held: store.logs.length };
+}
+
+function metricList(store: TelemetryStore): MetricsAnswer {
+  const metrics = [...store.metricFamilies()].map(metricRow);
+  return { metrics: metrics.sort((a, b) => a.name < b.name ? -1 : 1) };
+}
+
+function metricData(
+  store: TelemetryStore,
+  name: string,
+  parameters: Parameters,
+): MetricDataAnswer {
+  const limit = integerParameter(parameters, "limit", { fallback: 50, max: 500 });
+  const lookbackUs = durationParameter(parameters, "lookback") ?? 15 * 60_000_000;
+  const service = parameters("service");
+  // Senders may disagree on a metric's type: the one that was last heard is shown.
+  let family: Family | undefined;
+  for (const candidate of store.metricFamilies()) {
+    if (candidate.name !== name) continue;
+    if (family === undefined || candidate.lastSeenMs > family.lastSeenMs) family = candidate;
+  }
+  if (family === undefined) {
+    throw new ProblemError(404, {
+      title: "Metric not found",
+      detail: `No series of a metric named ${JSON.stringify(name)} is held.`,
+    });
+  }
+  const matching = [...family.series.values()]
+    .filter((series) => !service || series.source.service === service)
+    .sort((a, b) => b.lastSeenMs - a.lastSeenMs);
+  const sinceMs = Date.now() - lookbackUs / 1000;
+  return {
+    ...metricRow(family),
+    data: matching.slice(0, limit).map((series) => metricSeries(series, sinceMs)),
+    matched: matching.length,
+  };
+}

@@ -1,0 +1,168 @@
+/**
+ * Who sent telemetry: resources and scopes, each kept once however often it is sent, and the
+ * table of services.
+ *
+ * @module
+ */
+import type { ServiceRow } from "./api.ts";
+import type { InstrumentationScope } from "./proto/gen/common_pb.ts";
+import type { Resource } from "./proto/gen/resource_pb.ts";
+import { attribute, type AttributeReader, plainValue, type StoredAttributes } from "./values.ts";
+
+/** A resource: a program, more or less. */
+export interface Source {
+  /** `service.name`, or `unknown_service` as the specification says. */
+  readonly service: string;
+  /** `service.instance.id`, if it is a string. */
+  readonly instance: string | undefined;
+  /** All attributes but `service.name`. */
+  readonly attributes: StoredAttributes;
+  /** The same for equal resources. */
+  readonly key: string;
+}
+
+/** An instrumentation scope. */
+export interface Scope {
+  readonly name: string;
+  readonly version: string;
+}
+
+const maxKept = 2_000;
+
+/** Makes sources and scopes; equal ones are the same object while among the last 2,000. */
+export class SourceReader {
+  #reader: AttributeReader;
+  #sources = new Map<string, Source>();
+  #scopes = new Map<string, Scope>();
+
+  constructor(reader: AttributeReader) {
+    this.#reader = reader;
+  }
+
+  /** The source of a resource. */
+  source(resource: Resource | undefined): Source {
+    const attributes = this.#reader.attributes(resource?.attributes ?? []);
+    const name = attribute(attributes, "service.name");
+    const service = typeof name === "string" && name !== "" ? name : "unknown_service";
+    const key = JSON.stringify([service, ...attributes.map((value) => plainValue(value))]);
+    return keepOne(this.#sources, key, () => {
+      const instance = attribute(attributes, "service.instance.id");
+      return {
+        service,
+        instance: typeof instance === "string" ? instance : undefined,
+        attributes: withoutKey(attributes, "service.name"),
+        key,
+      };
+    });
+  }
+
+  /** The scope of a message. */
+  scope(scope: InstrumentationScope | undefined): Scope {
+    const name = this.#reader.text(scope?.name ?? "");
+    const version = this.#reader.text(scope?.version ?? "");
+    return keepOne(this.#scopes, `${name}\0${version}`, () => ({ name, version }));
+  }
+}
+
+function keepOne<Item>(kept: Map<string, Item>, key: string, make: () => Item): Item {
+  const known = kept.get(key);
+  if (known !== undefined) return known;
+  if (kept.size >= maxKept) kept.delete(kept.keys().next().value!);
+  const item = make();
+  kept.set(key, item);
+  return item;
+}
+
+function withoutKey(attributes: StoredAttributes, key: string): StoredAttributes {
+  const kept: StoredAttributes = [];
+  for (let i = 0; i < attributes.length; i += 2) {
+    if (attributes[i] !== key) kept.push(attributes[i]!, attributes[i + 1]!);
+  }
+  return kept;
+}
+
+const forgetServiceAfterMs = 60_000;
+const maxOperationsPerService = 500;
+
+/** A service and the names of its spans. */
+export interface ServiceEntry extends ServiceRow {
+  /** Span kinds by span name, at most 500 names: those seen first. */
+  readonly operations: Map<string, number>;
+}
+
+/** The services seen, with what they sent. */
+export class ServiceTable {
+  #services = new Map<string, ServiceEntry>();
+  #max: number;
+  #nextSearchMs = 0;
+  /** Grows with every change. */
+  version = 0;
+
+  constructor(maxServices: number) {
+    this.#max = maxServices;
+  }
+
+  /**
+   * The row of a service. When the table is full, the service that was silent for longest makes
+   * room, if that was a minute at least; otherwise a new service is refused: undefined.
+   */
+  row(name: string, nowMs: number): ServiceEntry | undefined {
+    const known = this.#services.get(name);
+    if (known !== undefined) {
+      known.lastSeenMs = nowMs;
+      this.version++;
+      return known;
+    }
+    if (this.#services.size >= this.#max && !this.#makeRoom(nowMs)) return undefined;
+    const row: ServiceEntry = {
+      name,
+      spans: 0,
+      errors: 0,
+      logs: 0,
+      lastSeenMs: nowMs,
+      operations: new Map(),
+    };
+    this.#services.set(name, row);
+    this.version++;
+    return row;
+  }
+
+  /** The row of a service, if it is known. */
+  get(name: string): ServiceEntry | undefined {
+    return this.#services.get(name);
+  }
+
+  /** All rows, sorted by name. */
+  rows(): ServiceRow[] {
+    return [...this.#services.values()]
+      .map(({ operations: _, ...row }) => row)
+      .sort((a, b) => a.name < b.name ? -1 : 1);
+  }
+
+  /** Forgets all services. */
+  clear(): void {
+    this.#services.clear();
+    this.version++;
+  }
+
+  #makeRoom(nowMs: number): boolean {
+    // A flood of new names must not search the table for each of them.
+    if (nowMs < this.#nextSearchMs) return false;
+    let oldest: ServiceEntry | undefined;
+    for (const row of this.#services.values()) {
+      if (oldest === undefined || row.lastSeenMs < oldest.lastSeenMs) oldest = row;
+    }
+    if (oldest === undefined || nowMs - oldest.lastSeenMs < forgetServiceAfterMs) {
+      this.#nextSearchMs = nowMs + 1_000;
+      return false;
+    }
+    this.#services.delete(oldest.name);
+    return true;
+  }
+}
+
+/** Counts a span's name for its service. */
+export function addOperation(service: ServiceEntry, name: string, kind: number): void {
+  if (service.operations.has(name) || service.operations.size >= maxOperationsPerService) return;
+  service.operations.set(name, kind);
+}

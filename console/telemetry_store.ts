@@ -1,0 +1,172 @@
+/**
+ * All that the console holds: the ring buffers of the three signals, the services, the counters.
+ *
+ * @module
+ */
+import type { ConsoleLimits, ServiceRow, Signal, SignalStats, StatsEvent } from "./api.ts";
+import { LogStore } from "./log_store.ts";
+import { type Family, MetricStore } from "./metric_store.ts";
+import { ServiceTable, SourceReader } from "./source.ts";
+import { TraceStore } from "./trace_store.ts";
+import { AttributeReader } from "./values.ts";
+
+/** The limits when nothing else is said: what a laptop does not notice. */
+export const defaultLimits: ConsoleLimits = {
+  maxSpans: 50_000,
+  maxTraces: 20_000,
+  maxSpansPerTrace: 10_000,
+  maxLogs: 20_000,
+  maxSeries: 5_000,
+  maxPointsPerSeries: 360,
+  maxServices: 500,
+  maxValueLength: 16_384,
+  maxAttributes: 128,
+  maxEventsPerSpan: 128,
+  maxHeldBytes: 96 * 1024 ** 2,
+  maxBodyBytes: 16 * 1024 ** 2,
+  maxDecompressedBytes: 64 * 1024 ** 2,
+};
+
+/** How the signals share `maxHeldBytes`. */
+const shares: Record<Signal, number> = { traces: 0.6, metrics: 0.25, logs: 0.15 };
+
+/** The counters of one signal. */
+export interface SignalCounters {
+  received: number;
+  truncated: number;
+  readonly refused: Map<string, number>;
+  perSecond: number;
+}
+
+/** All that the console holds. */
+export class TelemetryStore {
+  readonly limits: ConsoleLimits;
+  readonly traces: TraceStore;
+  readonly metrics: MetricStore;
+  /** The console's own metrics; see own_metrics.ts. */
+  readonly ownMetrics: MetricStore;
+  readonly logs: LogStore;
+  readonly services: ServiceTable;
+  readonly reader: AttributeReader;
+  readonly sources: SourceReader;
+  readonly counters: Record<Signal, SignalCounters>;
+  #seq = 0;
+  #rateAtMs = 0;
+  #rateFrom: Record<Signal, number> = { traces: 0, metrics: 0, logs: 0 };
+
+  constructor(limits: Partial<ConsoleLimits> = {}) {
+    this.limits = { ...defaultLimits, ...limits };
+    const { maxHeldBytes } = this.limits;
+    this.reader = new AttributeReader(this.limits);
+    this.sources = new SourceReader(this.reader);
+    this.services = new ServiceTable(this.limits.maxServices);
+    const nextSeq = () => this.nextSeq();
+    this.traces = new TraceStore({
+      ...this.limits,
+      maxBytes: maxHeldBytes * shares.traces,
+      nextSeq,
+    });
+    this.metrics = new MetricStore({ ...this.limits, maxBytes: maxHeldBytes * shares.metrics });
+    this.ownMetrics = new MetricStore({
+      maxSeries: 200,
+      maxPointsPerSeries: this.limits.maxPointsPerSeries,
+      maxBytes: 8 * 1024 ** 2,
+    });
+    this.logs = new LogStore({ ...this.limits, maxBytes: maxHeldBytes * shares.logs });
+    this.counters = { traces: newCounters(), metrics: newCounters(), logs: newCounters() };
+  }
+
+  /** The last number given in the order of changes. */
+  get seq(): number {
+    return this.#seq;
+  }
+
+  /** The next number in the order of changes. */
+  nextSeq(): number {
+    return ++this.#seq;
+  }
+
+  /** Counts what was refused. */
+  refuse(signal: Signal, reason: string, count = 1): void {
+    const { refused } = this.counters[signal];
+    refused.set(reason, (refused.get(reason) ?? 0) + count);
+  }
+
+  /** Forgets all telemetry and sets the counters to 0. The order of changes goes on. */
+  clear(): void {
+    this.traces.clear();
+    this.metrics.clear();
+    this.logs.clear();
+    this.services.clear();
+    for (const counters of Object.values(this.counters)) Object.assign(counters, newCounters());
+    this.#rateFrom = { traces: 0, metrics: 0, logs: 0 };
+  }
+
+  /** Sets `perSecond`. To be called about each second. */
+  measureRates(nowMs: number): void {
+    const seconds = (nowMs - this.#rateAtMs) / 1000;
+    for (const signal of ["traces", "metrics", "logs"] as const) {
+      const counters = this.counters[signal];
+      const items = counters.received - this.#rateFrom[signal];
+      counters.perSecond = this.#rateAtMs === 0 ? 0 : Math.max(0, items / seconds);
+      this.#rateFrom[signal] = counters.received;
+    }
+    this.#rateAtMs = nowMs;
+  }
+
+  /** Estimated bytes held. */
+  get heldBytes(): number {
+    return this.traces.bytes + this.metrics.bytes + this.logs.bytes;
+  }
+
+  /** All metrics: those received, then the console's own. */
+  *metricFamilies(): Generator<Family> {
+    yield* this.metrics.families();
+    yield* this.ownMetrics.families();
+  }
+
+  /** The services, sorted by name. */
+  serviceRows(): ServiceRow[] {
+    return this.services.rows();
+  }
+
+  /** The store's part of the stats. */
+  signalStats(): Pick<StatsEvent, Signal> {
+    const { limits, traces, metrics, logs } = this;
+    return {
+      traces: {
+        ...this.#counted("traces", traces.spans, limits.maxSpans, traces.evicted),
+        tracesHeld: traces.traces,
+        tracesCapacity: limits.maxTraces,
+      },
+      metrics: {
+        ...this.#counted(
+          "metrics",
+          metrics.points,
+          limits.maxSeries * limits.maxPointsPerSeries,
+          metrics.evicted,
+        ),
+        seriesHeld: metrics.series,
+        seriesCapacity: limits.maxSeries,
+      },
+      logs: this.#counted("logs", logs.length, limits.maxLogs, logs.evicted),
+    };
+  }
+
+  #counted(signal: Signal, held: number, capacity: number, evicted: number): SignalStats {
+    const { received, refused, truncated, perSecond } = this.counters[signal];
+    return {
+      perSecond,
+      received,
+      held,
+      capacity,
+      evicted,
+      refused: Object.fromEntries(refused),
+      truncated,
+    };
+  }
+}
+
+function newCounters(): SignalCounters {
+  return { received: 0, truncated: 0, refused: new Map(), perSecond: 0 };
+}

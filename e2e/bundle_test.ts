@@ -1,0 +1,72 @@
+import assert from "node:assert/strict";
+import { pathToFileURL } from "node:url";
+import { bundleProgram, programs } from "../bundle.ts";
+import { testWith } from "../service/test_permissions.ts";
+import { startProgram } from "../service/test_program.ts";
+
+const needs: Deno.PermissionName[] = ["run", "read", "write", "net", "env"];
+
+/** What shows that a bundled program does its work, alone in an empty folder. */
+const proofs: Record<string, (folder: string, file: URL) => Promise<void>> = {
+  "console": async (_folder, file) => {
+    await using program = await startProgram(file, ["--page-port", "0", "--otlp-port", "0"]);
+    const [url] = await program.line(
+      /http:\/\/127\.0\.0\.1:\d+(?=.*page)|(?<=page.*)http:\/\/127\.0\.0\.1:\d+/i,
+    );
+    const page = await fetch(url!);
+    assert.equal(page.status, 200);
+    const html = await page.text();
+    const scripts = [...html.matchAll(/src="([^"]+\.js)"/g)].map(([, path]) => path!);
+    const sizes = await Promise.all(scripts.map(async (path) => {
+      const response = await fetch(new URL(path, url));
+      assert.equal(response.status, 200, path);
+      return (await response.text()).length;
+    }));
+    assert.ok(Math.max(...sizes) > 10_000, html);
+    program.kill("SIGTERM");
+    assert.equal((await program.status).code, 0);
+  },
+  "orb-server": async (folder, file) => {
+    await using program = await startProgram(file, [
+      ...["--orb-api-port", "0", "--data-dir", `${folder}/data`],
+    ]);
+    const [url] = await program.line(/http:\/\/127\.0\.0\.1:\d+/);
+    const response = await fetch(`${url}/api/signup`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: '{"id":"1","image_base64":"AQIDBAU="}',
+    });
+    assert.equal(await response.text(), "371dd8e3f2423f4a");
+    program.kill("SIGTERM");
+    assert.equal((await program.status).code, 0);
+  },
+  "orb-client": async (_folder, file) => {
+    await using server = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+      () => new Response("cafe"),
+    );
+    const url = `http://127.0.0.1:${server.addr.port}`;
+    await using program = await startProgram(file, [
+      ...["--telemetry-url", url, "--telemetry-interval", "0"],
+      ...["--orb-server", url, "--orb-signup-interval", "600", "--images", "fresh"],
+    ]);
+    await program.line(/Unique Image Hash Token cafe/);
+    program.kill("SIGTERM");
+    assert.equal((await program.status).code, 0);
+  },
+};
+
+for (const name of Object.keys(programs)) {
+  testWith(needs, `bundled ${name} works alone in an empty folder`, async () => {
+    const proof = proofs[name];
+    assert.ok(proof, `no proof for ${name}`);
+    const folder = await Deno.makeTempDir();
+    try {
+      const file = pathToFileURL(`${folder}/${name}.js`);
+      await bundleProgram(name, file);
+      await proof(folder, file);
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  });
+}

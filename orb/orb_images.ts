@@ -1,0 +1,90 @@
+/**
+ * Where an orb's images come from: always the same one, a fresh one each time, or a folder's files.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { StartError } from "../service/life_cycle.ts";
+import { irisImage, randomSource } from "./iris_image.ts";
+
+/** Gives the next image. Rejects when a file cannot be read. */
+export type ImageSource = () => Promise<Uint8Array>;
+
+/** Options of {@linkcode openImages}. */
+export interface ImagesOptions {
+  /** `same`, `fresh` or a folder. */
+  from: string;
+  /** Share of images, 0 to 1, that repeat one of the last few. @default 0 */
+  repeatRatio?: number;
+  /** Seed of the fresh images and of the repeats. @default a random one */
+  seed?: number;
+}
+
+/** Images that a repeat is chosen from. */
+const rememberedImages = 8;
+/** Greatest file of a folder, in bytes: what fits into the server's default body as base64. */
+const maxFileBytes = 7 * 1024 ** 2;
+
+/**
+ * Opens a source of images.
+ *
+ * @throws {StartError} the folder cannot be read or holds no file.
+ */
+export async function openImages(options: ImagesOptions): Promise<ImageSource> {
+  const { from, repeatRatio = 0, seed = crypto.getRandomValues(new Uint32Array(1))[0]! } = options;
+  const random = randomSource(seed);
+  const next = from === "same"
+    ? sameImage()
+    : from === "fresh"
+    ? freshImages(random)
+    : await folderImages(from);
+  if (repeatRatio === 0) return next;
+
+  const remembered: Uint8Array[] = [];
+  return async function repeatSometimes() {
+    const repeated = remembered[Math.floor(random() * remembered.length)];
+    if (repeated !== undefined && random() < repeatRatio) return repeated;
+    const image = await next();
+    remembered.push(image);
+    if (remembered.length > rememberedImages) remembered.shift();
+    return image;
+  };
+}
+
+function sameImage(): ImageSource {
+  const image = irisImage(1);
+  return () => Promise.resolve(image);
+}
+
+function freshImages(random: () => number): ImageSource {
+  return () => Promise.resolve(irisImage(Math.floor(random() * 2 ** 32)));
+}
+
+/** The folder's files in the order of their names, round and round. */
+async function folderImages(folder: string): Promise<ImageSource> {
+  let paths: string[];
+  try {
+    const entries = await Array.fromAsync(Deno.readDir(folder));
+    paths = entries.filter((entry) => entry.isFile).map((entry) => join(folder, entry.name)).sort();
+  } catch (error) {
+    throw new StartError(
+      `Cannot read images from ${folder}: ${
+        (error as Error).message
+      }. Give 'same', 'fresh' or a folder of images with --images.`,
+    );
+  }
+  if (paths.length === 0) {
+    throw new StartError(
+      `There is no file in ${folder}. Give 'same', 'fresh' or a folder of images with --images.`,
+    );
+  }
+  let index = 0;
+  return async function nextFile() {
+    const path = paths[index++ % paths.length]!;
+    const { size } = await Deno.stat(path);
+    if (size > maxFileBytes) {
+      throw new Error(`${path} has ${size} bytes, an image may have at most ${maxFileBytes}`);
+    }
+    return await Deno.readFile(path);
+  };
+}

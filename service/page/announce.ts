@@ -1,0 +1,18 @@
+/**
+ * What a screen reader is told, and a person shown for a few seconds, of something that happened.
+ *
+ * @module
+ */
+import { signal } from "@preact/signals";
+
+/** The message now, if any. */
+export const announcement = signal<string>("");
+
+let timer: ReturnType<typeof setTimeout> | undefined;
+
+/** Says something for some seconds. */
+export function announce(message: string, durationMs = 4_000): void {
+  clearTimeout(timer);
+  announcement.value = message;
+  timer = setTimeout(() => announcement.value = "", durationMs);
+}

@@ -1,0 +1,220 @@
+/**
+ * A line chart (npm `uplot`) in the theme's colours and the width there is, and the small line of
+ * a list. A chart is a picture: its legend beside it says the values in words.
+ *
+ * @module
+ */
+import { useEffect, useRef } from "preact/hooks";
+import { useSignal } from "@preact/signals";
+import uPlot from "uplot";
+import { themeVersion } from "./theme.tsx";
+import { formatTime } from "./format.ts";
+
+/** A line. */
+export interface ChartLine {
+  label: string;
+  /** A colour of the stylesheet, as `--chart-0`. */
+  color: string;
+  /** Dashes, so that lines differ by more than colour. */
+  dash?: number[];
+  /** Values by point, null where there is none. */
+  values: (number | null)[];
+}
+
+/** Options of {@linkcode Chart}. */
+export interface ChartProps {
+  /** Names the chart to a screen reader. */
+  label: string;
+  /** Times of the points, milliseconds since the epoch, ascending. */
+  timesMs: number[];
+  lines: ChartLine[];
+  /** The span of time shown; that of the points when left out. */
+  range?: readonly [fromMs: number, toMs: number];
+  /** Text of a value. */
+  format: (value: number) => string;
+  /** Height of the drawing, in pixels. @default 240 */
+  height?: number;
+}
+
+/** See the module. */
+export function Chart(props: ChartProps) {
+  const { timesMs, lines, height = 240 } = props;
+  const place = useRef<HTMLDivElement>(null);
+  const plot = useRef<uPlot | undefined>(undefined);
+  const cursor = useSignal<number | null>(null);
+  const latest = useRef(props);
+  latest.current = props;
+  const theme = themeVersion.value;
+  // The drawing is made anew only when its lines are others; new points are given to it.
+  const shape = lines.map((line) => `${line.label}|${line.color}|${line.dash}`).join("\n");
+
+  useEffect(() => {
+    const element = place.current!;
+    const style = getComputedStyle(element);
+    const color = (name: string) => resolveColor(element, name);
+    const axis = {
+      stroke: color("--text-3"),
+      font: `11px ${style.fontFamily}`,
+      grid: { stroke: color("--rule"), width: 1 },
+      ticks: { show: false },
+    };
+    const made = new uPlot(
+      {
+        width: Math.max(200, element.clientWidth),
+        height,
+        legend: { show: false },
+        padding: [8, 8, 0, 0],
+        cursor: {
+          y: false,
+          points: { size: 6 },
+          drag: { x: false, y: false },
+        },
+        scales: {
+          x: {
+            time: true,
+            range: (_, min, max) => {
+              const range = latest.current.range;
+              return range ? [range[0] / 1e3, range[1] / 1e3] : [min ?? 0, max ?? 1];
+            },
+          },
+          y: {
+            range: (_, min, max) =>
+              min === null || max === null
+                ? [0, 1]
+                : [Math.min(0, min), max > 0 ? max * 1.1 : max === min ? 1 : 0],
+          },
+        },
+        axes: [
+          { ...axis, space: 72, values: (_, ticks) => ticks.map((at) => clock(at * 1e3)) },
+          {
+            ...axis,
+            size: 72,
+            values: (_, ticks) => ticks.map((value) => latest.current.format(value)),
+          },
+        ],
+        series: [
+          {},
+          ...latest.current.lines.map((line): uPlot.Series => ({
+            stroke: color(line.color),
+            width: 1.5,
+            points: { show: false },
+            ...(line.dash && { dash: line.dash }),
+          })),
+        ],
+        hooks: {
+          setCursor: [(now) => cursor.value = now.cursor.idx ?? null],
+        },
+      },
+      dataOf(latest.current),
+      element,
+    );
+    plot.current = made;
+    const observer = new ResizeObserver(() => {
+      made.setSize({ width: Math.max(200, element.clientWidth), height });
+    });
+    observer.observe(element);
+    return () => {
+      observer.disconnect();
+      made.destroy();
+      plot.current = undefined;
+    };
+  }, [shape, theme, height]);
+
+  useEffect(() => plot.current?.setData(dataOf(props)), [timesMs, lines]);
+
+  const at = cursor.value;
+  const shown = at !== null && at < timesMs.length ? at : timesMs.length - 1;
+  return (
+    <figure class="chart" aria-label={props.label}>
+      <div class="chart-plot" ref={place} aria-hidden="true" />
+      <figcaption>
+        <span class="chart-time">
+          {shown < 0 ? "no points yet" : at === null ? "latest" : formatTime(timesMs[shown]!)}
+        </span>
+        <ul class="legend">
+          {lines.map((line) => {
+            const value = valueAt(line, shown, at === null);
+            return (
+              <li key={line.label}>
+                <LineSample line={line} />
+                <span class="legend-label" title={line.label}>{line.label}</span>
+                <b>{value === null ? "–" : props.format(value)}</b>
+              </li>
+            );
+          })}
+        </ul>
+      </figcaption>
+    </figure>
+  );
+}
+
+/** The colour that a variable of the stylesheet stands for in the theme in force: a canvas does not know variables. */
+function resolveColor(place: HTMLElement, name: string): string {
+  const probe = place.appendChild(document.createElement("span"));
+  probe.style.color = `var(${name})`;
+  const { color } = getComputedStyle(probe);
+  probe.remove();
+  return color;
+}
+
+/** At rest the last value there is, under the cursor the one at that very time. */
+function valueAt({ values }: ChartLine, index: number, atRest: boolean): number | null {
+  if (!atRest) return values[index] ?? null;
+  for (let i = values.length - 1; i >= 0; i--) {
+    const value = values[i];
+    if (value !== null && value !== undefined) return value;
+  }
+  return null;
+}
+
+function LineSample({ line }: { line: ChartLine }) {
+  return (
+    <svg class="line-sample" viewBox="0 0 20 8" width="20" height="8" aria-hidden="true">
+      <line
+        x1="0"
+        y1="4"
+        x2="20"
+        y2="4"
+        style={{ stroke: `var(${line.color})`, strokeDasharray: line.dash?.join(" ") ?? "none" }}
+      />
+    </svg>
+  );
+}
+
+function dataOf({ timesMs, lines }: ChartProps): uPlot.AlignedData {
+  return [timesMs.map((ms) => ms / 1e3), ...lines.map((line) => line.values)];
+}
+
+function clock(ms: number): string {
+  const text = formatTime(ms);
+  return text.slice(0, text.endsWith("00.000") ? 5 : 8);
+}
+
+/** A line without axes, for a list. Decoration: the value stands beside it. */
+export function Sparkline({ values }: { values: readonly (number | null)[] }) {
+  const known = values.filter((value) => value !== null);
+  const width = 96;
+  const height = 24;
+  if (known.length < 2) {
+    return <svg class="sparkline" width={width} height={height} aria-hidden="true" />;
+  }
+  const min = Math.min(...known);
+  const max = Math.max(...known);
+  const points = values.flatMap((value, i) => {
+    if (value === null) return [];
+    const x = i / (values.length - 1) * (width - 2) + 1;
+    const y = max === min ? height / 2 : height - 3 - (value - min) / (max - min) * (height - 6);
+    return [`${x.toFixed(1)},${y.toFixed(1)}`];
+  });
+  return (
+    <svg
+      class="sparkline"
+      viewBox={`0 0 ${width} ${height}`}
+      width={width}
+      height={height}
+      aria-hidden="true"
+    >
+      <polyline points={points.join(" ")} />
+    </svg>
+  );
+}

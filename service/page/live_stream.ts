@@ -1,0 +1,198 @@
+/**
+ * A stream of server-sent events that a page lives on: one state that is always shown, its own
+ * reconnection (the browser's gives no number of attempts and gives up on an error status), what
+ * was missed asked for by the last event's id, and at most one delivery a frame.
+ *
+ * @module
+ */
+import { type ReadonlySignal, signal } from "@preact/signals";
+
+/** Where a stream is. */
+export type StreamState =
+  | { readonly kind: "connecting" }
+  | { readonly kind: "live" }
+  /** `attempt` counts from 1; the next one is made at `retryAtMs`. */
+  | { readonly kind: "reconnecting"; readonly attempt: number; readonly retryAtMs: number };
+
+/** An event as it came. */
+export interface StreamMessage {
+  readonly name: string;
+  readonly data: unknown;
+}
+
+/** Options of {@linkcode LiveStream}. */
+export interface LiveStreamOptions {
+  /** Makes the URL of a connection, given the id of the last event seen. */
+  url: (lastEventId: string | undefined) => string;
+  /** Names of the events to listen for. */
+  events: readonly string[];
+  /** Gets what came since the last frame, in order. */
+  onMessages: (messages: readonly StreamMessage[]) => void;
+  /** The most messages kept for one frame; a tab in the background gets no frames. @default 1000 */
+  maxQueuedMessages?: number;
+  /** Wait before the first reconnection; doubles with each one after. @default 500 */
+  retryBaseDelayMs?: number;
+  /** The longest wait before a reconnection. @default 8000 */
+  retryMaxDelayMs?: number;
+  /** A connection without any event for so long counts as broken; the server sends one each second. @default 15000 */
+  silenceTimeoutMs?: number;
+  /** For tests: what it stands on. */
+  platform?: StreamPlatform;
+}
+
+/** What of a browser the stream uses. */
+export interface StreamPlatform {
+  open(url: string): EventSourceLike;
+  nextFrame(run: () => void): void;
+  setTimer(run: () => void, ms: number): unknown;
+  clearTimer(timer: unknown): void;
+  now(): number;
+  random(): number;
+}
+
+/** The part of EventSource that is used. */
+export interface EventSourceLike {
+  addEventListener(
+    name: string,
+    listen: (event: { data?: unknown; lastEventId?: string }) => void,
+  ): void;
+  close(): void;
+}
+
+const browser: StreamPlatform = {
+  open: (url) => new EventSource(url) as unknown as EventSourceLike,
+  nextFrame(run) {
+    // A hidden tab has no frames; what it gets is taken in all the same, so that it is never behind.
+    if (document.visibilityState === "hidden") setTimeout(run, 250);
+    else requestAnimationFrame(run);
+  },
+  setTimer: (run, ms) => setTimeout(run, ms),
+  clearTimer: (timer) => clearTimeout(timer as ReturnType<typeof setTimeout>),
+  now: () => Date.now(),
+  random: () => Math.random(),
+};
+
+/** A stream. Call {@linkcode start} once; it goes on until {@linkcode stop}. */
+export class LiveStream {
+  readonly #options: Required<LiveStreamOptions>;
+  readonly #state = signal<StreamState>({ kind: "connecting" });
+  #source: EventSourceLike | undefined;
+  #lastEventId: string | undefined;
+  #attempt = 0;
+  #retryTimer: unknown;
+  #silenceTimer: unknown;
+  #queue: StreamMessage[] = [];
+  #frameAsked = false;
+  #lost = 0;
+
+  constructor(options: LiveStreamOptions) {
+    this.#options = {
+      maxQueuedMessages: 1_000,
+      retryBaseDelayMs: 500,
+      retryMaxDelayMs: 8_000,
+      silenceTimeoutMs: 15_000,
+      platform: browser,
+      ...options,
+    };
+  }
+
+  /** Where the stream is. */
+  get state(): ReadonlySignal<StreamState> {
+    return this.#state;
+  }
+
+  /** Messages left out because no frame came for too long. */
+  get lost(): number {
+    return this.#lost;
+  }
+
+  /** Connects. */
+  start(): void {
+    this.#connect();
+  }
+
+  /** Connects anew at once: for another URL (a filter), or because a person does not want to wait. */
+  restart({ forget = false }: { forget?: boolean } = {}): void {
+    this.stop();
+    if (forget) this.#lastEventId = undefined;
+    this.#connect();
+  }
+
+  /** Ends the connection. What has come and was not delivered yet is dropped. */
+  stop(): void {
+    this.#source?.close();
+    this.#source = undefined;
+    this.#queue = [];
+    this.#options.platform.clearTimer(this.#retryTimer);
+    this.#options.platform.clearTimer(this.#silenceTimer);
+  }
+
+  #connect(): void {
+    const { platform, url, events } = this.#options;
+    const source = platform.open(url(this.#lastEventId));
+    this.#source = source;
+    // Each listener asks whether its connection is still the one that counts.
+    source.addEventListener("error", () => this.#source === source && this.#broken());
+    for (const name of events) {
+      source.addEventListener(name, (event) => {
+        if (this.#source === source) this.#take(name, event);
+      });
+    }
+    this.#watchSilence();
+  }
+
+  #take(name: string, event: { data?: unknown; lastEventId?: string }): void {
+    let data: unknown;
+    try {
+      data = JSON.parse(String(event.data));
+    } catch {
+      // Half an event is a broken connection: what was missed comes with the next one.
+      return this.#broken();
+    }
+    if (event.lastEventId) this.#lastEventId = event.lastEventId;
+    this.#attempt = 0;
+    if (this.#state.peek().kind !== "live") this.#state.value = { kind: "live" };
+    this.#watchSilence();
+    if (this.#queue.length >= this.#options.maxQueuedMessages) {
+      this.#queue.shift();
+      this.#lost++;
+    }
+    this.#queue.push({ name, data });
+    this.#askFrame();
+  }
+
+  #askFrame(): void {
+    if (this.#frameAsked) return;
+    this.#frameAsked = true;
+    this.#options.platform.nextFrame(() => {
+      this.#frameAsked = false;
+      const messages = this.#queue;
+      this.#queue = [];
+      if (messages.length > 0) this.#options.onMessages(messages);
+    });
+  }
+
+  #watchSilence(): void {
+    const { platform, silenceTimeoutMs } = this.#options;
+    platform.clearTimer(this.#silenceTimer);
+    this.#silenceTimer = platform.setTimer(() => this.#broken(), silenceTimeoutMs);
+  }
+
+  #broken(): void {
+    const { platform, retryBaseDelayMs, retryMaxDelayMs } = this.#options;
+    this.#source?.close();
+    this.#source = undefined;
+    platform.clearTimer(this.#silenceTimer);
+    platform.clearTimer(this.#retryTimer);
+    const delay = Math.min(retryMaxDelayMs, retryBaseDelayMs * 2 ** this.#attempt);
+    // Half of it is drawn, so that a restarted server does not get all its pages in one moment.
+    const waitMs = delay * (0.5 + platform.random() / 2);
+    this.#attempt++;
+    this.#state.value = {
+      kind: "reconnecting",
+      attempt: this.#attempt,
+      retryAtMs: platform.now() + waitMs,
+    };
+    this.#retryTimer = platform.setTimer(() => this.#connect(), waitMs);
+  }
+}

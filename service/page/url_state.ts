@@ -1,0 +1,119 @@
+/**
+ * Every view is a link: path and parameters of the address are the page's state. Reading one is
+ * reading a signal; a step (a trace, a filter chosen) becomes an entry of the history, typing
+ * replaces the entry it is in.
+ *
+ * @module
+ */
+import { signal } from "@preact/signals";
+
+/** An address within the page. */
+export interface Address {
+  /** Path, as `/traces/4bf9…`. */
+  readonly path: string;
+  /** Parameters. */
+  readonly params: URLSearchParams;
+}
+
+/** Where the page is. */
+export const address = signal<Address>({ path: "/", params: new URLSearchParams() });
+
+/** Changes of parameters; `undefined`, `false` and an empty text take the parameter away, `true` is `1`. */
+export type ParamChanges = Readonly<Record<string, string | number | boolean | undefined>>;
+
+/** `path` with changed parameters, sorted, so that the same state is the same address. */
+export function href(path: string, params: URLSearchParams, changes: ParamChanges = {}): string {
+  const next = new URLSearchParams(params);
+  for (const [name, value] of Object.entries(changes)) {
+    if (value === undefined || value === false || value === "") next.delete(name);
+    else next.set(name, value === true ? "1" : String(value));
+  }
+  next.sort();
+  const text = next.toString();
+  return text === "" ? path : `${path}?${text}`;
+}
+
+/** The parts of a path that fit a pattern such as `/traces/{traceId}`; `undefined` if it does not fit. */
+export function matchPath(pattern: string, path: string): Record<string, string> | undefined {
+  const want = pattern.split("/");
+  const have = path.replace(/(.)\/$/, "$1").split("/");
+  if (want.length !== have.length) return undefined;
+  const parts: Record<string, string> = {};
+  for (const [i, segment] of want.entries()) {
+    const name = /^\{(\w+)\}$/.exec(segment)?.[1];
+    if (name === undefined) {
+      if (segment !== have[i]) return undefined;
+    } else {
+      if (have[i] === "") return undefined;
+      try {
+        parts[name] = decodeURIComponent(have[i]!);
+      } catch {
+        return undefined;
+      }
+    }
+  }
+  return parts;
+}
+
+/** A whole number from a parameter; the fallback when it is none or out of bounds. */
+export function numberParam(
+  params: URLSearchParams,
+  name: string,
+  { min, max, fallback }: { min: number; max: number; fallback: number },
+): number {
+  const text = params.get(name) ?? "";
+  const value = Number(text);
+  return /^\d+$/.test(text) && value >= min && value <= max ? value : fallback;
+}
+
+/** One of the given words from a parameter; the first one when it is none of them. */
+export function wordParam<const Word extends string>(
+  params: URLSearchParams,
+  name: string,
+  words: readonly [Word, ...Word[]],
+): Word {
+  const value = params.get(name);
+  return words.find((word) => word === value) ?? words[0];
+}
+
+/** Options of {@linkcode go}. */
+export interface GoOptions {
+  /** Replaces the entry of the history: for typing, and for what a person did not choose. @default false */
+  replace?: boolean;
+}
+
+/** Goes to an address within the page. */
+export function go(target: string, { replace = false }: GoOptions = {}): void {
+  const url = new URL(target, location.href);
+  const same = url.pathname === location.pathname && url.search === location.search;
+  if (same) return;
+  if (replace) history.replaceState(null, "", url);
+  else history.pushState(null, "", url);
+  readAddress();
+}
+
+/** Changes parameters of the address the page is at. */
+export function setParams(changes: ParamChanges, options: GoOptions = {}): void {
+  go(href(address.peek().path, address.peek().params, changes), options);
+}
+
+/** Follows the address, back and forward, and every link of the page that leads to one of `routes`. */
+export function startUrlState(routes: readonly string[]): void {
+  readAddress();
+  addEventListener("popstate", readAddress);
+  document.addEventListener("click", (event) => {
+    if (event.defaultPrevented || event.button !== 0) return;
+    // A link opened elsewhere is the browser's business.
+    if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    const link = (event.target as Element | null)?.closest?.("a[href]");
+    if (!(link instanceof HTMLAnchorElement) || link.target !== "" || link.download !== "") return;
+    if (link.origin !== location.origin) return;
+    if (!routes.some((route) => matchPath(route, link.pathname))) return;
+    event.preventDefault();
+    go(link.href);
+  });
+}
+
+function readAddress(): void {
+  address.value = { path: location.pathname, params: new URLSearchParams(location.search) };
+}

@@ -1,0 +1,158 @@
+/**
+ * A list of any length of which only the visible rows are in the document. Rows have one height.
+ * One of them can be reached by Tab; the arrow keys, Home, End, `j` and `k` move between them.
+ *
+ * @module
+ */
+import type { ComponentChildren } from "preact";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { scrollToRow, virtualWindow } from "./virtual_window.ts";
+
+/** Options of {@linkcode VirtualList}. */
+export interface VirtualListProps<Row> {
+  /** Names the list to a screen reader. */
+  label: string;
+  rows: readonly Row[];
+  /** What makes two rows the same one. */
+  rowKey: (row: Row) => string | number;
+  /** Height of each row, in pixels. */
+  rowHeight: number;
+  /** Draws a row: one element that takes the focus (a link or a button) with the given `tabIndex`. */
+  children: (row: Row, tabIndex: 0 | -1) => ComponentChildren;
+  /** Told when the list leaves its top or comes back to it, and when the focus enters or leaves. */
+  onHold?: (held: boolean) => void;
+  /** Told when the end is near, for reading on. */
+  onEnd?: () => void;
+  /** Grows to bring the list back to its top. */
+  topRequest?: number;
+  /** Under this name the list finds its scroll again when a person comes back to it. */
+  scrollName?: string;
+}
+
+/** Scrolls by name, for as long as the page lives. */
+const scrolls = new Map<string, number>();
+
+/** See the module. */
+export function VirtualList<Row>(props: VirtualListProps<Row>) {
+  const { rows, rowHeight, onHold, onEnd } = props;
+  const box = useRef<HTMLDivElement>(null);
+  const [view, setView] = useState({ scrollTop: 0, viewHeight: 600 });
+  const [active, setActive] = useState<string | number | undefined>(undefined);
+  const focusWanted = useRef(false);
+  const focusWithin = useRef(false);
+
+  useLayoutEffect(() => {
+    const element = box.current!;
+    const measure = () => setView((now) => ({ ...now, viewHeight: element.clientHeight }));
+    measure();
+    const before = props.scrollName === undefined ? 0 : scrolls.get(props.scrollName) ?? 0;
+    if (before > 0) {
+      element.scrollTop = before;
+    }
+    const observer = new ResizeObserver(measure);
+    observer.observe(element);
+    return () => observer.disconnect();
+  }, []);
+
+  useLayoutEffect(() => {
+    if (props.topRequest) box.current!.scrollTop = 0;
+  }, [props.topRequest]);
+
+  const held = view.scrollTop > 0 || focusWithin.current;
+  useEffect(() => onHold?.(held), [held]);
+
+  const { start, end, offset, height } = virtualWindow({ count: rows.length, rowHeight, ...view });
+  const nearEnd = rows.length > 0 && end >= rows.length;
+  useEffect(() => {
+    if (nearEnd) onEnd?.();
+  }, [nearEnd, rows.length]);
+
+  const activeIndex = active === undefined
+    ? -1
+    : rows.findIndex((row) => props.rowKey(row) === active);
+  const tabStop = activeIndex >= start && activeIndex < end
+    ? activeIndex
+    : Math.min(rows.length - 1, Math.max(0, Math.ceil(view.scrollTop / rowHeight)));
+
+  useLayoutEffect(() => {
+    if (!focusWanted.current) return;
+    focusWanted.current = false;
+    box.current!.querySelector<HTMLElement>('[tabindex="0"]')?.focus({ preventScroll: true });
+  });
+
+  function moveTo(index: number) {
+    const target = Math.max(0, Math.min(rows.length - 1, index));
+    const row = rows[target];
+    if (row === undefined) return;
+    const element = box.current!;
+    element.scrollTop = scrollToRow(target, {
+      rowHeight,
+      scrollTop: element.scrollTop,
+      viewHeight: element.clientHeight,
+    });
+    focusWanted.current = true;
+    setActive(props.rowKey(row));
+    setView({ scrollTop: element.scrollTop, viewHeight: element.clientHeight });
+  }
+
+  function onKeyDown(event: KeyboardEvent) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const page = Math.max(1, Math.floor(view.viewHeight / rowHeight) - 1);
+    const from = tabStop;
+    const steps: Readonly<Record<string, number>> = {
+      ArrowDown: from + 1,
+      j: from + 1,
+      ArrowUp: from - 1,
+      k: from - 1,
+      PageDown: from + page,
+      PageUp: from - page,
+      Home: 0,
+      End: rows.length - 1,
+    };
+    const to = steps[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    moveTo(to);
+  }
+
+  function onFocusChange(within: boolean) {
+    if (focusWithin.current === within) return;
+    focusWithin.current = within;
+    setView((now) => ({ ...now }));
+  }
+
+  return (
+    <div
+      class="virtual-list"
+      ref={box}
+      onScroll={(event) => {
+        const { scrollTop } = event.currentTarget;
+        if (props.scrollName !== undefined) scrolls.set(props.scrollName, scrollTop);
+        setView((now) => ({ ...now, scrollTop }));
+      }}
+      onKeyDown={onKeyDown}
+      onFocusIn={(event) => {
+        // Focus given by a click is not the keyboard's: it must not stop a live list for good.
+        if ((event.target as Element).matches(":focus-visible")) onFocusChange(true);
+      }}
+      onFocusOut={(event) => {
+        if (!event.currentTarget.contains(event.relatedTarget as Node | null)) onFocusChange(false);
+      }}
+    >
+      <div class="virtual-space" style={{ height: `${height}px` }}>
+        <ul class="virtual-rows" aria-label={props.label} style={{ top: `${offset}px` }}>
+          {rows.slice(start, end).map((row, i) => (
+            <li
+              key={props.rowKey(row)}
+              aria-setsize={rows.length}
+              aria-posinset={start + i + 1}
+              style={{ height: `${rowHeight}px` }}
+            >
+              {props.children(row, start + i === tabStop ? 0 : -1)}
+            </li>
+          ))}
+        </ul>
+      </div>
+    </div>
+  );
+}
