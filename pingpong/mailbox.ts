@@ -204,10 +204,10 @@ export function sqliteMailbox(path: string, options: MailboxOptions = {}): Mailb
 
   let dropped = 0;
   // Counting rows takes as long as there are rows; keeping count does not.
-  const total = sql(
-    "SELECT count(*) AS answers, coalesce(sum(length(message)), 0) AS bytes FROM answers",
-  )
-    .get() as { answers: number; bytes: number };
+  const count = () =>
+    sql("SELECT count(*) AS answers, coalesce(sum(length(message)), 0) AS bytes FROM answers")
+      .get() as { answers: number; bytes: number };
+  let total = count();
 
   /** Deletes by a condition and keeps count. */
   function remove(condition: string, ...values: (string | number)[]): number {
@@ -261,6 +261,7 @@ export function sqliteMailbox(path: string, options: MailboxOptions = {}): Mailb
         return result;
       } catch (error) {
         database.exec("ROLLBACK");
+        total = count();
         throw error;
       }
     },

@@ -20,11 +20,11 @@ const kinds: readonly {
 const message = (text: string) => new TextEncoder().encode(text);
 
 for (const { name, permissions, open } of kinds) {
-  function testMailbox(
+  const testMailbox = (
     what: string,
     run: (mailbox: Mailbox, clock: { ms: number }) => void,
     options: MailboxOptions = {},
-  ): void {
+  ): void => {
     testWith(permissions, `${name} mailbox ${what}`, async () => {
       const folder = permissions.length > 0 ? await Deno.makeTempDir() : "";
       const clock = { ms: 1_000_000 };
@@ -36,7 +36,7 @@ for (const { name, permissions, open } of kinds) {
         if (folder) await Deno.remove(folder, { recursive: true });
       }
     });
-  }
+  };
 
   testMailbox("gives a client what was kept for it, the oldest first", (mailbox) => {
     mailbox.put("alice", { run: "r", seq: 7, message: message("seven") });
@@ -119,6 +119,7 @@ testWith(
         before.put("a", { run: "r", seq: 2, message: message("half") });
         throw new Error("interrupted");
       }), /interrupted/);
+    assert.deepEqual(before.size(), { answers: 1, bytes: 4, clients: 1 });
     // Opened a second time before the first is closed: nothing waits in memory.
     const after = sqliteMailbox(path);
     assert.deepEqual(after.waiting("a"), [{ run: "r", seq: 1, message: message("kept") }]);
