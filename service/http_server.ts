@@ -40,8 +40,9 @@ export interface HttpServer extends Service {
   readonly host: string;
   /** The port it is bound to, the real one if 0 was asked for. */
   readonly port: number;
-  /** `http://host:port`, with loopback for a wildcard address. */
+  /** `http://host:port` (or `https:`), with loopback for a wildcard address. */
   readonly url: string;
+  stop(deadline: AbortSignal): Promise<void>;
 }
 
 /** The two flags of every server, besides its port. */

@@ -46,9 +46,9 @@ export interface Service {
   readonly finished?: Promise<number | void>;
   /**
    * Stops accepting and waits for what is under way. `deadline` aborts when time is up: what is
-   * still open then must be cut.
+   * still open then must be cut. A number is the exit code where there is something to tell by it.
    */
-  stop(deadline: AbortSignal): Promise<void>;
+  stop(deadline: AbortSignal): Promise<number | void>;
 }
 
 /** Options of {@linkcode runService}. */
@@ -190,13 +190,13 @@ async function live<Options>(
   }
   health.stop();
   stop.abort();
-  await drain(service, options.drainTimeoutMs, log);
+  exitCode = await drain(service, options.drainTimeoutMs, log) ?? exitCode;
   await telemetry.shutdown(3_000);
   await stdoutLines.flush();
   Deno.exit(exitCode);
 }
 
-async function drain(service: Service, timeoutMs: number, log: Log): Promise<void> {
+async function drain(service: Service, timeoutMs: number, log: Log): Promise<number | void> {
   const deadline = new AbortController();
   const timer = setTimeout(() => {
     log.warn("The drain deadline has passed, what is still open is cut", { timeoutMs });
@@ -206,7 +206,7 @@ async function drain(service: Service, timeoutMs: number, log: Log): Promise<voi
   let hardTimer: ReturnType<typeof setTimeout> | undefined;
   const hard = new Promise<void>((resolve) => hardTimer = setTimeout(resolve, timeoutMs + 2_000));
   try {
-    await Promise.race([service.stop(deadline.signal), hard]);
+    return await Promise.race([service.stop(deadline.signal), hard]);
   } catch (error) {
     log.error("The service failed while stopping", { reason: String(error) });
   } finally {
