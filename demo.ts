@@ -116,6 +116,17 @@ const programs: DemoProgram[] = [
   },
 ];
 
+/**
+ * Small heaps for a machine that has other things to do: young objects are collected early, and
+ * glibc gives large blocks (bodies, images) back at once. Without it the fleet alone holds twice
+ * as much; a program that runs by itself is free to take what makes it fast.
+ */
+const smallMemory = {
+  DENO_V8_FLAGS: "--max-semi-space-size=2",
+  MALLOC_MMAP_THRESHOLD_: "131072",
+  MALLOC_TRIM_THRESHOLD_: "131072",
+};
+
 /** A program without a port of its own is ready when its telemetry is there. */
 async function seenByConsole(name: string, port: number, signal: AbortSignal): Promise<boolean> {
   if (!await answersOk(url(port, "/readyz"), signal)) return false;
@@ -247,6 +258,7 @@ async function start(
         OTEL_BLRP_SCHEDULE_DELAY: "250",
         OTEL_METRIC_EXPORT_INTERVAL: "1000",
         NO_COLOR: "1",
+        ...smallMemory,
         ...program.env,
       },
       endsWithUs: true,

@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --allow-run --allow-read --allow-net=127.0.0.1
+#!/usr/bin/env -S deno run --allow-run --allow-net=127.0.0.1
 /**
  * How long `deno task demo` takes from the command to the first trace that can be read, and what
  * all its processes hold together after a minute.

@@ -14,47 +14,41 @@ export interface TreeMemory {
   processes: { pid: number; name: string; pssBytes: number }[];
 }
 
-/** Reads `/proc/<pid>/smaps_rollup` of a process and its descendants. */
+/**
+ * Reads `/proc/<pid>/smaps_rollup` of a process and its descendants. Deno gives `/proc` to nobody
+ * without all permissions, so `ps` and `cat` read it.
+ */
 export async function treeMemory(rootPid: number): Promise<TreeMemory> {
   const total: TreeMemory = { pssBytes: 0, rssBytes: 0, processes: [] };
-  for (const pid of await descendants(rootPid)) {
-    try {
-      const rollup = await Deno.readTextFile(`/proc/${pid}/smaps_rollup`);
-      const bytes = (field: string) =>
-        1024 * Number(new RegExp(`^${field}:\\s+(\\d+) kB`, "m").exec(rollup)?.[1] ?? 0);
-      const commandLine = await Deno.readTextFile(`/proc/${pid}/cmdline`);
-      total.pssBytes += bytes("Pss");
-      total.rssBytes += bytes("Rss");
-      total.processes.push({
-        pid,
-        name: commandLine.split("\0").find((part) => part.endsWith(".ts")) ??
-          commandLine.replaceAll("\0", " ").slice(0, 60),
-        pssBytes: bytes("Pss"),
-      });
-    } catch (error) {
-      // It ended between the listing and the reading.
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-    }
+  for (const { pid, commandLine } of await descendants(rootPid)) {
+    const rollup = await output("cat", `/proc/${pid}/smaps_rollup`);
+    // It ended between the listing and the reading.
+    if (rollup === undefined) continue;
+    const bytes = (field: string) =>
+      1024 * Number(new RegExp(`^${field}:\\s+(\\d+) kB`, "m").exec(rollup)?.[1] ?? 0);
+    total.pssBytes += bytes("Pss");
+    total.rssBytes += bytes("Rss");
+    const program = commandLine.split(" ").find((part) => part.endsWith(".ts"));
+    const name = program?.split("/").slice(-2).join("/") ?? commandLine.slice(0, 60);
+    total.processes.push({ pid, name, pssBytes: bytes("Pss") });
   }
   return total;
 }
 
-async function descendants(rootPid: number): Promise<number[]> {
-  const parents = new Map<number, number>();
-  for await (const entry of Deno.readDir("/proc")) {
-    if (!/^\d+$/.test(entry.name)) continue;
-    try {
-      const stat = await Deno.readTextFile(`/proc/${entry.name}/stat`);
-      // pid (name) state ppid …: the name may hold anything, so look behind its last parenthesis.
-      const ppid = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
-      parents.set(Number(entry.name), ppid);
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-    }
-  }
-  const found = [rootPid];
+async function descendants(rootPid: number): Promise<{ pid: number; commandLine: string }[]> {
+  const listing = await output("ps", "-ww", "-eo", "pid=,ppid=,args=") ?? "";
+  const all = listing.trim().split("\n").map((line) => {
+    const [, pid, ppid, commandLine] = /^\s*(\d+)\s+(\d+)\s+(.*)$/.exec(line) ?? [];
+    return { pid: Number(pid), ppid: Number(ppid), commandLine: commandLine ?? "" };
+  });
+  const found = all.filter(({ pid }) => pid === rootPid);
   for (let at = 0; at < found.length; at++) {
-    for (const [pid, ppid] of parents) if (ppid === found[at]) found.push(pid);
+    found.push(...all.filter(({ ppid }) => ppid === found[at]!.pid));
   }
   return found;
+}
+
+async function output(command: string, ...args: string[]): Promise<string | undefined> {
+  const { success, stdout } = await new Deno.Command(command, { args, stderr: "null" }).output();
+  return success ? new TextDecoder().decode(stdout) : undefined;
 }

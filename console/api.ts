@@ -539,7 +539,7 @@ export interface ConsoleLimits {
   maxSeries: number;
   /** Points of one series. */
   maxPointsPerSeries: number;
-  /** Service names told apart. */
+  /** Services listed; the one silent for longest makes room. */
   maxServices: number;
   /** Characters of an attribute's value, of a name, of a log body. */
   maxValueLength: number;

@@ -30,7 +30,6 @@ const refusals = {
   invalid_span_id: "span_id must be 8 bytes, not all zero",
   invalid_parent_span_id: "parent_span_id must be empty or 8 bytes",
   trace_full: "its trace has reached the limit of spans or bytes",
-  service_limit: "there are too many different service.name values",
   invalid_metric: "a metric needs a name and data points of a known type",
   invalid_point: "a data point needs a value, a time, and bounds and counts that fit together",
   series_limit: "there are too many different series",
@@ -100,12 +99,8 @@ function takeTraces(intake: Intake, request: OtlpRequests["traces"]): void {
   const { store, nowMs } = intake;
   for (const { resource, scopeSpans } of request.resourceSpans) {
     const source = store.sources.source(resource);
-    const service = store.services.row(source.service, nowMs);
+    const service = store.services.seen(source.service, nowMs);
     for (const { scope: sentScope, spans } of scopeSpans) {
-      if (service === undefined) {
-        intake.refuse("service_limit", spans.length);
-        continue;
-      }
       const scope = store.sources.scope(sentScope);
       for (const span of spans) takeSpan(intake, span, source, scope, service);
     }
@@ -237,17 +232,19 @@ function takeLogs(intake: Intake, request: OtlpRequests["logs"]): void {
   const { store, nowMs } = intake;
   for (const { resource, scopeLogs } of request.resourceLogs) {
     const source = store.sources.source(resource);
-    const service = store.services.row(source.service, nowMs);
+    const service = store.services.seen(source.service, nowMs);
     for (const { scope: sentScope, logRecords } of scopeLogs) {
-      if (service === undefined) {
-        intake.refuse("service_limit", logRecords.length);
-        continue;
-      }
       const scope = store.sources.scope(sentScope);
       for (const record of logRecords) {
-        store.logs.add(storedLog(intake, record, source, scope));
-        service.logs++;
-        intake.kept++;
+        // Outside of a trace a record has no ids, or ids of zeros.
+        const { traceId, spanId } = record;
+        if (traceId.length !== 0 && traceId.length !== 16) intake.refuse("invalid_trace_id");
+        else if (spanId.length !== 0 && spanId.length !== 8) intake.refuse("invalid_span_id");
+        else {
+          store.logs.add(storedLog(intake, record, source, scope));
+          service.logs++;
+          intake.kept++;
+        }
       }
     }
   }
@@ -272,7 +269,6 @@ function storedLog(
     body: reader.value(record.body),
     attributes: reader.attributes(record.attributes),
     eventName: record.eventName === "" ? "" : reader.name(record.eventName),
-    // A log record outside of a trace has no ids; wrong ones are left out, the record is worth keeping.
     traceId: hexId(record.traceId, 16) ?? "",
     spanId: hexId(record.spanId, 8) ?? "",
     source,
@@ -287,14 +283,10 @@ function takeMetrics(intake: Intake, request: OtlpRequests["metrics"]): void {
   const { store, nowMs } = intake;
   for (const { resource, scopeMetrics } of request.resourceMetrics) {
     const source = store.sources.source(resource);
-    const service = store.services.row(source.service, nowMs);
+    store.services.seen(source.service, nowMs);
     for (const { scope: sentScope, metrics } of scopeMetrics) {
       const scope = store.sources.scope(sentScope);
-      for (const metric of metrics) {
-        if (service === undefined) {
-          intake.refuse("service_limit", metric.data.value?.dataPoints.length ?? 1);
-        } else takeMetric(intake, metric, source, scope);
-      }
+      for (const metric of metrics) takeMetric(intake, metric, source, scope);
     }
   }
 }

@@ -70,7 +70,7 @@ export class LiveStream {
   readonly #options: Required<LiveStreamOptions>;
   readonly #clients = new Set<Client>();
   #timer: ReturnType<typeof setInterval> | undefined;
-  #round = 0;
+  #rounds = 0;
   /** The store's order of changes up to which clients have been told. */
   #toldSeq = 0;
   #servicesVersion = -1;
@@ -88,7 +88,7 @@ export class LiveStream {
     };
     this.#roundsPerSecond = Math.max(1, Math.round(1_000 / this.#options.roundMs));
     this.#toldSeq = options.store.seq;
-    this.#timer = setInterval(() => this.#tell(), this.#options.roundMs);
+    this.#timer = setInterval(() => this.round(), this.#options.roundMs);
   }
 
   /** Open streams. */
@@ -193,19 +193,19 @@ export class LiveStream {
     this.#sendRows(client, traces, logs);
   }
 
-  #tell(): void {
+  /** Tells all clients what is new. Called by a timer each `roundMs`. */
+  round(): void {
     const { store, stats } = this.#options;
     const now = Date.now();
     const traces = store.traces.takeChanged();
     const logs = this.#newLogs();
     this.#toldSeq = store.seq;
-    const isSecond = ++this.#round % this.#roundsPerSecond === 0;
+    const isSecond = ++this.#rounds % this.#roundsPerSecond === 0;
+    const metrics = isSecond ? store.takeChangedMetrics() : [];
     if (isSecond) store.measureRates(now);
     if (this.#clients.size === 0) return;
 
-    const perSecond = isSecond
-      ? { stats: stats(), services: this.#changedServices(), names: store.metrics.takeChanged() }
-      : undefined;
+    const perSecond = isSecond ? { stats: stats(), services: this.#changedServices() } : undefined;
     for (const client of this.#clients) {
       if (this.#isStalled(client, now)) continue;
       this.#sendRows(
@@ -214,8 +214,8 @@ export class LiveStream {
         client.signals.has("logs") ? this.#matchingLogs(client, logs) : undefined,
       );
       if (perSecond !== undefined) {
-        if (client.signals.has("metrics") && perSecond.names.size > 0) {
-          this.#send(client, "metrics", { names: [...perSecond.names].slice(0, 500) });
+        if (client.signals.has("metrics") && metrics.length > 0) {
+          this.#send(client, "metrics", { names: metrics.slice(0, 500) });
         }
         if (perSecond.services !== undefined) this.#send(client, "services", perSecond.services);
         this.#send(client, "stats", perSecond.stats);

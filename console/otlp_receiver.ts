@@ -58,6 +58,7 @@ export interface RequestCounters {
 /** gRPC's codes for the statuses that are sent here (google.rpc.Code). */
 const rpcCodes: Record<number, number> = {
   400: 3, // INVALID_ARGUMENT
+  403: 7, // PERMISSION_DENIED
   404: 5, // NOT_FOUND
   405: 12, // UNIMPLEMENTED
   408: 4, // DEADLINE_EXCEEDED
@@ -145,6 +146,14 @@ export function otlpReceiver(
       }
       if (c.req.method !== "POST") {
         throw new Refused(405, "Telemetry is sent by POST.", { allow: "POST" });
+      }
+      // Only browsers send it, and a page that is not listed has no business here.
+      const origin = c.req.header("origin");
+      if (origin !== undefined && !corsOrigins.includes(origin) && !corsOrigins.includes("*")) {
+        throw new Refused(
+          403,
+          `Pages of ${origin} may not send telemetry. Allow them with --cors-origin.`,
+        );
       }
       if (encoding === undefined) {
         throw new Refused(

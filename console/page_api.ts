@@ -171,15 +171,9 @@ function findTraces(
 ): { traces: Trace[]; matched: number } {
   const limit = integerParameter(parameters, "limit", { fallback: defaults.limit, max: 1_500 });
   const filter = traceFilter(parameters);
-  const traces: Trace[] = [];
-  let matched = 0;
-  for (const trace of store.traces.newestFirst()) {
-    if (!filter.matches(trace)) continue;
-    matched++;
-    if (traces.length < limit) traces.push(trace);
-  }
-  traces.sort((a, b) => b.startUs - a.startUs);
-  return { traces, matched };
+  const matching = [...store.traces.newestFirst()].filter((trace) => filter.matches(trace));
+  matching.sort((a, b) => b.startUs - a.startUs);
+  return { traces: matching.slice(0, limit), matched: matching.length };
 }
 
 function findLogs(store: TelemetryStore, parameters: Parameters): LogsAnswer {

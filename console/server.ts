@@ -254,7 +254,7 @@ const command = commandLine({
   .addOption(
     count("--max-points-per-series <count>", "points of one series", "maxPointsPerSeries"),
   )
-  .addOption(count("--max-services <count>", "service names told apart", "maxServices"))
+  .addOption(count("--max-services <count>", "services listed", "maxServices"))
   .addOption(
     count("--max-value-length <count>", "characters of an attribute's value", "maxValueLength"),
   )

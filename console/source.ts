@@ -81,7 +81,6 @@ function withoutKey(attributes: StoredAttributes, key: string): StoredAttributes
   return kept;
 }
 
-const forgetServiceAfterMs = 60_000;
 const maxOperationsPerService = 500;
 
 /** A service and the names of its spans. */
@@ -90,11 +89,11 @@ export interface ServiceEntry extends ServiceRow {
   readonly operations: Map<string, number>;
 }
 
-/** The services seen, with what they sent. */
+/** The services seen, with what they sent; when there are too many, the one silent for longest goes. */
 export class ServiceTable {
+  // In order of last sight: a row that is seen is put behind all others.
   #services = new Map<string, ServiceEntry>();
   #max: number;
-  #nextSearchMs = 0;
   /** Grows with every change. */
   version = 0;
 
@@ -102,28 +101,20 @@ export class ServiceTable {
     this.#max = maxServices;
   }
 
-  /**
-   * The row of a service. When the table is full, the service that was silent for longest makes
-   * room, if that was a minute at least; otherwise a new service is refused: undefined.
-   */
-  row(name: string, nowMs: number): ServiceEntry | undefined {
-    const known = this.#services.get(name);
-    if (known !== undefined) {
-      known.lastSeenMs = nowMs;
-      this.version++;
-      return known;
-    }
-    if (this.#services.size >= this.#max && !this.#makeRoom(nowMs)) return undefined;
-    const row: ServiceEntry = {
-      name,
-      spans: 0,
-      errors: 0,
-      logs: 0,
-      lastSeenMs: nowMs,
-      operations: new Map(),
-    };
-    this.#services.set(name, row);
+  /** The row of a service that has just sent something. */
+  seen(name: string, nowMs: number): ServiceEntry {
     this.version++;
+    let row = this.#services.get(name);
+    if (row === undefined) {
+      if (this.#services.size >= this.#max) {
+        this.#services.delete(this.#services.keys().next().value!);
+      }
+      row = { name, spans: 0, errors: 0, logs: 0, lastSeenMs: nowMs, operations: new Map() };
+    } else {
+      row.lastSeenMs = nowMs;
+      this.#services.delete(name);
+    }
+    this.#services.set(name, row);
     return row;
   }
 
@@ -143,21 +134,6 @@ export class ServiceTable {
   clear(): void {
     this.#services.clear();
     this.version++;
-  }
-
-  #makeRoom(nowMs: number): boolean {
-    // A flood of new names must not search the table for each of them.
-    if (nowMs < this.#nextSearchMs) return false;
-    let oldest: ServiceEntry | undefined;
-    for (const row of this.#services.values()) {
-      if (oldest === undefined || row.lastSeenMs < oldest.lastSeenMs) oldest = row;
-    }
-    if (oldest === undefined || nowMs - oldest.lastSeenMs < forgetServiceAfterMs) {
-      this.#nextSearchMs = nowMs + 1_000;
-      return false;
-    }
-    this.#services.delete(oldest.name);
-    return true;
   }
 }
 

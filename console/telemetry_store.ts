@@ -125,6 +125,11 @@ export class TelemetryStore {
     yield* this.ownMetrics.families();
   }
 
+  /** Names of metrics with new points since the last call, the console's own too. */
+  takeChangedMetrics(): string[] {
+    return [...this.metrics.takeChanged(), ...this.ownMetrics.takeChanged()];
+  }
+
   /** The services, sorted by name. */
   serviceRows(): ServiceRow[] {
     return this.services.rows();

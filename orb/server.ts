@@ -20,7 +20,7 @@ import { defaultDataFolder, openDataFolder } from "../service/data_folder.ts";
 import { healthRoutes } from "../service/health.ts";
 import { hostFlags, type HttpServer, listen, portFlag } from "../service/http_server.ts";
 import { runService, type ServiceContext, StartError } from "../service/life_cycle.ts";
-import { ProblemError, problemNotFound, problemOnError } from "../service/problem.ts";
+import { problemNotFound, problemOnError, problemResponse } from "../service/problem.ts";
 import { createSignup, storeFailed, textResponse } from "./signup.ts";
 import { openTokenStore, StoreError, type TokenStore } from "./token_store.ts";
 import { inTokenWorker } from "./token_worker.ts";
@@ -71,8 +71,7 @@ export async function startOrbServer(
     ...(options.maxBufferedBytes !== undefined && { maxBufferedBytes: options.maxBufferedBytes }),
   });
   app.post("/api/signup", (c) => {
-    if (!isJson(c.req.header("content-type"))) throw notJson();
-    return signup(c.req.raw);
+    return isJson(c.req.header("content-type")) ? signup(c.req.raw) : notJson();
   });
   app.post("/api/reset", async () => {
     try {
@@ -156,8 +155,8 @@ function isJson(contentType: string | undefined): boolean {
 }
 
 /** The original knows no route for another type: 404, not 415. */
-function notJson(): ProblemError {
-  return new ProblemError(404, {
+function notJson(): Response {
+  return problemResponse(404, {
     title: "Not found",
     detail: "POST /api/signup takes a body with 'content-type: application/json' only.",
   });

@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { setImmediate } from "node:timers";
 import {
   type Context,
   context,
@@ -58,12 +59,12 @@ export class StoreError extends Error {
 /** The server's tokens. */
 export interface TokenStore {
   /**
-   * Stores an image's SHA-256 digest unless it is there. `new` and `duplicate` are durable;
-   * `failed` means that the disk refused and nothing is stored.
+   * Stores an image's SHA-256 digest, given in hex, unless it is there. `new` and `duplicate` are
+   * durable; `failed` means that the disk refused and nothing is stored.
    *
    * @throws {StoreBusyError} the queue is full.
    */
-  add(digest: Uint8Array): Promise<InsertResult>;
+  add(digest: string): Promise<InsertResult>;
   /** Forgets every token. @throws {StoreError} the disk refused. */
   reset(): Promise<void>;
   /** Tokens stored. */
@@ -75,7 +76,7 @@ export interface TokenStore {
 }
 
 interface Waiting {
-  digest: Uint8Array;
+  digest: string;
   span: Span;
   parent: Context;
   resolve: (result: InsertResult) => void;
@@ -110,20 +111,21 @@ export async function openTokenStore(options: TokenStoreOptions): Promise<TokenS
   let state: "ok" | StoreError = "ok";
   let probeTimer: ReturnType<typeof setTimeout> | undefined;
   let running = false;
-  let closed = false;
+  let closing: Promise<void> | undefined;
   const instruments = createInstruments(options.meter, () => ({ count, queued: waiting.length }));
 
   /** Asks the worker, and learns from its answer how the disk is. */
   async function ask(command: TokenCommand): Promise<TokenReply> {
     const reply = await worker.ask(command);
     count = reply.count;
-    const next = reply.error ? new StoreError(reply.error) : "ok";
+    // Duplicates write nothing, so they do not tell how the disk is.
+    const wrote = command.type !== "insert" || reply.results.includes("new");
+    const next = reply.error ? new StoreError(reply.error) : wrote ? "ok" : state;
     const changed = (next === "ok") !== (state === "ok");
     state = next;
     if (changed) options.onState(next);
-    clearTimeout(probeTimer);
     // Readiness is off by now, so perhaps no signup comes that would find the disk mended.
-    if (next !== "ok" && !closed) probeTimer = setTimeout(() => enqueue(probe), probeIntervalMs);
+    if (next !== "ok" && !closing) probeTimer ??= setTimeout(() => enqueue(probe), probeIntervalMs);
     return reply;
   }
 
@@ -136,13 +138,17 @@ export async function openTokenStore(options: TokenStoreOptions): Promise<TokenS
   }
 
   async function runJobs(): Promise<void> {
-    // Later in this turn: what arrived together goes together.
-    await Promise.resolve();
-    for (let job = jobs.shift(); job; job = jobs.shift()) await job();
+    for (let job = jobs.shift(); job; job = jobs.shift()) {
+      // After the requests that are there already: what arrives together goes together.
+      await new Promise((resolve) => setImmediate(resolve));
+      await job();
+    }
     running = false;
   }
 
   async function probe(): Promise<void> {
+    probeTimer = undefined;
+    if (state === "ok") return;
     await ask({ type: "probe" });
   }
 
@@ -153,7 +159,9 @@ export async function openTokenStore(options: TokenStoreOptions): Promise<TokenS
     if (first === undefined) return;
     if (waiting.length > 0) jobs.push(commit);
     const digests = new Uint8Array(members.length * digestBytes);
-    members.forEach((member, index) => digests.set(member.digest, index * digestBytes));
+    members.forEach((member, index) =>
+      digests.subarray(index * digestBytes).setFromHex(member.digest)
+    );
 
     // It belongs to the trace of the first; the others' spans link to it.
     const span = tracer.startSpan("commit tokens", {
@@ -184,9 +192,18 @@ export async function openTokenStore(options: TokenStoreOptions): Promise<TokenS
     });
   }
 
+  async function close(): Promise<void> {
+    clearTimeout(probeTimer);
+    const { promise, resolve, reject } = Promise.withResolvers<TokenReply>();
+    enqueue(() => worker.ask({ type: "close" }).then(resolve, reject));
+    await promise;
+    worker.end();
+    instruments.stop();
+  }
+
   return {
     add(digest) {
-      if (closed || waiting.length >= maxQueued) {
+      if (closing || waiting.length >= maxQueued) {
         return Promise.reject(
           new StoreBusyError(`${waiting.length} signups wait for the disk already`),
         );
@@ -211,14 +228,9 @@ export async function openTokenStore(options: TokenStoreOptions): Promise<TokenS
       return count;
     },
     died: died.promise,
-    async close() {
-      closed = true;
-      clearTimeout(probeTimer);
-      const { promise, resolve } = Promise.withResolvers<TokenReply>();
-      enqueue(() => worker.ask({ type: "close" }).then(resolve));
-      await promise;
-      worker.end();
-      instruments.stop();
+    close() {
+      closing ??= close();
+      return closing;
     },
   };
 }

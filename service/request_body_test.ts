@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { ProblemError } from "./problem.ts";
-import { readBody } from "./request_body.ts";
+import { readBody, readText } from "./request_body.ts";
 import { listen } from "./http_server.ts";
 
 function chunked(...chunks: string[]): Request {
@@ -55,4 +55,34 @@ Deno.test("readBody() answers a body that never ends with 408", async () => {
   assert.match(new TextDecoder().decode(buffer.subarray(0, count ?? 0)), /\r\n408/);
   connection.close();
   await server.stop(AbortSignal.timeout(1_000));
+});
+
+Deno.test("readText() gives the text, however it comes, within the same limits", async () => {
+  const declared = (body: BodyInit, length: string) =>
+    new Request("http://127.0.0.1/", {
+      method: "POST",
+      body,
+      headers: { "content-length": length },
+    });
+  assert.equal(await readText(declared("äb", "3"), { limitBytes: 3 }), "äb");
+  assert.equal(await readText(chunked("ab", "cd"), { limitBytes: 4 }), "abcd");
+  assert.equal(await readText(new Request("http://127.0.0.1/"), { limitBytes: 4 }), "");
+  const broken = new Uint8Array([0x61, 0xff]);
+  assert.equal(await readText(declared(broken, "2"), { limitBytes: 4 }), "a\ufffd");
+  await assert.rejects(readText(declared("abcde", "5"), { limitBytes: 4 }), /at most 4 bytes/);
+  await assert.rejects(readText(chunked("abc", "de"), { limitBytes: 4 }), /at most 4 bytes/);
+});
+
+Deno.test("every body has its own deadline, however many there are", async () => {
+  const slow = (body: ReadableStream<Uint8Array>) =>
+    readBody(new Request("http://127.0.0.1/", { method: "POST", body }), {
+      limitBytes: 4,
+      timeoutMs: 40,
+    });
+  // The first is done long before the timer that all three share fires.
+  const first = await slow(ReadableStream.from([new Uint8Array(2)]));
+  assert.equal(first.length, 2);
+  const never = () => new ReadableStream<Uint8Array>();
+  const statuses = await Promise.all([refusal(slow(never())), refusal(slow(never()))]);
+  assert.deepEqual(statuses, [408, 408]);
 });

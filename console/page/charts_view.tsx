@@ -7,6 +7,7 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { Chart, type ChartLine, Sparkline } from "../../service/page/chart.tsx";
 import { CommandLine } from "../../service/page/copy.tsx";
 import { formatCounted, formatUnit } from "../../service/page/format.ts";
+import { WithBreaks } from "../../service/page/with_breaks.tsx";
 import { SearchField } from "../../service/page/search_field.tsx";
 import { ServiceMarks, ServiceName } from "../../service/page/service_mark.tsx";
 import { Empty, Failure, Loading } from "../../service/page/states.tsx";
@@ -30,6 +31,9 @@ import {
 import { PointHere } from "./point_here.tsx";
 import { epoch, metricNames } from "./store.ts";
 import { chartRange, chartRangeMs, chartRanges, paused } from "./views.ts";
+
+/** Metrics in the list at once. */
+const maxListed = 300;
 
 /** Lines in one picture: more cannot be told apart. */
 const maxLines = 7;
@@ -92,12 +96,17 @@ export function ChartsView() {
         <nav class="metric-list" aria-label="Metrics">
           {shown.length === 0 && <p class="quiet pad">No metric fits these filters.</p>}
           <ul>
-            {shown.map((metric) => (
+            {shown.slice(0, maxListed).map((metric) => (
               <li key={metric.name}>
                 <MetricLink metric={metric} current={metric === chosen} />
               </li>
             ))}
           </ul>
+          {shown.length > maxListed && (
+            <p class="quiet pad">
+              {formatCounted(shown.length - maxListed, "more metric")}: search to find them.
+            </p>
+          )}
         </nav>
         <div class="metric-detail">
           {chosen
@@ -142,7 +151,7 @@ function RangeChoice() {
 
 function MetricLink({ metric, current }: { metric: MetricRow; current: boolean }) {
   const link = useRef<HTMLAnchorElement>(null);
-  const seen = useSeen(link);
+  const seen = useInSight(link);
   const path = `${apiPaths.metrics}?name=${encodeURIComponent(metric.name)}&lookback=15m&limit=20`;
   const data = useAnswer<MetricDataAnswer>(seen ? path : undefined, {
     refreshMs: paused.value ? undefined : 10_000,
@@ -180,28 +189,12 @@ function MetricLink({ metric, current }: { metric: MetricRow; current: boolean }
   );
 }
 
-/** A long name may break after its dots. */
-function WithBreaks({ name }: { name: string }) {
-  return (
-    <>
-      {name.split(/(?<=[._/])/).map((part, i) => (
-        <span key={i}>
-          {part}
-          <wbr />
-        </span>
-      ))}
-    </>
-  );
-}
-
-/** True once the element has been in sight: what nobody has scrolled to is not asked for. */
-function useSeen(element: { current: Element | null }): boolean {
+/** True while the element is in sight: what nobody sees is not asked for. */
+function useInSight(element: { current: Element | null }): boolean {
   const [seen, setSeen] = useState(false);
   useEffect(() => {
     const observer = new IntersectionObserver((entries) => {
-      if (!entries.some((entry) => entry.isIntersecting)) return;
-      setSeen(true);
-      observer.disconnect();
+      setSeen(entries.at(-1)!.isIntersecting);
     });
     observer.observe(element.current!);
     return () => observer.disconnect();
@@ -219,6 +212,9 @@ function MetricDetail({ metric, service }: { metric: MetricRow; service: string 
   return (
     <>
       <header class="metric-head">
+        <a class="only-narrow" href={href("/charts", address.value.params, { metric: undefined })}>
+          All metrics
+        </a>
         <h2>
           <WithBreaks name={metric.name} />
         </h2>
@@ -276,8 +272,7 @@ function MetricCharts({ metric, rangeMs }: { metric: MetricDataAnswer; rangeMs: 
     ? wordParam(params, "figure", ["p95", "p50", "p99", "mean"])
     : mainFigure(metric);
   const few = one ? [one] : metric.data.slice(0, maxLines);
-  const toMs = useMemo(() => Date.now(), [metric]);
-  const range = [toMs - rangeMs, toMs] as const;
+  const range = useMemo(() => timeRange(metric, rangeMs), [metric, rangeMs]);
 
   if (metric.data.every((series) => series.points.length === 0)) {
     return (
@@ -313,6 +308,16 @@ function MetricCharts({ metric, rangeMs }: { metric: MetricDataAnswer; rangeMs: 
       {metric.data.length === 1 && <SeriesFacts metric={metric} />}
     </>
   );
+}
+
+/** Up to now, and no further back than there are points, but a minute at least. */
+function timeRange(metric: MetricDataAnswer, rangeMs: number): readonly [number, number] {
+  const toMs = Date.now();
+  const firstMs = metric.data.reduce(
+    (least, series) => Math.min(least, series.points[0]?.timeMs ?? Infinity),
+    Infinity,
+  );
+  return [Math.min(Math.max(toMs - rangeMs, firstMs), toMs - 60_000), toMs];
 }
 
 function titleOf(metric: MetricRow, figure: Figure): string {

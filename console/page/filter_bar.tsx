@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { formatCount } from "../../service/page/format.ts";
 import { address, setParams } from "../../service/page/url_state.ts";
 import { services } from "./store.ts";
 
@@ -13,12 +14,12 @@ export function ServiceFilter() {
   if (chosen !== "" && !names.includes(chosen)) names.push(chosen);
   return (
     <label class="field">
-      <span class="field-label">Service</span>
+      <span class="hidden-text">Service</span>
       <select
         value={chosen}
         onChange={(event) => setParams({ service: event.currentTarget.value })}
       >
-        <option value="">All</option>
+        <option value="">All services</option>
         {names.map((name) => <option key={name} value={name}>{name}</option>)}
       </select>
     </label>
@@ -30,10 +31,9 @@ export function SampleNotice(
   { sampled, noun }: { sampled: { shown: number; seen: number } | undefined; noun: string },
 ) {
   if (sampled === undefined) return null;
-  const count = (value: number) => value.toLocaleString("en");
   return (
     <span class="sample-notice">
-      A sample: showing {count(sampled.shown)} of {count(sampled.seen)} {noun}/s
+      A sample: showing {formatCount(sampled.shown)} of {formatCount(sampled.seen)} {noun}/s
     </span>
   );
 }

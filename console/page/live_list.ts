@@ -103,6 +103,11 @@ export class LiveList<Row, Answer> {
     }
   }
 
+  /** Whether what is new waits. */
+  get held(): boolean {
+    return this.#held;
+  }
+
   /** While held, nothing new is shown; it waits. */
   hold(held: boolean): void {
     this.#held = held;

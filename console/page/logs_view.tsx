@@ -4,8 +4,8 @@
  * @module
  */
 import { useEffect, useState } from "preact/hooks";
-import { CommandLine, CopyButton, ShortId } from "../../service/page/copy.tsx";
-import { DetailPanel, Facts } from "../../service/page/detail_panel.tsx";
+import { CommandLine } from "../../service/page/copy.tsx";
+import { DetailPanel } from "../../service/page/detail_panel.tsx";
 import {
   formatCount,
   formatCounted,
@@ -13,7 +13,6 @@ import {
   formatTimeWithZone,
 } from "../../service/page/format.ts";
 import { getJson, RequestError } from "../../service/page/get_json.ts";
-import { Icon } from "../../service/page/icon.tsx";
 import { SearchField } from "../../service/page/search_field.tsx";
 import { ServiceName } from "../../service/page/service_mark.tsx";
 import { NewPill } from "../../service/page/shell.tsx";
@@ -24,7 +23,7 @@ import { VirtualList } from "../../service/page/virtual_list.tsx";
 import { apiPaths, type LogRow, type LogsAnswer } from "../api.ts";
 import { SampleNotice, ServiceFilter } from "./filter_bar.tsx";
 import { Level } from "./level.tsx";
-import { flatten } from "./metric_lines.ts";
+import { LogDetail } from "./log_detail.tsx";
 import { PointHere } from "./point_here.tsx";
 import { loadList, logs, stats, stream } from "./store.ts";
 import { logLevels, logQuery, paused } from "./views.ts";
@@ -53,7 +52,7 @@ export function LogsView() {
 function LevelFilter() {
   const level = wordParam(address.value.params, "level", logLevels);
   const words = {
-    all: "All",
+    all: "All levels",
     debug: "debug and up",
     info: "info and up",
     warn: "warn and up",
@@ -61,7 +60,7 @@ function LevelFilter() {
   } as const;
   return (
     <label class="field">
-      <span class="field-label">Level</span>
+      <span class="hidden-text">Level</span>
       <select
         value={level}
         onChange={(event) => {
@@ -91,13 +90,14 @@ function LogFigures() {
 }
 
 function LogList() {
-  const [held, setHeld] = useState(false);
+  // A person who comes back finds the list as it was left.
+  const [held, setHeld] = useState(logs.held && !paused.peek());
   const [topRequest, setTopRequest] = useState(0);
   const narrow = useMediaQuery("(max-width: 720px)");
   const { params } = address.value;
   const chosenSeq = Number(params.get("log") ?? NaN);
   // A record that is read in its panel holds the list as well.
-  const hold = held || paused.value;
+  const hold = held || paused.value || Number.isFinite(chosenSeq);
   useEffect(() => logs.hold(hold), [hold]);
 
   const phase = logs.phase.value;
@@ -132,22 +132,24 @@ function LogList() {
           onHold={setHeld}
           onEnd={readOn}
           topRequest={topRequest}
-          scrollName="logs"
+          scrollName={`logs ${logQuery(params)}`}
         >
           {(row, tabIndex) => <LogLine row={row} tabIndex={tabIndex} chosen={row === chosen} />}
         </VirtualList>
       </div>
-      {chosen ? <LogDetail row={chosen} /> : Number.isFinite(chosenSeq) && (
-        <DetailPanel
-          label="Log record"
-          title={<h2>This record is not in the list</h2>}
-          onClose={() => setParams({ log: undefined })}
-        >
-          <p class="quiet">
-            It does not fit the filters, has made room for newer ones, or lies further back.
-          </p>
-        </DetailPanel>
-      )}
+      {chosen
+        ? <LogDetail row={chosen} withTrace onClose={() => setParams({ log: undefined })} />
+        : Number.isFinite(chosenSeq) && (
+          <DetailPanel
+            label="Log record"
+            title={<h2>This record is not in the list</h2>}
+            onClose={() => setParams({ log: undefined })}
+          >
+            <p class="quiet">
+              It does not fit the filters, has made room for newer ones, or lies further back.
+            </p>
+          </DetailPanel>
+        )}
     </div>
   );
 }
@@ -156,15 +158,16 @@ let readingOn = false;
 
 /** Adds older records below, once the end of the list is in sight. */
 async function readOn(): Promise<void> {
-  const last = logs.rows.peek().rows.at(-1);
-  if (readingOn || last === undefined || logs.answer.peek()?.more === false) return;
+  const { rows } = logs.rows.peek();
+  if (readingOn || rows.length === 0) return;
   readingOn = true;
   try {
     const query = logQuery(address.peek().params);
-    query.set("before", String(last.seq));
+    const oldest = rows.reduce((least, row) => Math.min(least, row.seq), Infinity);
+    query.set("before", String(oldest));
     query.set("limit", "500");
     const answer = await getJson<LogsAnswer>(`${apiPaths.logs}?${query}`);
-    if (logs.rows.peek().rows.at(-1) === last) logs.append(answer.logs);
+    if (logs.rows.peek().rows === rows) logs.append(answer.logs);
   } catch (error) {
     // The connection's state says it; the next scroll to the end tries again.
     if (!(error instanceof RequestError)) throw error;
@@ -188,65 +191,6 @@ function LogLine({ row, tabIndex, chosen }: { row: LogRow; tabIndex: 0 | -1; cho
         {row.body || <span class="quiet">(empty)</span>}
       </span>
     </a>
-  );
-}
-
-function LogDetail({ row }: { row: LogRow }) {
-  return (
-    <DetailPanel
-      label="Log record"
-      title={
-        <h2 class="log-title">
-          <Level row={row} /> <ServiceName name={row.service} />
-        </h2>
-      }
-      actions={<CopyButton what="the record as JSON" text={() => JSON.stringify(row, null, 2)} />}
-      onClose={() => setParams({ log: undefined })}
-    >
-      <p class="log-text">{row.body}</p>
-      {row.traceId !== undefined && (
-        <a
-          class="button"
-          href={href(`/traces/${row.traceId}`, new URLSearchParams(), { span: row.spanId })}
-        >
-          <Icon name="right" /> Its trace
-        </a>
-      )}
-      <dl class="facts">
-        <div>
-          <dt>time</dt>
-          <dd>{formatTimeWithZone(row.timeMs)}</dd>
-        </div>
-        {row.traceId !== undefined && (
-          <div>
-            <dt>trace id</dt>
-            <dd>
-              <ShortId id={row.traceId} what="the trace id" />
-            </dd>
-          </div>
-        )}
-        {row.eventName !== undefined && (
-          <div>
-            <dt>event</dt>
-            <dd>{row.eventName}</dd>
-          </div>
-        )}
-        {row.scope !== "" && (
-          <div>
-            <dt>scope</dt>
-            <dd>{row.scope}</dd>
-          </div>
-        )}
-      </dl>
-      {Object.keys(row.attributes).length > 0 && (
-        <section>
-          <h3>Attributes</h3>
-          <Facts
-            facts={Object.entries(flatten(row.attributes)).sort(([a], [b]) => a < b ? -1 : 1)}
-          />
-        </section>
-      )}
-    </DetailPanel>
   );
 }
 

@@ -29,6 +29,7 @@ const views = [
 function ConsolePage() {
   const now = view.value;
   const current = now.kind === "trace" ? "traces" : now.kind;
+  const state = stream.state.value;
   const togglePause = () => setParams({ paused: !paused.peek() });
   useShortcuts([
     { key: "p", label: "Pause or go on", run: togglePause },
@@ -44,10 +45,16 @@ function ConsolePage() {
     <Shell
       program="Console"
       nav={views.map(({ kind, href, label }) => ({ href, label, current: kind === current }))}
+      notice={state.kind === "reconnecting" && state.attempt > 1 && (
+        <>
+          The console does not answer. What you see is the last it sent; the page tries again by
+          itself. If it was stopped, start it: <code>deno task console</code>
+        </>
+      )}
       actions={
         <>
           <ConnectionPill
-            state={stream.state.value}
+            state={state}
             paused={paused.value}
             onRetry={() => stream.restart()}
           />

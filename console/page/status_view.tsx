@@ -86,10 +86,10 @@ function Received({ now }: { now: StatsEvent }) {
             <th scope="col" class="number">a second</th>
             <th scope="col" class="number">in all</th>
             <th scope="col" class="number">held</th>
-            <th scope="col">full</th>
-            <th scope="col" class="number">made room</th>
+            <th scope="col">of at most</th>
+            <th scope="col" class="number">evicted</th>
             <th scope="col" class="number">refused</th>
-            <th scope="col" class="number">cut</th>
+            <th scope="col" class="number">truncated</th>
           </tr>
         </thead>
         <tbody>
@@ -101,6 +101,7 @@ function Received({ now }: { now: StatsEvent }) {
               <td class="number">{formatCount(signal.held)}</td>
               <td>
                 <Meter value={signal.held} max={signal.capacity} label={`${name} held`} />
+                {formatCount(signal.capacity)}
               </td>
               <td class="number" title="Held until newer ones needed the room">
                 {formatCount(signal.evicted)}

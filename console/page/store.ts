@@ -6,6 +6,7 @@
  */
 import { computed, effect, signal } from "@preact/signals";
 import { announce } from "../../service/page/announce.ts";
+import { formatCount } from "../../service/page/format.ts";
 import { LiveStream, type StreamMessage } from "../../service/page/live_stream.ts";
 import { address } from "../../service/page/url_state.ts";
 import {
@@ -32,8 +33,13 @@ export const traces = new LiveList<TraceSummary, SummariesAnswer>({
 /** The log list. */
 export const logs = new LiveList<LogRow, LogsAnswer>({
   key: (row) => row.seq,
-  rowsOf: (answer) => answer.logs,
+  // Senders deliver in batches: within what came together, time is the better order.
+  rowsOf: (answer) => answer.logs.toSorted((a, b) => byTime(b, a)),
 });
+
+function byTime(a: LogRow, b: LogRow): number {
+  return a.timeMs - b.timeMs || a.seq - b.seq;
+}
 
 /** The console's greeting: its limits, where senders send. */
 export const hello = signal<HelloEvent | undefined>(undefined);
@@ -100,9 +106,9 @@ function take(messages: readonly StreamMessage[]): void {
   }
 }
 
-/** A batch of a catch-up is said once, when it is over. */
+/** A catch-up is said once, when it is over: its rows lie between the greeting's stats and the next. */
 let caughtUp = 0;
-let catchingUp = false;
+let statsUntilCaughtUp = 0;
 
 const handlers: { [Name in keyof StreamEvents]: (event: StreamEvents[Name]) => void } = {
   hello(event) {
@@ -113,7 +119,7 @@ const handlers: { [Name in keyof StreamEvents]: (event: StreamEvents[Name]) => v
       forget();
       announce("The console was started anew. This is what it has now.");
     }
-    catchingUp = event.resume === "resumed";
+    statsUntilCaughtUp = event.resume === "resumed" ? 2 : 0;
     caughtUp = 0;
     if (event.resume !== "resumed") loadList();
   },
@@ -123,11 +129,11 @@ const handlers: { [Name in keyof StreamEvents]: (event: StreamEvents[Name]) => v
     if (now.kind === "trace") {
       liveTrace.value = event.traces.findLast((one) => one.traceId === now.traceId) ??
         liveTrace.peek();
-    } else traces.push(event.traces, event.sampled);
+    } else traces.push(event.traces.toSorted((a, b) => a.startMs - b.startMs), event.sampled);
   },
   logs(event) {
     sayCatchUp(event.catchUp, event.logs.length);
-    logs.push(event.logs, event.sampled);
+    logs.push(event.logs.toSorted(byTime), event.sampled);
   },
   metrics(event) {
     metricNames.value = event.names;
@@ -137,12 +143,11 @@ const handlers: { [Name in keyof StreamEvents]: (event: StreamEvents[Name]) => v
   },
   stats(event) {
     stats.value = event;
-    if (catchingUp) {
-      catchingUp = false;
+    if (statsUntilCaughtUp > 0 && --statsUntilCaughtUp === 0) {
       announce(
         caughtUp === 0
           ? "Connected again. Nothing was missed."
-          : `Connected again and caught up: ${caughtUp.toLocaleString("en")} missed`,
+          : `Connected again and caught up: ${formatCount(caughtUp)} missed`,
       );
     }
   },

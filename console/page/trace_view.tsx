@@ -6,7 +6,6 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { CopyButton, ShortId } from "../../service/page/copy.tsx";
 import {
-  formatCount,
   formatCounted,
   formatDuration,
   formatPercent,
@@ -31,9 +30,10 @@ import {
   type LogsAnswer,
   type SummariesAnswer,
 } from "../api.ts";
+import { LogDetail } from "./log_detail.tsx";
 import { SpanDetail } from "./span_detail.tsx";
 import { epoch, liveTrace, traces } from "./store.ts";
-import { logQuery, paused, traceFilterNames, traceQuery } from "./views.ts";
+import { paused, traceFilterNames, traceQuery } from "./views.ts";
 import {
   rulerMarks,
   type TraceTree,
@@ -134,6 +134,8 @@ function Waterfall(
     [tree, collapsed, logs, withLogs],
   );
   const root = tree.roots[0];
+  const chosenLog = logs.find((log) => log.seq === Number(params.get("log") ?? NaN));
+  const marks = rulerMarks(tree.durationMs, 5);
 
   function toggle(span: TreeSpan) {
     const next = new Set(collapsed);
@@ -191,9 +193,9 @@ function Waterfall(
         )}
         <Shares tree={tree} />
       </header>
-      <div class={chosen ? "split split-open" : "split"}>
-        <div class="waterfall">
-          <Ruler durationMs={tree.durationMs} />
+      <div class={chosen || chosenLog ? "split split-open" : "split"}>
+        <div class="waterfall" style={{ "--mark-step": percent(marks[1] ?? 0, tree.durationMs) }}>
+          <Ruler marks={marks} durationMs={tree.durationMs} />
           <div class="waterfall-rows">
             <VirtualList
               label="Spans of the trace, in order"
@@ -206,6 +208,7 @@ function Waterfall(
                   ? (
                     <LogLine
                       log={row.log}
+                      chosen={row.log === chosenLog}
                       depth={row.depth}
                       atMs={row.atMs}
                       tree={tree}
@@ -232,6 +235,12 @@ function Waterfall(
             tree={tree}
             logs={logs.filter((log) => log.spanId === chosen.id)}
             onClose={() => setParams({ span: undefined })}
+          />
+        )}
+        {!chosen && chosenLog && (
+          <LogDetail
+            row={chosenLog}
+            onClose={() => setParams({ log: undefined })}
           />
         )}
       </div>
@@ -341,8 +350,7 @@ function Shares({ tree }: { tree: TraceTree }) {
   );
 }
 
-function Ruler({ durationMs }: { durationMs: number }) {
-  const marks = rulerMarks(durationMs, 5);
+function Ruler({ marks, durationMs }: { marks: readonly number[]; durationMs: number }) {
   return (
     <div class="ruler" aria-hidden="true">
       <span class="ruler-name">Span</span>
@@ -381,7 +389,7 @@ function SpanLine(
               } below`}
               onClick={onToggle}
             >
-              {collapsed ? formatCount(span.descendants) : "–"}
+              <Icon name={collapsed ? "right" : "down"} />
             </button>
           )
           : <span class="fold-none" />}
@@ -392,7 +400,7 @@ function SpanLine(
           tabIndex={tabIndex}
           aria-pressed={chosen}
           title={`${span.service}: ${span.name}`}
-          onClick={() => setParams({ span: chosen ? undefined : span.id })}
+          onClick={() => setParams({ span: chosen ? undefined : span.id, log: undefined })}
         >
           <span class="line-text clip">{span.name || "(no name)"}</span>
           <span class="hidden-text">
@@ -400,6 +408,9 @@ function SpanLine(
             {span.error !== undefined && `, error: ${span.error}`}
           </span>
         </button>
+        {collapsed && (
+          <span class="line-kind">{formatCounted(span.descendants, "more", "more")}</span>
+        )}
         {span.error !== undefined && <span class="error-mark" title={span.error}>error</span>}
         {span.parentMissing && (
           <span class="line-kind" title="Its parent was not received">no parent</span>
@@ -426,9 +437,7 @@ function SpanLine(
         ))}
         <span
           class="bar-label"
-          style={endShare > 0.8
-            ? { right: `calc(${(1 - span.startMs / (tree.durationMs || 1)) * 100}% + 8px)` }
-            : { left: `calc(${endShare * 100}% + 8px)` }}
+          style={{ left: `calc(${endShare * 100}% + 8px)` }}
         >
           {formatDuration(span.durationMs)}
         </span>
@@ -438,22 +447,29 @@ function SpanLine(
 }
 
 function LogLine(
-  { log, depth, atMs, tree, tabIndex }: {
+  { log, chosen, depth, atMs, tree, tabIndex }: {
     log: LogRow;
+    chosen: boolean;
     depth: number;
     atMs: number;
     tree: TraceTree;
     tabIndex: 0 | -1;
   },
 ) {
-  const target = href("/logs", logQuery(new URLSearchParams()), { log: log.seq });
   return (
-    <div class="line line-log">
-      <div class="line-name" style={{ paddingLeft: `${indent(depth) + 28}px` }}>
+    <div class={chosen ? "line line-log chosen" : "line line-log"}>
+      <div class="line-name" style={{ paddingLeft: `${indent(depth) + 20}px` }}>
         <Level row={log} />
-        <a class="line-button" href={target} tabIndex={tabIndex} title={log.body}>
+        <button
+          type="button"
+          class="line-button"
+          tabIndex={tabIndex}
+          aria-pressed={chosen}
+          title={log.body}
+          onClick={() => setParams({ log: chosen ? undefined : log.seq, span: undefined })}
+        >
           <span class="line-text clip">{log.body || "(empty)"}</span>
-        </a>
+        </button>
       </div>
       <div class="line-time" aria-hidden="true">
         {atMs >= 0 && atMs <= tree.durationMs && (

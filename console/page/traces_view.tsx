@@ -24,7 +24,7 @@ import type { TraceSummary } from "../api.ts";
 import { SampleNotice, ServiceFilter } from "./filter_bar.tsx";
 import { PointHere } from "./point_here.tsx";
 import { loadList, stats, stream, traces } from "./store.ts";
-import { paused, traceFilterNames } from "./views.ts";
+import { paused, traceFilterNames, traceQuery } from "./views.ts";
 
 /** See the module. */
 export function TracesView() {
@@ -81,7 +81,7 @@ function TraceFigures() {
   const now = stats.value;
   return (
     <p class="figures">
-      <SampleNotice sampled={traces.sampled.value} noun="changed traces" />
+      <SampleNotice sampled={traces.sampled.value} noun="traces" />
       {now && (
         <>
           <span>{formatCounted(now.traces.tracesHeld, "trace")} held</span>
@@ -93,7 +93,8 @@ function TraceFigures() {
 }
 
 function TraceList() {
-  const [held, setHeld] = useState(false);
+  // A person who comes back finds the list as it was left.
+  const [held, setHeld] = useState(traces.held && !paused.peek());
   const [topRequest, setTopRequest] = useState(0);
   const narrow = useMediaQuery("(max-width: 720px)");
   const hold = held || paused.value;
@@ -130,7 +131,7 @@ function TraceList() {
         rowHeight={narrow ? 64 : 40}
         onHold={setHeld}
         topRequest={topRequest}
-        scrollName="traces"
+        scrollName={`traces ${traceQuery(params)}`}
       >
         {(row, tabIndex) => <TraceRow row={row} tabIndex={tabIndex} params={params} />}
       </VirtualList>
@@ -149,12 +150,14 @@ function TraceRow(
     >
       <time class="quiet" title={formatTimeWithZone(row.startMs)}>{formatTime(row.startMs)}</time>
       <ServiceName name={row.rootService} />
-      <span class="trace-name clip" title={row.rootName}>{row.rootName || "(no name)"}</span>
-      <span class="trace-error">
-        {row.errorCount > 0 && (
-          <span class="error-text">{formatCounted(row.errorCount, "error")}</span>
-        )}
-        {!row.complete && <span class="quiet" title="Spans are still missing">arriving</span>}
+      <span class="trace-title">
+        <span class="trace-name clip" title={row.rootName}>{row.rootName || "(no name)"}</span>
+        <span class="trace-note">
+          {row.errorCount > 0 && (
+            <span class="error-text">{formatCounted(row.errorCount, "error")}</span>
+          )}
+          {!row.complete && <span class="quiet" title="Spans are still missing">incomplete</span>}
+        </span>
       </span>
       <span class="trace-size">
         <ServiceMarks names={row.services.map((service) => service.name)} max={4} />

@@ -63,7 +63,7 @@ export function Chart(props: ChartProps) {
         width: Math.max(200, element.clientWidth),
         height,
         legend: { show: false },
-        padding: [8, 8, 0, 0],
+        padding: [8, 24, 0, 0],
         cursor: {
           y: false,
           points: { size: 6 },
@@ -85,7 +85,12 @@ export function Chart(props: ChartProps) {
           },
         },
         axes: [
-          { ...axis, space: 72, values: (_, ticks) => ticks.map((at) => clock(at * 1e3)) },
+          {
+            ...axis,
+            size: 24,
+            space: 80,
+            values: (_, ticks, __, ___, stepS) => ticks.map((at) => clock(at * 1e3, stepS < 60)),
+          },
           {
             ...axis,
             size: 72,
@@ -97,7 +102,7 @@ export function Chart(props: ChartProps) {
           ...latest.current.lines.map((line): uPlot.Series => ({
             stroke: color(line.color),
             width: 1.5,
-            points: { show: false },
+            points: { show: true, size: 4, filter: lonely },
             ...(line.dash && { dash: line.dash }),
           })),
         ],
@@ -185,9 +190,19 @@ function dataOf({ timesMs, lines }: ChartProps): uPlot.AlignedData {
   return [timesMs.map((ms) => ms / 1e3), ...lines.map((line) => line.values)];
 }
 
-function clock(ms: number): string {
-  const text = formatTime(ms);
-  return text.slice(0, text.endsWith("00.000") ? 5 : 8);
+function clock(ms: number, withSeconds: boolean): string {
+  return formatTime(ms).slice(0, withSeconds ? 8 : 5);
+}
+
+/** A point with no neighbour is no line: it is drawn as a dot. */
+function lonely(plot: uPlot, series: number): number[] {
+  const values = plot.data[series]!;
+  const there = (value: number | null | undefined) => value !== null && value !== undefined;
+  const found: number[] = [];
+  for (let i = 0; i < values.length; i++) {
+    if (there(values[i]) && !there(values[i - 1]) && !there(values[i + 1])) found.push(i);
+  }
+  return found;
 }
 
 /** A line without axes, for a list. Decoration: the value stands beside it. */

@@ -7,6 +7,7 @@
 import type { ComponentChildren } from "preact";
 import { Icon } from "./icon.tsx";
 import { useShortcuts } from "./keys.ts";
+import { WithBreaks } from "./with_breaks.tsx";
 
 /** See the module. */
 export function DetailPanel(
@@ -46,7 +47,9 @@ export function Facts({ facts }: { facts: readonly (readonly [key: string, value
     <dl class="facts">
       {facts.map(([key, value], i) => (
         <div key={`${key} ${i}`}>
-          <dt>{key}</dt>
+          <dt>
+            <WithBreaks name={key} />
+          </dt>
           <dd>{value === "" ? <span class="quiet">(empty)</span> : value}</dd>
         </div>
       ))}

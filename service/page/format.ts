@@ -18,9 +18,12 @@ export function formatCounted(value: number, noun: string, plural = `${noun}s`):
   return `${formatCount(value)} ${value === 1 ? noun : plural}`;
 }
 
-/** A share of one as a percentage: `0.42 %`, `12.5 %`, `100 %`. */
+/** A share of one as a percentage: `<0.1 %`, `4.2 %`, `12 %`, `100 %`; all of it only when it is all. */
 export function formatPercent(share: number): string {
-  return `${threeDigits(share * 100)}${space}%`;
+  const percent = share * 100;
+  if (percent > 0 && percent < 0.1) return `<0.1${space}%`;
+  if (percent >= 99 && percent < 100) return `>99${space}%`;
+  return `${percent < 10 ? Number(percent.toFixed(1)) : Math.round(percent)}${space}%`;
 }
 
 /** Any measured number, three significant digits, large ones with separators: `0.0124`, `1.24`, `61,234`. */

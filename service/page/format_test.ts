@@ -84,7 +84,15 @@ Deno.test("formatBytes() and formatPercent() use decimal units", () => {
   assert.equal(plain(formatBytes(512)), "512 B");
   assert.equal(plain(formatBytes(1_240)), "1.24 kB");
   assert.equal(plain(formatBytes(999_999)), "1 MB");
-  assert.equal(plain(formatPercent(0.125)), "12.5 %");
+  const shares: [share: number, text: string][] = [
+    [0, "0 %"],
+    [0.0004, "<0.1 %"],
+    [0.0421, "4.2 %"],
+    [0.125, "13 %"],
+    [0.9999, ">99 %"],
+    [1, "100 %"],
+  ];
+  for (const [share, text] of shares) assert.equal(plain(formatPercent(share)), text);
 });
 
 Deno.test("formatUnit() shows OpenTelemetry's units as a person reads them", () => {

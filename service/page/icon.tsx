@@ -9,6 +9,7 @@ const paths = {
   pause: "M5 3v10M11 3v10",
   play: "M4.5 2.5v11l8.5-5.5z",
   up: "M8 13V3.5m-4 4l4-4 4 4",
+  down: "M4 6l4 4.500L12 6",
   left: "M10 3L5 8l5 5",
   right: "M6 3l5 5-5 5",
   close: "M3.5 3.5l9 9m0-9l-9 9",

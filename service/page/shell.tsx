@@ -7,7 +7,7 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { type Signal, useSignal } from "@preact/signals";
 import { announcement } from "./announce.ts";
-import { formatDuration } from "./format.ts";
+import { formatCount, formatDuration } from "./format.ts";
 import { Icon } from "./icon.tsx";
 import { type Shortcut, shortcuts, useShortcuts } from "./keys.ts";
 import type { StreamState } from "./live_stream.ts";
@@ -28,11 +28,13 @@ export interface ShellProps {
   nav: readonly NavItem[];
   /** Shown at the right: connection, pause. */
   actions?: ComponentChildren;
+  /** Something that everybody has to know now, above the view. */
+  notice?: ComponentChildren;
   children: ComponentChildren;
 }
 
 /** See the module. */
-export function Shell({ program, nav, actions, children }: ShellProps) {
+export function Shell({ program, nav, actions, notice, children }: ShellProps) {
   const keysShown = useSignal(false);
   const main = useRef<HTMLElement>(null);
   useShortcuts([
@@ -57,10 +59,9 @@ export function Shell({ program, nav, actions, children }: ShellProps) {
         Skip to the content
       </a>
       <header class="top">
-        <a class="brand" href="/" aria-label={`Orrery ${program}`}>
+        <a class="brand" href="/">
           <Mark />
-          <span class="brand-name">Orrery</span>
-          <span class="brand-program">{program}</span>
+          <span class="brand-name">Orrery</span> <span class="brand-program">{program}</span>
         </a>
         <nav class="views" aria-label="Views">
           {nav.map((item) => (
@@ -83,6 +84,7 @@ export function Shell({ program, nav, actions, children }: ShellProps) {
           </button>
         </div>
       </header>
+      <div class="notice" role="alert">{notice}</div>
       <main id="main" tabIndex={-1} ref={main}>{children}</main>
       <div class="toast" role="status" aria-live="polite">
         {announcement.value !== "" && <span>{announcement.value}</span>}
@@ -208,11 +210,13 @@ export function PauseButton({ paused, onToggle }: { paused: boolean; onToggle: (
 /** What came while nothing was to move. */
 export function NewPill({ count, onShow }: { count: number; onShow: () => void }) {
   return (
-    <div class="new-pill-place" role="status">
+    <div class="new-pill-place">
+      {/* Said once: a count that grows would never stop speaking. */}
+      <span class="hidden-text" role="status">{count > 0 ? "New rows wait" : ""}</span>
       {count > 0 && (
         <button type="button" class="new-pill" onClick={onShow}>
           <Icon name="up" />
-          {count.toLocaleString("en")} new
+          {formatCount(count)} new
         </button>
       )}
     </div>

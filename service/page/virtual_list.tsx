@@ -36,7 +36,10 @@ const scrolls = new Map<string, number>();
 export function VirtualList<Row>(props: VirtualListProps<Row>) {
   const { rows, rowHeight, onHold, onEnd } = props;
   const box = useRef<HTMLDivElement>(null);
-  const [view, setView] = useState({ scrollTop: 0, viewHeight: 600 });
+  const [view, setView] = useState(() => ({
+    scrollTop: props.scrollName === undefined ? 0 : scrolls.get(props.scrollName) ?? 0,
+    viewHeight: 600,
+  }));
   const [active, setActive] = useState<string | number | undefined>(undefined);
   const focusWanted = useRef(false);
   const focusWithin = useRef(false);
@@ -45,10 +48,7 @@ export function VirtualList<Row>(props: VirtualListProps<Row>) {
     const element = box.current!;
     const measure = () => setView((now) => ({ ...now, viewHeight: element.clientHeight }));
     measure();
-    const before = props.scrollName === undefined ? 0 : scrolls.get(props.scrollName) ?? 0;
-    if (before > 0) {
-      element.scrollTop = before;
-    }
+    element.scrollTop = view.scrollTop;
     const observer = new ResizeObserver(measure);
     observer.observe(element);
     return () => observer.disconnect();

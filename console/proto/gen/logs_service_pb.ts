@@ -14,22 +14,17 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file logs_service.proto.
  */
 export const file_logs_service: GenFile = /*@__PURE__*/
-  fileDesc(
-    "ChJsb2dzX3NlcnZpY2UucHJvdG8SJW9wZW50ZWxlbWV0cnkucHJvdG8uY29sbGVjdG9yLmxvZ3MudjEiXAoYRXhwb3J0TG9nc1NlcnZpY2VSZXF1ZXN0EkAKDXJlc291cmNlX2xvZ3MYASADKAsyKS5vcGVudGVsZW1ldHJ5LnByb3RvLmxvZ3MudjEuUmVzb3VyY2VMb2dzInUKGUV4cG9ydExvZ3NTZXJ2aWNlUmVzcG9uc2USWAoPcGFydGlhbF9zdWNjZXNzGAEgASgLMj8ub3BlbnRlbGVtZXRyeS5wcm90by5jb2xsZWN0b3IubG9ncy52MS5FeHBvcnRMb2dzUGFydGlhbFN1Y2Nlc3MiTwoYRXhwb3J0TG9nc1BhcnRpYWxTdWNjZXNzEhwKFHJlamVjdGVkX2xvZ19yZWNvcmRzGAEgASgDEhUKDWVycm9yX21lc3NhZ2UYAiABKAliBnByb3RvMw",
-    [file_logs],
-  );
+  fileDesc("ChJsb2dzX3NlcnZpY2UucHJvdG8SJW9wZW50ZWxlbWV0cnkucHJvdG8uY29sbGVjdG9yLmxvZ3MudjEiXAoYRXhwb3J0TG9nc1NlcnZpY2VSZXF1ZXN0EkAKDXJlc291cmNlX2xvZ3MYASADKAsyKS5vcGVudGVsZW1ldHJ5LnByb3RvLmxvZ3MudjEuUmVzb3VyY2VMb2dzInUKGUV4cG9ydExvZ3NTZXJ2aWNlUmVzcG9uc2USWAoPcGFydGlhbF9zdWNjZXNzGAEgASgLMj8ub3BlbnRlbGVtZXRyeS5wcm90by5jb2xsZWN0b3IubG9ncy52MS5FeHBvcnRMb2dzUGFydGlhbFN1Y2Nlc3MiTwoYRXhwb3J0TG9nc1BhcnRpYWxTdWNjZXNzEhwKFHJlamVjdGVkX2xvZ19yZWNvcmRzGAEgASgDEhUKDWVycm9yX21lc3NhZ2UYAiABKAliBnByb3RvMw", [file_logs]);
 
 /**
  * @generated from message opentelemetry.proto.collector.logs.v1.ExportLogsServiceRequest
  */
-export type ExportLogsServiceRequest =
-  & Message<"opentelemetry.proto.collector.logs.v1.ExportLogsServiceRequest">
-  & {
-    /**
-     * @generated from field: repeated opentelemetry.proto.logs.v1.ResourceLogs resource_logs = 1;
-     */
-    resourceLogs: ResourceLogs[];
-  };
+export type ExportLogsServiceRequest = Message<"opentelemetry.proto.collector.logs.v1.ExportLogsServiceRequest"> & {
+  /**
+   * @generated from field: repeated opentelemetry.proto.logs.v1.ResourceLogs resource_logs = 1;
+   */
+  resourceLogs: ResourceLogs[];
+};
 
 /**
  * Describes the message opentelemetry.proto.collector.logs.v1.ExportLogsServiceRequest.
@@ -41,16 +36,14 @@ export const ExportLogsServiceRequestSchema: GenMessage<ExportLogsServiceRequest
 /**
  * @generated from message opentelemetry.proto.collector.logs.v1.ExportLogsServiceResponse
  */
-export type ExportLogsServiceResponse =
-  & Message<"opentelemetry.proto.collector.logs.v1.ExportLogsServiceResponse">
-  & {
-    /**
-     * Absent when everything was taken.
-     *
-     * @generated from field: opentelemetry.proto.collector.logs.v1.ExportLogsPartialSuccess partial_success = 1;
-     */
-    partialSuccess?: ExportLogsPartialSuccess | undefined;
-  };
+export type ExportLogsServiceResponse = Message<"opentelemetry.proto.collector.logs.v1.ExportLogsServiceResponse"> & {
+  /**
+   * Absent when everything was taken.
+   *
+   * @generated from field: opentelemetry.proto.collector.logs.v1.ExportLogsPartialSuccess partial_success = 1;
+   */
+  partialSuccess?: ExportLogsPartialSuccess | undefined;
+};
 
 /**
  * Describes the message opentelemetry.proto.collector.logs.v1.ExportLogsServiceResponse.
@@ -64,19 +57,17 @@ export const ExportLogsServiceResponseSchema: GenMessage<ExportLogsServiceRespon
  *
  * @generated from message opentelemetry.proto.collector.logs.v1.ExportLogsPartialSuccess
  */
-export type ExportLogsPartialSuccess =
-  & Message<"opentelemetry.proto.collector.logs.v1.ExportLogsPartialSuccess">
-  & {
-    /**
-     * @generated from field: int64 rejected_log_records = 1;
-     */
-    rejectedLogRecords: bigint;
+export type ExportLogsPartialSuccess = Message<"opentelemetry.proto.collector.logs.v1.ExportLogsPartialSuccess"> & {
+  /**
+   * @generated from field: int64 rejected_log_records = 1;
+   */
+  rejectedLogRecords: bigint;
 
-    /**
-     * @generated from field: string error_message = 2;
-     */
-    errorMessage: string;
-  };
+  /**
+   * @generated from field: string error_message = 2;
+   */
+  errorMessage: string;
+};
 
 /**
  * Describes the message opentelemetry.proto.collector.logs.v1.ExportLogsPartialSuccess.
@@ -84,3 +75,4 @@ export type ExportLogsPartialSuccess =
  */
 export const ExportLogsPartialSuccessSchema: GenMessage<ExportLogsPartialSuccess> = /*@__PURE__*/
   messageDesc(file_logs_service, 2);
+

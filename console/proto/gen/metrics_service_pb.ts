@@ -14,53 +14,42 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file metrics_service.proto.
  */
 export const file_metrics_service: GenFile = /*@__PURE__*/
-  fileDesc(
-    "ChVtZXRyaWNzX3NlcnZpY2UucHJvdG8SKG9wZW50ZWxlbWV0cnkucHJvdG8uY29sbGVjdG9yLm1ldHJpY3MudjEiaAobRXhwb3J0TWV0cmljc1NlcnZpY2VSZXF1ZXN0EkkKEHJlc291cmNlX21ldHJpY3MYASADKAsyLy5vcGVudGVsZW1ldHJ5LnByb3RvLm1ldHJpY3MudjEuUmVzb3VyY2VNZXRyaWNzIn4KHEV4cG9ydE1ldHJpY3NTZXJ2aWNlUmVzcG9uc2USXgoPcGFydGlhbF9zdWNjZXNzGAEgASgLMkUub3BlbnRlbGVtZXRyeS5wcm90by5jb2xsZWN0b3IubWV0cmljcy52MS5FeHBvcnRNZXRyaWNzUGFydGlhbFN1Y2Nlc3MiUgobRXhwb3J0TWV0cmljc1BhcnRpYWxTdWNjZXNzEhwKFHJlamVjdGVkX2RhdGFfcG9pbnRzGAEgASgDEhUKDWVycm9yX21lc3NhZ2UYAiABKAliBnByb3RvMw",
-    [file_metrics],
-  );
+  fileDesc("ChVtZXRyaWNzX3NlcnZpY2UucHJvdG8SKG9wZW50ZWxlbWV0cnkucHJvdG8uY29sbGVjdG9yLm1ldHJpY3MudjEiaAobRXhwb3J0TWV0cmljc1NlcnZpY2VSZXF1ZXN0EkkKEHJlc291cmNlX21ldHJpY3MYASADKAsyLy5vcGVudGVsZW1ldHJ5LnByb3RvLm1ldHJpY3MudjEuUmVzb3VyY2VNZXRyaWNzIn4KHEV4cG9ydE1ldHJpY3NTZXJ2aWNlUmVzcG9uc2USXgoPcGFydGlhbF9zdWNjZXNzGAEgASgLMkUub3BlbnRlbGVtZXRyeS5wcm90by5jb2xsZWN0b3IubWV0cmljcy52MS5FeHBvcnRNZXRyaWNzUGFydGlhbFN1Y2Nlc3MiUgobRXhwb3J0TWV0cmljc1BhcnRpYWxTdWNjZXNzEhwKFHJlamVjdGVkX2RhdGFfcG9pbnRzGAEgASgDEhUKDWVycm9yX21lc3NhZ2UYAiABKAliBnByb3RvMw", [file_metrics]);
 
 /**
  * @generated from message opentelemetry.proto.collector.metrics.v1.ExportMetricsServiceRequest
  */
-export type ExportMetricsServiceRequest =
-  & Message<"opentelemetry.proto.collector.metrics.v1.ExportMetricsServiceRequest">
-  & {
-    /**
-     * @generated from field: repeated opentelemetry.proto.metrics.v1.ResourceMetrics resource_metrics = 1;
-     */
-    resourceMetrics: ResourceMetrics[];
-  };
+export type ExportMetricsServiceRequest = Message<"opentelemetry.proto.collector.metrics.v1.ExportMetricsServiceRequest"> & {
+  /**
+   * @generated from field: repeated opentelemetry.proto.metrics.v1.ResourceMetrics resource_metrics = 1;
+   */
+  resourceMetrics: ResourceMetrics[];
+};
 
 /**
  * Describes the message opentelemetry.proto.collector.metrics.v1.ExportMetricsServiceRequest.
  * Use `create(ExportMetricsServiceRequestSchema)` to create a new message.
  */
-export const ExportMetricsServiceRequestSchema: GenMessage<
-  ExportMetricsServiceRequest
-> = /*@__PURE__*/
+export const ExportMetricsServiceRequestSchema: GenMessage<ExportMetricsServiceRequest> = /*@__PURE__*/
   messageDesc(file_metrics_service, 0);
 
 /**
  * @generated from message opentelemetry.proto.collector.metrics.v1.ExportMetricsServiceResponse
  */
-export type ExportMetricsServiceResponse =
-  & Message<"opentelemetry.proto.collector.metrics.v1.ExportMetricsServiceResponse">
-  & {
-    /**
-     * Absent when everything was taken.
-     *
-     * @generated from field: opentelemetry.proto.collector.metrics.v1.ExportMetricsPartialSuccess partial_success = 1;
-     */
-    partialSuccess?: ExportMetricsPartialSuccess | undefined;
-  };
+export type ExportMetricsServiceResponse = Message<"opentelemetry.proto.collector.metrics.v1.ExportMetricsServiceResponse"> & {
+  /**
+   * Absent when everything was taken.
+   *
+   * @generated from field: opentelemetry.proto.collector.metrics.v1.ExportMetricsPartialSuccess partial_success = 1;
+   */
+  partialSuccess?: ExportMetricsPartialSuccess | undefined;
+};
 
 /**
  * Describes the message opentelemetry.proto.collector.metrics.v1.ExportMetricsServiceResponse.
  * Use `create(ExportMetricsServiceResponseSchema)` to create a new message.
  */
-export const ExportMetricsServiceResponseSchema: GenMessage<
-  ExportMetricsServiceResponse
-> = /*@__PURE__*/
+export const ExportMetricsServiceResponseSchema: GenMessage<ExportMetricsServiceResponse> = /*@__PURE__*/
   messageDesc(file_metrics_service, 1);
 
 /**
@@ -68,25 +57,22 @@ export const ExportMetricsServiceResponseSchema: GenMessage<
  *
  * @generated from message opentelemetry.proto.collector.metrics.v1.ExportMetricsPartialSuccess
  */
-export type ExportMetricsPartialSuccess =
-  & Message<"opentelemetry.proto.collector.metrics.v1.ExportMetricsPartialSuccess">
-  & {
-    /**
-     * @generated from field: int64 rejected_data_points = 1;
-     */
-    rejectedDataPoints: bigint;
+export type ExportMetricsPartialSuccess = Message<"opentelemetry.proto.collector.metrics.v1.ExportMetricsPartialSuccess"> & {
+  /**
+   * @generated from field: int64 rejected_data_points = 1;
+   */
+  rejectedDataPoints: bigint;
 
-    /**
-     * @generated from field: string error_message = 2;
-     */
-    errorMessage: string;
-  };
+  /**
+   * @generated from field: string error_message = 2;
+   */
+  errorMessage: string;
+};
 
 /**
  * Describes the message opentelemetry.proto.collector.metrics.v1.ExportMetricsPartialSuccess.
  * Use `create(ExportMetricsPartialSuccessSchema)` to create a new message.
  */
-export const ExportMetricsPartialSuccessSchema: GenMessage<
-  ExportMetricsPartialSuccess
-> = /*@__PURE__*/
+export const ExportMetricsPartialSuccessSchema: GenMessage<ExportMetricsPartialSuccess> = /*@__PURE__*/
   messageDesc(file_metrics_service, 2);
+

@@ -14,10 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file resource.proto.
  */
 export const file_resource: GenFile = /*@__PURE__*/
-  fileDesc(
-    "Cg5yZXNvdXJjZS5wcm90bxIfb3BlbnRlbGVtZXRyeS5wcm90by5yZXNvdXJjZS52MSJpCghSZXNvdXJjZRI7CgphdHRyaWJ1dGVzGAEgAygLMicub3BlbnRlbGVtZXRyeS5wcm90by5jb21tb24udjEuS2V5VmFsdWUSIAoYZHJvcHBlZF9hdHRyaWJ1dGVzX2NvdW50GAIgASgNYgZwcm90bzM",
-    [file_common],
-  );
+  fileDesc("Cg5yZXNvdXJjZS5wcm90bxIfb3BlbnRlbGVtZXRyeS5wcm90by5yZXNvdXJjZS52MSJpCghSZXNvdXJjZRI7CgphdHRyaWJ1dGVzGAEgAygLMicub3BlbnRlbGVtZXRyeS5wcm90by5jb21tb24udjEuS2V5VmFsdWUSIAoYZHJvcHBlZF9hdHRyaWJ1dGVzX2NvdW50GAIgASgNYgZwcm90bzM", [file_common]);
 
 /**
  * The program, host or container that telemetry is about, such as `service.name`.
@@ -42,3 +39,4 @@ export type Resource = Message<"opentelemetry.proto.resource.v1.Resource"> & {
  */
 export const ResourceSchema: GenMessage<Resource> = /*@__PURE__*/
   messageDesc(file_resource, 0);
+

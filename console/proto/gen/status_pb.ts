@@ -12,9 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file status.proto.
  */
 export const file_status: GenFile = /*@__PURE__*/
-  fileDesc(
-    "CgxzdGF0dXMucHJvdG8SCmdvb2dsZS5ycGMiJwoGU3RhdHVzEgwKBGNvZGUYASABKAUSDwoHbWVzc2FnZRgCIAEoCWIGcHJvdG8z",
-  );
+  fileDesc("CgxzdGF0dXMucHJvdG8SCmdvb2dsZS5ycGMiJwoGU3RhdHVzEgwKBGNvZGUYASABKAUSDwoHbWVzc2FnZRgCIAEoCWIGcHJvdG8z");
 
 /**
  * A code of gRPC and a message for the developer. `details` (3) is not used here.
@@ -39,3 +37,4 @@ export type Status = Message<"google.rpc.Status"> & {
  */
 export const StatusSchema: GenMessage<Status> = /*@__PURE__*/
   messageDesc(file_status, 0);
+

@@ -1,0 +1,118 @@
+/**
+ * A load generator for `POST /api/signup`, in a process of its own: keep-alive sockets, one request
+ * at a time on each, every image unique. A request is a buffer of which a few characters change, so
+ * that making it costs next to nothing.
+ *
+ * stdin: one JSON line a run, `{"port": 4242, "seconds": 2}`; stdout: one JSON line an answer,
+ * `{"requests": 1, "seconds": 2.001, "accepted": 1}`.
+ *
+ * ```sh
+ * deno run --allow-net=127.0.0.1 bench/orb_load.ts <image bytes> <connections>
+ * ```
+ *
+ * @module
+ */
+
+interface Run {
+  port: number;
+  seconds: number;
+}
+
+/** What one run came to. */
+export interface LoadResult {
+  requests: number;
+  accepted: number;
+  seconds: number;
+}
+
+const counterLength = 16;
+const encoder = new TextEncoder();
+/** Unique to this process, so that images of two generators differ. */
+const base = crypto.getRandomValues(new Uint32Array(1))[0]! % 2 ** 16 * 2 ** 36;
+let issued = 0;
+
+/** A request whose image begins with a counter that {@linkcode renew} raises. */
+class SignupRequestBytes {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  #at: number;
+
+  constructor(port: number, imageBytes: number) {
+    // The counter is 16 base64 characters, which are 12 bytes of the image.
+    const rest = crypto.getRandomValues(new Uint8Array(Math.min(imageBytes, 65_536))).map((b) => b);
+    const image = new Uint8Array(imageBytes).map((_, index) => rest[index % rest.length]!);
+    const json = `{"id":"01M7YWWNWK4KEATZ9G1TVJ76Y4","image_base64":"${image.toBase64()}"}`;
+    const head =
+      `POST /api/signup HTTP/1.1\r\nhost: 127.0.0.1:${port}\r\ncontent-type: application/json\r\ncontent-length: ${json.length}\r\n\r\n`;
+    this.bytes = encoder.encode(head + json);
+    this.#at = head.length + json.indexOf('base64":"') + 'base64":"'.length;
+  }
+
+  renew(): void {
+    const digits = (base + issued++).toString(16).padStart(counterLength, "0");
+    for (let index = 0; index < counterLength; index++) {
+      this.bytes[this.#at + index] = digits.charCodeAt(index);
+    }
+  }
+}
+
+async function connection(port: number, imageBytes: number, until: number): Promise<LoadResult> {
+  const socket = await Deno.connect({ hostname: "127.0.0.1", port });
+  socket.setNoDelay(true);
+  const request = new SignupRequestBytes(port, imageBytes);
+  const buffer = new Uint8Array(16_384);
+  const decoder = new TextDecoder("latin1");
+  let requests = 0;
+  let accepted = 0;
+  while (performance.now() < until) {
+    request.renew();
+    for (let sent = 0; sent < request.bytes.length;) {
+      sent += await socket.write(request.bytes.subarray(sent));
+    }
+    let answer = "";
+    let end = -1;
+    while (end < 0 || answer.length < end) {
+      const length = await socket.read(buffer);
+      if (length === null) throw new Error("the server closed the connection");
+      answer += decoder.decode(buffer.subarray(0, length));
+      const head = answer.indexOf("\r\n\r\n");
+      const declared = /content-length: (\d+)/i.exec(answer);
+      if (head >= 0 && declared) end = head + 4 + Number(declared[1]);
+    }
+    requests++;
+    if (answer.startsWith("HTTP/1.1 200")) accepted++;
+  }
+  socket.close();
+  return { requests, accepted, seconds: 0 };
+}
+
+async function load(run: Run, imageBytes: number, connections: number): Promise<LoadResult> {
+  const start = performance.now();
+  const results = await Promise.all(
+    Array.from(
+      { length: connections },
+      () => connection(run.port, imageBytes, start + run.seconds * 1_000),
+    ),
+  );
+  const sum = (key: "requests" | "accepted") =>
+    results.reduce((total, result) => total + result[key], 0);
+  return {
+    requests: sum("requests"),
+    accepted: sum("accepted"),
+    seconds: (performance.now() - start) / 1_000,
+  };
+}
+
+if (import.meta.main) {
+  const [imageBytes = 1024, connections = 32] = Deno.args.map(Number);
+  const lines = Deno.stdin.readable.pipeThrough(new TextDecoderStream());
+  let text = "";
+  for await (const chunk of lines) {
+    text += chunk;
+    for (let end = text.indexOf("\n"); end >= 0; end = text.indexOf("\n")) {
+      const run = JSON.parse(text.slice(0, end)) as Run;
+      text = text.slice(end + 1);
+      const result = await load(run, imageBytes, connections);
+      await Deno.stdout.write(encoder.encode(`${JSON.stringify(result)}\n`));
+    }
+  }
+}

@@ -1,0 +1,201 @@
+/**
+ * How fast the orb server takes signups: unique images, 32 connections, durable, its log going to
+ * nowhere. Every figure is a ratio of two servers that live at the same time and are loaded in
+ * turns (A, B, A, B …) by one generator; the middle of the ratios is reported.
+ *
+ * ```sh
+ * deno run -A bench/orb_signup.ts
+ * ```
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { TokenDatabase } from "../orb/token_database.ts";
+import { programArguments } from "../service/program_file.ts";
+import type { LoadResult } from "./orb_load.ts";
+import { median, report } from "./report.ts";
+
+const connections = 32;
+const rounds = 7;
+const roundSeconds = 1.5;
+const sizes = [["1 KiB", 1_024], ["284 kB", 284_000]] as const;
+const storedTokens = 1_000_000;
+
+/** A child process that is killed at the end of the block. */
+interface Child extends AsyncDisposable {
+  child: Deno.ChildProcess;
+  /** Its stdout, line by line. */
+  lines: AsyncIterator<string>;
+}
+
+function start(args: string[], env: Record<string, string> = {}): Child {
+  const child = new Deno.Command(Deno.execPath(), {
+    args,
+    env: { OTEL_SDK_DISABLED: "true", ...env },
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "inherit",
+  }).spawn();
+  return {
+    child,
+    lines: linesOf(child.stdout),
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGKILL");
+      await child.status;
+    },
+  };
+}
+
+async function* linesOf(
+  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
+): AsyncGenerator<string, never> {
+  const decoder = new TextDecoderStream();
+  let rest = "";
+  for await (const chunk of stream.pipeThrough(decoder)) {
+    const parts = (rest + chunk).split("\n");
+    rest = parts.pop()!;
+    yield* parts;
+  }
+  throw new Error("the process ended");
+}
+
+const beside = (file: string) => fileURLToPath(new URL(file, import.meta.url));
+
+/** Starts a helper that prints its port. */
+async function startHelper(file: string): Promise<Child & { port: number }> {
+  const child = start(["run", "--allow-net", beside(file)]);
+  return Object.assign(child, { port: Number((await child.lines.next()).value) });
+}
+
+/** Starts an orb server whose log goes to nowhere, with the permissions of its shebang. */
+async function startOrbServer(
+  dataDir: string,
+  env: Record<string, string> = {},
+): Promise<Child & { port: number }> {
+  const port = freePort();
+  const entry = beside("../orb/server.ts");
+  const args = ["--orb-api-port", String(port), "--data-dir", dataDir];
+  const child = new Deno.Command(Deno.execPath(), {
+    args: await programArguments(entry, args),
+    env: { OTEL_SDK_DISABLED: "true", ...env },
+    stdout: "null",
+    stderr: "inherit",
+  }).spawn();
+  for (;;) {
+    try {
+      const answer = await fetch(`http://127.0.0.1:${port}/readyz`);
+      await answer.body?.cancel();
+      if (answer.ok) break;
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+  return {
+    child,
+    port,
+    lines: { next: () => Promise.reject(new Error("its log goes to nowhere")) },
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGKILL");
+      await child.status;
+    },
+  };
+}
+
+function freePort(): number {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return listener.addr.port;
+}
+
+/** Loads A and B in turns; gives B's speed, and B's share of A's. */
+async function compare(
+  imageBytes: number,
+  a: number,
+  b: number,
+): Promise<{ a: number; b: number; ratio: number }> {
+  await using generator = start([
+    ...["run", "--allow-net=127.0.0.1", beside("orb_load.ts")],
+    ...[String(imageBytes), String(connections)],
+  ]);
+  const stdin = generator.child.stdin.getWriter();
+  async function load(port: number): Promise<number> {
+    await stdin.write(
+      new TextEncoder().encode(`${JSON.stringify({ port, seconds: roundSeconds })}\n`),
+    );
+    const result = JSON.parse((await generator.lines.next()).value) as LoadResult;
+    if (result.accepted !== result.requests) {
+      throw new Error(`${result.requests - result.accepted} signups were not accepted`);
+    }
+    return result.requests / result.seconds;
+  }
+  await load(a);
+  await load(b);
+  const speeds: [number, number][] = [];
+  for (let round = 0; round < rounds; round++) speeds.push([await load(a), await load(b)]);
+  await stdin.close();
+  return {
+    a: median(speeds.map(([speed]) => speed)),
+    b: median(speeds.map(([, speed]) => speed)),
+    ratio: median(speeds.map(([a, b]) => b / a)),
+  };
+}
+
+async function measureAgainstBare(folder: string): Promise<void> {
+  await using bare = await startHelper("orb_bare_server.ts");
+  await using orb = await startOrbServer(join(folder, "against-bare"));
+  for (const [name, bytes] of sizes) {
+    const { a, b, ratio } = await compare(bytes, bare.port, orb.port);
+    report({ name: `orb ${name}: bare Deno.serve, signups/s`, measured: a });
+    report({ name: `orb ${name}: orb server, signups/s`, measured: b });
+    report({ name: `orb ${name}: share of bare`, measured: ratio, target: { atLeast: .7 } });
+  }
+}
+
+async function measureWhenFull(folder: string): Promise<void> {
+  const full = join(folder, "full");
+  await Deno.mkdir(full);
+  const database = new TokenDatabase(join(full, "tokens.sqlite"));
+  const digests = new Uint8Array(1_000 * 32);
+  while (database.count < storedTokens) database.insert(crypto.getRandomValues(digests));
+  database.close();
+
+  await using empty = await startOrbServer(join(folder, "empty"));
+  await using orb = await startOrbServer(full);
+  for (const [name, bytes] of sizes) {
+    const { ratio } = await compare(bytes, empty.port, orb.port);
+    report({
+      name: `orb ${name}: with 1,000,000 tokens, share of its speed when empty`,
+      measured: ratio,
+      target: { atLeast: .9 },
+    });
+  }
+}
+
+async function measureTelemetry(folder: string): Promise<void> {
+  await using sink = await startHelper("orb_sink.ts");
+  await using off = await startOrbServer(join(folder, "telemetry-off"));
+  await using on = await startOrbServer(join(folder, "telemetry-on"), {
+    OTEL_SDK_DISABLED: "false",
+    OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${sink.port}`,
+  });
+  for (const [name, bytes] of sizes) {
+    const { ratio } = await compare(bytes, off.port, on.port);
+    report({
+      name: `orb ${name}: cost of telemetry at full sampling`,
+      measured: 1 - ratio,
+      target: { atMost: .25 },
+    });
+  }
+}
+
+if (import.meta.main) {
+  // The system's folder for temporary files must lie on a disk: `tmpfs` has nothing to sync.
+  const folder = await Deno.makeTempDir({ prefix: "orb-bench-" });
+  try {
+    await measureAgainstBare(folder);
+    await measureWhenFull(folder);
+    await measureTelemetry(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}

@@ -1,0 +1,235 @@
+import assert from "node:assert/strict";
+import { eventually } from "../service/test_eventually.ts";
+import { Forwarder, type ForwarderOptions, retryAfterMs } from "./forwarder.ts";
+import type { ReceivedRequest } from "./otlp_receiver.ts";
+import { testConsole, testLog, tracesRequest } from "./test_console.ts";
+
+/** A peer that answers as told, one answer a request, the last one for ever. */
+function peer(answers: (number | [status: number, retryAfter: string])[], port = 0) {
+  const received: {
+    path: string;
+    type: string | null;
+    encoding: string | null;
+    body: string;
+    authorization: string | null;
+    atMs: number;
+  }[] = [];
+  const server = Deno.serve(
+    { hostname: "127.0.0.1", port, onListen: () => {} },
+    async (request) => {
+      received.push({
+        path: new URL(request.url).pathname,
+        type: request.headers.get("content-type"),
+        encoding: request.headers.get("content-encoding"),
+        authorization: request.headers.get("authorization"),
+        body: await request.text(),
+        atMs: performance.now(),
+      });
+      const answer = answers[Math.min(received.length, answers.length) - 1]!;
+      const [status, retryAfter] = typeof answer === "number" ? [answer] : answer;
+      return new Response(null, {
+        status,
+        ...(retryAfter !== undefined && { headers: { "retry-after": retryAfter } }),
+      });
+    },
+  );
+  return {
+    received,
+    port: server.addr.port,
+    endpoint: `http://127.0.0.1:${server.addr.port}`,
+    [Symbol.asyncDispose]: () => server.shutdown(),
+  };
+}
+
+function forwarder(endpoint: string, options: Partial<ForwarderOptions> = {}) {
+  const log = testLog();
+  const made = new Forwarder({ endpoint, log, retryBaseDelayMs: 1, ...options });
+  return Object.assign(made, {
+    log,
+    [Symbol.asyncDispose]: () => made.stop(AbortSignal.abort()),
+  });
+}
+
+function request(text: string): ReceivedRequest {
+  return {
+    signal: "traces",
+    contentType: "application/json",
+    contentEncoding: "gzip",
+    body: new TextEncoder().encode(text),
+  };
+}
+
+const idle = (made: Forwarder) =>
+  eventually("an empty queue", () => made.stats().queuedRequests === 0 || undefined);
+
+Deno.test("Forwarder passes a request on byte for byte, with its encodings", async () => {
+  await using collector = peer([200]);
+  await using made = forwarder(`${collector.endpoint.replace("//", "//user:p%40ss@")}/base/`);
+  made.enqueue(request("first"));
+  await idle(made);
+  const { atMs: _, ...received } = collector.received[0]!;
+  assert.deepEqual(received, {
+    path: "/base/v1/traces",
+    type: "application/json",
+    encoding: "gzip",
+    body: "first",
+    authorization: `Basic ${btoa("user:p@ss")}`,
+  });
+  assert.deepEqual(made.stats(), {
+    endpoint: `${collector.endpoint}/base`,
+    delivered: 1,
+    dropped: {},
+    retries: 0,
+    queuedRequests: 0,
+    queuedBytes: 0,
+    lastError: null,
+  });
+});
+
+for (const status of [429, 502, 503, 504]) {
+  Deno.test(`Forwarder tries again after ${status}, and says so once`, async () => {
+    await using collector = peer([status, status, 200]);
+    await using made = forwarder(collector.endpoint);
+    made.enqueue(request("a"));
+    made.enqueue(request("b"));
+    await idle(made);
+    assert.equal(made.stats().delivered, 2);
+    assert.equal(made.stats().retries, 2);
+    assert.deepEqual(collector.received.slice(-2).map(({ body }) => body).sort(), ["a", "b"]);
+    assert.equal(made.log.lines.filter((line) => line.startsWith("warn")).length, 1);
+    assert.match(made.log.lines.at(-1)!, /^info Telemetry is forwarded again/);
+  });
+}
+
+Deno.test("Forwarder waits as long as Retry-After says, with all requests", async () => {
+  await using collector = peer([[503, "1"], 200]);
+  await using made = forwarder(collector.endpoint, { maxInFlight: 1 });
+  made.enqueue(request("a"));
+  made.enqueue(request("b"));
+  await idle(made);
+  const [refused, next] = collector.received;
+  assert.ok(next!.atMs - refused!.atMs >= 990, `${next!.atMs - refused!.atMs} ms`);
+  assert.equal(made.stats().delivered, 2);
+});
+
+Deno.test("Forwarder bounds the pause that Retry-After asks for", async () => {
+  await using collector = peer([[429, "86400"], 200]);
+  await using made = forwarder(collector.endpoint, { retryMaxDelayMs: 20 });
+  made.enqueue(request("a"));
+  await idle(made);
+  assert.equal(made.stats().delivered, 1);
+});
+
+for (const status of [400, 401, 413, 500]) {
+  Deno.test(`Forwarder gives a request up after ${status}, and goes on with the next`, async () => {
+    await using collector = peer([status, 200]);
+    await using made = forwarder(collector.endpoint, { maxInFlight: 1 });
+    made.enqueue(request("bad"));
+    made.enqueue(request("good"));
+    await idle(made);
+    assert.deepEqual(collector.received.map(({ body }) => body), ["bad", "good"]);
+    assert.deepEqual(made.stats().dropped, { refused: 1 });
+    assert.equal(made.stats().delivered, 1);
+  });
+}
+
+Deno.test("Forwarder gives up after its number of attempts", async () => {
+  await using collector = peer([503]);
+  await using made = forwarder(collector.endpoint, { maxAttempts: 3 });
+  made.enqueue(request("a"));
+  await idle(made);
+  assert.equal(collector.received.length, 3);
+  assert.deepEqual(made.stats().dropped, { retries_exhausted: 1 });
+  assert.equal(made.stats().lastError, "status 503");
+});
+
+Deno.test("Forwarder drops what does not fit its queue, by number and by bytes", async () => {
+  await using collector = peer([[503, "60"]]);
+  await using byNumber = forwarder(collector.endpoint, { maxQueuedRequests: 2, maxInFlight: 1 });
+  for (let i = 0; i < 5; i++) byNumber.enqueue(request("12345"));
+  assert.deepEqual(byNumber.stats().dropped, { queue_full: 2 });
+  await using byBytes = forwarder(collector.endpoint, { maxQueuedBytes: 12, maxInFlight: 1 });
+  for (let i = 0; i < 5; i++) byBytes.enqueue(request("12345"));
+  assert.deepEqual(byBytes.stats().dropped, { queue_full: 3 });
+  assert.equal(byBytes.stats().queuedBytes, 10);
+  await byBytes.stop(AbortSignal.abort());
+  await eventually("all dropped", () => byBytes.stats().dropped.shutdown === 2 || undefined);
+  assert.equal(byBytes.stats().queuedBytes, 0);
+});
+
+Deno.test("Forwarder delivers what waited while the peer was gone", async () => {
+  const first = peer([200]);
+  const { port, endpoint } = first;
+  await first[Symbol.asyncDispose]();
+  await using made = forwarder(endpoint, { maxAttempts: 1_000, retryMaxDelayMs: 20 });
+  for (const text of ["a", "b", "c"]) made.enqueue(request(text));
+  await eventually("a failed attempt", () => made.stats().retries > 0 || undefined);
+  assert.equal(made.stats().delivered, 0);
+  await using back = peer([200], port);
+  await idle(made);
+  assert.deepEqual(back.received.map(({ body }) => body).sort(), ["a", "b", "c"]);
+  assert.equal(made.stats().lastError, null);
+});
+
+Deno.test("Forwarder delivers its queue before it stops", async () => {
+  await using collector = peer([200]);
+  await using made = forwarder(collector.endpoint, { maxInFlight: 1 });
+  for (let i = 0; i < 20; i++) made.enqueue(request(`${i}`));
+  await made.stop(new AbortController().signal);
+  assert.equal(collector.received.length, 20);
+  made.enqueue(request("late"));
+  assert.deepEqual(made.stats().dropped, { shutdown: 1 });
+});
+
+Deno.test("retryAfterMs() reads seconds and dates", () => {
+  assert.equal(retryAfterMs("3"), 3_000);
+  const now = Date.parse("Sat, 21 Nov 2026 11:00:00 GMT");
+  assert.equal(retryAfterMs("Sat, 21 Nov 2026 11:00:05 GMT", now), 5_000);
+  assert.equal(retryAfterMs("Sat, 21 Nov 2026 10:00:00 GMT", now), 0);
+  assert.equal(retryAfterMs("soon"), undefined);
+  assert.equal(retryAfterMs(null), undefined);
+});
+
+Deno.test("console forwards what it accepts and nothing else, and another console sees the same", async () => {
+  await using second = await testConsole();
+  await using first = await testConsole({ forward: second.otlpUrl });
+  await first.sendSpans([{ name: "forwarded" }, {}]);
+  const bad = await first.send("traces", new Uint8Array([0xff]));
+  await bad.body?.cancel();
+  await eventually("delivery", async () => {
+    const { forward } = await first.get("/api/stats");
+    return forward.delivered === 1 || undefined;
+  });
+  const [one, other] = [await first.get("/api/traces"), await second.get("/api/traces")];
+  assert.deepEqual(one, other);
+  assert.equal(one.data.length, 2);
+  assert.deepEqual((await second.get("/api/stats")).requests.refused, {});
+});
+
+Deno.test("startConsole() refuses to forward to itself", async () => {
+  await using taken = peer([200]);
+  await assert.rejects(
+    testConsole({ otlpPort: taken.port, forward: taken.endpoint }),
+    /in use/,
+  );
+  const port = taken.port;
+  await taken[Symbol.asyncDispose]();
+  await assert.rejects(
+    testConsole({ otlpPort: port, forward: `http://localhost:${port}/` }),
+    /own receiver/,
+  );
+});
+
+Deno.test("console counts a request as accepted although its forwarding fails", async () => {
+  await using collector = peer([500]);
+  await using viewer = await testConsole({ forward: collector.endpoint });
+  const response = await viewer.send("traces", tracesRequest([{}]));
+  await response.body?.cancel();
+  assert.equal(response.status, 200);
+  await eventually("the refusal", async () => {
+    const { forward } = await viewer.get("/api/stats");
+    return forward.dropped.refused === 1 || undefined;
+  });
+  const text = await (await fetch(`${viewer.pageUrl}/metrics`)).text();
+  assert.match(text, /^orrery_console_forward_requests_total\{.*outcome="refused"\} 1$/m);
+});

@@ -1,0 +1,157 @@
+import assert from "node:assert/strict";
+import { metricSeries } from "./metric_query.ts";
+import {
+  type IncomingPoint,
+  type MetricIdentity,
+  MetricStore,
+  type MetricStoreOptions,
+  type PointValue,
+} from "./metric_store.ts";
+
+const counter: MetricIdentity = {
+  name: "requests",
+  type: "sum",
+  monotonic: true,
+  unit: "{request}",
+  description: "",
+};
+const histogram: MetricIdentity = { ...counter, name: "duration", type: "histogram", unit: "s" };
+const source = { service: "shop", instance: "i1", attributes: [], key: "shop" };
+const scope = { name: "test", version: "" };
+
+function store(options: Partial<MetricStoreOptions> = {}): MetricStore {
+  return new MetricStore({ maxSeries: 10, maxPointsPerSeries: 4, maxBytes: 1e9, ...options });
+}
+
+function point(timeMs: number, value: PointValue, given: Partial<IncomingPoint> = {}) {
+  return { timeMs, startMs: 1, value, source, scope, attributes: [], delta: false, ...given };
+}
+
+function explicit(counts: number[]): PointValue {
+  const count = counts.reduce((sum, one) => sum + one, 0);
+  return { count, sum: 2 * count, buckets: { kind: "explicit", bounds: [1, 2], counts } };
+}
+
+function onlySeries(metrics: MetricStore) {
+  const [family] = metrics.families();
+  const [series] = family!.series.values();
+  return metricSeries(series!, 0);
+}
+
+Deno.test("MetricStore tells series apart by attributes, whatever their order", () => {
+  const metrics = store();
+  metrics.add(counter, point(1, 1, { attributes: ["a", 1, "b", 2] }), 1);
+  metrics.add(counter, point(2, 2, { attributes: ["b", 2, "a", 1] }), 2);
+  metrics.add(counter, point(2, 2, { attributes: ["a", 1] }), 2);
+  assert.equal(metrics.series, 2);
+  assert.equal(metrics.points, 3);
+});
+
+Deno.test("MetricStore refuses a new series at its limit until one has been silent for long", () => {
+  const metrics = store({ maxSeries: 2 });
+  const series = (name: string) => ({ attributes: ["name", name] });
+  assert.equal(metrics.add(counter, point(1, 1, series("a")), 1), "kept");
+  assert.equal(metrics.add(counter, point(1, 1, series("b")), 200_000), "kept");
+  assert.equal(metrics.add(counter, point(1, 1, series("c")), 200_001), "series_limit");
+  assert.equal(metrics.add(counter, point(2, 2, series("b")), 400_000), "kept");
+  assert.equal(metrics.add(counter, point(1, 1, series("c")), 400_001), "kept");
+  assert.equal(metrics.series, 2);
+});
+
+Deno.test("MetricStore keeps the last points of a series, and none that are older", () => {
+  const metrics = store();
+  for (let time = 1; time <= 6; time++) metrics.add(counter, point(time, time), time);
+  assert.equal(metrics.add(counter, point(3, 3), 7), "out_of_order");
+  assert.equal(metrics.add(counter, point(6, 66), 7), "kept");
+  assert.deepEqual(onlySeries(metrics).points.map((one) => "value" in one && one.value), [
+    3,
+    4,
+    5,
+    66,
+  ]);
+  assert.equal(metrics.evicted, 2);
+});
+
+Deno.test("MetricStore stays within its bytes, and knows exactly what it holds", () => {
+  const metrics = store({ maxSeries: 1_000, maxPointsPerSeries: 1_000, maxBytes: 100_000 });
+  for (let time = 1; time < 200; time++) {
+    for (let series = 0; series < 30; series++) {
+      const value = explicit(Array.from({ length: 3 + time % 7 }, () => time));
+      metrics.add(histogram, point(time, value, { attributes: ["series", series] }), time);
+      assert.ok(metrics.bytes <= 100_000);
+    }
+  }
+  assert.ok(metrics.bytes > 50_000, `${metrics.bytes}`);
+  let held = 0;
+  for (const family of metrics.families()) {
+    for (const { ownBytes, pointBytes, points } of family.series.values()) {
+      held += ownBytes + pointBytes * points.length;
+    }
+  }
+  assert.equal(metrics.bytes, held);
+  // Series too many to hold even two points each: the most silent go.
+  for (let series = 0; series < 900; series++) {
+    metrics.add(counter, point(1, 1, { attributes: ["other", series] }), 1_000 + series);
+  }
+  assert.ok(metrics.bytes <= 100_000);
+  assert.ok(metrics.series < 500);
+});
+
+Deno.test("MetricStore adds deltas up to totals", () => {
+  const metrics = store();
+  for (const [time, value] of [[1_000, 5], [2_000, 3], [3_000, 0]] as const) {
+    metrics.add(counter, point(time, value, { delta: true, startMs: time - 1_000 }), time);
+  }
+  assert.deepEqual(onlySeries(metrics).points, [
+    { timeMs: 1_000, value: 5, rate: null },
+    { timeMs: 2_000, value: 8, rate: 3 },
+    { timeMs: 3_000, value: 8, rate: 0 },
+  ]);
+});
+
+Deno.test("metricSeries() gives no rate over a restart of the sender", () => {
+  const metrics = store();
+  metrics.add(counter, point(1_000, 100), 1);
+  metrics.add(counter, point(3_000, 140), 2);
+  metrics.add(counter, point(4_000, 7), 3);
+  metrics.add(counter, point(5_000, 900, { startMs: 4_500 }), 4);
+  assert.deepEqual(
+    onlySeries(metrics).points.map((one) => "value" in one && one.rate),
+    [null, 20, null, null],
+  );
+});
+
+Deno.test("metricSeries() shows what a histogram counted between two points", () => {
+  const metrics = store();
+  metrics.add(histogram, point(1_000, explicit([5, 5, 0])), 1);
+  metrics.add(histogram, point(3_000, explicit([5, 15, 0])), 2);
+  metrics.add(histogram, point(4_000, explicit([1, 0, 1]), { startMs: 3_500 }), 3);
+  const { points } = onlySeries(metrics);
+  assert.deepEqual(points, [
+    {
+      timeMs: 3_000,
+      fromMs: 1_000,
+      count: 10,
+      sum: 20,
+      rate: 5,
+      mean: 2,
+      p50: 1.5,
+      p95: 1.95,
+      p99: 1.99,
+      buckets: [[2, 10]],
+    },
+    // The sender began anew: all it has counted is new.
+    {
+      timeMs: 4_000,
+      fromMs: 3_000,
+      count: 2,
+      sum: 4,
+      rate: 2,
+      mean: 2,
+      p50: 1,
+      p95: 2,
+      p99: 2,
+      buckets: [[1, 1], [null, 1]],
+    },
+  ]);
+});

@@ -1,0 +1,176 @@
+/**
+ * One HTTP/2 connection in clear text (prior knowledge, RFC 9113, section 3.3) over TCP or a unix
+ * socket, and gRPC calls over it. The transport tells each of its steps in the moment it happens.
+ *
+ * @module
+ */
+import type { DescService } from "@bufbuild/protobuf";
+import { type Client, createClient } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+import http2 from "node:http2";
+import net from "node:net";
+import type { Endpoint } from "./endpoint.ts";
+import { connectFailure, grpcStatus } from "./failure.ts";
+
+/**
+ * The transport's steps, in their order and by the names of the original's span events:
+ * the socket is connected; the peer's SETTINGS have come, which completes the connection preface
+ * (RFC 9113, section 3.4); a stream is open for the call; the call's status has come.
+ */
+export type TransportMoment =
+  | "TCP socket"
+  | "HTTP/2.0 connection"
+  | "gRPC connection"
+  | "gRPC call";
+
+/** Told of a step in the moment it happens. */
+export type OnMoment = (
+  moment: TransportMoment,
+  attributes?: Record<string, string | number | boolean>,
+) => void;
+
+/** Options of {@linkcode GrpcConnection.open}. */
+export interface ConnectionOptions {
+  /** Gives up connecting; its reason is what `open()` rejects with. */
+  signal: AbortSignal;
+  /** Larger messages fail their call. */
+  maxMessageBytes: number;
+  /** @default nobody is told */
+  onMoment?: OnMoment;
+}
+
+/** The authority of every request; a unix socket has none of its own. */
+const authority = "http://localhost";
+
+/** A connection that is open. */
+export class GrpcConnection {
+  readonly #session: http2.ClientHttp2Session;
+  readonly #maxMessageBytes: number;
+  readonly #lost = new AbortController();
+  #usable = true;
+  /** When it was opened, in milliseconds since the epoch. */
+  readonly openedAtMs: number = Date.now();
+
+  private constructor(
+    endpoint: Endpoint,
+    session: http2.ClientHttp2Session,
+    maxMessageBytes: number,
+  ) {
+    this.#session = session;
+    this.#maxMessageBytes = maxMessageBytes;
+    let reason: unknown = new Error("the peer closed the connection.");
+    session.on("error", (error) => reason = error);
+    // A peer that says GOAWAY takes no further stream, but answers those that are open.
+    session.on("goaway", () => this.#usable = false);
+    session.on("close", () => {
+      this.#usable = false;
+      this.#lost.abort(connectFailure(endpoint, reason));
+    });
+  }
+
+  /**
+   * Connects, and waits for the peer's SETTINGS: a peer that accepts and says nothing, or speaks
+   * something else, is found out here and not at the first call.
+   *
+   * @throws {ObservationError} it cannot be reached, or does not speak HTTP/2.
+   */
+  static async open(endpoint: Endpoint, options: ConnectionOptions): Promise<GrpcConnection> {
+    const { signal, maxMessageBytes, onMoment = () => {} } = options;
+    signal.throwIfAborted();
+    const { promise, resolve, reject } = Promise.withResolvers<GrpcConnection>();
+    let socket: net.Socket;
+    let session: http2.ClientHttp2Session | undefined;
+    const fail = (error: unknown) => reject(connectFailure(endpoint, error));
+    const giveUp = () => reject(signal.reason);
+    try {
+      socket = net.connect(endpoint.target);
+    } catch (error) {
+      // Without the permission for it, Deno throws at once.
+      throw connectFailure(endpoint, error);
+    }
+    socket.on("error", fail);
+    socket.once("connect", () => {
+      if (signal.aborted) return;
+      onMoment("TCP socket", {
+        "network.transport": "path" in endpoint.target ? "unix" : "tcp",
+        ...(socket.localPort !== undefined && { "network.local.port": socket.localPort }),
+      });
+      session = http2.connect(authority, { createConnection: () => socket });
+      session.on("error", fail);
+      session.on("close", () => fail(new Error("the peer closed the connection.")));
+      session.once("remoteSettings", () => {
+        onMoment("HTTP/2.0 connection");
+        resolve(new GrpcConnection(endpoint, session!, maxMessageBytes));
+      });
+    });
+    signal.addEventListener("abort", giveUp, { once: true });
+    try {
+      return await promise;
+    } catch (error) {
+      session?.destroy();
+      socket.destroy();
+      throw error;
+    } finally {
+      signal.removeEventListener("abort", giveUp);
+    }
+  }
+
+  /** Whether another call may be made. */
+  get usable(): boolean {
+    return this.#usable;
+  }
+
+  /** Aborted once the connection is gone, with an `ObservationError` that says why. */
+  get lost(): AbortSignal {
+    return this.#lost.signal;
+  }
+
+  /** A client of a service. */
+  client<Service extends DescService>(
+    service: Service,
+    onMoment: OnMoment = () => {},
+  ): Client<Service> {
+    const transport = createGrpcTransport({
+      baseUrl: authority,
+      readMaxBytes: this.#maxMessageBytes,
+      // The peer is on this machine: packing costs more than it saves.
+      acceptCompression: [],
+      sessionManager: {
+        authority,
+        request: (method, path, headers, options) => {
+          this.#lost.signal.throwIfAborted();
+          const stream = this.#session.request(
+            { ...headers, ":method": method, ":path": path },
+            options,
+          );
+          onMoment("gRPC connection", { "rpc.method": path.slice(1) });
+          // A status comes in the trailers, or at once in the headers when there is no message.
+          const onStatus = (fields: http2.IncomingHttpHeaders) => {
+            if (fields["grpc-status"] === undefined) return;
+            onMoment("gRPC call", {
+              "rpc.method": path.slice(1),
+              "rpc.status_code": grpcStatus(Number(fields["grpc-status"])),
+            });
+          };
+          stream.on("response", onStatus);
+          stream.on("trailers", onStatus);
+          return Promise.resolve(stream);
+        },
+        notifyResponseByteRead() {},
+      },
+    });
+    return createClient(service, transport);
+  }
+
+  /** Closes it once its calls have ended. */
+  close(): void {
+    this.#usable = false;
+    if (!this.#session.closed) this.#session.close();
+  }
+
+  /** Cuts it at once. */
+  destroy(): void {
+    this.#usable = false;
+    this.#session.destroy();
+  }
+}

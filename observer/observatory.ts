@@ -1,0 +1,119 @@
+/**
+ * All watched stores together: triggers go to each, the page and the metrics read from here.
+ *
+ * @module
+ */
+import type { Attributes, Meter, Tracer } from "@opentelemetry/api";
+import type { Log } from "../service/log.ts";
+import { version } from "../service/version.ts";
+import { type StoresAnswer, storeView } from "./api.ts";
+import { criStore } from "./cri_store.ts";
+import type { Endpoint } from "./endpoint.ts";
+import { ObserverMetrics } from "./metrics.ts";
+import { rktStore } from "./rkt_store.ts";
+import { type RpcTracing, rpcTracing } from "./rpc_span.ts";
+import { type Observation, type StoreState, StoreWatch, type Trigger } from "./store_watch.ts";
+
+/** Options of {@linkcode Observatory}. */
+export interface ObservatoryOptions {
+  tracer: Tracer;
+  meter: Meter;
+  log: Log;
+  /** How long one observation may take. @default 10_000 */
+  timeoutMs?: number;
+  /** Larger gRPC messages fail their observation. @default 67_108_864 */
+  maxMessageBytes?: number;
+  /** Told to the page. @default 0 */
+  intervalMs?: number;
+  /** The most series of single images; 0 for none. @default 0 */
+  perImageLimit?: number;
+  /** The wall clock, in milliseconds since the epoch. @default Date.now */
+  now?: () => number;
+}
+
+/** Watches stores. */
+export class Observatory {
+  /** What has been counted and seen. */
+  readonly metrics: ObserverMetrics;
+  readonly #options: ObservatoryOptions;
+  readonly #tracing: RpcTracing;
+  readonly #watches = new Map<string, StoreWatch>();
+  readonly #subscribers = new Set<() => void>();
+
+  constructor(options: ObservatoryOptions) {
+    this.#options = options;
+    this.#tracing = rpcTracing(options.tracer, options.meter);
+    this.metrics = new ObserverMetrics({
+      states: () => this.states(),
+      version,
+      meter: options.meter,
+      perImageLimit: options.perImageLimit ?? 0,
+    });
+  }
+
+  /** Watches a store from now on; one that is watched already is left as it is. */
+  add(endpoint: Endpoint): void {
+    const id = `${endpoint.kind}=${endpoint.address}`;
+    if (this.#watches.has(id)) return;
+    const { tracer, log, timeoutMs = 10_000, maxMessageBytes = 67_108_864, now } = this.#options;
+    const tracing = this.#tracing;
+    const watch = new StoreWatch({
+      endpoint,
+      makeStore: (onLost) =>
+        endpoint.kind === "rkt"
+          ? rktStore({ endpoint, maxMessageBytes, tracing })
+          : criStore({ endpoint, maxMessageBytes, tracing, onLost }),
+      timeoutMs,
+      tracer,
+      log,
+      onOutcome: (_, trigger, outcome, observation) =>
+        this.metrics.count(endpoint, trigger, outcome, observation),
+      onChange: () => this.#subscribers.forEach((tell) => tell()),
+      ...(now && { now }),
+    });
+    this.#watches.set(id, watch);
+    this.metrics.addStore(endpoint);
+  }
+
+  /** Observes every store; resolves when all have been, well or not. */
+  async trigger(trigger: Trigger): Promise<(Observation & { store: string })[]> {
+    const attributes: Attributes = {};
+    if (trigger === "sigquit") {
+      this.metrics.countSignal();
+      attributes["observer.signals"] = this.metrics.signals;
+    }
+    return await Promise.all(
+      [...this.#watches].map(async ([store, watch]) => ({
+        ...await watch.trigger(trigger, attributes),
+        store,
+      })),
+    );
+  }
+
+  /** The stores as they are now. */
+  states(): StoreState[] {
+    return [...this.#watches.values()].map(({ state }) => state);
+  }
+
+  /** All of it without the images, for the page. */
+  view(): StoresAnswer {
+    return {
+      pid: Deno.pid,
+      signals: this.metrics.signals,
+      intervalMs: this.#options.intervalMs ?? 0,
+      atMs: Date.now(),
+      stores: this.states().map(storeView),
+    };
+  }
+
+  /** Tells of every change; call what comes back to hear no more. */
+  subscribe(tell: () => void): () => void {
+    this.#subscribers.add(tell);
+    return () => this.#subscribers.delete(tell);
+  }
+
+  /** Waits for what is under way, until the deadline. */
+  async stop(deadline: AbortSignal): Promise<void> {
+    await Promise.all(this.#watches.values().map((watch) => watch.stop(deadline)));
+  }
+}

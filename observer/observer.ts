@@ -1,0 +1,305 @@
+#!/usr/bin/env -S deno run --allow-net --allow-read=dist/pages,/run/containerd/containerd.sock,/run/crio/crio.sock,/run/cri-dockerd.sock,/run/k3s/containerd/containerd.sock --allow-write=/run/containerd/containerd.sock,/run/crio/crio.sock,/run/cri-dockerd.sock,/run/k3s/containerd/containerd.sock --allow-env=OTEL_*,OBSERVER_*
+/**
+ * The observer: asks image stores what they hold, when a signal comes, a page asks, or at an
+ * interval, and shows it to Prometheus, OpenTelemetry and people. It speaks gRPC to rkt's
+ * api-service and to every runtime with a Container Runtime Interface (containerd, CRI-O).
+ *
+ * Exports {@linkcode startObserver}; can also be used as a CLI:
+ *
+ * ```sh
+ * deno task observer                                   # the runtimes it finds, on demand
+ * kill -s SIGQUIT PID                                  # observe now
+ * deno task observer --endpoint rkt=127.0.0.1:15441 --interval 30s
+ * deno task observer list --json
+ * ```
+ *
+ * The sockets among the permissions are those that `--runtime auto` knows; for another one, give
+ * `--allow-read` and `--allow-write` with its path.
+ *
+ * @module
+ */
+import { metrics, trace } from "@opentelemetry/api";
+import { httpInstrumentationMiddleware } from "@hono/otel";
+import { Hono } from "hono";
+import {
+  commandLine,
+  flag,
+  InvalidArgumentError,
+  parseByteCount,
+  parseInteger,
+} from "../service/command_line.ts";
+import { healthRoutes } from "../service/health.ts";
+import { hostFlags, type HttpServer, listen } from "../service/http_server.ts";
+import { runService, type Service, type ServiceContext } from "../service/life_cycle.ts";
+import { createLog, type Log, stdoutLines } from "../service/log.ts";
+import { pageRoutes } from "../service/page/assets.ts";
+import { problemNotFound, problemOnError } from "../service/problem.ts";
+import {
+  criSockets,
+  discover,
+  type Endpoint,
+  makeEndpoint,
+  parseEndpoint,
+  rktAddress,
+  type RuntimeKind,
+} from "./endpoint.ts";
+import { httpApi } from "./http_api.ts";
+import { listedStores, listTable } from "./list.ts";
+import { Observatory } from "./observatory.ts";
+import { countSignals } from "./signal_counter.ts";
+
+/** Which stores to observe, and how to ask them. */
+export interface StoreOptions {
+  /** Stores by name. @default none */
+  endpoint?: readonly Endpoint[];
+  /**
+   * Beside those: `rkt` or `cri` where such a runtime is by default, `auto` all that are found.
+   * @default "auto" if no endpoint is given, else none
+   */
+  runtime?: RuntimeKind | "auto";
+  /** How long one observation may take, in milliseconds. @default 10_000 */
+  timeout?: number;
+  /** Larger gRPC messages fail their observation. @default 67_108_864 */
+  maxMessageBytes?: number;
+}
+
+/** Options of {@linkcode startObserver}. */
+export interface ObserverOptions extends StoreOptions {
+  /** Where `/metrics` and the page are. @default 127.0.0.1:33333 */
+  metricsAddress?: { host: string; port: number };
+  /** Lets it listen beyond loopback, and answer to any host name. Nobody has to authenticate. @default false */
+  allowRemoteWithoutAuth?: true;
+  /** Pause between two observations in milliseconds; 0 for on demand only. @default 0 */
+  interval?: number;
+  /** The most series of single images; 0 for none. @default 0 */
+  perImage?: number;
+}
+
+/** A running observer. */
+export interface ObserverService extends Service {
+  /** Where `/metrics` and the page are. */
+  readonly url: string;
+  /** What is observed. */
+  readonly observatory: Observatory;
+}
+
+const defaultMetricsAddress = { host: "127.0.0.1", port: 33333 };
+
+/**
+ * Starts the observer.
+ *
+ * @throws {StartError} the port is taken.
+ */
+export async function startObserver(
+  options: ObserverOptions,
+  context: Pick<ServiceContext, "health" | "log" | "stopping" | "telemetry">,
+): Promise<ObserverService> {
+  const { metricsAddress: { host, port } = defaultMetricsAddress, interval = 0 } = options;
+  const { health, log, stopping } = context;
+  const observatory = new Observatory({
+    ...observatoryOptions(options),
+    tracer: context.telemetry.tracer,
+    meter: context.telemetry.meter,
+    log,
+    intervalMs: interval,
+    perImageLimit: options.perImage ?? 0,
+  });
+  const search = searchStores(options, observatory, log);
+
+  const app = new Hono();
+  app.onError(problemOnError(log));
+  app.notFound(problemNotFound);
+  app.route("/", healthRoutes(health));
+  app.use(httpInstrumentationMiddleware());
+  const anyHost = options.allowRemoteWithoutAuth === true;
+  app.route("/", httpApi({ observatory, host, anyHost, stopping }));
+  app.route("/", pageRoutes("observer", { routes: ["/"] }));
+  const server: HttpServer = listen(app.fetch, {
+    host,
+    port,
+    portFlag: "--metrics-address",
+    ...(anyHost && { allowRemoteWithoutAuth: true }),
+  });
+
+  // Whether a store answers is no reason to be unready: what is known is served without it.
+  const signals = countSignals(() => observatory.trigger("sigquit"));
+  const timer = interval > 0
+    ? setInterval(() => observatory.trigger("interval"), interval)
+    : undefined;
+  await Promise.all([signals.ready, search.first]);
+  health.set("metrics", "ok");
+  log.info("The observer is ready", { page: server.url, metrics: `${server.url}/metrics` });
+  // The original's line, for whatever waits for it.
+  stdoutLines.write(`Running! Trigger with: kill -s SIGQUIT ${Deno.pid}`);
+  if (interval > 0) observatory.trigger("interval");
+  return {
+    url: server.url,
+    observatory,
+    async stop(deadline) {
+      signals.stop();
+      clearInterval(timer);
+      search.stop();
+      await Promise.all([server.stop(deadline), observatory.stop(deadline)]);
+    },
+  };
+}
+
+function observatoryOptions({ timeout, maxMessageBytes }: StoreOptions) {
+  return {
+    ...(timeout !== undefined && { timeoutMs: timeout }),
+    ...(maxMessageBytes !== undefined && { maxMessageBytes }),
+  };
+}
+
+/** How often `auto` looks for runtimes that have come. */
+const searchIntervalMs = 10_000;
+
+/** Adds the stores that the options ask for, and goes on looking for what `auto` has not found yet. */
+function searchStores(
+  { endpoint: endpoints = [], runtime }: StoreOptions,
+  observatory: Observatory,
+  log: Log,
+): { first: Promise<void>; stop(): void } {
+  for (const endpoint of endpoints) observatory.add(endpoint);
+  const wanted = runtime ?? (endpoints.length === 0 ? "auto" : undefined);
+  if (wanted === "rkt") observatory.add(makeEndpoint("rkt", rktAddress));
+  if (wanted === "cri") {
+    return { first: addCriRuntimes(observatory, log), stop() {} };
+  }
+  if (wanted !== "auto") return { first: Promise.resolve(), stop() {} };
+
+  const known = new Set<string>();
+  async function look(first: boolean): Promise<void> {
+    const { found, missing } = await discover();
+    for (const endpoint of found) {
+      const place = `${endpoint.kind}=${endpoint.address}`;
+      if (known.has(place)) continue;
+      known.add(place);
+      observatory.add(endpoint);
+      log.info("Found an image store", { endpoint: place });
+    }
+    if (!first) return;
+    for (const { place, reason } of missing) {
+      log.info("Found no image store", { endpoint: place, reason });
+    }
+    if (found.length === 0) {
+      log.warn(
+        "No image store is there. Start a runtime, or name one with --endpoint; a stand-in is started by: deno task observer:image-service",
+      );
+    }
+  }
+  const timer = setInterval(() => look(false), searchIntervalMs);
+  return { first: look(true), stop: () => clearInterval(timer) };
+}
+
+/** Every CRI socket there is; without any, containerd's, which may come. */
+async function addCriRuntimes(observatory: Observatory, log: Log): Promise<void> {
+  const { found } = await discover({ kinds: ["cri"] });
+  const endpoints = found.length > 0 ? found : [makeEndpoint("cri", `unix://${criSockets[0]}`)];
+  for (const endpoint of endpoints) {
+    observatory.add(endpoint);
+    log.info("Observes an image store", { endpoint: `cri=${endpoint.address}` });
+  }
+}
+
+/** Looks at every store once and prints what is there. */
+async function list(options: StoreOptions & { json?: true }): Promise<number> {
+  const log = createLog({ name: "observer", level: "error" });
+  const observatory = new Observatory({
+    ...observatoryOptions(options),
+    tracer: trace.getTracer("observer"),
+    meter: metrics.getMeter("observer"),
+    log,
+  });
+  const search = searchStores(options, observatory, log);
+  await search.first;
+  search.stop();
+  await observatory.trigger("http");
+  await observatory.stop(AbortSignal.abort());
+  const stores = listedStores(observatory.states());
+  if (options.json) stdoutLines.write(JSON.stringify(stores, undefined, 2));
+  else if (stores.length > 0) stdoutLines.write(listTable(stores, Date.now()).trimEnd());
+  else stdoutLines.write("No image store is there. Name one with --endpoint.");
+  await stdoutLines.flush();
+  return stores.length > 0 && stores.every(({ up }) => up) ? 0 : 1;
+}
+
+/** `30s`, `500ms`, `2m`, or a number of seconds; in milliseconds. */
+function parseDuration(text: string): number {
+  const [, amount, unit = "s"] = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text.trim()) ?? [];
+  const ms = Number(amount) * { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }[unit]!;
+  // Longer ones are more than a timer can count.
+  if (!(ms <= 2 ** 31 - 1)) {
+    throw new InvalidArgumentError("Give a duration such as 30s, 500ms or 2m, at most 24 days.");
+  }
+  return ms;
+}
+
+function parseTimeout(text: string): number {
+  const ms = parseDuration(text);
+  if (ms < 1) throw new InvalidArgumentError("Give a duration of at least 1ms.");
+  return ms;
+}
+
+function parseAddress(text: string): { host: string; port: number } {
+  const [, host, port] = /^(\[[^\]]+\]|[^:\s]+):(\d{1,5})$/.exec(text) ?? [];
+  if (host === undefined || Number(port) > 65535) {
+    throw new InvalidArgumentError("Give host:port, such as 127.0.0.1:33333.");
+  }
+  return { host: host.replace(/^\[|\]$/g, ""), port: Number(port) };
+}
+
+const command = commandLine({
+  name: "observer",
+  summary:
+    "Asks image stores (containerd, CRI-O, rkt) what they hold, and shows it to Prometheus, OpenTelemetry and people.",
+  examples: [
+    ["deno task observer", "the runtimes it finds, on demand: kill -s SIGQUIT <pid>"],
+    ["deno task observer --interval 30s", "and every 30 seconds"],
+    ["deno task observer --endpoint rkt=127.0.0.1:15441", "as the original"],
+    ["deno task observer --endpoint cri=unix:///run/crio/crio.sock", "a runtime by its socket"],
+    ["deno task observer list --json", "look once and print"],
+  ],
+})
+  .addOption(
+    flag(
+      "--endpoint <kind=address>",
+      "a store to observe, rkt=HOST:PORT or cri=unix:///PATH; repeat it, or separate by commas",
+    ).argParser((text: string, before: readonly Endpoint[] = []) => [
+      ...before,
+      ...text.split(",").map(parseEndpoint),
+    ]),
+  )
+  .addOption(
+    flag("--runtime <which>", "a runtime where it is by default; auto, every one that is found")
+      .choices(["rkt", "cri", "auto"] as const),
+  )
+  .addOption(
+    flag("--timeout <duration>", "how long one observation may take (default: 10s)")
+      .argParser(parseTimeout),
+  )
+  .addOption(
+    flag("--max-message-bytes <bytes>", "largest answer taken (default: 64MiB)")
+      .argParser(parseByteCount),
+  )
+  .addOption(
+    flag("--metrics-address <host:port>", "where /metrics and the page are")
+      .argParser(parseAddress).default(defaultMetricsAddress, "127.0.0.1:33333"),
+  )
+  .addOption(hostFlags.allowRemoteWithoutAuth())
+  .addOption(
+    flag("--interval <duration>", "pause between observations, such as 30s; 0: on demand only")
+      .argParser(parseDuration).default(0),
+  )
+  .addOption(
+    flag("--per-image <count>", "series of single images at most, the largest first; 0: none")
+      .argParser(parseInteger({ min: 0, max: 100_000 })).default(0),
+  );
+command.command("list").description("look at every store once and print its images")
+  .addOption(flag("--json", "print JSON"))
+  .configureHelp({ showGlobalOptions: true })
+  .action(async (_, subcommand) => Deno.exit(await list(subcommand.optsWithGlobals())));
+
+if (import.meta.main) {
+  await runService(command, (options, context) => startObserver(options, context));
+}

@@ -1,0 +1,74 @@
+/**
+ * rkt's image store, asked as the original asks it: a new connection for every look, and one call,
+ * `/v1alpha.PublicAPI/ListImages` without detail.
+ *
+ * @module
+ */
+import { GrpcConnection } from "./grpc_connection.ts";
+import type { ImageStore, ImageStoreOptions, RuntimeInfo, StoreImage } from "./image_store.ts";
+import { type Image, PublicAPI } from "./proto/gen/rkt_api_pb.ts";
+import { tracedCall } from "./rpc_span.ts";
+
+/** Makes the store. */
+export function rktStore({ endpoint, maxMessageBytes, tracing }: ImageStoreOptions): ImageStore {
+  /** Asked for once: the original never does. */
+  let runtime: RuntimeInfo | undefined;
+  let askForRuntime = true;
+
+  return {
+    async look({ signal, onMoment }) {
+      const connection = await GrpcConnection.open(endpoint, {
+        signal,
+        maxMessageBytes,
+        onMoment,
+      });
+      try {
+        const { images } = await tracedCall(
+          tracing,
+          endpoint,
+          "v1alpha.PublicAPI/ListImages",
+          (headers) =>
+            connection.client(PublicAPI, onMoment)
+              .listImages({ detail: false }, { headers, signal }),
+        );
+        if (askForRuntime) {
+          runtime = await runtimeInfo(connection, signal);
+          askForRuntime = false;
+        }
+        connection.close();
+        return { images: images.map(storeImage), filesystems: [], runtime };
+      } catch (error) {
+        askForRuntime = true;
+        connection.destroy();
+        if (signal.aborted) throw signal.reason;
+        throw error;
+      }
+    },
+    stop() {},
+  };
+}
+
+/** Nice to know, no more: without an answer the look is as good. */
+async function runtimeInfo(
+  connection: GrpcConnection,
+  signal: AbortSignal,
+): Promise<RuntimeInfo | undefined> {
+  try {
+    const { info } = await connection.client(PublicAPI).getInfo({}, { signal });
+    return info && { name: "rkt", version: info.rktVersion };
+  } catch {
+    signal.throwIfAborted();
+    return undefined;
+  }
+}
+
+function storeImage(image: Image): StoreImage {
+  return {
+    id: image.id,
+    tags: [image.version === "" ? image.name : `${image.name}:${image.version}`],
+    digests: [],
+    sizeBytes: image.size > 0n ? Number(image.size) : undefined,
+    importedAtMs: image.importTimestamp > 0n ? Number(image.importTimestamp) * 1_000 : undefined,
+    pinned: undefined,
+  };
+}

@@ -1,0 +1,312 @@
+/**
+ * Watches one image store: turns triggers into observations, one at a time, and holds what the last
+ * good one saw.
+ *
+ * A trigger while an observation runs asks for another one after it, as that one may have missed
+ * what the trigger is about; all triggers until then share it. Each is counted and has its trace.
+ *
+ * @module
+ */
+import {
+  type Attributes,
+  context,
+  type Span,
+  SpanStatusCode,
+  trace,
+  type Tracer,
+} from "@opentelemetry/api";
+import type { Log } from "../service/log.ts";
+import type { Endpoint } from "./endpoint.ts";
+import { type FailureKind, ObservationError, timedOut } from "./failure.ts";
+import type { OnMoment } from "./grpc_connection.ts";
+import type {
+  FilesystemUse,
+  ImageStore,
+  RuntimeInfo,
+  StoreImage,
+  StoreLook,
+} from "./image_store.ts";
+
+/** What asks for an observation: the signal, the interval, a `POST /observe`. */
+export const triggers = ["sigquit", "interval", "http"] as const;
+/** One of {@linkcode triggers}. */
+export type Trigger = typeof triggers[number];
+
+/** How a trigger ended: an observation of its own, good or failed, or it shared another's. */
+export type Outcome = "success" | FailureKind | "coalesced";
+
+/** An observation that is over. */
+export interface Observation {
+  /** When it began, in milliseconds since the epoch. */
+  readonly atMs: number;
+  readonly durationMs: number;
+  readonly trigger: Trigger;
+  readonly outcome: Exclude<Outcome, "coalesced">;
+  /** Images seen; `undefined` when it failed. */
+  readonly imageCount: number | undefined;
+  /** Images that came and went since the good observation before; `undefined` at the first, or when it failed. */
+  readonly changed: { readonly added: number; readonly removed: number } | undefined;
+  /** Why it failed. */
+  readonly reason: string | undefined;
+  /** Its trace and span, when it is sampled. */
+  readonly traceId: string | undefined;
+  readonly spanId: string | undefined;
+}
+
+/** What the last good observation saw. */
+export interface Inventory {
+  /** When, in milliseconds since the epoch. */
+  readonly atMs: number;
+  readonly images: readonly StoreImage[];
+  readonly filesystems: readonly FilesystemUse[];
+  readonly runtime: RuntimeInfo | undefined;
+  /** When each image, by its id, was seen first by this process. */
+  readonly firstSeenMs: ReadonlyMap<string, number>;
+  /** Images that came and went since the good observation before, whose time it names. */
+  readonly changes:
+    | {
+      readonly sinceMs: number;
+      readonly added: readonly StoreImage[];
+      readonly removed: readonly StoreImage[];
+    }
+    | undefined;
+}
+
+/** All that is known of a store. */
+export interface StoreState {
+  readonly endpoint: Endpoint;
+  /**
+   * Whether the inventory can be taken as current: the last observation was good, and the kept
+   * connection, where there is one, has not been lost since.
+   */
+  readonly up: boolean;
+  /** Why it is not up. `undefined` also before the first observation. */
+  readonly reason: string | undefined;
+  readonly inventory: Inventory | undefined;
+  /** Newest last. */
+  readonly history: readonly Observation[];
+}
+
+/** Options of {@linkcode StoreWatch}. */
+export interface StoreWatchOptions {
+  endpoint: Endpoint;
+  /** Makes the store; it calls `onLost` when a kept connection is gone. */
+  makeStore: (onLost: (reason: Error) => void) => ImageStore;
+  /** How long an observation may take. */
+  timeoutMs: number;
+  tracer: Tracer;
+  log: Log;
+  /** Told of each trigger that is over, before those who wait for it. */
+  onOutcome: (
+    watch: StoreWatch,
+    trigger: Trigger,
+    outcome: Outcome,
+    observation?: Observation,
+  ) => void;
+  /** Told when the state is another. */
+  onChange: (watch: StoreWatch) => void;
+  /** Observations remembered. @default 1_000 */
+  maxHistory?: number;
+  /** The wall clock, in milliseconds since the epoch. @default Date.now */
+  now?: () => number;
+}
+
+/** A trigger that has its observation, running or next. */
+interface Job {
+  readonly trigger: Trigger;
+  readonly span: Span;
+  readonly done: PromiseWithResolvers<Observation>;
+  coalesced: number;
+}
+
+/** More links than this are not kept by a span; all are counted in its attribute. */
+const maxLinks = 128;
+
+/** Watches one store. */
+export class StoreWatch {
+  readonly #options: StoreWatchOptions;
+  readonly #store: ImageStore;
+  readonly #stopping = new AbortController();
+  #state: StoreState;
+  #running: Job | undefined;
+  #next: Job | undefined;
+
+  constructor(options: StoreWatchOptions) {
+    this.#options = options;
+    const { endpoint } = options;
+    this.#state = { endpoint, up: false, reason: undefined, inventory: undefined, history: [] };
+    this.#store = options.makeStore((reason) => this.#lost(reason));
+  }
+
+  /** What is known now; a new object at each change. */
+  get state(): StoreState {
+    return this.#state;
+  }
+
+  /** Asks for an observation; resolves with the one that serves this trigger, good or failed. */
+  trigger(trigger: Trigger, attributes: Attributes = {}): Promise<Observation> {
+    const { endpoint, tracer } = this.#options;
+    const span = tracer.startSpan(`${endpoint.kind}-count-images`, {
+      attributes: {
+        "observer.trigger": trigger,
+        "observer.runtime": endpoint.kind,
+        "observer.endpoint": endpoint.address,
+      },
+    });
+    span.addEvent("signal counter", attributes);
+    if (this.#next) return this.#coalesce(this.#next, trigger, span);
+
+    const job = { trigger, span, done: Promise.withResolvers<Observation>(), coalesced: 0 };
+    if (this.#running) this.#next = job;
+    else this.#run(job);
+    return job.done.promise;
+  }
+
+  /** Waits for what runs, until the deadline; then cuts it. */
+  async stop(deadline: AbortSignal): Promise<void> {
+    const cut = () =>
+      this.#stopping.abort(new ObservationError("unreachable", "CANCELLED", "The observer stops."));
+    if (deadline.aborted) cut();
+    else deadline.addEventListener("abort", cut, { once: true });
+    while (this.#running) await this.#running.done.promise;
+    deadline.removeEventListener("abort", cut);
+    this.#store.stop();
+  }
+
+  #coalesce(next: Job, trigger: Trigger, span: Span): Promise<Observation> {
+    next.coalesced++;
+    if (next.coalesced <= maxLinks) next.span.addLink({ context: span.spanContext() });
+    span.addLink({ context: next.span.spanContext() });
+    span.setAttribute("observer.outcome", "coalesced");
+    span.end();
+    this.#options.onOutcome(this, trigger, "coalesced");
+    return next.done.promise;
+  }
+
+  async #run(job: Job): Promise<void> {
+    this.#running = job;
+    const { trigger, span } = job;
+    const { now = Date.now } = this.#options;
+    const atMs = now();
+    const startMs = performance.now();
+    const { traceId, spanId, traceFlags } = span.spanContext();
+    const common = {
+      atMs,
+      trigger,
+      ...(traceFlags & 1 ? { traceId, spanId } : { traceId: undefined, spanId: undefined }),
+    };
+    let observation: Observation;
+    try {
+      const look = await context.with(
+        trace.setSpan(context.active(), span),
+        () => this.#look(span),
+      );
+      const inventory = nextInventory(this.#state.inventory, look, atMs);
+      const { changes } = inventory;
+      observation = {
+        ...common,
+        durationMs: performance.now() - startMs,
+        outcome: "success",
+        imageCount: look.images.length,
+        changed: changes && { added: changes.added.length, removed: changes.removed.length },
+        reason: undefined,
+      };
+      this.#setState({ up: true, reason: undefined, inventory }, observation);
+      span.setAttribute("observer.images", look.images.length);
+    } catch (error) {
+      const failure = error instanceof ObservationError
+        ? error
+        : new ObservationError("protocol", "UNKNOWN", String(error), error);
+      observation = {
+        ...common,
+        durationMs: performance.now() - startMs,
+        outcome: failure.kind,
+        imageCount: undefined,
+        changed: undefined,
+        reason: failure.message,
+      };
+      span.setStatus({ code: SpanStatusCode.ERROR, message: failure.message });
+      span.setAttribute("error.type", failure.status);
+      const wasUp = this.#state.up || this.#state.history.length === 0;
+      this.#setState({ up: false, reason: failure.message }, observation);
+      context.with(trace.setSpan(context.active(), span), () => {
+        // Each failure is in metrics and traces; the log tells of the first in a row.
+        this.#options.log[wasUp ? "warn" : "debug"]("An observation failed", {
+          runtime: this.#options.endpoint.kind,
+          endpoint: this.#options.endpoint.address,
+          reason: failure.message,
+        });
+      });
+    }
+    span.setAttributes({
+      "observer.outcome": observation.outcome,
+      "observer.coalesced_triggers": job.coalesced,
+    });
+    span.end();
+    this.#options.onOutcome(this, trigger, observation.outcome, observation);
+    this.#running = undefined;
+    const next = this.#next;
+    this.#next = undefined;
+    if (next) this.#run(next);
+    job.done.resolve(observation);
+  }
+
+  async #look(span: Span): Promise<StoreLook> {
+    const { endpoint, timeoutMs } = this.#options;
+    const told = new Set<string>();
+    let last = "connecting";
+    const onMoment: OnMoment = (moment, attributes) => {
+      last = `the last step was: ${moment}`;
+      // A call may be made again another way; the first stream is the connection's proof.
+      if (told.has(moment)) return;
+      told.add(moment);
+      span.addEvent(moment, attributes);
+    };
+    const deadline = new AbortController();
+    const timer = setTimeout(() => deadline.abort(timedOut(endpoint, last, timeoutMs)), timeoutMs);
+    const signal = AbortSignal.any([deadline.signal, this.#stopping.signal]);
+    try {
+      return await this.#store.look({ signal, onMoment });
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #lost(reason: Error): void {
+    if (!this.#state.up) return;
+    this.#options.log.warn(
+      "The connection to an image store is lost, what is known of it is stale",
+      {
+        runtime: this.#options.endpoint.kind,
+        endpoint: this.#options.endpoint.address,
+        reason: reason.message,
+      },
+    );
+    this.#setState({ up: false, reason: reason.message });
+  }
+
+  #setState(change: Partial<StoreState>, observation?: Observation): void {
+    const { maxHistory = 1_000 } = this.#options;
+    const history = observation
+      ? [...this.#state.history.slice(-(maxHistory - 1)), observation]
+      : this.#state.history;
+    this.#state = { ...this.#state, ...change, history };
+    this.#options.onChange(this);
+  }
+}
+
+function nextInventory(
+  before: Inventory | undefined,
+  look: StoreLook,
+  atMs: number,
+): Inventory {
+  const firstSeenMs = new Map(
+    look.images.map(({ id }) => [id, before?.firstSeenMs.get(id) ?? atMs]),
+  );
+  const changes = before && {
+    sinceMs: before.atMs,
+    added: look.images.filter(({ id }) => !before.firstSeenMs.has(id)),
+    removed: before.images.filter(({ id }) => !firstSeenMs.has(id)),
+  };
+  return { ...look, atMs, firstSeenMs, changes };
+}

@@ -1,0 +1,131 @@
+import assert from "node:assert/strict";
+import { missingPermissions } from "../service/test_permissions.ts";
+import { startProgram } from "../service/test_program.ts";
+import { eventually } from "../service/test_eventually.ts";
+
+const entry = new URL("./server.ts", import.meta.url);
+/** Why a small disk cannot be mounted here, if so. */
+const obstacle = whyNot();
+
+function whyNot(): string | undefined {
+  const needed = ["net", "read", "write", "run", "env", "sys"] as const;
+  const missing = missingPermissions(needed.map((name) => ({ name })));
+  if (missing.length > 0) return missing.map((name) => `--allow-${name}`).join(" ");
+  if (Deno.build.os !== "linux" || Deno.uid() !== 0) return "Linux and root, to mount a small disk";
+}
+
+function diskTest(name: string, fn: () => Promise<void>): void {
+  Deno.test({
+    name: obstacle === undefined ? name : `${name} (ignored: needs ${obstacle})`,
+    ignore: obstacle !== undefined,
+    fn,
+  });
+}
+
+async function run(...command: [string, ...string[]]): Promise<void> {
+  const [program, ...args] = command;
+  const { success, stderr } = await new Deno.Command(program, { args }).output();
+  assert.ok(success, `${command.join(" ")}: ${new TextDecoder().decode(stderr)}`);
+}
+
+/** Takes all the space that is left. */
+async function fill(path: string): Promise<void> {
+  using file = await Deno.open(path, { create: true, write: true });
+  // The last bytes in small pieces: a write that does not fit at all takes nothing.
+  for (let size = 65_536; size >= 1; size = Math.floor(size / 4)) {
+    try {
+      for (;;) await file.write(new Uint8Array(size));
+    } catch (error) {
+      assert.match(String(error), /space/);
+    }
+  }
+}
+
+diskTest(
+  "a full disk refuses new images and loses none, and the server goes on when there is space",
+  async () => {
+    const disk = await Deno.makeTempDir();
+    await run("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk);
+    try {
+      const args = ["--orb-api-port", "0", "--data-dir", disk];
+      const accepted: number[] = [];
+      let next = 0;
+      let url = "";
+
+      const signUp = async (number: number): Promise<number> => {
+        const image = new TextEncoder().encode(`image ${number}`).toBase64();
+        const response = await fetch(`${url}/api/signup`, {
+          method: "POST",
+          headers: { "content-type": "application/json" },
+          body: JSON.stringify({ id: String(number), image_base64: image }),
+        });
+        const body = await response.text();
+        if (response.status === 503) assert.match(body, /cannot be written to disk/);
+        return response.status;
+      };
+      const readiness = async (): Promise<[number, string]> => {
+        const response = await fetch(`${url}/readyz?verbose`);
+        return [response.status, await response.text()];
+      };
+
+      {
+        await using program = await startProgram(entry, args);
+        [, url = ""] = await program.line(/url=(\S+)/);
+        for (let count = 0; count < 20; count++) {
+          assert.equal(await signUp(next), 200);
+          accepted.push(next++);
+        }
+        assert.equal((await readiness())[0], 200);
+
+        await fill(`${disk}/filler`);
+        // Space that the log had taken before may still hold a few.
+        await eventually("a refusal", async () => {
+          const status = await signUp(next);
+          if (status === 200) accepted.push(next);
+          else assert.equal(status, 503);
+          next++;
+          return status === 503 ? true : undefined;
+        });
+        for (let count = 0; count < 20; count++) assert.equal(await signUp(next++), 503);
+        assert.equal(await signUp(accepted[0]!), 409, "known images are still known");
+        const [status, report] = await readiness();
+        assert.equal(status, 503);
+        assert.match(report, /\[-\]tokens .*full/);
+        const told = program.lines.filter((line) => line.includes("Tokens cannot be written"));
+        assert.equal(told.length, 1, told.join("\n"));
+
+        await Deno.remove(`${disk}/filler`);
+        await program.line(/Tokens can be written again/);
+        assert.equal((await readiness())[0], 200);
+        assert.equal(await signUp(next), 200);
+        accepted.push(next++);
+        program.kill("SIGKILL");
+        await program.status;
+      }
+
+      await using program = await startProgram(entry, args);
+      [, url = ""] = await program.line(/url=(\S+)/);
+      for (const number of accepted) assert.equal(await signUp(number), 409, `image ${number}`);
+      for (let number = 0; number < next; number++) {
+        if (!accepted.includes(number)) assert.equal(await signUp(number), 200, `image ${number}`);
+      }
+    } finally {
+      await run("umount", disk);
+      await Deno.remove(disk);
+    }
+  },
+);
+
+diskTest("a disk that is full from the start ends the server with 1 and says so", async () => {
+  const disk = await Deno.makeTempDir();
+  await run("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk);
+  try {
+    await fill(`${disk}/filler`);
+    await using program = await startProgram(entry, ["--orb-api-port=0", `--data-dir=${disk}`]);
+    assert.equal((await program.status).code, 1);
+    assert.match(program.lines.join("\n"), /Cannot open the tokens .*(full|I\/O).*--data-dir/);
+  } finally {
+    await run("umount", disk);
+    await Deno.remove(disk);
+  }
+});

@@ -1,0 +1,231 @@
+import assert from "node:assert/strict";
+import { testWith } from "../service/test_permissions.ts";
+import { type OrbServerOptions, startOrbServer } from "./server.ts";
+import { testContext } from "./test_context.ts";
+
+type TestServer = { url: string; port: number; lines: string[] };
+
+function serverTest(
+  name: string,
+  options: Partial<OrbServerOptions>,
+  run: (server: TestServer) => Promise<void>,
+): void {
+  testWith(["net", "read", "write"], name, async () => {
+    const dataDir = await Deno.makeTempDir();
+    const context = testContext();
+    const server = await startOrbServer({ orbApiPort: 0, dataDir, ...options }, context);
+    try {
+      await run({ url: server.url, port: server.port, lines: context.lines });
+    } finally {
+      await server.stop(AbortSignal.timeout(5_000));
+      await Deno.remove(dataDir, { recursive: true });
+    }
+  });
+}
+
+async function ask(
+  server: TestServer,
+  path: string,
+  init: RequestInit = {},
+): Promise<{ status: number; type: string; body: string }> {
+  const response = await fetch(`${server.url}${path}`, init);
+  return {
+    status: response.status,
+    type: response.headers.get("content-type") ?? "",
+    body: await response.text(),
+  };
+}
+
+function signup(body: BodyInit | null, type = "application/json"): RequestInit {
+  return { method: "POST", body, headers: { "content-type": type } };
+}
+
+const json = (image: unknown, id: unknown = "01M7YWWF73WJAQYR7RMSPYEYZP") =>
+  JSON.stringify({ id, image_base64: image });
+const text = "text/plain; charset=utf-8";
+const problem = "application/problem+json";
+
+serverTest("every request gets the answer of the contract", { maxBody: 1_000 }, async (server) => {
+  type Case = [
+    name: string,
+    path: string,
+    init: RequestInit,
+    status: number,
+    type: string,
+    body: string | RegExp,
+  ];
+  const cases: Case[] = [
+    ["an image", "/api/signup", signup(json("AQIDBAU=")), 200, text, "371dd8e3f2423f4a"],
+    ["it again", "/api/signup", signup(json("AQIDBAU=")), 409, text, "Orb image already exist"],
+    [
+      "it again by another id",
+      "/api/signup",
+      signup(json("AQIDBAU=", "x")),
+      409,
+      text,
+      "Orb image already exist",
+    ],
+    ["15 digits", "/api/signup", signup(json("AgI=")), 200, text, "1107fa14cb42ad7"],
+    [
+      "a charset and other fields",
+      "/api/signup",
+      signup('{"id":"1","image_base64":"BAQ=","more":{}}', "Application/JSON; charset=utf-8"),
+      200,
+      text,
+      "3e2145f38adc6fc6",
+    ],
+    [
+      "not base64",
+      "/api/signup",
+      signup(json("?")),
+      409,
+      text,
+      /^Failed to decode Base64 image: ./,
+    ],
+    ["no padding", "/api/signup", signup(json("AQIDBAU")), 409, text, /^Failed to decode Base64 /],
+    ["an empty image", "/api/signup", signup(json("")), 422, problem, /empty/],
+    ["broken JSON", "/api/signup", signup('{"id":'), 400, problem, /not JSON/],
+    ["an empty body", "/api/signup", signup(""), 400, problem, /empty/],
+    ["no body", "/api/signup", signup(null), 400, problem, /empty/],
+    [
+      "bytes that are not UTF-8",
+      "/api/signup",
+      signup(new Uint8Array([0x7b, 0xff])),
+      400,
+      problem,
+      /not JSON/,
+    ],
+    ["a missing id", "/api/signup", signup('{"image_base64":"AQID"}'), 422, problem, /'id'/],
+    ["a missing image", "/api/signup", signup('{"id":"1"}'), 422, problem, /'image_base64'/],
+    ["an id of a wrong type", "/api/signup", signup(json("AQID", 7)), 422, problem, /'id'/],
+    ["an image of a wrong type", "/api/signup", signup(json(7)), 422, problem, /'image_base64'/],
+    ["a list", "/api/signup", signup("[]"), 422, problem, /JSON object/],
+    [
+      "a body over the limit",
+      "/api/signup",
+      signup(json("A".repeat(1_000))),
+      413,
+      problem,
+      /at most 1000 bytes/,
+    ],
+    [
+      "a body over the limit, in chunks",
+      "/api/signup",
+      signup(ReadableStream.from([new Uint8Array(600), new Uint8Array(600)])),
+      413,
+      problem,
+      /at most 1000 bytes/,
+    ],
+    [
+      "another type",
+      "/api/signup",
+      signup(json("AQID"), "text/plain"),
+      404,
+      problem,
+      /application/,
+    ],
+    [
+      "a type that begins alike",
+      "/api/signup",
+      signup(json("AQID"), "application/json5"),
+      404,
+      problem,
+      /./,
+    ],
+    ["another method", "/api/signup", { method: "PUT", body: json("AQID") }, 404, problem, /./],
+    ["GET", "/api/signup", {}, 404, problem, /GET \/api\/signup/],
+    ["another path", "/api/sign", signup(json("AQID")), 404, problem, /./],
+    ["the root", "/", {}, 404, problem, /./],
+    ["GET of the reset", "/api/reset", {}, 404, problem, /./],
+    ["reset", "/api/reset", { method: "POST" }, 200, text, "reset completed!"],
+    ["the image after the reset", "/api/signup", signup(json("AQIDBAU=")), 200, text, /^371dd8e3/],
+    ["reset with a body", "/api/reset", signup("{[", "x/y"), 200, text, "reset completed!"],
+    ["the image after both", "/api/signup", signup(json("AQIDBAU=")), 200, text, /^371dd8e3/],
+    ["liveness", "/livez", {}, 200, text, "ok\n"],
+    ["liveness's alias", "/healthz", {}, 200, text, "ok\n"],
+    ["readiness", "/readyz", {}, 200, text, "ok\n"],
+  ];
+  for (const [name, path, init, status, type, body] of cases) {
+    const answer = await ask(server, path, init);
+    assert.equal(answer.status, status, `${name}: ${answer.body}`);
+    assert.equal(answer.type, type, name);
+    if (typeof body === "string") assert.equal(answer.body, body, name);
+    else assert.match(answer.body, body, name);
+    if (type === problem) assert.equal(JSON.parse(answer.body).status, status, name);
+  }
+});
+
+serverTest("what was refused stored nothing", {}, async (server) => {
+  for (const body of [json("AQIDBAU"), json("AQIDBAU=", 1), `${json("AQIDBAU=")},`]) {
+    assert.notEqual((await ask(server, "/api/signup", signup(body))).status, 200);
+  }
+  assert.equal((await ask(server, "/api/signup", signup(json("AQIDBAU=")))).status, 200);
+});
+
+serverTest("one of many signups of the same image at once is the first", {}, async (server) => {
+  const answers = await Promise.all(
+    Array.from({ length: 40 }, () => ask(server, "/api/signup", signup(json("AQIDBAU=")))),
+  );
+  assert.equal(answers.filter((answer) => answer.status === 200).length, 1);
+  assert.equal(answers.filter((answer) => answer.status === 409).length, 39);
+});
+
+serverTest("the log has the original's lines", {}, async (server) => {
+  await ask(server, "/api/signup", signup(json("AQIDBAU=", "01J")));
+  await ask(server, "/api/signup", signup(json("AQIDBAU=", "01K")));
+  assert.deepEqual(server.lines, [
+    `INFO 🚀 Virtual Orb Test Server at http:/localhost:${server.port} url=${server.url} tokens=0`,
+    "INFO 📩 New Signup request Id: 01J",
+    "INFO 📩 New Signup request Id: 01K",
+    "INFO Orb Image already exist",
+  ]);
+});
+
+serverTest("a body that is too slow is answered 408, others go on", {
+  bodyTimeoutMs: 100,
+}, async (server) => {
+  const socket = await Deno.connect({ hostname: "127.0.0.1", port: server.port });
+  const head =
+    "POST /api/signup HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{";
+  await socket.write(new TextEncoder().encode(head));
+  assert.equal((await ask(server, "/api/signup", signup(json("AQID")))).status, 200);
+  const buffer = new Uint8Array(1_024);
+  const length = await socket.read(buffer);
+  assert.match(new TextDecoder().decode(buffer.subarray(0, length!)), /^HTTP\/1\.1 408 /);
+  socket.close();
+});
+
+serverTest("a client that goes away in the middle of its body does no harm", {}, async (server) => {
+  for (let index = 0; index < 20; index++) {
+    const socket = await Deno.connect({ hostname: "127.0.0.1", port: server.port });
+    const head =
+      "POST /api/signup HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{";
+    await socket.write(new TextEncoder().encode(head));
+    socket.close();
+  }
+  assert.equal((await ask(server, "/api/signup", signup(json("AQID")))).status, 200);
+});
+
+testWith(["net", "read", "write"], "a server that stops answers what is under way", async () => {
+  const dataDir = await Deno.makeTempDir();
+  const context = testContext();
+  const server = await startOrbServer({ orbApiPort: 0, dataDir }, context);
+  const asked = Array.from(
+    { length: 20 },
+    (_, index) =>
+      ask(
+        { url: server.url, port: server.port, lines: [] },
+        "/api/signup",
+        signup(json(`AAA${index % 10}`)),
+      ),
+  );
+  // Each of them has reached the server once the first is answered, or is refused a connection.
+  await asked[0];
+  await server.stop(AbortSignal.timeout(5_000));
+  const settled = await Promise.allSettled(asked);
+  for (const one of settled) {
+    if (one.status === "fulfilled") assert.ok([200, 409].includes(one.value.status));
+  }
+  assert.equal(settled[0]!.status, "fulfilled");
+  await Deno.remove(dataDir, { recursive: true });
+});

@@ -1,0 +1,100 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { testWith } from "../service/test_permissions.ts";
+import { TokenDatabase } from "./token_database.ts";
+
+/** Digests whose bytes are all the given number. */
+function digests(...bytes: number[]): Uint8Array {
+  const all = new Uint8Array(32 * bytes.length);
+  bytes.forEach((byte, index) => all.fill(byte, 32 * index, 32 * (index + 1)));
+  return all;
+}
+
+function databaseTest(name: string, run: (path: string) => void): void {
+  testWith(["read", "write"], name, async () => {
+    const folder = await Deno.makeTempDir();
+    try {
+      run(join(folder, "tokens.sqlite"));
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  });
+}
+
+databaseTest("insert() tells new from duplicate, within a batch as well", (path) => {
+  const database = new TokenDatabase(path);
+  assert.deepEqual(database.insert(digests(1, 2, 1)), ["new", "new", "duplicate"]);
+  assert.deepEqual(database.insert(digests(3, 2)), ["new", "duplicate"]);
+  assert.deepEqual(database.insert(digests(3)), ["duplicate"]);
+  assert.equal(database.count, 3);
+  database.close();
+});
+
+databaseTest("a database that is opened again knows every token, many of them too", (path) => {
+  const many = crypto.getRandomValues(new Uint8Array(32 * 1_000));
+  const first = new TokenDatabase(path);
+  for (let batch = 0; batch < 40; batch++) {
+    crypto.getRandomValues(many);
+    first.insert(many);
+  }
+  first.close();
+  const second = new TokenDatabase(path);
+  assert.equal(second.count, 40_000);
+  assert.ok(second.insert(many).every((result) => result === "duplicate"));
+  second.close();
+});
+
+databaseTest("insert() is not fooled by digests that begin alike", (path) => {
+  const twins = digests(1, 1, 1);
+  twins[63] = 2;
+  twins[95] = 3;
+  const first = new TokenDatabase(path);
+  assert.deepEqual(first.insert(twins.slice(0, 64)), ["new", "new"]);
+  first.close();
+  const second = new TokenDatabase(path);
+  assert.deepEqual(second.insert(twins), ["duplicate", "duplicate", "new"]);
+  second.close();
+});
+
+databaseTest("reset() forgets every token, durably", (path) => {
+  const first = new TokenDatabase(path);
+  first.insert(digests(1, 2));
+  first.reset();
+  assert.equal(first.count, 0);
+  assert.deepEqual(first.insert(digests(2)), ["new"]);
+  first.close();
+  const second = new TokenDatabase(path);
+  assert.deepEqual(second.insert(digests(1, 2)), ["new", "duplicate"]);
+  second.close();
+});
+
+databaseTest("a database is written ahead and synced fully", (path) => {
+  const database = new TokenDatabase(path);
+  database.insert(digests(1));
+  assert.ok(Deno.statSync(`${path}-wal`).size > 0);
+  database.close();
+  const plain = new DatabaseSync(path);
+  assert.equal(plain.prepare("PRAGMA journal_mode").get()?.journal_mode, "wal");
+  assert.deepEqual({ ...plain.prepare("SELECT seq, length(sha256) AS n FROM tokens").get() }, {
+    seq: 1,
+    n: 32,
+  });
+  plain.close();
+});
+
+databaseTest("a file that is open cannot be opened twice", (path) => {
+  const database = new TokenDatabase(path);
+  assert.throws(() => new TokenDatabase(path), /locked/);
+  database.close();
+});
+
+databaseTest("a file that is no database, or of a later version, is refused", (path) => {
+  Deno.writeTextFileSync(path, "this is no database, it is a text that is long enough".repeat(99));
+  assert.throws(() => new TokenDatabase(path), /not a database/);
+  Deno.removeSync(path);
+  const later = new DatabaseSync(path);
+  later.exec("PRAGMA user_version = 99");
+  later.close();
+  assert.throws(() => new TokenDatabase(path), /schema version 99 and this program knows up to 1/);
+});
