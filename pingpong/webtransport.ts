@@ -131,7 +131,7 @@ export interface SessionOptions {
   keepAliveMs?: number;
   /** How long a peer may stay silent, probes included, until it counts as dead. @default 2_000 */
   idleTimeoutMs?: number;
-  /** How long `close()` waits for the peer's half of the goodbye. @default 1_000 */
+  /** How long `close()` waits for the peer's half of the goodbye. @default 500 */
   closeTimeoutMs?: number;
 }
 
@@ -503,7 +503,7 @@ class Http3Session implements WebTransportSession {
     if (decision.status !== 200) {
       await this.#step("answering", stream.writer.close());
       // The client hangs up once it has read the answer; hanging up first might outrun it.
-      await settledWithin(this.#options.closeTimeoutMs ?? 1_000, this.closed);
+      await settledWithin(this.#options.closeTimeoutMs ?? 500, this.closed);
       throw new WebTransportError("refused", `A session was refused with ${decision.status}`, {
         status: decision.status,
       });
@@ -566,7 +566,7 @@ class Http3Session implements WebTransportSession {
   async close({ closeCode = 0, reason = "" } = {}): Promise<void> {
     if (!this.#ending) {
       this.#ending = { closeCode, reason, by: "us" };
-      const timeoutMs = this.#options.closeTimeoutMs ?? 1_000;
+      const timeoutMs = this.#options.closeTimeoutMs ?? 500;
       await settledWithin(timeoutMs, this.#sendClose(closeCode, reason));
       await settledWithin(timeoutMs, this.#peerEnded.promise);
       this.abandon(h3NoError, reason);
@@ -791,7 +791,7 @@ class Http3Session implements WebTransportSession {
     this.#ending = info;
     this.#closed.resolve(info);
     // Our half of the goodbye; then the peer, who began it, ends the connection.
-    const timeoutMs = this.#options.closeTimeoutMs ?? 1_000;
+    const timeoutMs = this.#options.closeTimeoutMs ?? 500;
     await settledWithin(timeoutMs, this.#connectWriter?.close() ?? Promise.resolve());
     await settledWithin(timeoutMs, this.#conn.closed);
     this.abandon(h3NoError, "");
