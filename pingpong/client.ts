@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --allow-net --allow-read --allow-env=OTEL_*,PINGPONG_CLIENT_*,WS_NO_BUFFER_UTIL,WS_NO_UTF_8_VALIDATE
+#!/usr/bin/env -S deno run --allow-net --allow-read --allow-sys=networkInterfaces --allow-env=OTEL_*,PINGPONG_CLIENT_*,WS_NO_BUFFER_UTIL,WS_NO_UTF_8_VALIDATE
 /**
  * `ping` for WebTransport: over a two-way stream, one-way streams, datagrams or WebSocket, with
  * ping's figures, through every outage of server and network.
@@ -136,7 +136,10 @@ export async function runPingpongClient(
     }
     const targets = options.discover === undefined
       ? [targetOf(options)]
-      : await discover(options.discover, { trust, connectTimeoutMs: options.connectTimeoutMs });
+      : await discover(options.discover, {
+        trust,
+        ...(options.connectTimeoutMs && { connectTimeoutMs: options.connectTimeoutMs }),
+      });
     if (options.discover !== undefined) say.found(targets);
     const modes = options.mode === "all" ? allModes : [options.mode ?? "bidi"] as const;
     for (const mode of modes) {

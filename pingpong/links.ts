@@ -385,7 +385,13 @@ async function openWebSocketLink(options: LinkOptions): Promise<Link> {
 }
 
 /** A TLS connection whose certificate was checked before anything is said on it. */
-function connectVerified({ target, trust, connectTimeoutMs = 3_000 }: LinkOptions, port: number) {
+export function connectVerified(
+  { target, trust, connectTimeoutMs = 3_000 }: Pick<
+    LinkOptions,
+    "target" | "trust" | "connectTimeoutMs"
+  >,
+  port: number,
+): Promise<TLSSocket> {
   const pins = trust.pins ?? target.pins;
   const { promise, resolve, reject } = Promise.withResolvers<TLSSocket>();
   const socket = connectTls({

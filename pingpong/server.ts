@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --allow-net --allow-read --allow-write --allow-env=OTEL_*,PINGPONG_SERVER_*
+#!/usr/bin/env -S deno run --allow-net --allow-read --allow-write --allow-sys=networkInterfaces --allow-env=OTEL_*,PINGPONG_SERVER_*,WS_NO_BUFFER_UTIL,WS_NO_UTF_8_VALIDATE
 /**
  * The ping-pong server: answers every ping it gets over WebTransport (streams both ways, streams
  * one way, datagrams) and over WebSocket, keeps the answers of clients that named themselves
@@ -31,6 +31,7 @@ import {
 import { accessRule, readToken } from "./access.ts";
 import { Answering, closeCodes, type NamedClient } from "./answering.ts";
 import { certificateHash } from "./certificate.ts";
+import { announce } from "./discovery.ts";
 import { memoryMailbox, sqliteMailbox } from "./mailbox.ts";
 import { webRoutes, websocketCodeBase, type WellKnown } from "./web.ts";
 import { serve, type WebTransportServer, type WebTransportSession } from "./webtransport.ts";
@@ -59,6 +60,10 @@ export interface PingpongServerOptions {
   allowOrigin?: readonly string[];
   /** Paths that sessions are had at. @default any */
   path?: readonly string[];
+  /** The name to announce on the local network, by DNS-SD. @default none: it is not announced */
+  announce?: string;
+  /** The address to announce, beyond loopback. @default `host` */
+  announceAddress?: string;
   /** SQLite file of the mailbox. @default memory */
   mailbox?: string;
   /** Answers kept for one client. @default 1_024 */
@@ -247,6 +252,13 @@ export async function startPingpongServer(
     await reloading;
   });
 
+  if (options.announce !== undefined) {
+    const address = options.announceAddress ?? host;
+    const { port } = webtransport.addr;
+    const silence = await announce({ instance: options.announce, port, address });
+    undo.defer(silence);
+    log.info("Announced on the local network", { name: options.announce, address });
+  }
   health.set("webtransport", "ok");
   const url = urlOf(host, webtransport.addr.port);
   log.info(`Ping-pong over WebTransport at ${url}`, { sha256: pair.hash.toHex() });
@@ -366,6 +378,8 @@ const command = commandLine({
   .addOption(flag("--token-file <file>", "clients must show the token in this file"))
   .addOption(flag("--allow-origin <origin...>", "pages that may connect, beside our own"))
   .addOption(flag("--path <path...>", "the only paths sessions are had at (default: any)"))
+  .addOption(flag("--announce <name>", "announce this name on the local network (DNS-SD)"))
+  .addOption(flag("--announce-address <address>", "the address to announce (default: --host)"))
   .addOption(flag("--mailbox <file>", "keep undelivered answers in this SQLite file"))
   .addOption(
     flag("--mailbox-max-answers <count>", "answers kept for one client")
