@@ -9,13 +9,14 @@
  * deno task demo --forward http://127.0.0.1:14318   # a real collector sees it too
  * ```
  *
- * A program joins by one entry in {@linkcode programs}. `--allow-run` names no program because
+ * A program joins by one entry in {@linkcode allPrograms}. `--allow-run` names no program because
  * the browser that `--open` starts differs from system to system.
  *
  * @module
  */
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { discover } from "./observer/endpoint.ts";
 import {
   commandLine,
   flag,
@@ -26,7 +27,13 @@ import {
 import { runService, type Service, type ServiceContext, StartError } from "./service/life_cycle.ts";
 import { programArguments } from "./service/program_file.ts";
 import { StackError } from "./stack/build_cache.ts";
-import { answersOk, lastLines, type RunningComponent, startComponent } from "./stack/component.ts";
+import {
+  acceptsTcp,
+  answersOk,
+  lastLines,
+  type RunningComponent,
+  startComponent,
+} from "./stack/component.ts";
 
 /** Options of the demo, as its flags give them. */
 export interface DemoOptions {
@@ -38,12 +45,16 @@ export interface DemoOptions {
   signupInterval: number;
   /** Another OTLP/HTTP endpoint that gets all telemetry too. */
   forward?: string;
+  /** Takes free ports in place of the usual ones; a port that is named is still preferred. */
+  freePorts?: true;
   /** Preferred port of the console's page. @default 8080 */
   consolePort: number;
   /** Preferred port of the console's OTLP receiver. @default 4318 */
   otlpPort: number;
   /** Preferred port of the orb server. @default 4242 */
   orbApiPort: number;
+  /** Preferred port of the observer's page and metrics. @default 33333 */
+  observerPort: number;
 }
 
 /** What an entry knows when its turn comes. */
@@ -53,6 +64,8 @@ interface Place {
   ports: Record<PortUse, number>;
   /** A folder that is removed when the demo ends. */
   dataFolder: string;
+  /** Where real container runtimes are, as `--endpoint` takes it. */
+  runtimes: string[];
 }
 
 /** A program of the demo. */
@@ -61,6 +74,8 @@ interface DemoProgram {
   name: string;
   /** Its entry file. */
   entry: string;
+  /** Whether it is needed. @default always */
+  when?(place: Place): boolean;
   /** Its flags. */
   args(place: Place): string[];
   /** Its own environment, beside what all get. */
@@ -73,16 +88,19 @@ interface DemoProgram {
 
 const url = (port: number, path = "") => `http://127.0.0.1:${port}${path}`;
 
-/** The ports programs listen on: the preferred one is an option of the demo. */
+/** The ports that programs listen on: the usual one, and where an option says otherwise. */
 const portUses = {
-  consolePage: (options: DemoOptions) => options.consolePort,
-  otlp: (options: DemoOptions) => options.otlpPort,
-  orbApi: (options: DemoOptions) => options.orbApiPort,
+  consolePage: { usual: 8080, chosen: (options: DemoOptions) => options.consolePort },
+  otlp: { usual: 4318, chosen: (options: DemoOptions) => options.otlpPort },
+  orbApi: { usual: 4242, chosen: (options: DemoOptions) => options.orbApiPort },
+  observer: { usual: 33333, chosen: (options: DemoOptions) => options.observerPort },
+  imagesRkt: { usual: 15441, chosen: () => 15441 },
+  imagesCri: { usual: 15442, chosen: () => 15442 },
 } as const;
 type PortUse = keyof typeof portUses;
 
 /** Every program of the demo, in the order of their start. */
-const programs: DemoProgram[] = [
+const allPrograms: DemoProgram[] = [
   {
     name: "console",
     entry: "console/server.ts",
@@ -113,6 +131,32 @@ const programs: DemoProgram[] = [
     ],
     ready: ({ ports }, signal) => seenByConsole("orb-client", ports.consolePage, signal),
     about: ({ options }) => [`a fleet of ${options.orbs} orbs that sign up irises`, ""],
+  },
+  {
+    name: "image-service",
+    entry: "observer/image_service.ts",
+    when: ({ runtimes }) => runtimes.length === 0,
+    args: ({ ports }) => [
+      ...["--rkt-port", String(ports.imagesRkt), "--cri-port", String(ports.imagesCri)],
+    ],
+    ready: async ({ ports }) => await acceptsTcp(ports.imagesRkt) && acceptsTcp(ports.imagesCri),
+    about: ({ ports }) => [
+      "a simulated image store, as no container runtime was found",
+      `127.0.0.1:${ports.imagesRkt} (rkt), 127.0.0.1:${ports.imagesCri} (CRI)`,
+    ],
+  },
+  {
+    name: "observer",
+    entry: "observer/observer.ts",
+    args: ({ ports, runtimes }) => [
+      ...["--metrics-address", `127.0.0.1:${ports.observer}`, "--interval", "5s"],
+      ...(runtimes.length > 0 ? runtimes : [
+        `rkt=127.0.0.1:${ports.imagesRkt}`,
+        `cri=127.0.0.1:${ports.imagesCri}`,
+      ]).flatMap((endpoint) => ["--endpoint", endpoint]),
+    ],
+    ready: ({ ports }, signal) => answersOk(url(ports.observer, "/readyz"), signal),
+    about: ({ ports }) => ["image stores and what they hold", url(ports.observer)],
   },
 ];
 
@@ -162,16 +206,21 @@ const command = commandLine({
   )
   .addOption(
     flag("--console-port <port>", "port of the console's page, if it is free")
-      .argParser(parsePort).default(8080),
+      .argParser(parsePort).default(portUses.consolePage.usual),
   )
   .addOption(
     flag("--otlp-port <port>", "port of the console's OTLP receiver, if it is free")
-      .argParser(parsePort).default(4318),
+      .argParser(parsePort).default(portUses.otlp.usual),
   )
   .addOption(
     flag("--orb-api-port <port>", "port of the orb server, if it is free")
-      .argParser(parsePort).default(4242),
-  );
+      .argParser(parsePort).default(portUses.orbApi.usual),
+  )
+  .addOption(
+    flag("--observer-port <port>", "port of the observer's page and metrics, if it is free")
+      .argParser(parsePort).default(portUses.observer.usual),
+  )
+  .addOption(flag("--free-ports", "free ports in place of the usual ones, for a second demo"));
 
 /** Starts all programs; the service that comes back is the whole of them. */
 export async function startDemo(options: DemoOptions, context: ServiceContext): Promise<Service> {
@@ -179,7 +228,10 @@ export async function startDemo(options: DemoOptions, context: ServiceContext): 
   await using undo = new AsyncDisposableStack();
   const dataFolder = await Deno.makeTempDir({ prefix: "orrery-demo-" });
   undo.defer(() => Deno.remove(dataFolder, { recursive: true }));
-  const place: Place = { options, ports: chooseDemoPorts(options), dataFolder };
+  const { found } = await discover();
+  const runtimes = found.map(({ kind, address }) => `${kind}=${address}`);
+  const place: Place = { options, ports: chooseDemoPorts(options), dataFolder, runtimes };
+  const programs = allPrograms.filter((program) => program.when?.(place) ?? true);
 
   say("Orrery is starting …");
   // All at once, so that the first trace is there soon; telemetry waits for the console by itself.
@@ -208,7 +260,7 @@ export async function startDemo(options: DemoOptions, context: ServiceContext): 
   say(`Logs of the programs: ${dataFolder}/<program>/*.log\n`);
   if (options.open) await openBrowser(url(place.ports.consolePage));
 
-  const status = showStatus(place);
+  const status = showStatus(programs.length, place);
   const resources = undo.move();
   return {
     finished: firstDeath(children, context.stopping),
@@ -225,8 +277,9 @@ export async function startDemo(options: DemoOptions, context: ServiceContext): 
 function chooseDemoPorts(options: DemoOptions): Record<PortUse, number> {
   const taken = new Set<number>();
   const ports = {} as Record<PortUse, number>;
-  for (const [use, preferred] of Object.entries(portUses)) {
-    const wanted = preferred(options);
+  for (const [use, { usual, chosen }] of Object.entries(portUses)) {
+    const preferred = chosen(options);
+    const wanted = options.freePorts && preferred === usual ? 0 : preferred;
     const port = freePortFrom(wanted, taken);
     taken.add(port);
     ports[use as PortUse] = port;
@@ -304,11 +357,11 @@ async function firstDeath(children: RunningComponent[], stopping: AbortSignal): 
 }
 
 /** The one line that stays alive: on a terminal rewritten each second, else printed now and then. */
-function showStatus(place: Place): { stop(): void } {
+function showStatus(programs: number, place: Place): { stop(): void } {
   const terminal = Deno.stdout.isTerminal();
   const stop = new AbortController();
   async function tick(): Promise<void> {
-    const text = await statusText(place, stop.signal);
+    const text = await statusText(programs, place, stop.signal);
     if (stop.signal.aborted) return;
     if (terminal) write(`\r\x1b[2K${text}`);
     else say(text);
@@ -324,13 +377,17 @@ function showStatus(place: Place): { stop(): void } {
   };
 }
 
-async function statusText(place: Place, stopped: AbortSignal): Promise<string> {
+async function statusText(
+  programs: number,
+  place: Place,
+  stopped: AbortSignal,
+): Promise<string> {
   try {
     const signal = AbortSignal.any([stopped, AbortSignal.timeout(900)]);
     const response = await fetch(url(place.ports.consolePage, "/api/stats"), { signal });
     const stats = await response.json();
     const perSecond = (part: { perSecond: number }) => Math.round(part.perSecond);
-    return `● ${programs.length} programs up · ${stats.traces.tracesHeld} traces · ` +
+    return `● ${programs} programs up · ${stats.traces.tracesHeld} traces · ` +
       `${perSecond(stats.traces)} spans/s · ${perSecond(stats.metrics)} points/s · ` +
       `${perSecond(stats.logs)} logs/s · ${url(place.ports.consolePage)} · Ctrl-C stops`;
   } catch {

@@ -35,13 +35,10 @@ for (let run = 0; run < runs; run++) {
 }
 
 async function measure(stayMs: number) {
-  const [consolePort, otlpPort, orbApiPort] = choosePorts(0, 0, 0);
+  const [consolePort] = choosePorts(0);
   const beginMs = performance.now();
   const child = new Deno.Command("deno", {
-    args: [
-      ...["task", "demo", "--console-port", String(consolePort), "--otlp-port", String(otlpPort)],
-      ...["--orb-api-port", String(orbApiPort)],
-    ],
+    args: ["task", "demo", "--free-ports", "--console-port", String(consolePort)],
     stdout: "null",
     stderr: "null",
   }).spawn();

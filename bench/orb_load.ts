@@ -38,7 +38,7 @@ class SignupRequestBytes {
 
   constructor(port: number, imageBytes: number) {
     // The counter is 16 base64 characters, which are 12 bytes of the image.
-    const rest = crypto.getRandomValues(new Uint8Array(Math.min(imageBytes, 65_536))).map((b) => b);
+    const rest = crypto.getRandomValues(new Uint8Array(Math.min(imageBytes, 65_536)));
     const image = new Uint8Array(imageBytes).map((_, index) => rest[index % rest.length]!);
     const json = `{"id":"01M7YWWNWK4KEATZ9G1TVJ76Y4","image_base64":"${image.toBase64()}"}`;
     const head =

@@ -107,12 +107,19 @@ function freePort(): number {
   return listener.addr.port;
 }
 
-/** Loads A and B in turns; gives B's speed, and B's share of A's. */
-async function compare(
-  imageBytes: number,
-  a: number,
-  b: number,
-): Promise<{ a: number; b: number; ratio: number }> {
+interface Comparison {
+  /** Signups a second. */
+  a: number;
+  b: number;
+  /** B's share of A's speed. */
+  ratio: number;
+  /** All that each of them answered. */
+  signups: [a: number, b: number];
+}
+
+/** Loads A and B in turns. */
+async function compare(imageBytes: number, a: number, b: number): Promise<Comparison> {
+  const signups: [number, number] = [0, 0];
   await using generator = start([
     ...["run", "--allow-net=127.0.0.1", beside("orb_load.ts")],
     ...[String(imageBytes), String(connections)],
@@ -126,6 +133,7 @@ async function compare(
     if (result.accepted !== result.requests) {
       throw new Error(`${result.requests - result.accepted} signups were not accepted`);
     }
+    signups[port === a ? 0 : 1] += result.requests;
     return result.requests / result.seconds;
   }
   await load(a);
@@ -137,16 +145,53 @@ async function compare(
     a: median(speeds.map(([speed]) => speed)),
     b: median(speeds.map(([, speed]) => speed)),
     ratio: median(speeds.map(([a, b]) => b / a)),
+    signups,
   };
+}
+
+/** What every durable signup waits for, whoever writes it: bytes on this disk, and their sync. */
+async function measureDisk(folder: string): Promise<void> {
+  using file = await Deno.open(join(folder, "sync"), { create: true, write: true });
+  const page = new Uint8Array(4_096);
+  const timesMs: number[] = [];
+  for (let count = 0; count < 1_000; count++) {
+    await file.seek(0, Deno.SeekMode.Start);
+    file.writeSync(page);
+    const startMs = performance.now();
+    file.syncDataSync();
+    timesMs.push(performance.now() - startMs);
+  }
+  const meanMs = timesMs.reduce((sum, ms) => sum + ms) / timesMs.length;
+  report({ name: "orb: one sync of this disk, median, µs", measured: 1_000 * median(timesMs) });
+  report({ name: "orb: one sync of this disk, mean, µs", measured: 1_000 * meanMs });
+}
+
+/** Processor time that a process has used so far, in microseconds; Linux only. */
+function processorTimeUs(pid: number): number | undefined {
+  if (Deno.build.os !== "linux") return undefined;
+  // By `cat`, as Deno itself reads /proc only with every permission there is.
+  const { stdout } = new Deno.Command("cat", { args: [`/proc/${pid}/stat`] }).outputSync();
+  const fields = new TextDecoder().decode(stdout).split(") ")[1]!.split(" ");
+  // utime and stime, in ticks of 10 ms (proc_pid_stat(5), fields 14 and 15).
+  return (Number(fields[11]) + Number(fields[12])) * 10_000;
 }
 
 async function measureAgainstBare(folder: string): Promise<void> {
   await using bare = await startHelper("orb_bare_server.ts");
   await using orb = await startOrbServer(join(folder, "against-bare"));
   for (const [name, bytes] of sizes) {
-    const { a, b, ratio } = await compare(bytes, bare.port, orb.port);
+    const before = [bare, orb].map(({ child }) => processorTimeUs(child.pid));
+    const { a, b, ratio, signups } = await compare(bytes, bare.port, orb.port);
     report({ name: `orb ${name}: bare Deno.serve, signups/s`, measured: a });
     report({ name: `orb ${name}: orb server, signups/s`, measured: b });
+    for (const [index, { child }] of [bare, orb].entries()) {
+      const after = processorTimeUs(child.pid);
+      if (after === undefined) continue;
+      report({
+        name: `orb ${name}: processor time of ${["bare", "orb"][index]}, all threads, µs a signup`,
+        measured: (after - before[index]!) / signups[index]!,
+      });
+    }
     report({ name: `orb ${name}: share of bare`, measured: ratio, target: { atLeast: .7 } });
   }
 }
@@ -192,6 +237,7 @@ if (import.meta.main) {
   // The system's folder for temporary files must lie on a disk: `tmpfs` has nothing to sync.
   const folder = await Deno.makeTempDir({ prefix: "orb-bench-" });
   try {
+    await measureDisk(folder);
     await measureAgainstBare(folder);
     await measureWhenFull(folder);
     await measureTelemetry(folder);

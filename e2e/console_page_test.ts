@@ -113,6 +113,29 @@ const cases: Record<string, (world: World) => Promise<void>> = {
     assert.equal(new URL(page.url()).search, "");
   },
 
+  async "a link to a span of a long trace shows that span"({ console, page }) {
+    const traceId = await sendTrace(console, { name: "PUT /orders" });
+    await post(console, "/v1/traces", {
+      resourceSpans: [resource("checkout", "scopeSpans", {
+        spans: Array.from({ length: 300 }, (_, i) => ({
+          ...span({ traceId, spanId: `${i}`.padStart(16, "c"), name: `step ${i}` }),
+          parentSpanId: childId,
+        })),
+      })],
+    });
+    for (const width of [1280, 360]) {
+      await page.setViewportSize({ width, height: 740 });
+      await page.goto(`${console.fields.page}/traces/${traceId}?span=${"250".padStart(16, "c")}`);
+      const line = page.getByRole("button", { name: /^step 250/ });
+      await line.waitFor();
+      const detail = page.getByRole("complementary", { name: "Span" });
+      await detail.waitFor();
+      const [lineBox, detailBox] = [await line.boundingBox(), await detail.boundingBox()];
+      const below = width === 360 ? detailBox!.y : 740;
+      assert.ok(lineBox!.y > 0 && lineBox!.y + lineBox!.height <= below, `${width} wide`);
+    }
+  },
+
   async "a trace is copied as JSON, and its link"({ console, page, context }) {
     await context.grantPermissions(["clipboard-read", "clipboard-write"]);
     const traceId = await sendTrace(console, { name: "PUT /orders" });
@@ -586,12 +609,19 @@ async function sendTrace(console: ChildProgram, sent: SentTrace): Promise<string
   const { name, service = "checkout", durationMs = 40, failed, attributes = {} } = sent;
   const traceId = randomHex(16);
   const rootId = "00000000000000aa";
+  const endMs = Date.now();
   await post(console, "/v1/traces", {
     resourceSpans: [resource(service, "scopeSpans", {
       spans: [
-        span({ traceId, spanId: rootId, name, durationMs, kind: 2 }),
+        span({ traceId, spanId: rootId, name, durationMs, endMs, kind: 2 }),
         {
-          ...span({ traceId, spanId: childId, name: "charge card", durationMs: durationMs / 2 }),
+          ...span({
+            traceId,
+            spanId: childId,
+            name: "charge card",
+            durationMs: durationMs / 2,
+            endMs,
+          }),
           parentSpanId: rootId,
           attributes: keyValues({ "payment.provider": "acme", ...attributes }),
           events: [{ timeUnixNano: nanos(Date.now()), name: "retrying", attributes: [] }],
@@ -668,15 +698,15 @@ async function sendMetric(
 }
 
 function span(
-  { traceId, spanId, name, durationMs = 40, kind = 1 }: {
+  { traceId, spanId, name, durationMs = 40, endMs = Date.now(), kind = 1 }: {
     traceId: string;
     spanId: string;
     name: string;
     durationMs?: number;
+    endMs?: number;
     kind?: number;
   },
 ) {
-  const endMs = Date.now();
   return {
     traceId,
     spanId,

@@ -22,7 +22,7 @@ export async function startDemo(...args: string[]): Promise<DemoProgram> {
   await using undo = new AsyncDisposableStack();
   const program = undo.use(
     await startProgram(new URL("../demo.ts", import.meta.url), [
-      ...["--console-port", "0", "--otlp-port", "0", "--orb-api-port", "0"],
+      "--free-ports",
       ...args,
     ]),
   );

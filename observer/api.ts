@@ -67,7 +67,7 @@ export interface StoresAnswer {
   readonly stores: readonly StoreView[];
 }
 
-/** `GET /api/images?store=ID&q=TEXT&offset=N&limit=N`. */
+/** `GET /api/images?store=ID&q=TEXT&sort=name|size|age&offset=N&limit=N`. */
 export interface ImagesAnswer {
   /** When the store was seen like this; absent before the first good observation. */
   readonly atMs?: number;

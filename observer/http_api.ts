@@ -9,6 +9,7 @@ import { isLoopback } from "../service/http_server.ts";
 import { ProblemError } from "../service/problem.ts";
 import { type ImagesAnswer, imageView, type ObserveAnswer, type StoresAnswer } from "./api.ts";
 import { contentTypes, expositionText, negotiate } from "./exposition.ts";
+import type { StoreImage } from "./image_store.ts";
 import type { Observatory } from "./observatory.ts";
 
 /** Options of {@linkcode httpApi}. */
@@ -24,7 +25,7 @@ export interface HttpApiOptions {
   stopping: AbortSignal;
 }
 
-const maxImagesAnswered = 1_000;
+const maxImagesAnswered = 50_000;
 /** A live page counts a silence of 15 s as a broken stream. */
 const heartbeatMs = 5_000;
 /** Changes closer together than this are told as one. */
@@ -79,12 +80,13 @@ export function httpApi(options: HttpApiOptions): Hono {
       : inventory.images.filter(({ id, tags, digests }) =>
         [id, ...tags, ...digests].some((name) => name.toLowerCase().includes(text))
       );
+    const sorted = sortImages(fitting, c.req.query("sort") ?? "name");
     const offset = wholeNumber(c.req.query("offset"), "offset", 0);
     const limit = Math.min(wholeNumber(c.req.query("limit"), "limit", 200), maxImagesAnswered);
     return c.json<ImagesAnswer>({
       atMs: inventory.atMs,
       total: fitting.length,
-      images: fitting.slice(offset, offset + limit)
+      images: sorted.slice(offset, offset + limit)
         .map((image) => imageView(image, inventory.firstSeenMs.get(image.id)!)),
     });
   });
@@ -190,6 +192,27 @@ function isOwn(origin: string, host: string | undefined): boolean {
   } catch {
     return false;
   }
+}
+
+/** By name, or the largest or youngest first; those of which that is not known at the end. */
+function sortImages(images: readonly StoreImage[], by: string): readonly StoreImage[] {
+  const name = ({ tags, id }: StoreImage) => tags[0] ?? `\uffff${id}`;
+  const keys: Record<string, (image: StoreImage) => number> = {
+    name: () => 0,
+    size: ({ sizeBytes }) => -(sizeBytes ?? -1),
+    age: ({ importedAtMs }) => -(importedAtMs ?? -1),
+  };
+  const key = Object.hasOwn(keys, by) ? keys[by]! : undefined;
+  if (!key) {
+    throw new ProblemError(400, {
+      title: "No such order",
+      detail: `'sort' is one of ${Object.keys(keys).join(", ")}.`,
+    });
+  }
+  // The code units' order: a locale's would take a second for 20,000 names.
+  return images.toSorted((a, b) =>
+    key(a) - key(b) || (name(a) < name(b) ? -1 : name(a) > name(b) ? 1 : 0)
+  );
 }
 
 function wholeNumber(text: string | undefined, name: string, fallback: number): number {

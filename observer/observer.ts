@@ -126,9 +126,10 @@ export async function startObserver(
   const timer = interval > 0
     ? setInterval(() => observatory.trigger("interval"), interval)
     : undefined;
-  await Promise.all([signals.ready, search.first]);
+  const [, tellFound] = await Promise.all([signals.ready, search.first]);
   health.set("metrics", "ok");
   log.info("The observer is ready", { page: server.url, metrics: `${server.url}/metrics` });
+  tellFound();
   // The original's line, for whatever waits for it.
   stdoutLines.write(`Running! Trigger with: kill -s SIGQUIT ${Deno.pid}`);
   if (interval > 0) observatory.trigger("interval");
@@ -154,52 +155,62 @@ function observatoryOptions({ timeout, maxMessageBytes }: StoreOptions) {
 /** How often `auto` looks for runtimes that have come. */
 const searchIntervalMs = 10_000;
 
-/** Adds the stores that the options ask for, and goes on looking for what `auto` has not found yet. */
+/**
+ * Adds the stores that the options ask for, and goes on looking for what `auto` has not found yet.
+ * `first` resolves when it has looked once, with what tells the log of it.
+ */
 function searchStores(
   { endpoint: endpoints = [], runtime }: StoreOptions,
   observatory: Observatory,
   log: Log,
-): { first: Promise<void>; stop(): void } {
+): { first: Promise<() => void>; stop(): void } {
   for (const endpoint of endpoints) observatory.add(endpoint);
   const wanted = runtime ?? (endpoints.length === 0 ? "auto" : undefined);
   if (wanted === "rkt") observatory.add(makeEndpoint("rkt", rktAddress));
   if (wanted === "cri") {
-    return { first: addCriRuntimes(observatory, log), stop() {} };
+    return { first: addCriRuntimes(observatory, log), stop: silent };
   }
-  if (wanted !== "auto") return { first: Promise.resolve(), stop() {} };
+  if (wanted !== "auto") return { first: Promise.resolve(silent), stop: silent };
 
   const known = new Set<string>();
-  async function look(first: boolean): Promise<void> {
+  async function look(): Promise<() => void> {
     const { found, missing } = await discover();
-    for (const endpoint of found) {
-      const place = `${endpoint.kind}=${endpoint.address}`;
-      if (known.has(place)) continue;
-      known.add(place);
-      observatory.add(endpoint);
-      log.info("Found an image store", { endpoint: place });
-    }
-    if (!first) return;
-    for (const { place, reason } of missing) {
-      log.info("Found no image store", { endpoint: place, reason });
-    }
-    if (found.length === 0) {
+    const places = found.map(({ kind, address }) => `${kind}=${address}`);
+    const fresh = places.filter((place) => !known.has(place));
+    found.forEach((endpoint) => observatory.add(endpoint));
+    fresh.forEach((place) => known.add(place));
+    return function tell(): void {
+      for (const endpoint of fresh) log.info("Found an image store", { endpoint });
+      if (known.size > 0) return;
+      for (const { place, reason } of missing) {
+        log.info("Found no image store", { endpoint: place, reason });
+      }
       log.warn(
         "No image store is there. Start a runtime, or name one with --endpoint; a stand-in is started by: deno task observer:image-service",
       );
-    }
+    };
   }
-  const timer = setInterval(() => look(false), searchIntervalMs);
-  return { first: look(true), stop: () => clearInterval(timer) };
+  const first = look();
+  const timer = setInterval(async () => {
+    const before = known.size;
+    const tell = await look();
+    if (known.size > before) tell();
+  }, searchIntervalMs);
+  return { first, stop: () => clearInterval(timer) };
 }
 
+const silent = () => {};
+
 /** Every CRI socket there is; without any, containerd's, which may come. */
-async function addCriRuntimes(observatory: Observatory, log: Log): Promise<void> {
+async function addCriRuntimes(observatory: Observatory, log: Log): Promise<() => void> {
   const { found } = await discover({ kinds: ["cri"] });
   const endpoints = found.length > 0 ? found : [makeEndpoint("cri", `unix://${criSockets[0]}`)];
-  for (const endpoint of endpoints) {
-    observatory.add(endpoint);
-    log.info("Observes an image store", { endpoint: `cri=${endpoint.address}` });
-  }
+  endpoints.forEach((endpoint) => observatory.add(endpoint));
+  return function tell(): void {
+    for (const { address } of endpoints) {
+      log.info("Observes an image store", { endpoint: `cri=${address}` });
+    }
+  };
 }
 
 /** Looks at every store once and prints what is there. */

@@ -19,7 +19,12 @@ import {
   type Tracer,
 } from "@opentelemetry/api";
 import { digestBytes, type InsertResult } from "./token_database.ts";
-import { startTokenWorker, type TokenCommand, type TokenReply } from "./token_worker.ts";
+import {
+  startTokenWorker,
+  type TokenCommand,
+  type TokenReply,
+  type TokenWorker,
+} from "./token_worker.ts";
 
 /** Options of {@linkcode openTokenStore}. */
 export interface TokenStoreOptions {
@@ -37,6 +42,8 @@ export interface TokenStoreOptions {
   maxBatch?: number;
   /** How long between attempts to write while the disk fails. @default 1_000 */
   probeIntervalMs?: number;
+  /** Starts what waits for the disk. @default {@linkcode startTokenWorker} */
+  startWorker?: () => TokenWorker;
 }
 
 /** The queue is full: the caller should try again later. */
@@ -95,7 +102,7 @@ const attributes = {
  */
 export async function openTokenStore(options: TokenStoreOptions): Promise<TokenStore> {
   const { path, tracer, maxQueued = 512, maxBatch = 256, probeIntervalMs = 1_000 } = options;
-  const worker = startTokenWorker();
+  const worker = (options.startWorker ?? startTokenWorker)();
   const opened = await worker.ask({ type: "open", path });
   if (opened.error) {
     worker.end();
@@ -103,6 +110,7 @@ export async function openTokenStore(options: TokenStoreOptions): Promise<TokenS
   }
 
   const waiting: Waiting[] = [];
+  let committing: Waiting[] = [];
   /** What runs one after the other; a commit takes what waits when its turn has come. */
   const jobs: (() => Promise<void>)[] = [];
   const died = Promise.withResolvers<never>();
@@ -111,6 +119,7 @@ export async function openTokenStore(options: TokenStoreOptions): Promise<TokenS
   let state: "ok" | StoreError = "ok";
   let probeTimer: ReturnType<typeof setTimeout> | undefined;
   let running = false;
+  let dead = false;
   let closing: Promise<void> | undefined;
   const instruments = createInstruments(options.meter, () => ({ count, queued: waiting.length }));
 
@@ -133,7 +142,7 @@ export async function openTokenStore(options: TokenStoreOptions): Promise<TokenS
     jobs.push(job);
     if (!running) {
       running = true;
-      runJobs().catch(died.reject);
+      runJobs().catch(die);
     }
   }
 
@@ -144,6 +153,16 @@ export async function openTokenStore(options: TokenStoreOptions): Promise<TokenS
       await job();
     }
     running = false;
+  }
+
+  /** Nobody is left waiting; nothing was acknowledged. */
+  function die(error: unknown): void {
+    dead = true;
+    died.reject(error);
+    for (const { span, resolve } of [...committing, ...waiting.splice(0)]) {
+      span.setStatus({ code: SpanStatusCode.ERROR }).end();
+      resolve("failed");
+    }
   }
 
   async function probe(): Promise<void> {
@@ -157,6 +176,7 @@ export async function openTokenStore(options: TokenStoreOptions): Promise<TokenS
     const members = waiting.splice(0, maxBatch);
     const [first] = members;
     if (first === undefined) return;
+    committing = members;
     if (waiting.length > 0) jobs.push(commit);
     const digests = new Uint8Array(members.length * digestBytes);
     members.forEach((member, index) =>
@@ -190,13 +210,16 @@ export async function openTokenStore(options: TokenStoreOptions): Promise<TokenS
       member.span.end();
       member.resolve(result);
     });
+    committing = [];
   }
 
   async function close(): Promise<void> {
     clearTimeout(probeTimer);
-    const { promise, resolve, reject } = Promise.withResolvers<TokenReply>();
-    enqueue(() => worker.ask({ type: "close" }).then(resolve, reject));
-    await promise;
+    if (!dead) {
+      const { promise, resolve, reject } = Promise.withResolvers<TokenReply>();
+      enqueue(() => worker.ask({ type: "close" }).then(resolve, reject));
+      await promise;
+    }
     worker.end();
     instruments.stop();
   }
@@ -208,6 +231,7 @@ export async function openTokenStore(options: TokenStoreOptions): Promise<TokenS
           new StoreBusyError(`${waiting.length} signups wait for the disk already`),
         );
       }
+      if (dead) return Promise.resolve("failed");
       const parent = context.active();
       const span = tracer.startSpan("store token", { attributes }, parent);
       return new Promise((resolve) => {
@@ -216,6 +240,7 @@ export async function openTokenStore(options: TokenStoreOptions): Promise<TokenS
       });
     },
     reset() {
+      if (dead) return Promise.reject(new StoreError({ message: "its worker died", code: 0 }));
       return new Promise((resolve, reject) =>
         enqueue(async () => {
           const { error } = await ask({ type: "reset" });

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { testWith } from "../service/test_permissions.ts";
 import { testContext } from "./test_context.ts";
 import { openTokenStore, StoreBusyError, StoreError, type TokenStore } from "./token_store.ts";
+import type { TokenCommand, TokenReply, TokenWorker } from "./token_worker.ts";
 
 function digest(byte: number): string {
   return new Uint8Array(32).fill(byte).toHex();
@@ -91,4 +92,68 @@ testWith(["read", "write"], "openTokenStore() says why it cannot open the file",
     (error) => error instanceof StoreError && /unable to open/.test(error.message),
   );
   await Deno.remove(folder, { recursive: true });
+});
+
+/** A worker whose answers the test decides; `undefined` is its death. */
+function fakeWorker(answer: (command: TokenCommand) => TokenReply | undefined): TokenWorker {
+  return {
+    ask(command) {
+      const reply = answer(command);
+      return reply ? Promise.resolve(reply) : Promise.reject(new Error("it died"));
+    },
+    end: () => {},
+  };
+}
+
+Deno.test("a worker that dies leaves nobody waiting and acknowledges nothing", async () => {
+  const { tracer, meter } = testContext().telemetry;
+  const store = await openTokenStore({
+    path: "unused",
+    tracer,
+    meter,
+    onState: () => {},
+    maxBatch: 2,
+    startWorker: () =>
+      fakeWorker(({ type }) => type === "open" ? { count: 0, results: [] } : undefined),
+  });
+  const results = await Promise.all([1, 2, 3].map((byte) => store.add(digest(byte))));
+  assert.deepEqual(results, ["failed", "failed", "failed"]);
+  await assert.rejects(store.died, /it died/);
+  assert.equal(await store.add(digest(4)), "failed");
+  await store.close();
+});
+
+Deno.test("a disk that fails is told once, probed, and told once when it is mended", async () => {
+  const { tracer, meter } = testContext().telemetry;
+  const states: string[] = [];
+  const mended = Promise.withResolvers<void>();
+  let isFull = true;
+  let probes = 0;
+  const store = await openTokenStore({
+    path: "unused",
+    tracer,
+    meter,
+    probeIntervalMs: 1,
+    onState(state) {
+      states.push(state === "ok" ? "ok" : state.message);
+      if (state === "ok") mended.resolve();
+    },
+    startWorker: () =>
+      fakeWorker(({ type }) => {
+        if (type === "probe" && ++probes === 3) isFull = false;
+        const error = { message: "disk full", code: 13 };
+        const refuses = isFull && (type === "insert" || type === "probe");
+        return {
+          count: 0,
+          results: type === "insert" ? [isFull ? "failed" : "new"] : [],
+          ...(refuses && { error }),
+        };
+      }),
+  });
+  assert.equal(await store.add(digest(1)), "failed");
+  await mended.promise;
+  assert.equal(await store.add(digest(1)), "new");
+  assert.deepEqual(states, ["disk full", "ok"]);
+  assert.equal(probes, 3);
+  await store.close();
 });

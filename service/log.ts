@@ -142,18 +142,28 @@ export interface LineWriter {
   readonly dropped: number;
 }
 
-/** Writes lines to stdout without ever waiting for it: one write for all lines of a turn. */
+/** Writes lines to stdout without ever waiting for it: the first at once, a flood in few writes. */
 export const stdoutLines: LineWriter = createLineWriter(Deno.stdout, { maxQueuedLines: 10_000 });
+
+/** Options of {@linkcode createLineWriter}. */
+export interface LineWriterOptions {
+  /** Lines that may wait; one more is dropped. */
+  maxQueuedLines: number;
+  /** How long lines gather after a write, as a write costs more than many lines. @default 5 */
+  gatherMs?: number;
+}
 
 /** Makes a {@linkcode LineWriter} over any sink. */
 export function createLineWriter(
   sink: { write(bytes: Uint8Array): Promise<number> },
-  { maxQueuedLines }: { maxQueuedLines: number },
+  { maxQueuedLines, gatherMs = 5 }: LineWriterOptions,
 ): LineWriter {
   const encoder = new TextEncoder();
   let queue: string[] = [];
   let dropped = 0;
   let writing: Promise<void> | undefined;
+  let flushing = false;
+  let endPause = () => {};
 
   async function drain(): Promise<void> {
     // Wait for the end of this turn, so that a burst of lines becomes one write.
@@ -167,8 +177,19 @@ export function createLineWriter(
         // The reader of stdout is gone; the program's work goes on, and OTLP still has the record.
         dropped++;
       }
+      if (!flushing) await pause();
     }
     writing = undefined;
+  }
+
+  function pause(): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, gatherMs);
+      endPause = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 
   return {
@@ -181,7 +202,10 @@ export function createLineWriter(
       writing ??= drain();
     },
     async flush() {
+      flushing = true;
+      endPause();
       await writing;
+      flushing = false;
     },
     get dropped() {
       return dropped;

@@ -93,6 +93,29 @@ Deno.test("createLineWriter() makes one write of a burst, and survives short wri
   assert.deepEqual(writes, ["abc\nd", "efg\n"]);
 });
 
+Deno.test("createLineWriter() writes the first line at once and gathers those that follow", async () => {
+  const writes: string[] = [];
+  const first = Promise.withResolvers<void>();
+  const writer = createLineWriter({
+    write(bytes) {
+      writes.push(new TextDecoder().decode(bytes));
+      first.resolve();
+      return Promise.resolve(bytes.length);
+    },
+  }, { maxQueuedLines: 10, gatherMs: 60_000 });
+  writer.write("1");
+  await first.promise;
+  for (const line of ["2", "3", "4"]) {
+    writer.write(line);
+    await new Promise((resolve) => setTimeout(resolve));
+  }
+  await writer.flush();
+  assert.deepEqual(writes, ["1\n", "2\n3\n4\n"]);
+  writer.write("5");
+  await writer.flush();
+  assert.equal(writes.at(-1), "5\n");
+});
+
 Deno.test("createLineWriter() drops and counts beyond its limit while the reader sleeps", async () => {
   const { promise: awake, resolve: wake } = Promise.withResolvers<void>();
   let written = "";

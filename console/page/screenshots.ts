@@ -110,7 +110,7 @@ async function startOrbs(console: ChildProgram, dataFolder: string): Promise<Chi
   const env = {
     OTEL_EXPORTER_OTLP_ENDPOINT: console.fields.otlp!,
     OTEL_BSP_SCHEDULE_DELAY: "200",
-    OTEL_METRIC_EXPORT_INTERVAL: "1000",
+    OTEL_METRIC_EXPORT_INTERVAL: "2000",
     OTEL_METRIC_EXPORT_TIMEOUT: "1000",
   };
   const server = await startProgram(
@@ -119,7 +119,7 @@ async function startOrbs(console: ChildProgram, dataFolder: string): Promise<Chi
     { env },
   );
   const fleet = await startProgram("orb/client.ts", [
-    ...["--orb-server", server.fields.url!, "--orb-signup-interval", "1", "--orbs", "8"],
+    ...["--orb-server", server.fields.url!, "--orb-signup-interval", "1", "--orbs", "12"],
     ...["--telemetry-url", `${server.fields.url}/api/telemetry`, "--telemetry-interval", "0"],
     ...["--images", "fresh", "--repeat-ratio", "0.15"],
   ], { env, anyLine: true });
@@ -220,7 +220,7 @@ async function takeAll(folder: string, all: boolean): Promise<void> {
 async function enough(origin: string): Promise<void> {
   for (;;) {
     const stats = await (await fetch(`${origin}/api/stats`)).json();
-    if (stats.traces.tracesHeld >= 250 && stats.metrics.received >= 1_500) return;
+    if (stats.traces.tracesHeld >= 500 && stats.metrics.received >= 1_500) return;
     await new Promise((resolve) => setTimeout(resolve, 500));
   }
 }

@@ -202,6 +202,7 @@ function Waterfall(
               rows={rows}
               rowKey={(row) => row.kind === "span" ? row.span.id : `log ${row.log.seq}`}
               rowHeight={narrow ? 48 : 32}
+              revealKey={chosen?.id ?? (chosenLog && `log ${chosenLog.seq}`)}
             >
               {(row, tabIndex) =>
                 row.kind === "log"

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import fs from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Browser } from "playwright-core";
@@ -40,7 +41,7 @@ export async function openBrowser(
   executablePath: string,
   { env }: { env?: Record<string, string> } = {},
 ): Promise<Browser> {
-  const { chromium } = await import("playwright-core");
+  const { chromium } = await loadPlaywright();
   return await chromium.launch({
     executablePath,
     ...(env && { env: { ...Deno.env.toObject(), ...env } }),
@@ -55,6 +56,26 @@ export async function openBrowser(
       "--disable-sync",
     ],
   });
+}
+
+/**
+ * While it loads, playwright looks into `/proc/sys` to learn whether it is in WSL, which Deno
+ * allows to nobody but `--allow-all`, and throws at where Node would say no. So it is told no.
+ */
+async function loadPlaywright(): Promise<typeof import("playwright-core")> {
+  const { existsSync } = fs;
+  fs.existsSync = (path) => {
+    try {
+      return existsSync(path);
+    } catch {
+      return false;
+    }
+  };
+  try {
+    return await import("playwright-core");
+  } finally {
+    fs.existsSync = existsSync;
+  }
 }
 
 /** A program that runs as a child. */

@@ -25,6 +25,8 @@ export interface VirtualListProps<Row> {
   onEnd?: () => void;
   /** Grows to bring the list back to its top. */
   topRequest?: number;
+  /** A row that is brought into view when it becomes this one, and when the room changes. */
+  revealKey?: string | number | undefined;
   /** Under this name the list finds its scroll again when a person comes back to it. */
   scrollName?: string;
 }
@@ -57,6 +59,15 @@ export function VirtualList<Row>(props: VirtualListProps<Row>) {
   useLayoutEffect(() => {
     if (props.topRequest) box.current!.scrollTop = 0;
   }, [props.topRequest]);
+
+  useLayoutEffect(() => {
+    if (props.revealKey === undefined) return;
+    const element = box.current!;
+    const index = rows.findIndex((row) => props.rowKey(row) === props.revealKey);
+    if (index < 0) return;
+    const { scrollTop, clientHeight: viewHeight } = element;
+    element.scrollTop = scrollToRow(index, { rowHeight, scrollTop, viewHeight });
+  }, [props.revealKey, view.viewHeight, rowHeight]);
 
   const held = view.scrollTop > 0 || focusWithin.current;
   useEffect(() => onHold?.(held), [held]);

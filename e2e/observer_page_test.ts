@@ -1,0 +1,263 @@
+/**
+ * The observer's page in a real browser, against the real observer and the stand-in image service.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { createRequire } from "node:module";
+import type { Browser, Page } from "playwright-core";
+import {
+  type ChildProgram,
+  findChromium,
+  openBrowser,
+  startProgram,
+} from "../service/page/browser.ts";
+import { buildPage } from "../service/page/build.ts";
+import { missingPermissions } from "../service/test_permissions.ts";
+
+/** Counts towards nothing: a condition that does not come to pass fails here and does not hang. */
+const patienceMs = 15_000;
+
+const needs = ["read", "write", "run", "env", "net", "sys"] as const;
+const missing = missingPermissions(needs.map((name) => ({ name })));
+const chromium = missing.length === 0 ? findChromium() : undefined;
+const reason = missing.length > 0
+  ? ` (ignored: needs ${missing.map((one) => `--allow-${one}`).join(" ")})`
+  : chromium === undefined
+  ? " (ignored: no Chromium was found)"
+  : "";
+
+/** A page that watches an observer of its own, which watches a store of its own. */
+interface World {
+  images: ChildProgram;
+  observer: ChildProgram;
+  page: Page;
+  browser: Browser;
+}
+
+Deno.test({
+  name: `observer page${reason}`,
+  ignore: reason !== "",
+  async fn(t) {
+    await buildPage("observer");
+    const browser = await openBrowser(chromium!);
+    try {
+      for (const [name, run] of Object.entries(cases)) {
+        await t.step(name, () => inWorld(browser, run));
+      }
+    } finally {
+      await browser.close();
+    }
+  },
+});
+
+async function inWorld(browser: Browser, run: (world: World) => Promise<void>): Promise<void> {
+  await using images = await startImages();
+  await using observer = await startProgram("observer/observer.ts", [
+    ...["--metrics-address", "127.0.0.1:0", "--timeout", "2s"],
+    ...["--endpoint", `cri=${images.fields.cri}`, "--endpoint", `rkt=${images.fields.rkt}`],
+  ]);
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
+  context.setDefaultTimeout(patienceMs);
+  try {
+    const page = await context.newPage();
+    const complaints: string[] = [];
+    page.on("pageerror", (error) => complaints.push(error.message));
+    page.on("console", (message) => {
+      if (/content security policy/i.test(message.text())) complaints.push(message.text());
+    });
+    await page.goto(observer.fields.page!);
+    await run({ images, observer, page, browser });
+    assert.deepEqual(complaints, []);
+  } finally {
+    await context.close();
+  }
+}
+
+/** A store that changes often, so that a look a moment later sees something else. */
+function startImages(...args: string[]): Promise<ChildProgram> {
+  return startProgram("observer/image_service.ts", [
+    ...["--rkt-port", "0", "--cri-port", "0", "--change-interval-ms", "50"],
+    ...args,
+  ]);
+}
+
+const observeNow = (page: Page) => page.getByRole("button", { name: "Observe now" }).click();
+const row = (page: Page, name: string) => page.locator(".image-row", { hasText: name });
+
+/** The number of images that the shown store's tab tells. */
+async function told(page: Page): Promise<number> {
+  const text = await page.locator(".store-tabs [aria-current] b").textContent();
+  return Number(text!.replaceAll(",", ""));
+}
+
+const cases: Record<string, (world: World) => Promise<void>> = {
+  async "before the first look it says how to make it, and the button makes it"(
+    { observer, page },
+  ) {
+    await page.getByText("Not observed yet").waitFor();
+    await page.getByText(`kill -s SIGQUIT ${observer.pid}`).waitFor();
+    await observeNow(page);
+    await page.getByText("Observed 2 stores").waitFor();
+    await page.getByText("This was the first look").waitFor();
+    await row(page, "example.com/pause:3.10").waitFor();
+    assert.match(await row(page, "pause:3.10").innerText(), /pinned[\s\S]*300\skB[\s\S]*≥/);
+    await page.locator(".tag", { hasText: "simulated" }).waitFor();
+  },
+
+  async "SIGQUIT shows on the page by itself, with what came and went"({ observer, page }) {
+    await observeNow(page);
+    await page.getByText("This was the first look").waitFor();
+    // The store changes every 50 ms: what is seen in a moment, a later look sees otherwise.
+    await page.waitForFunction(async () => {
+      await fetch("/observe", { method: "POST" });
+      return document.querySelector(".changes li") !== null;
+    });
+    const text = await page.locator(".changes").innerText();
+    assert.match(text, /^(added|removed|\+|−)/m);
+    Deno.kill(observer.pid, "SIGQUIT");
+    await page.getByText("the last by signal took").waitFor();
+  },
+
+  async "an image opens beside the list, its address brings it back, Escape closes it"({ page }) {
+    await observeNow(page);
+    await row(page, "pause:3.10").click();
+    const detail = page.getByRole("complementary", { name: "Image" });
+    await detail.getByText("example.com/pause@sha256:").waitFor();
+    await detail.getByText("(300,000 bytes)").waitFor();
+    await page.reload();
+    await detail.getByText("(300,000 bytes)").waitFor();
+    await page.keyboard.press("Escape");
+    await detail.waitFor({ state: "detached" });
+    assert.equal(new URL(page.url()).search, "");
+  },
+
+  async "images are searched and sorted, and both are in the address"({ page }) {
+    await observeNow(page);
+    await row(page, "pause:3.10").waitFor();
+    await page.keyboard.press("/");
+    await page.keyboard.type("pause:3.10");
+    await page.waitForURL("**/?q=pause%3A3.10");
+    await page.waitForFunction(() => document.querySelectorAll(".image-row").length === 1);
+    await page.getByRole("button", { name: "Size" }).click();
+    await page.waitForURL("**/?q=pause%3A3.10&sort=size");
+    await page.getByRole("searchbox").fill("nothing is called this");
+    await page.getByText("No image fits").waitFor();
+    await page.getByRole("button", { name: "Show all" }).click();
+    await page.waitForFunction(() => document.querySelectorAll(".image-row").length > 3);
+    const sizes = await page.locator(".image-size").allInnerTexts();
+    const bytes = sizes.map((size) => {
+      const [figure, unit] = size.split(/\s/);
+      return Number(figure) * { kB: 1e3, MB: 1e6 }[unit as "kB" | "MB"]!;
+    });
+    assert.deepEqual(bytes, bytes.toSorted((a, b) => b - a));
+  },
+
+  async "a store that goes is told as stale with the reason, and its last values stay"(
+    { images, page },
+  ) {
+    await observeNow(page);
+    await row(page, "pause:3.10").waitFor();
+    const before = await told(page);
+    await images.stop({ force: true });
+    await page.getByRole("alert").getByText(/Stale, what is shown was seen/).waitFor();
+    await observeNow(page);
+    await page.getByText("2 of 2 stores could not be read").waitFor();
+    await page.getByRole("alert").getByText(/nothing listens there/).waitFor();
+    assert.equal(await told(page), before);
+    await page.locator(".store-tabs").getByRole("img", { name: "stale" }).first().waitFor();
+  },
+
+  async "the observer's end is told, and its last values stay"({ observer, page }) {
+    await observeNow(page);
+    await row(page, "pause:3.10").waitFor();
+    await observer.stop({ force: true });
+    await page.getByText("The observer does not answer").waitFor();
+    assert.ok(await row(page, "pause:3.10").isVisible());
+  },
+
+  async "paused it stands still, and goes on where the stores are now"({ page }) {
+    await observeNow(page);
+    await page.getByText("1 observation;").waitFor();
+    await page.getByRole("button", { name: "Pause" }).click();
+    await page.waitForURL("**/?paused=1");
+    await observeNow(page);
+    await page.getByText("Observed 2 stores").waitFor();
+    await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(resolve)));
+    assert.ok(await page.getByText("1 observation;").isVisible());
+    await page.keyboard.press("p");
+    await page.getByText("2 observations;").waitFor();
+  },
+
+  async "20,000 images are scrolled through with few rows in the document"({ page }) {
+    await using large = await startImages("--images", "20000");
+    await using observer = await startProgram("observer/observer.ts", [
+      ...["--metrics-address", "127.0.0.1:0", "--endpoint", `cri=${large.fields.cri}`],
+    ]);
+    await page.goto(observer.fields.page!);
+    await observeNow(page);
+    await row(page, "backup").first().waitFor();
+    const list = page.locator(".virtual-list");
+    await list.locator(".image-row").first().focus();
+    const total = await told(page);
+    await page.waitForFunction((total) => {
+      const list = document.querySelector(".virtual-list")!;
+      list.scrollTop = list.scrollHeight;
+      return document.querySelector(`.virtual-rows li[aria-posinset="${total}"]`) !== null;
+    }, total);
+    assert.ok(await page.locator(".image-row").count() < 100);
+  },
+
+  async "names of images are text, whatever they hold"({ page }) {
+    // The kit renders text nodes only; the policy would stop what slipped through.
+    const policy = (await page.request.get(page.url())).headers()["content-security-policy"]!;
+    assert.match(policy, /default-src 'self'/);
+    assert.doesNotMatch(policy, /unsafe/);
+  },
+
+  async "nothing serious for those who cannot see or point, light and dark, wide and narrow"(
+    { page, browser },
+  ) {
+    await observeNow(page);
+    await row(page, "pause:3.10").waitFor();
+    const axe = await Deno.readTextFile(
+      createRequire(import.meta.url).resolve("axe-core/axe.min.js"),
+    );
+    for (const colorScheme of ["light", "dark"] as const) {
+      for (const width of [1280, 360]) {
+        const context = await browser.newContext({
+          colorScheme,
+          viewport: { width, height: 800 },
+          // The check itself is a script from elsewhere.
+          bypassCSP: true,
+        });
+        try {
+          const own = await context.newPage();
+          for (const search of ["", "?image=none"]) {
+            await own.goto(`${new URL(page.url()).origin}/${search}`);
+            await own.locator(".store-tabs").waitFor();
+            await own.addScriptTag({ content: axe });
+            const found = await own.evaluate(async () => {
+              // deno-lint-ignore no-explicit-any -- axe is a global of the page
+              const { violations } = await (globalThis as any).axe.run();
+              return violations
+                .filter(({ impact }: { impact: string }) =>
+                  impact === "serious" || impact === "critical"
+                )
+                .map(({ id, nodes }: { id: string; nodes: { html: string }[] }) =>
+                  `${id}: ${nodes[0]!.html}`
+                );
+            });
+            assert.deepEqual(found, [], `${colorScheme} ${width} ${search}`);
+            const overflow = await own.evaluate(() =>
+              document.documentElement.scrollWidth - innerWidth
+            );
+            assert.ok(overflow <= 0, `${overflow} pixels too wide at ${width}`);
+          }
+        } finally {
+          await context.close();
+        }
+      }
+    }
+  },
+};
