@@ -18,11 +18,10 @@ import type { KeptAnswer, Mailbox } from "./mailbox.ts";
 import {
   decodeMessage,
   encodeFrame,
-  encodeMessage,
   FrameDecoder,
   type Message,
   type Ping,
-  type Pong,
+  pongFramer,
   ProtocolError,
 } from "./protocol.ts";
 import type { WebTransportSession } from "./webtransport.ts";
@@ -84,10 +83,13 @@ export interface AnsweringOptions {
 }
 
 const pongText = "Pong!";
-/** SHA-256 of the text, as the original has it. */
-const pongId = new Uint8Array(
-  await crypto.subtle.digest("SHA-256", new TextEncoder().encode(pongText)),
+/** Its id is the SHA-256 of the text, as the original has it. */
+const framePong = pongFramer(
+  new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(pongText))),
+  pongText,
 );
+/** What a frame has before its message. */
+const lengthBytes = 8;
 
 /** Answers the pings of all sessions. */
 export class Answering {
@@ -194,19 +196,18 @@ export class AnswerSession {
     if (mode !== "datagram") this.close(closeCodes.malformed, error.message);
   }
 
-  /** The answers that an earlier session swallowed: on the first call, for the first channel. */
-  takeWaiting(): Pong[] {
+  /** The frames of answers that an earlier session swallowed: on the first call, for the first channel. */
+  takeWaiting(): Uint8Array[] {
     const waiting = this.#waiting;
     this.#waiting = [];
     return waiting.map((kept) => this.#again(kept));
   }
 
-  /** The answers to these messages, kept before they are returned. What is no ping is ignored. */
-  answer(messages: readonly Message[], mode: Mode): Pong[] {
-    const answers = this.#init.client
-      ? this.#init.mailbox.batch(() => messages.map((message) => this.#answerOne(message, mode)))
-      : messages.map((message) => this.#answerOne(message, mode));
-    return answers.filter((pong) => pong !== undefined);
+  /** The frames of the answers to these messages, kept before they are returned. What is no ping is ignored. */
+  answer(messages: readonly Message[], mode: Mode): Uint8Array[] {
+    return this.#init.client
+      ? this.#init.mailbox.batch(() => this.#answerAll(messages, mode))
+      : this.#answerAll(messages, mode);
   }
 
   /** The session is over; a client that is done needs nothing kept. */
@@ -222,7 +223,16 @@ export class AnswerSession {
     ended();
   }
 
-  #answerOne(message: Message, mode: Mode): Pong | undefined {
+  #answerAll(messages: readonly Message[], mode: Mode): Uint8Array[] {
+    const frames: Uint8Array[] = [];
+    for (const message of messages) {
+      const frame = this.#answerOne(message, mode);
+      if (frame) frames.push(frame);
+    }
+    return frames;
+  }
+
+  #answerOne(message: Message, mode: Mode): Uint8Array | undefined {
     const { client, mailbox, count } = this.#init;
     if (message.kind !== "ping") {
       count(mode, "ignored");
@@ -231,7 +241,8 @@ export class AnswerSession {
     const { extension } = message;
     if (!client || !extension) {
       count(mode, "answered");
-      return this.#traced(message, mode, pongTo(message));
+      this.#trace(message, mode);
+      return framePong(message.id);
     }
     const { seq, ackBelow } = extension;
     mailbox.ackBelow(client.name, client.run, ackBelow);
@@ -246,16 +257,17 @@ export class AnswerSession {
       return this.#again({ run: client.run, seq, message: kept });
     }
     count(mode, "answered");
-    const pong = pongTo(message);
-    mailbox.put(client.name, { run: client.run, seq, message: encodeMessage(pong) });
+    const frame = framePong(message.id);
+    mailbox.put(client.name, { run: client.run, seq, message: frame.subarray(lengthBytes) });
     this.#remember(seq);
-    return this.#traced(message, mode, pong);
+    this.#trace(message, mode);
+    return frame;
   }
 
-  #again({ run, seq, message }: KeptAnswer): Pong {
+  #again({ run, seq, message }: KeptAnswer): Uint8Array {
     if (run === this.#init.client?.run) this.#remember(seq);
-    const pong = decodeMessage(message) as Pong;
-    return { ...pong, extension: { seq, ackBelow: 0, fromMailbox: true } };
+    const pong = decodeMessage(message);
+    return encodeFrame({ ...pong, extension: { seq, ackBelow: 0, fromMailbox: true } });
   }
 
   #remember(seq: number): void {
@@ -264,19 +276,13 @@ export class AnswerSession {
     if (this.#sent.size > 4_096) this.#sent.delete(this.#sent.values().next().value!);
   }
 
-  #traced(ping: Ping, mode: Mode, pong: Pong): Pong {
+  #trace(ping: Ping, mode: Mode): void {
     const context = ping.extension?.trace;
-    if (context) {
-      const parent = trace.setSpanContext(ROOT_CONTEXT, { ...context, isRemote: true });
-      const attributes: Attributes = { "pingpong.mode": mode, "pingpong.seq": ping.extension!.seq };
-      this.#init.tracer.startSpan("pong", { kind: SpanKind.SERVER, attributes }, parent).end();
-    }
-    return pong;
+    if (!context) return;
+    const parent = trace.setSpanContext(ROOT_CONTEXT, { ...context, isRemote: true });
+    const attributes: Attributes = { "pingpong.mode": mode, "pingpong.seq": ping.extension!.seq };
+    this.#init.tracer.startSpan("pong", { kind: SpanKind.SERVER, attributes }, parent).end();
   }
-}
-
-function pongTo(ping: Ping): Pong {
-  return { kind: "pong", id: pongId, requestId: ping.id, data: pongText };
 }
 
 interface StreamLimits {
@@ -327,7 +333,7 @@ async function answerStream(
   { maxFrameBytes, maxBurst = 256 }: StreamLimits,
 ): Promise<void> {
   const waiting = answers.takeWaiting();
-  if (waiting.length > 0) await writer.write(framesOf(waiting));
+  if (waiting.length > 0) await writer.write(joined(waiting));
   const decoder = new FrameDecoder(maxFrameBytes === undefined ? {} : { maxFrameBytes });
   const reader = readable.getReader();
   try {
@@ -337,7 +343,7 @@ async function answerStream(
       for (const burst of bursts(decoder.push(value), maxBurst)) {
         const pongs = answers.answer(burst, mode);
         // Waiting here is the limit on memory: a peer that does not read is not read from.
-        if (pongs.length > 0) await writer.write(framesOf(pongs));
+        if (pongs.length > 0) await writer.write(joined(pongs));
       }
     }
     decoder.end();
@@ -367,9 +373,8 @@ function* bursts(messages: Generator<Message, void>, size: number): Generator<Me
   if (burst.length > 0) yield burst;
 }
 
-function framesOf(messages: readonly Message[]): Uint8Array {
-  if (messages.length === 1) return encodeFrame(messages[0]!);
-  const frames = messages.map(encodeFrame);
+function joined(frames: readonly Uint8Array[]): Uint8Array {
+  if (frames.length === 1) return frames[0]!;
   const whole = new Uint8Array(frames.reduce((sum, frame) => sum + frame.length, 0));
   let at = 0;
   for (const frame of frames) {
@@ -389,17 +394,17 @@ async function answerDatagrams(
     const pongs = answerMessage(datagram, answers, "datagram");
     for (const pong of pongs) {
       // Too large for the path, or the session has ended: a datagram may be lost.
-      await session.sendDatagram(encodeMessage(pong)).catch(() => {});
+      await session.sendDatagram(pong).catch(() => {});
     }
   }
 }
 
-/** The answers to a message that stands alone, and to those that an earlier session swallowed. */
+/** The answers to a message that stands alone, and those that an earlier session swallowed: messages, too. */
 export function answerMessage(
   bytes: Uint8Array,
   answers: AnswerSession,
   mode: "datagram" | "websocket",
-): Pong[] {
+): Uint8Array[] {
   let message: Message;
   try {
     message = decodeMessage(bytes);
@@ -408,5 +413,10 @@ export function answerMessage(
     answers.malformed(mode, error);
     return [];
   }
-  return [...answers.takeWaiting(), ...answers.answer([message], mode)];
+  return [...answers.takeWaiting(), ...answers.answer([message], mode)].map(messageIn);
+}
+
+/** The message of a frame. */
+export function messageIn(frame: Uint8Array): Uint8Array {
+  return frame.subarray(lengthBytes);
 }

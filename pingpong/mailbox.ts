@@ -85,25 +85,41 @@ function boundsOf(options: MailboxOptions): Bounds {
 interface MemoryEntry extends KeptAnswer {
   client: string;
   keptAtMs: number;
+  /** In the order they were put. */
+  number: number;
 }
 
 /** Makes a mailbox that lives as long as the process. */
 export function memoryMailbox(options: MailboxOptions = {}): Mailbox {
   const bounds = boundsOf(options);
-  /** Maps keep the order of insertion: the oldest come first. */
-  const boxes = new Map<string, Map<string, MemoryEntry>>();
+  /** By client, run and number. A ping puts and acknowledges: nothing here may cost much. */
+  const boxes = new Map<string, Map<string, Map<number, MemoryEntry>>>();
+  /** The oldest comes first: a set keeps the order of insertion. */
   const all = new Set<MemoryEntry>();
+  const counts = new Map<string, number>();
   let bytes = 0;
+  let puts = 0;
   let dropped = 0;
 
-  const keyOf = (run: string, seq: number) => `${run} ${seq}`;
+  function runOf(client: string, run: string): Map<number, MemoryEntry> {
+    let box = boxes.get(client);
+    if (!box) boxes.set(client, box = new Map());
+    let entries = box.get(run);
+    if (!entries) box.set(run, entries = new Map());
+    return entries;
+  }
+
+  function entriesOf(client: string): MemoryEntry[] {
+    return [...boxes.get(client)?.values() ?? []]
+      .flatMap((entries) => [...entries.values()])
+      .sort((a, b) => a.number - b.number);
+  }
 
   function remove(entry: MemoryEntry): void {
     all.delete(entry);
     bytes -= entry.message.length;
-    const box = boxes.get(entry.client)!;
-    box.delete(keyOf(entry.run, entry.seq));
-    if (box.size === 0) boxes.delete(entry.client);
+    counts.set(entry.client, counts.get(entry.client)! - 1);
+    boxes.get(entry.client)!.get(entry.run)!.delete(entry.seq);
   }
 
   function drop(entry: MemoryEntry | undefined): void {
@@ -113,46 +129,53 @@ export function memoryMailbox(options: MailboxOptions = {}): Mailbox {
   }
 
   return {
-    put(client, answer) {
-      const box = boxes.get(client) ?? new Map<string, MemoryEntry>();
-      const known = box.get(keyOf(answer.run, answer.seq));
+    put(client, { run, seq, message }) {
+      const entries = runOf(client, run);
+      const known = entries.get(seq);
       if (known) remove(known);
-      const entry = { ...answer, client, keptAtMs: bounds.now() };
-      boxes.set(client, box);
-      box.set(keyOf(answer.run, answer.seq), entry);
+      const entry = { run, seq, message, client, keptAtMs: bounds.now(), number: puts++ };
+      entries.set(seq, entry);
       all.add(entry);
-      bytes += answer.message.length;
-      if (box.size > bounds.maxAnswersPerClient) drop(box.values().next().value);
+      bytes += message.length;
+      const count = (counts.get(client) ?? 0) + 1;
+      counts.set(client, count);
+      if (count > bounds.maxAnswersPerClient) drop(entriesOf(client)[0]);
       while (all.size > bounds.maxAnswers || bytes > bounds.maxBytes) {
         drop(all.values().next().value);
       }
     },
-    find(client, run, seq) {
-      return boxes.get(client)?.get(keyOf(run, seq))?.message;
-    },
-    waiting(client) {
-      return [...boxes.get(client)?.values() ?? []]
-        .map(({ run, seq, message }) => ({ run, seq, message }));
-    },
+    find: (client, run, seq) => boxes.get(client)?.get(run)?.get(seq)?.message,
+    waiting: (client) => entriesOf(client).map(({ run, seq, message }) => ({ run, seq, message })),
     ackBelow(client, run, seq) {
-      for (const entry of boxes.get(client)?.values() ?? []) {
-        if (entry.run === run && entry.seq < seq) remove(entry);
-      }
+      const entries = boxes.get(client)?.get(run);
+      if (!entries) return;
+      for (const entry of entries.values()) if (entry.seq < seq) remove(entry);
     },
     ackOtherRuns(client, run) {
-      for (const entry of boxes.get(client)?.values() ?? []) {
-        if (entry.run !== run) remove(entry);
-      }
+      const box = boxes.get(client);
+      if (!box || (box.size === 1 && box.has(run))) return;
+      for (const entry of entriesOf(client)) if (entry.run !== run) remove(entry);
+      for (const other of box.keys()) if (other !== run) box.delete(other);
     },
     expire() {
       const oldest = bounds.now() - bounds.maxAgeMs;
       for (const entry of all) {
-        if (entry.keptAtMs > oldest) return;
+        if (entry.keptAtMs > oldest) break;
         drop(entry);
+      }
+      // A client that has nothing here is forgotten; it is made anew by its next answer.
+      for (const [client, count] of counts) {
+        if (count > 0) continue;
+        counts.delete(client);
+        boxes.delete(client);
       }
     },
     batch: (work) => work(),
-    size: () => ({ answers: all.size, bytes, clients: boxes.size }),
+    size: () => ({
+      answers: all.size,
+      bytes,
+      clients: counts.values().filter((count) => count > 0).toArray().length,
+    }),
     get dropped() {
       return dropped;
     },

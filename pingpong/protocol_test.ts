@@ -7,6 +7,7 @@ import {
   FrameDecoder,
   type Message,
   PingIds,
+  pongFramer,
   ProtocolError,
 } from "./protocol.ts";
 
@@ -65,6 +66,17 @@ Deno.test("the golden ping's id is the SHA-256 of its data", async () => {
 Deno.test("encodeFrame() puts the length before the message, big-endian", () => {
   const ping: Message = { kind: "ping", id: Uint8Array.fromHex(hash), data: "Ping!" };
   assert.equal(encodeFrame(ping).toHex(), "000000000000003d" + golden.ping);
+});
+
+Deno.test("pongFramer() gives the bytes of encodeFrame(), whatever the id", () => {
+  const id = Uint8Array.fromHex(hash);
+  const frame = pongFramer(id, "Pong!");
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 600 }), (requestId) => {
+    assert.deepEqual(
+      frame(requestId),
+      encodeFrame({ kind: "pong", id, requestId, data: "Pong!" }),
+    );
+  }));
 });
 
 Deno.test("an extension's bytes are these", () => {

@@ -10,8 +10,7 @@ import type { Log } from "../service/log.ts";
 import { pageRoutes } from "../service/page/assets.ts";
 import { problemNotFound, problemOnError, problemResponse } from "../service/problem.ts";
 import type { Access, AccessRequest } from "./access.ts";
-import { Answering, answerMessage, closeCodes } from "./answering.ts";
-import { encodeMessage } from "./protocol.ts";
+import { Answering, answerMessage, closeCodes, messageIn } from "./answering.ts";
 
 /** What `/.well-known/pingpong.json` tells: all a client needs to know to connect. */
 export interface WellKnown {
@@ -126,14 +125,14 @@ function answerWebSocket(
   sockets.add(socket);
   socket.binaryType = "arraybuffer";
   socket.onopen = () => {
-    for (const pong of answers.takeWaiting()) socket.send(encodeMessage(pong));
+    for (const frame of answers.takeWaiting()) socket.send(messageIn(frame) as BufferSource);
   };
   socket.onmessage = ({ data }) => {
     // The original knows no text messages; ours send none.
     if (!(data instanceof ArrayBuffer)) return close(closeCodes.malformed, "not a binary message");
     if (data.byteLength > maxFrameBytes) return close(closeCodes.malformed, "message too large");
     for (const pong of answerMessage(new Uint8Array(data), answers, "websocket")) {
-      if (socket.readyState === WebSocket.OPEN) socket.send(encodeMessage(pong));
+      if (socket.readyState === WebSocket.OPEN) socket.send(pong as BufferSource);
     }
     if (socket.bufferedAmount > maxBufferedBytes) close(closeCodes.malformed, "answers not read");
   };
