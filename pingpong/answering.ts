@@ -14,6 +14,7 @@ import {
   trace,
   type Tracer,
 } from "@opentelemetry/api";
+import { ChunkReader } from "./chunk_reader.ts";
 import type { KeptAnswer, Mailbox } from "./mailbox.ts";
 import {
   decodeMessage,
@@ -335,12 +336,10 @@ async function answerStream(
   const waiting = answers.takeWaiting();
   if (waiting.length > 0) await writer.write(joined(waiting));
   const decoder = new FrameDecoder(maxFrameBytes === undefined ? {} : { maxFrameBytes });
-  const reader = readable.getReader();
+  const reader = new ChunkReader(readable);
   try {
-    while (true) {
-      const { value, done } = await reader.read();
-      if (done) break;
-      for (const burst of bursts(decoder.push(value), maxBurst)) {
+    for (let chunk = await reader.read(); chunk; chunk = await reader.read()) {
+      for (const burst of bursts(decoder.push(chunk), maxBurst)) {
         const pongs = answers.answer(burst, mode);
         // Waiting here is the limit on memory: a peer that does not read is not read from.
         if (pongs.length > 0) await writer.write(joined(pongs));

@@ -11,6 +11,7 @@ import { connect as connectTls, type TLSSocket } from "node:tls";
 import WebSocket, { type ClientOptions } from "ws";
 import { equalInConstantTime, serverProof } from "./access.ts";
 import { fieldNames, type Mode, type NamedClient } from "./answering.ts";
+import { ChunkReader } from "./chunk_reader.ts";
 import {
   decodeMessage,
   encodeFrame,
@@ -258,12 +259,10 @@ async function receiveFrames(
   { forOnePing = false } = {},
 ): Promise<void> {
   const decoder = new FrameDecoder();
-  const reader = readable.getReader();
+  const reader = new ChunkReader(readable);
   try {
-    while (true) {
-      const { value, done } = await reader.read();
-      if (done) break;
-      for (const message of decoder.push(value)) inbox.put(message, value.length);
+    for (let chunk = await reader.read(); chunk; chunk = await reader.read()) {
+      for (const message of decoder.push(chunk)) inbox.put(message, chunk.length);
     }
     if (!forOnePing) await session.close({ reason: "the server has ended its stream" });
   } catch (error) {

@@ -12,6 +12,7 @@
  *
  * @module
  */
+import { smallChunks } from "./chunk_reader.ts";
 import { decodeFields, encodeFields, type Field, QpackError } from "./qpack.ts";
 import { decodeVarint, encodeVarint, varintLength } from "./varint.ts";
 
@@ -739,10 +740,10 @@ class Http3Session implements WebTransportSession {
     } else if (header.type === controlStream) {
       if (this.#sawControlStream) this.#violated(h3StreamCreationError, "a second control stream");
       this.#sawControlStream = true;
-      await this.#readControl(new ByteSource(stream, header.rest));
+      await this.#readControl(new ByteSource(smallChunks(stream), header.rest));
     } else if (header.type === qpackEncoderStream || header.type === qpackDecoderStream) {
       // With no dynamic table nothing on them concerns us; cancelling them would break the peer.
-      await new ByteSource(stream, header.rest).discard();
+      await new ByteSource(smallChunks(stream), header.rest).discard();
     } else if (header.type === pushStream) {
       this.#violated(h3StreamCreationError, "nobody may push here");
     } else {
@@ -823,7 +824,7 @@ interface RequestStream {
 function requestStream(stream: Deno.QuicBidirectionalStream, rest: Uint8Array): RequestStream {
   return {
     id: stream.writable.id,
-    source: new ByteSource(stream.readable, rest),
+    source: new ByteSource(smallChunks(stream.readable), rest),
     writer: stream.writable.getWriter(),
   };
 }

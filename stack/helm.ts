@@ -78,5 +78,7 @@ async function run(command: string, args: string[], env: Record<string, string>)
   const { success, stdout, stderr } = await new Deno.Command(command, { args, env }).output();
   const decoder = new TextDecoder();
   if (success) return decoder.decode(stdout) + decoder.decode(stderr);
-  throw new StackError(`'${command} ${args.join(" ")}' failed:\n${decoder.decode(stderr)}`);
+  throw new StackError(
+    `'${command} ${args.join(" ")}' failed:\n${decoder.decode(stdout)}${decoder.decode(stderr)}`,
+  );
 }
