@@ -48,3 +48,23 @@ COPY --from=bundle /app/dist/orb-client.js ./
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
   "--allow-net", "--allow-read", "--allow-sys=cpus,systemMemoryInfo,statfs", \
   "--allow-env=OTEL_*,ORB_CLIENT_*", "orb-client.js"]
+
+# To observe a runtime, mount its socket, say --endpoint cri=unix:///path, and run it as a user
+# that may open the socket.
+FROM program AS observer
+COPY --from=bundle /app/dist/observer.js ./
+EXPOSE 33333
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --start-interval=1s --retries=3 \
+  CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:33333/readyz')).ok ? 0 : 1)"]
+ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
+  "--allow-net", "--allow-read=/app,/run", "--allow-write=/run", "--allow-env=OTEL_*,OBSERVER_*", \
+  "observer.js"]
+CMD ["--metrics-address", "0.0.0.0:33333", "--allow-remote-without-auth", "--interval", "30s"]
+
+# It speaks gRPC only: when it ends, it is unhealthy.
+FROM program AS image-service
+COPY --from=bundle /app/dist/image-service.js ./
+EXPOSE 15441 15442
+ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
+  "--allow-net", "--allow-env=OTEL_*,IMAGE_SERVICE_*", "image-service.js"]
+CMD ["--host", "0.0.0.0", "--allow-remote-without-auth"]

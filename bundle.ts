@@ -20,6 +20,8 @@ import { shebangArguments } from "./service/program_file.ts";
 /** Every program: its entry file, by its `service.name`. */
 export const programs: Readonly<Record<string, string>> = {
   "console": "console/server.ts",
+  "image-service": "observer/image_service.ts",
+  "observer": "observer/observer.ts",
   "orb-client": "orb/client.ts",
   "orb-server": "orb/server.ts",
 };

@@ -367,9 +367,11 @@ function showStatus(programs: number, place: Place): { stop(): void } {
     else say(text);
   }
   const timer = setInterval(() => void tick(), terminal ? 1_000 : 15_000);
-  void tick();
+  // Not at once: the first figures come a second after the start.
+  const first = setTimeout(() => void tick(), 1_500);
   return {
     stop() {
+      clearTimeout(first);
       clearInterval(timer);
       stop.abort();
       if (terminal) write("\n");

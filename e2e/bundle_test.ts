@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { pathToFileURL } from "node:url";
 import { bundleProgram, programs } from "../bundle.ts";
+import { eventually } from "../service/test_eventually.ts";
 import { testWith } from "../service/test_permissions.ts";
 import { startProgram } from "../service/test_program.ts";
+import { acceptsTcp, choosePorts } from "../stack/component.ts";
 
 const needs: Deno.PermissionName[] = ["run", "read", "write", "net", "env"];
 
@@ -10,19 +12,28 @@ const needs: Deno.PermissionName[] = ["run", "read", "write", "net", "env"];
 const proofs: Record<string, (folder: string, file: URL) => Promise<void>> = {
   "console": async (_folder, file) => {
     await using program = await startProgram(file, ["--page-port", "0", "--otlp-port", "0"]);
-    const [url] = await program.line(
-      /http:\/\/127\.0\.0\.1:\d+(?=.*page)|(?<=page.*)http:\/\/127\.0\.0\.1:\d+/i,
+    const [, url] = await program.line(/page=(http:\/\/127\.0\.0\.1:\d+)/);
+    await assertServesPage(url!);
+    program.kill("SIGTERM");
+    assert.equal((await program.status).code, 0);
+  },
+  "observer": async (_folder, file) => {
+    await using program = await startProgram(file, ["--metrics-address", "127.0.0.1:0"]);
+    const [, url] = await program.line(/page=(http:\/\/127\.0\.0\.1:\d+)/);
+    await assertServesPage(url!);
+    assert.match(await (await fetch(`${url}/metrics`)).text(), /^rkt_images_total 0$/m);
+    program.kill("SIGTERM");
+    assert.equal((await program.status).code, 0);
+  },
+  "image-service": async (_folder, file) => {
+    const [rktPort, criPort] = choosePorts(0, 0);
+    await using program = await startProgram(file, [
+      ...["--rkt-port", String(rktPort), "--cri-port", String(criPort)],
+    ]);
+    await eventually(
+      "its ports",
+      async () => await acceptsTcp(rktPort) && await acceptsTcp(criPort) || undefined,
     );
-    const page = await fetch(url!);
-    assert.equal(page.status, 200);
-    const html = await page.text();
-    const scripts = [...html.matchAll(/src="([^"]+\.js)"/g)].map(([, path]) => path!);
-    const sizes = await Promise.all(scripts.map(async (path) => {
-      const response = await fetch(new URL(path, url));
-      assert.equal(response.status, 200, path);
-      return (await response.text()).length;
-    }));
-    assert.ok(Math.max(...sizes) > 10_000, html);
     program.kill("SIGTERM");
     assert.equal((await program.status).code, 0);
   },
@@ -30,7 +41,7 @@ const proofs: Record<string, (folder: string, file: URL) => Promise<void>> = {
     await using program = await startProgram(file, [
       ...["--orb-api-port", "0", "--data-dir", `${folder}/data`],
     ]);
-    const [url] = await program.line(/http:\/\/127\.0\.0\.1:\d+/);
+    const [, url] = await program.line(/url=(http:\/\/127\.0\.0\.1:\d+)/);
     const response = await fetch(`${url}/api/signup`, {
       method: "POST",
       headers: { "content-type": "application/json" },
@@ -55,6 +66,20 @@ const proofs: Record<string, (folder: string, file: URL) => Promise<void>> = {
     assert.equal((await program.status).code, 0);
   },
 };
+
+/** Its HTML, and every script that the HTML names. */
+async function assertServesPage(url: string): Promise<void> {
+  const page = await fetch(url);
+  assert.equal(page.status, 200);
+  const html = await page.text();
+  const scripts = [...html.matchAll(/src="([^"]+\.js)"/g)].map(([, path]) => path!);
+  const sizes = await Promise.all(scripts.map(async (path) => {
+    const response = await fetch(new URL(path, url));
+    assert.equal(response.status, 200, path);
+    return (await response.text()).length;
+  }));
+  assert.ok(Math.max(...sizes) > 10_000, html);
+}
 
 for (const name of Object.keys(programs)) {
   testWith(needs, `bundled ${name} works alone in an empty folder`, async () => {

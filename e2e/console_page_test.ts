@@ -164,17 +164,21 @@ const cases: Record<string, (world: World) => Promise<void>> = {
     await page.getByText("Waiting for the first trace").waitFor();
   },
 
-  async "spans that arrive later join the waterfall that is open"({ console, page }) {
+  async "spans and logs that arrive later join the waterfall that is open"({ console, page }) {
     const traceId = await sendTrace(console, { name: "PUT /orders" });
     await page.goto(`${console.fields.page}/traces/${traceId}`);
     await page.getByText("2 spans").waitFor();
     await sendSpan(console, { traceId, spanId: "00000000000000cc", name: "late span" });
     await page.getByRole("button", { name: /^late span/ }).waitFor();
+    await sendLog(console, { body: "a late word", traceId, spanId: childId });
+    await page.getByRole("button", { name: "a late word" }).waitFor();
   },
 
-  async "a trace that is not held says so"({ console, page }) {
+  async "a trace that is not held says so, and appears when it comes"({ console, page }) {
     await page.goto(`${console.fields.page}/traces/${"ab".repeat(16)}`);
     await page.getByText("This trace is not here").waitFor();
+    await sendSpan(console, { traceId: "ab".repeat(16), spanId: childId, name: "here now" });
+    await page.getByRole("button", { name: /^here now/ }).waitFor();
   },
 
   async "filters are in the address, and back undoes them"({ console, page }) {

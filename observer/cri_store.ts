@@ -114,7 +114,7 @@ export function criStore(options: CriStoreOptions): ImageStore {
       } catch (error) {
         // A runtime that hangs may do so on this connection only: the next look gets a new one.
         if (signal.aborted) {
-          connection.destroy();
+          connection.close();
           throw signal.reason;
         }
         throw error;

@@ -11,6 +11,7 @@ import http2 from "node:http2";
 import net from "node:net";
 import type { Endpoint } from "./endpoint.ts";
 import { connectFailure, grpcStatus } from "./failure.ts";
+import { withoutGoaway } from "./goaway_filter.ts";
 
 /**
  * The transport's steps, in their order and by the names of the original's span events:
@@ -45,23 +46,26 @@ const authority = "http://localhost";
 /** A connection that is open. */
 export class GrpcConnection {
   readonly #session: http2.ClientHttp2Session;
+  readonly #socket: net.Socket;
   readonly #maxMessageBytes: number;
   readonly #lost = new AbortController();
   #usable = true;
+  #lastStreamId = 0;
+  #openStreams = 0;
   /** When it was opened, in milliseconds since the epoch. */
   readonly openedAtMs: number = Date.now();
 
   private constructor(
     endpoint: Endpoint,
     session: http2.ClientHttp2Session,
+    socket: net.Socket,
     maxMessageBytes: number,
   ) {
     this.#session = session;
+    this.#socket = socket;
     this.#maxMessageBytes = maxMessageBytes;
     let reason: unknown = new Error("the peer closed the connection.");
     session.on("error", (error) => reason = error);
-    // A peer that says GOAWAY takes no further stream, but answers those that are open.
-    session.on("goaway", () => this.#usable = false);
     session.on("close", () => {
       this.#usable = false;
       this.#lost.abort(connectFailure(endpoint, reason));
@@ -95,12 +99,18 @@ export class GrpcConnection {
         "network.transport": "path" in endpoint.target ? "unix" : "tcp",
         ...(socket.localPort !== undefined && { "network.local.port": socket.localPort }),
       });
-      session = http2.connect(authority, { createConnection: () => socket });
+      let goaway = (_: number) => {};
+      const stream = withoutGoaway(socket, {
+        onGoaway: (lastStreamId) => goaway(lastStreamId),
+      });
+      session = http2.connect(authority, { createConnection: () => stream });
       session.on("error", fail);
       session.on("close", () => fail(new Error("the peer closed the connection.")));
       session.once("remoteSettings", () => {
         onMoment("HTTP/2.0 connection");
-        resolve(new GrpcConnection(endpoint, session!, maxMessageBytes));
+        const connection = new GrpcConnection(endpoint, session!, socket, maxMessageBytes);
+        goaway = (lastStreamId) => connection.#goaway(lastStreamId);
+        resolve(connection);
       });
     });
     signal.addEventListener("abort", giveUp, { once: true });
@@ -143,6 +153,12 @@ export class GrpcConnection {
             { ...headers, ":method": method, ":path": path },
             options,
           );
+          this.#lastStreamId = stream.id ?? this.#lastStreamId + 2;
+          this.#openStreams++;
+          stream.on("close", () => {
+            this.#openStreams--;
+            if (!this.#usable && this.#openStreams === 0) this.close();
+          });
           onMoment("gRPC connection", { "rpc.method": path.slice(1) });
           // A status comes in the trailers, or at once in the headers when there is no message.
           const onStatus = (fields: http2.IncomingHttpHeaders) => {
@@ -162,15 +178,15 @@ export class GrpcConnection {
     return createClient(service, transport);
   }
 
-  /** Closes it once its calls have ended. */
+  /** Closes it: the end of the socket says all, and no GOAWAY of ours can hurt a peer made of Deno. */
   close(): void {
     this.#usable = false;
-    if (!this.#session.closed) this.#session.close();
+    this.#socket.destroy();
   }
 
-  /** Cuts it at once. */
-  destroy(): void {
+  /** The peer takes no further stream; those up to the last it names are still answered. */
+  #goaway(lastStreamId: number): void {
     this.#usable = false;
-    this.#session.destroy();
+    if (this.#openStreams === 0 || lastStreamId < this.#lastStreamId) this.close();
   }
 }

@@ -20,9 +20,10 @@ import {
 } from "@opentelemetry/api";
 import { ConnectError } from "@connectrpc/connect";
 import http2 from "node:http2";
-import type { AddressInfo } from "node:net";
+import net, { type AddressInfo } from "node:net";
 import { StartError } from "../service/life_cycle.ts";
 import { grpcStatus } from "./failure.ts";
+import { clientPrefaceBytes, withoutGoaway } from "./goaway_filter.ts";
 
 /** Where a server listens. */
 export type GrpcAddress = { readonly path: string } | {
@@ -56,7 +57,7 @@ export interface GrpcServer {
  */
 export async function serveGrpc(options: GrpcServerOptions): Promise<GrpcServer> {
   const { address, routes, tracer, maxRequestBytes = 1_048_576 } = options;
-  const server = http2.createServer(connectNodeAdapter({
+  const http = http2.createServer(connectNodeAdapter({
     routes,
     interceptors: [serverSpans(tracer)],
     readMaxBytes: maxRequestBytes,
@@ -64,12 +65,15 @@ export async function serveGrpc(options: GrpcServerOptions): Promise<GrpcServer>
     connect: false,
   }));
   const sessions = new Set<http2.ServerHttp2Session>();
-  server.on("session", (session) => {
+  http.on("session", (session) => {
     sessions.add(session);
     // A peer that breaks off ends its own session only.
     session.on("error", () => {});
     session.on("close", () => sessions.delete(session));
   });
+  const server = net.createServer((socket) =>
+    http.emit("connection", withoutGoaway(socket, { skipBytes: clientPrefaceBytes }))
+  );
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once("error", reject);
   try {

@@ -19,7 +19,6 @@
  * @module
  */
 import { metrics, trace } from "@opentelemetry/api";
-import { httpInstrumentationMiddleware } from "@hono/otel";
 import { Hono } from "hono";
 import {
   commandLine,
@@ -30,6 +29,7 @@ import {
 } from "../service/command_line.ts";
 import { healthRoutes } from "../service/health.ts";
 import { hostFlags, type HttpServer, listen } from "../service/http_server.ts";
+import { httpTelemetry } from "../service/http_telemetry.ts";
 import { runService, type Service, type ServiceContext } from "../service/life_cycle.ts";
 import { createLog, type Log, stdoutLines } from "../service/log.ts";
 import { pageRoutes } from "../service/page/assets.ts";
@@ -110,7 +110,7 @@ export async function startObserver(
   app.onError(problemOnError(log));
   app.notFound(problemNotFound);
   app.route("/", healthRoutes(health));
-  app.use(httpInstrumentationMiddleware());
+  app.use(httpTelemetry("observer"));
   const anyHost = options.allowRemoteWithoutAuth === true;
   app.route("/", httpApi({ observatory, host, anyHost, stopping }));
   app.route("/", pageRoutes("observer", { routes: ["/"] }));

@@ -39,7 +39,7 @@ export function rktStore({ endpoint, maxMessageBytes, tracing }: ImageStoreOptio
         return { images: images.map(storeImage), filesystems: [], runtime };
       } catch (error) {
         askForRuntime = true;
-        connection.destroy();
+        connection.close();
         if (signal.aborted) throw signal.reason;
         throw error;
       }

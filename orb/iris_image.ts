@@ -81,11 +81,15 @@ function irisPixels(seed: number): Uint8Array {
   }
 
   const pixels = new Uint8ClampedArray(side * side);
+  // A linear congruential generator in 32-bit integers (Numerical Recipes): a call that returns a
+  // fraction would leave a number on the heap for every pixel.
+  let state = seed | 0;
   for (let y = 0, at = 0; y < side; y++) {
     for (let x = 0; x < side; x++, at++) {
+      state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0;
       // The sum of two even ones: near enough to a sensor's bell curve.
-      const noise = (random() + random() - 1) * noiseLevels;
-      pixels[at] = grey(x, y) + noise;
+      const noise = (state >>> 24) + ((state >>> 16) & 255) - 255;
+      pixels[at] = grey(x, y) + noise * (noiseLevels / 255);
     }
   }
   return new Uint8Array(pixels.buffer);

@@ -13,12 +13,12 @@
  * @module
  */
 import { join } from "node:path";
-import { httpInstrumentationMiddleware } from "@hono/otel";
 import { Hono } from "hono";
 import { commandLine, flag, parseByteCount, parseInteger } from "../service/command_line.ts";
 import { defaultDataFolder, openDataFolder } from "../service/data_folder.ts";
 import { healthRoutes } from "../service/health.ts";
 import { hostFlags, type HttpServer, listen, portFlag } from "../service/http_server.ts";
+import { httpTelemetry } from "../service/http_telemetry.ts";
 import { runService, type ServiceContext, StartError } from "../service/life_cycle.ts";
 import { problemNotFound, problemOnError, problemResponse } from "../service/problem.ts";
 import { createSignup, storeFailed, textResponse } from "./signup.ts";
@@ -60,7 +60,7 @@ export async function startOrbServer(
   const { tracer, meter } = telemetry;
   const store = await openStore(options, context);
   const app = new Hono();
-  if (telemetry.enabled) app.use(httpInstrumentationMiddleware());
+  if (telemetry.enabled) app.use(httpTelemetry("orb-server"));
   const signup = createSignup({
     store,
     log,
@@ -100,11 +100,9 @@ export async function startOrbServer(
     await store.close();
     throw error;
   }
-  // The original's line, to the letter; the real address beside it.
-  log.info(`🚀 Virtual Orb Test Server at http:/localhost:${server.port}`, {
-    url: server.url,
-    tokens: store.count,
-  });
+  // The original's line, to the letter; what else there is to say has a line of its own.
+  log.info(`🚀 Virtual Orb Test Server at http:/localhost:${server.port}`);
+  log.info("The orb server is ready", { url: server.url, tokens: store.count });
   health.set("tokens", "ok");
   return {
     ...server,

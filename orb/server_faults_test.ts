@@ -27,7 +27,7 @@ async function startServer(
     dataDir,
     ...more,
   ]);
-  const [, url] = await program.line(/Virtual Orb Test Server at .* url=(\S+)/);
+  const [, url] = await program.line(/The orb server is ready url=(\S+)/);
   return { program, url: url! };
 }
 

@@ -174,7 +174,8 @@ serverTest("the log has the original's lines", {}, async (server) => {
   await ask(server, "/api/signup", signup(json("AQIDBAU=", "01J")));
   await ask(server, "/api/signup", signup(json("AQIDBAU=", "01K")));
   assert.deepEqual(server.lines, [
-    `INFO 🚀 Virtual Orb Test Server at http:/localhost:${server.port} url=${server.url} tokens=0`,
+    `INFO 🚀 Virtual Orb Test Server at http:/localhost:${server.port}`,
+    `INFO The orb server is ready url=${server.url} tokens=0`,
     "INFO 📩 New Signup request Id: 01J",
     "INFO 📩 New Signup request Id: 01K",
     "INFO Orb Image already exist",

@@ -108,12 +108,7 @@ export function createSignup(options: SignupOptions): (request: Request) => Prom
         signups.add(1, { outcome: "busy" });
         return busy(`${error.message}.`);
       }
-      if (error instanceof ProblemError) {
-        signups.add(1, { outcome: "invalid" });
-        // Not thrown on: the tracing of requests takes every throw for an error of the server.
-        return error.getResponse();
-      }
-      signups.add(1, { outcome: "failed" });
+      signups.add(1, { outcome: error instanceof ProblemError ? "invalid" : "failed" });
       throw error;
     } finally {
       bufferedBytes -= reservedBytes;

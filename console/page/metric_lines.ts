@@ -113,11 +113,12 @@ export function seriesLabels(series: readonly MetricSeries[]): string[] {
     ...flatten(one.attributes),
     service: one.service,
     ...(one.instance !== undefined && { instance: one.instance }),
+    ...(one.scope !== "" && { scope: one.scope }),
   } as Record<string, string>));
   const keys = [...new Set(described.flatMap((one) => Object.keys(one)))];
   const telling = keys.filter((key) => new Set(described.map((one) => one[key])).size > 1);
-  // An instance is a long id: it is shown only where nothing else tells two series apart.
-  const short = telling.filter((key) => key !== "instance");
+  // An instance is a long id, a scope a library: shown only where nothing else tells series apart.
+  const short = telling.filter((key) => key !== "instance" && key !== "scope");
   const enough = new Set(described.map((one) => JSON.stringify(short.map((key) => one[key])))).size;
   const shown = enough === series.length ? short : telling;
   return described.map((one, i) => {

@@ -50,11 +50,14 @@ export const stats = signal<StatsEvent | undefined>(undefined);
 /** Services that have sent something. */
 export const services = signal<readonly ServiceRow[]>([]);
 
-/** Grows when a metric that is on show may have new points; holds their names. */
+/** The metrics that had new points when the stream last said so. */
 export const metricNames = signal<readonly string[]>([]);
 
 /** The newest summary of the trace on show, from the stream. */
 export const liveTrace = signal<TraceSummary | undefined>(undefined);
+
+/** Grows when log records of the trace on show arrive. */
+export const traceLogsVersion = signal(0);
 
 /** Grows when everything was cleared or the console is another one: views ask anew. */
 export const epoch = signal(0);
@@ -133,7 +136,8 @@ const handlers: { [Name in keyof StreamEvents]: (event: StreamEvents[Name]) => v
   },
   logs(event) {
     sayCatchUp(event.catchUp, event.logs.length);
-    logs.push(event.logs.toSorted(byTime), event.sampled);
+    if (view.peek().kind === "trace") traceLogsVersion.value++;
+    else logs.push(event.logs.toSorted(byTime), event.sampled);
   },
   metrics(event) {
     metricNames.value = event.names;

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { CopyButton, ShortId } from "../../service/page/copy.tsx";
 import {
   formatCounted,
@@ -32,7 +32,7 @@ import {
 } from "../api.ts";
 import { LogDetail } from "./log_detail.tsx";
 import { SpanDetail } from "./span_detail.tsx";
-import { epoch, liveTrace, traces } from "./store.ts";
+import { epoch, liveTrace, traceLogsVersion, traces } from "./store.ts";
 import { paused, traceFilterNames, traceQuery } from "./views.ts";
 import {
   rulerMarks,
@@ -41,7 +41,7 @@ import {
   type TreeSpan,
   waterfallRows,
 } from "./waterfall.ts";
-import { Level } from "./level.tsx";
+import { LogLine, percent, Ruler, SpanLine } from "./waterfall_lines.tsx";
 
 /** Shown inline at the beginning; more would bury the spans. */
 const maxInlineLogs = 500;
@@ -55,10 +55,8 @@ export function TraceView({ traceId }: { traceId: string }) {
   const found = trace.answer?.data[0];
   const tree = useMemo(() => found && traceTree(found), [found]);
 
-  useReloadWhenGrown(traceId, found?.spans.length, () => {
-    trace.reload();
-    logs.reload();
-  });
+  useReloadWhenGrown(traceId, found?.spans.length, trace.reload);
+  useReloadOnLogs(logs.reload);
 
   if (tree === undefined) {
     if (trace.error === undefined) return <Loading what="the trace" rows={12} />;
@@ -76,29 +74,38 @@ export function TraceView({ traceId }: { traceId: string }) {
       key={traceId}
       tree={tree}
       logs={logs.answer?.logs ?? []}
+      moreLogs={logs.answer?.more ?? false}
       logsFailed={logs.error?.message}
       json={() => JSON.stringify(found, null, 2)}
     />
   );
 }
 
-/** A trace that still grows is asked for again, at most twice a second. */
+/** A trace that still grows is asked for again, at most twice a second; so is one that was forgotten. */
 function useReloadWhenGrown(traceId: string, spanCount: number | undefined, reload: () => void) {
   const summary = liveTrace.value;
-  const grown = summary?.traceId === traceId && spanCount !== undefined &&
-    summary.spanCount !== spanCount && !paused.value;
-  const version = epoch.value;
-  const [seen, setSeen] = useState(version);
+  const grown = summary?.traceId === traceId && summary.spanCount !== spanCount && !paused.value;
   useEffect(() => {
     if (!grown) return;
     const timer = setTimeout(reload, 500);
     return () => clearTimeout(timer);
   }, [grown, summary]);
+  useAfterFirst(epoch.value, reload);
+}
+
+/** Log records of the trace may come long after its spans. */
+function useReloadOnLogs(reload: () => void) {
+  useAfterFirst(traceLogsVersion.value, () => !paused.peek() && reload());
+  useAfterFirst(epoch.value, reload);
+}
+
+/** Runs when a value changes, not at its first one. */
+function useAfterFirst(value: number, run: () => void) {
+  const before = useRef(value);
   useEffect(() => {
-    if (seen === version) return;
-    setSeen(version);
-    reload();
-  }, [version]);
+    if (before.current !== value) run();
+    before.current = value;
+  }, [value]);
 }
 
 function TraceGone({ traceId, onRetry }: { traceId: string; onRetry: () => void }) {
@@ -117,9 +124,11 @@ function TraceGone({ traceId, onRetry }: { traceId: string; onRetry: () => void 
 }
 
 function Waterfall(
-  { tree, logs, logsFailed, json }: {
+  { tree, logs, moreLogs, logsFailed, json }: {
     tree: TraceTree;
     logs: readonly LogRow[];
+    /** There are more than are shown. */
+    moreLogs: boolean;
     logsFailed: string | undefined;
     json: () => string;
   },
@@ -179,6 +188,7 @@ function Waterfall(
               onChange={(event) =>
                 setParams({ logs: event.currentTarget.checked ? undefined : "0" })}
             />
+            {moreLogs && "newest "}
             {formatCounted(logs.length, "log record")}
           </label>
           <CopyButton
@@ -349,144 +359,4 @@ function Shares({ tree }: { tree: TraceTree }) {
       </ul>
     </div>
   );
-}
-
-function Ruler({ marks, durationMs }: { marks: readonly number[]; durationMs: number }) {
-  return (
-    <div class="ruler" aria-hidden="true">
-      <span class="ruler-name">Span</span>
-      <span class="ruler-marks">
-        {marks.map((mark) => (
-          <span key={mark} style={{ left: percent(mark, durationMs) }}>{formatDuration(mark)}</span>
-        ))}
-      </span>
-    </div>
-  );
-}
-
-function SpanLine(
-  { span, collapsed, chosen, tree, tabIndex, onToggle }: {
-    span: TreeSpan;
-    collapsed: boolean;
-    chosen: boolean;
-    tree: TraceTree;
-    tabIndex: 0 | -1;
-    onToggle: () => void;
-  },
-) {
-  const endShare = (span.startMs + span.durationMs) / (tree.durationMs || 1);
-  return (
-    <div class={chosen ? "line chosen" : "line"}>
-      <div class="line-name" style={{ paddingLeft: `${indent(span.depth)}px` }}>
-        {span.children.length > 0
-          ? (
-            <button
-              type="button"
-              class="fold"
-              tabIndex={-1}
-              aria-expanded={!collapsed}
-              aria-label={`${collapsed ? "Show" : "Hide"} ${
-                formatCounted(span.descendants, "span")
-              } below`}
-              onClick={onToggle}
-            >
-              <Icon name={collapsed ? "right" : "down"} />
-            </button>
-          )
-          : <span class="fold-none" />}
-        <ServiceMark name={span.service} />
-        <button
-          type="button"
-          class="line-button"
-          tabIndex={tabIndex}
-          aria-pressed={chosen}
-          title={`${span.service}: ${span.name}`}
-          onClick={() => setParams({ span: chosen ? undefined : span.id, log: undefined })}
-        >
-          <span class="line-text clip">{span.name || "(no name)"}</span>
-          <span class="hidden-text">
-            , {span.service}, {formatDuration(span.durationMs)}
-            {span.error !== undefined && `, error: ${span.error}`}
-          </span>
-        </button>
-        {collapsed && (
-          <span class="line-kind">{formatCounted(span.descendants, "more", "more")}</span>
-        )}
-        {span.error !== undefined && <span class="error-mark" title={span.error}>error</span>}
-        {span.parentMissing && (
-          <span class="line-kind" title="Its parent was not received">no parent</span>
-        )}
-        {span.kind !== "" && <span class="line-kind">{span.kind}</span>}
-      </div>
-      <div class="line-time" aria-hidden="true">
-        <span
-          class={`bar bar-${serviceLook(span.service).color}${
-            span.error !== undefined ? " failed" : ""
-          }`}
-          style={{
-            left: percent(span.startMs, tree.durationMs),
-            width: percent(span.durationMs, tree.durationMs),
-          }}
-        />
-        {span.events.map((event, i) => (
-          <span
-            key={i}
-            class="tick"
-            title={event.name}
-            style={{ left: percent(event.atMs, tree.durationMs) }}
-          />
-        ))}
-        <span
-          class="bar-label"
-          style={{ left: `calc(${endShare * 100}% + 8px)` }}
-        >
-          {formatDuration(span.durationMs)}
-        </span>
-      </div>
-    </div>
-  );
-}
-
-function LogLine(
-  { log, chosen, depth, atMs, tree, tabIndex }: {
-    log: LogRow;
-    chosen: boolean;
-    depth: number;
-    atMs: number;
-    tree: TraceTree;
-    tabIndex: 0 | -1;
-  },
-) {
-  return (
-    <div class={chosen ? "line line-log chosen" : "line line-log"}>
-      <div class="line-name" style={{ paddingLeft: `${indent(depth) + 20}px` }}>
-        <Level row={log} />
-        <button
-          type="button"
-          class="line-button"
-          tabIndex={tabIndex}
-          aria-pressed={chosen}
-          title={log.body}
-          onClick={() => setParams({ log: chosen ? undefined : log.seq, span: undefined })}
-        >
-          <span class="line-text clip">{log.body || "(empty)"}</span>
-        </button>
-      </div>
-      <div class="line-time" aria-hidden="true">
-        {atMs >= 0 && atMs <= tree.durationMs && (
-          <span class="log-dot" style={{ left: percent(atMs, tree.durationMs) }} />
-        )}
-      </div>
-    </div>
-  );
-}
-
-/** Deep trees keep a readable name: from twelve levels on, the steps stop. */
-function indent(depth: number): number {
-  return Math.min(depth, 12) * 16;
-}
-
-function percent(ms: number, ofMs: number): string {
-  const share = ofMs > 0 ? ms / ofMs : 0;
-  return `${Math.min(100, Math.max(0, share * 100))}%`;
 }

@@ -80,7 +80,7 @@ export function streamQuery(now: View, params: URLSearchParams): URLSearchParams
     case "logs":
       return withSignals("logs", logQuery(params));
     case "trace":
-      return withSignals("traces", new URLSearchParams({ traceId: now.traceId }));
+      return withSignals("traces,logs", new URLSearchParams({ traceId: now.traceId }));
     default:
       return withSignals("metrics", new URLSearchParams());
   }

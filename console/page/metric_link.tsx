@@ -1,0 +1,69 @@
+/**
+ * A metric in the list: its name, who sends it, how it goes.
+ *
+ * @module
+ */
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { Sparkline } from "../../service/page/chart.tsx";
+import { formatCounted, formatUnit } from "../../service/page/format.ts";
+import { ServiceMarks } from "../../service/page/service_mark.tsx";
+import { address, href } from "../../service/page/url_state.ts";
+import { useAnswer } from "../../service/page/use_answer.ts";
+import { WithBreaks } from "../../service/page/with_breaks.tsx";
+import { apiPaths, type MetricDataAnswer, type MetricRow } from "../api.ts";
+import { figureUnit, headline, isHistogram, mainFigure } from "./metric_lines.ts";
+import { paused } from "./views.ts";
+
+/** See the module. */
+export function MetricLink({ metric, current }: { metric: MetricRow; current: boolean }) {
+  const link = useRef<HTMLAnchorElement>(null);
+  const seen = useInSight(link);
+  const path = `${apiPaths.metrics}?name=${encodeURIComponent(metric.name)}&lookback=15m&limit=20`;
+  const data = useAnswer<MetricDataAnswer>(seen ? path : undefined, {
+    refreshMs: paused.value ? undefined : 10_000,
+  });
+  const figure = mainFigure(metric);
+  const line = useMemo(() => data.answer && headline(data.answer), [data.answer]);
+  return (
+    <a
+      ref={link}
+      class="metric-link"
+      aria-current={current ? "true" : undefined}
+      href={href("/charts", address.value.params, {
+        metric: metric.name,
+        series: undefined,
+        figure: undefined,
+      })}
+    >
+      <span class="metric-name" title={metric.description || metric.name}>
+        <WithBreaks name={metric.name} />
+      </span>
+      <span class="metric-note">
+        <ServiceMarks names={metric.services} max={4} />
+        {metric.series > 1 && (
+          <span class="quiet">{formatCounted(metric.series, "series", "series")}</span>
+        )}
+      </span>
+      <Sparkline values={line?.values ?? []} />
+      <span class="metric-last">
+        {isHistogram(metric) && <span class="quiet">p95</span>}{" "}
+        {line?.last === undefined || line.last === null
+          ? "–"
+          : formatUnit(line.last, figureUnit(metric, figure))}
+      </span>
+    </a>
+  );
+}
+
+/** True while the element is in sight: what nobody sees is not asked for. */
+function useInSight(element: { current: Element | null }): boolean {
+  const [seen, setSeen] = useState(false);
+  useEffect(() => {
+    const observer = new IntersectionObserver((entries) => {
+      setSeen(entries.at(-1)!.isIntersecting);
+    });
+    observer.observe(element.current!);
+    return () => observer.disconnect();
+  }, []);
+  return seen;
+}

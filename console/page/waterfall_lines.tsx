@@ -1,0 +1,157 @@
+/**
+ * The lines of a waterfall: its ruler, a span, a log record.
+ *
+ * @module
+ */
+import { formatCounted, formatDuration } from "../../service/page/format.ts";
+import { Icon } from "../../service/page/icon.tsx";
+import { serviceLook } from "../../service/page/service_look.ts";
+import { ServiceMark } from "../../service/page/service_mark.tsx";
+import { setParams } from "../../service/page/url_state.ts";
+import type { LogRow } from "../api.ts";
+import { Level } from "./level.tsx";
+import type { TraceTree, TreeSpan } from "./waterfall.ts";
+
+/** Where in time the marks lie. */
+export function Ruler({ marks, durationMs }: { marks: readonly number[]; durationMs: number }) {
+  return (
+    <div class="ruler" aria-hidden="true">
+      <span class="ruler-name">Span</span>
+      <span class="ruler-marks">
+        {marks.map((mark) => (
+          <span key={mark} style={{ left: percent(mark, durationMs) }}>{formatDuration(mark)}</span>
+        ))}
+      </span>
+    </div>
+  );
+}
+
+/** A span: its name in the tree, its bar in time. */
+export function SpanLine(
+  { span, collapsed, chosen, tree, tabIndex, onToggle }: {
+    span: TreeSpan;
+    collapsed: boolean;
+    chosen: boolean;
+    tree: TraceTree;
+    tabIndex: 0 | -1;
+    onToggle: () => void;
+  },
+) {
+  const endShare = (span.startMs + span.durationMs) / (tree.durationMs || 1);
+  return (
+    <div class={chosen ? "line chosen" : "line"}>
+      <div class="line-name" style={{ paddingLeft: `${indent(span.depth)}px` }}>
+        {span.children.length > 0
+          ? (
+            <button
+              type="button"
+              class="fold"
+              tabIndex={-1}
+              aria-expanded={!collapsed}
+              aria-label={`${collapsed ? "Show" : "Hide"} ${
+                formatCounted(span.descendants, "span")
+              } below`}
+              onClick={onToggle}
+            >
+              <Icon name={collapsed ? "right" : "down"} />
+            </button>
+          )
+          : <span class="fold-none" />}
+        <ServiceMark name={span.service} />
+        <button
+          type="button"
+          class="line-button"
+          tabIndex={tabIndex}
+          aria-pressed={chosen}
+          title={`${span.service}: ${span.name}`}
+          onClick={() => setParams({ span: chosen ? undefined : span.id, log: undefined })}
+        >
+          <span class="line-text clip">{span.name || "(no name)"}</span>
+          <span class="hidden-text">
+            , {span.service}, {formatDuration(span.durationMs)}
+            {span.error !== undefined && `, error: ${span.error}`}
+          </span>
+        </button>
+        {collapsed && (
+          <span class="line-kind">{formatCounted(span.descendants, "more", "more")}</span>
+        )}
+        {span.error !== undefined && <span class="error-mark" title={span.error}>error</span>}
+        {span.parentMissing && (
+          <span class="line-kind" title="Its parent was not received">no parent</span>
+        )}
+        {span.kind !== "" && <span class="line-kind">{span.kind}</span>}
+      </div>
+      <div class="line-time" aria-hidden="true">
+        <span
+          class={`bar bar-${serviceLook(span.service).color}${
+            span.error !== undefined ? " failed" : ""
+          }`}
+          style={{
+            left: percent(span.startMs, tree.durationMs),
+            width: percent(span.durationMs, tree.durationMs),
+          }}
+        />
+        {span.events.map((event, i) => (
+          <span
+            key={i}
+            class="tick"
+            title={event.name}
+            style={{ left: percent(event.atMs, tree.durationMs) }}
+          />
+        ))}
+        <span
+          class="bar-label"
+          style={{ left: `calc(${endShare * 100}% + 8px)` }}
+        >
+          {formatDuration(span.durationMs)}
+        </span>
+      </div>
+    </div>
+  );
+}
+
+/** A log record below its span. */
+export function LogLine(
+  { log, chosen, depth, atMs, tree, tabIndex }: {
+    log: LogRow;
+    chosen: boolean;
+    depth: number;
+    atMs: number;
+    tree: TraceTree;
+    tabIndex: 0 | -1;
+  },
+) {
+  return (
+    <div class={chosen ? "line line-log chosen" : "line line-log"}>
+      <div class="line-name" style={{ paddingLeft: `${indent(depth) + 20}px` }}>
+        <Level row={log} />
+        <button
+          type="button"
+          class="line-button"
+          tabIndex={tabIndex}
+          aria-pressed={chosen}
+          title={log.body}
+          onClick={() => setParams({ log: chosen ? undefined : log.seq, span: undefined })}
+        >
+          <span class="line-text clip">{log.body || "(empty)"}</span>
+        </button>
+      </div>
+      <div class="line-time" aria-hidden="true">
+        {atMs >= 0 && atMs <= tree.durationMs && (
+          <span class="log-dot" style={{ left: percent(atMs, tree.durationMs) }} />
+        )}
+      </div>
+    </div>
+  );
+}
+
+/** Deep trees keep a readable name: from twelve levels on, the steps stop. */
+function indent(depth: number): number {
+  return Math.min(depth, 12) * 16;
+}
+
+/** A place in time as a share of the whole, for a style. */
+export function percent(ms: number, ofMs: number): string {
+  const share = ofMs > 0 ? ms / ofMs : 0;
+  return `${Math.min(100, Math.max(0, share * 100))}%`;
+}
