@@ -19,6 +19,8 @@ const benchmarks = [
   "demo_start.ts",
   "orb_signup.ts",
   "console_ingest.ts",
+  "pingpong_rtt.ts",
+  "pingpong_endurance.ts",
 ];
 
 async function main(prefixes: string[]): Promise<void> {

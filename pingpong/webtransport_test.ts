@@ -344,10 +344,13 @@ Deno.test("serve() respects session ids: other sessions' streams and datagrams a
   assert.deepEqual(await session.readDatagram(), Uint8Array.of(0xdd));
   const arrived = await next(session.incomingUnidirectionalStreams);
   assert.deepEqual((await next(arrived)).toHex(), "aa");
+  const foreign = await conn.createBidirectionalStream();
+  await rawWrite(foreign.writable, "4041" + "04" + "ff");
   const own = await conn.createBidirectionalStream();
   await rawWrite(own.writable, "4041" + "8000000000".slice(0, 8) + "ee");
   const arrivedBidi = await next(session.incomingBidirectionalStreams);
   assert.deepEqual((await next(arrivedBidi.readable)).toHex(), "ee");
+  assert.equal(await readAll(foreign.readable), "", "refused, not handed on");
   conn.close();
 });
 
