@@ -32,12 +32,14 @@ for (const mode of ["bidi", "uni", "datagram", "websocket"] as const) {
         .map((name) => join(folder, name)) as [string, string, string];
       await generateCertificates({ certificatePath, keyPath, pinPath });
       try {
-        await using console = await startProgram(
+        await using collector = await startProgram(
           new URL("../console/server.ts", import.meta.url),
           ["--page-port", "0", "--otlp-port", "0", "--log-format", "json"],
         );
-        const [line] = await console.line(/"otlp\w*":"http|http:\/\/127\.0\.0\.1:\d+.*http:\/\//i);
-        const text = console.lines.join("\n");
+        const [line] = await collector.line(
+          /"otlp\w*":"http|http:\/\/127\.0\.0\.1:\d+.*http:\/\//i,
+        );
+        const text = collector.lines.join("\n");
         assert.ok(line);
         const urls = [...text.matchAll(/http:\/\/127\.0\.0\.1:\d+/g)].map(([url]) => url);
         const [otlp, page] = await rolesOf([...new Set(urls)]);

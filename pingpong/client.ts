@@ -534,7 +534,7 @@ function startClient(options: PingpongClientOptions, context: ServiceContext): P
   return Promise.resolve({
     finished,
     async stop() {
-      return await finished;
+      await finished;
     },
   });
 }

@@ -14,8 +14,8 @@
  * @module
  */
 import { request } from "node:http";
-// @ts-types="@types/multicast-dns"
-import multicastDns from "multicast-dns";
+// @ts-types="./types/multicast_dns.d.ts"
+import multicastDns, { type MulticastDns } from "multicast-dns";
 import { isLoopback } from "../service/http_server.ts";
 import { connectVerified, type Link, openLink, type Target, type Trust } from "./links.ts";
 import { PingIds } from "./protocol.ts";
@@ -233,7 +233,7 @@ async function findByMulticast(options: DiscoverOptions): Promise<Found[]> {
         }
       }
     });
-    await new Promise((resolve) => mdns.once("ready", resolve));
+    await new Promise<void>((resolve) => mdns.once("ready", resolve));
     mdns.query(`${service}.local`, "PTR");
     await new Promise((resolve) => setTimeout(resolve, multicastWaitMs));
   } finally {
@@ -283,12 +283,12 @@ export async function announce(announcement: Announcement): Promise<() => Promis
   return () => new Promise((resolve) => mdns.destroy(resolve));
 }
 
-function openMulticast(address: string | undefined): multicastDns.MulticastDNS {
+function openMulticast(address: string | undefined): MulticastDns {
   const mdns = multicastDns({
     // Multicast does not arrive at a socket that is bound to an interface's own address.
     bind: "0.0.0.0",
     ...(address !== undefined && { interface: address }),
-  } as multicastDns.Options);
+  });
   // What others say that is no DNS message is none of our business.
   mdns.on("warning", () => {});
   return mdns;

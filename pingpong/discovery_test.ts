@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-// @ts-types="@types/dns-packet"
+// @ts-types="./types/dns_packet.d.ts"
 import { decode, encode, type SrvAnswer, type StringAnswer } from "dns-packet";
 import { testWith } from "../service/test_permissions.ts";
 import { announce, better, discover } from "./discovery.ts";

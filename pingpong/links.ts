@@ -7,7 +7,7 @@
 import { createHash } from "node:crypto";
 import { isIP } from "node:net";
 import { connect as connectTls, type TLSSocket } from "node:tls";
-// @ts-types="@types/ws"
+// @ts-types="./types/ws.d.ts"
 import WebSocket, { type ClientOptions } from "ws";
 import { equalInConstantTime, serverProof } from "./access.ts";
 import { fieldNames, type Mode, type NamedClient } from "./answering.ts";
@@ -355,7 +355,7 @@ async function openWebSocketLink(options: LinkOptions): Promise<Link> {
     };
     requireProof(options, nonce, field(fieldNames.proof));
     if (socket.readyState !== WebSocket.OPEN) {
-      await new Promise((resolve) => socket.once("open", resolve));
+      await new Promise<void>((resolve) => socket.once("open", resolve));
     }
     return {
       mode: "websocket",

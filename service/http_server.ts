@@ -42,7 +42,6 @@ export interface HttpServer extends Service {
   readonly port: number;
   /** `http://host:port` (or `https:`), with loopback for a wildcard address. */
   readonly url: string;
-  stop(deadline: AbortSignal): Promise<void>;
 }
 
 /** The two flags of every server, besides its port. */

@@ -42,13 +42,16 @@ export interface ServiceContext {
 
 /** What a started program gives back. */
 export interface Service {
-  /** Ends by itself when the work is done; a rejection ends the process with 1. */
+  /**
+   * Ends by itself when the work is done, with the exit code if not 0; a rejection ends the process
+   * with 1. Work that a stop cuts short has the last word, too, if it ends before `stop()` does.
+   */
   readonly finished?: Promise<number | void>;
   /**
    * Stops accepting and waits for what is under way. `deadline` aborts when time is up: what is
-   * still open then must be cut. A number is the exit code where there is something to tell by it.
+   * still open then must be cut.
    */
-  stop(deadline: AbortSignal): Promise<number | void>;
+  stop(deadline: AbortSignal): Promise<void>;
 }
 
 /** Options of {@linkcode runService}. */
@@ -190,13 +193,17 @@ async function live<Options>(
   }
   health.stop();
   stop.abort();
-  exitCode = await drain(service, options.drainTimeoutMs, log) ?? exitCode;
+  await drain(service, options.drainTimeoutMs, log);
+  if (exitCode === 0 && service.finished) {
+    // Only if it has ended: what was cut at the deadline is not waited for.
+    exitCode = await Promise.race([service.finished, Promise.resolve()]).catch(() => 1) ?? 0;
+  }
   await telemetry.shutdown(3_000);
   await stdoutLines.flush();
   Deno.exit(exitCode);
 }
 
-async function drain(service: Service, timeoutMs: number, log: Log): Promise<number | void> {
+async function drain(service: Service, timeoutMs: number, log: Log): Promise<void> {
   const deadline = new AbortController();
   const timer = setTimeout(() => {
     log.warn("The drain deadline has passed, what is still open is cut", { timeoutMs });
@@ -206,7 +213,7 @@ async function drain(service: Service, timeoutMs: number, log: Log): Promise<num
   let hardTimer: ReturnType<typeof setTimeout> | undefined;
   const hard = new Promise<void>((resolve) => hardTimer = setTimeout(resolve, timeoutMs + 2_000));
   try {
-    return await Promise.race([service.stop(deadline.signal), hard]);
+    await Promise.race([service.stop(deadline.signal), hard]);
   } catch (error) {
     log.error("The service failed while stopping", { reason: String(error) });
   } finally {
