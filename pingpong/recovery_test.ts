@@ -381,3 +381,23 @@ testWith(
     assert.equal(code, lost, client.lines.slice(-12).join("\n"));
   },
 );
+
+testWith(
+  programs,
+  "--generate-certificate makes what is missing and leaves what is there",
+  async () => {
+    const folder = await Deno.makeTempDir({ prefix: "pingpong-" });
+    const hashes: string[] = [];
+    for (let turn = 0; turn < 2; turn++) {
+      const port = freeUdpPort();
+      await using program = await startServerProcess(folder, port, ["--generate-certificate"]);
+      const ping = await testPing({ port, pin: join(folder, "cert.sha256"), quiet: true });
+      assert.equal(ping.exitCode, 0, ping.lines.join("\n"));
+      hashes.push(await Deno.readTextFile(join(folder, "cert.sha256")));
+      program.kill("SIGTERM");
+      await program.status;
+    }
+    assert.equal(hashes[0], hashes[1]);
+    await Deno.remove(folder, { recursive: true });
+  },
+);

@@ -32,6 +32,7 @@ import { accessRule, readToken } from "./access.ts";
 import { Answering, closeCodes, type NamedClient } from "./answering.ts";
 import { certificateHash } from "./certificate.ts";
 import { announce } from "./discovery.ts";
+import { generateCertificates } from "./gen_certs.ts";
 import { memoryMailbox, sqliteMailbox } from "./mailbox.ts";
 import { webRoutes, websocketCodeBase, type WellKnown } from "./web.ts";
 import { serve, type WebTransportServer, type WebTransportSession } from "./webtransport.ts";
@@ -50,6 +51,8 @@ export interface PingpongServerOptions {
   certificatePath: string;
   /** Its private key, PEM. */
   keyPath: string;
+  /** Makes both files, and the hash beside the certificate, if there are none. @default false */
+  generateCertificate?: true;
   /** How often certificate and key are looked at, in milliseconds. @default 1_000 */
   certificatePollMs?: number;
   /** A file with the token that a client must show. @default no token */
@@ -112,6 +115,7 @@ export async function startPingpongServer(
       `Refuses to listen on ${host}: it is not a loopback address and no token is asked for. Listen on 127.0.0.1, give --token-file, or say --allow-remote-without-auth.`,
     );
   }
+  if (options.generateCertificate) await makeMissingCertificate(options);
   let pair = await readCertificate(options.certificatePath, options.keyPath);
 
   await using undo = new AsyncDisposableStack();
@@ -291,6 +295,21 @@ export async function startPingpongServer(
   };
 }
 
+/** For a first start and for demonstrations; what is there stays, even if it has expired. */
+async function makeMissingCertificate(options: PingpongServerOptions): Promise<void> {
+  const { certificatePath, keyPath } = options;
+  for (const path of [certificatePath, keyPath]) {
+    try {
+      await Deno.stat(path);
+      return;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) return;
+    }
+  }
+  const pinPath = `${certificatePath.replace(/\.pem$/, "")}.sha256`;
+  await generateCertificates({ certificatePath, keyPath, pinPath });
+}
+
 interface CertificatePair {
   cert: string;
   key: string;
@@ -371,6 +390,9 @@ const command = commandLine({
       .default("cert.pem"),
   )
   .addOption(flag("--key-path <file>", "its private key, PEM").default("key.pem"))
+  .addOption(
+    flag("--generate-certificate", "make both files, and the hash in .sha256, if there are none"),
+  )
   .addOption(
     flag("--certificate-poll-ms <ms>", "how often both files are looked at")
       .argParser(parseInteger({ min: 50, max: 3_600_000 })).default(1_000),
