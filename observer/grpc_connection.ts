@@ -12,6 +12,7 @@ import net from "node:net";
 import type { Endpoint } from "./endpoint.ts";
 import { connectFailure, grpcStatus } from "./failure.ts";
 import { withoutGoaway } from "./goaway_filter.ts";
+import { wholeMessages } from "./whole_messages.ts";
 
 /**
  * The transport's steps, in their order and by the names of the original's span events:
@@ -170,6 +171,9 @@ export class GrpcConnection {
           };
           stream.on("response", onStatus);
           stream.on("trailers", onStatus);
+          const pieces = stream[Symbol.asyncIterator].bind(stream);
+          stream[Symbol.asyncIterator] = () =>
+            wholeMessages({ [Symbol.asyncIterator]: pieces }, this.#maxMessageBytes);
           return Promise.resolve(stream);
         },
         notifyResponseByteRead() {},
