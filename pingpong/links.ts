@@ -7,8 +7,8 @@
 import { createHash } from "node:crypto";
 import { isIP } from "node:net";
 import { connect as connectTls, type TLSSocket } from "node:tls";
-// @ts-types="./types/ws.d.ts"
-import WebSocket, { type ClientOptions } from "ws";
+import type WebSocketClient from "./types/ws.d.ts";
+import type { ClientOptions } from "./types/ws.d.ts";
 import { equalInConstantTime, serverProof } from "./access.ts";
 import { fieldNames, type Mode, type NamedClient } from "./answering.ts";
 import { ChunkReader } from "./chunk_reader.ts";
@@ -286,6 +286,8 @@ async function readDatagrams(session: WebTransportSession, inbox: Inbox): Promis
 
 async function openWebSocketLink(options: LinkOptions): Promise<Link> {
   const { target, heartbeatMs = 500, heartbeatTimeoutMs = 2_000 } = options;
+  // Loaded when it is wanted: it reads the environment, which only this mode needs.
+  const { default: WebSocket } = await import("ws") as { default: typeof WebSocketClient };
   const nonce = crypto.randomUUID();
   const port = target.websocketPort ?? target.port;
   const tls = target.websocketTls ?? true;
