@@ -24,6 +24,9 @@ export const programs: Readonly<Record<string, string>> = {
   "observer": "observer/observer.ts",
   "orb-client": "orb/client.ts",
   "orb-server": "orb/server.ts",
+  "signer-api": "signer/rest_api.ts",
+  "signer-load": "signer/load.ts",
+  "signer-service": "signer/service.ts",
 };
 
 const root = new URL("./", import.meta.url);
@@ -41,9 +44,19 @@ export async function bundleProgram(name: string, target: URL): Promise<void> {
   ]);
   const page = programs[name]!.split("/")[0]!;
   const pages = (await findPages()).includes(page) ? await pageEmbedding([page]) : "";
-  const code = await Deno.readTextFile(target);
+  const code = await embedWasm(await Deno.readTextFile(target));
   await Deno.writeTextFile(target, `${shebang}\n${pages}${code.replace(/^#!.*\n/, "")}`);
   if (Deno.build.os !== "windows") await Deno.chmod(target, 0o755);
+}
+
+/** The Kafka client reads its WebAssembly from beside itself: alone in a folder it must be inside. */
+async function embedWasm(code: string): Promise<string> {
+  const reading =
+    /"(node_modules\/[^"]+\/wasm-utils\/dist)\/index\.js"\(\) \{[^]*?(readFileSync\d*\(new URL\("\.\.\/dist\/native\.wasm", import\.meta\.url\)\))/;
+  const [, folder, expression] = reading.exec(code) ?? [];
+  if (folder === undefined || expression === undefined) return code;
+  const wasm = await Deno.readFile(new URL(`${folder}/native.wasm`, root));
+  return code.replace(expression, () => `Uint8Array.fromBase64("${wasm.toBase64()}")`);
 }
 
 /**

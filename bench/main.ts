@@ -19,6 +19,7 @@ const benchmarks = [
   "demo_start.ts",
   "orb_signup.ts",
   "console_ingest.ts",
+  "signer_speed.ts",
   "pingpong_rtt.ts",
   "pingpong_endurance.ts",
 ];

@@ -51,6 +51,38 @@ const proofs: Record<string, (folder: string, file: URL) => Promise<void>> = {
     program.kill("SIGTERM");
     assert.equal((await program.status).code, 0);
   },
+  "signer-api": async (folder, file) => {
+    await using program = await startProgram(file, [
+      ...["--port", "0", "--data-dir", `${folder}/data`],
+    ]);
+    const [url] = await program.line(/(?<=Listening url=)http:\/\/127\.0\.0\.1:\d+/);
+    assert.equal((await fetch(`${url}/sign`)).status, 200);
+    const response = await fetch(`${url}/sign`, { method: "POST", body: '{"message":"hi"}' });
+    assert.equal((await response.json()).algorithm, "ed25519");
+    program.kill("SIGTERM");
+    assert.equal((await program.status).code, 0);
+  },
+  "signer-service": async (folder, file) => {
+    await using program = await startProgram(file, [
+      ...["--port", "0", "--data-dir", `${folder}/data`],
+      ...["--kafka-brokers", "127.0.0.1:1", "--kafka-start-timeout-ms", "0"],
+    ]);
+    // The client of Kafka is loaded and works: it says that there is no Kafka.
+    await program.line(/Cannot use Kafka at 127\.0\.0\.1:1/);
+    assert.equal((await program.status).code, 1);
+  },
+  "signer-load": async (_folder, file) => {
+    await using server = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+      (request) => Response.json(request.url.endsWith("/verify") ? { valid: true } : {}),
+    );
+    await using program = await startProgram(file, [
+      ...["--url", `http://127.0.0.1:${server.addr.port}`],
+    ]);
+    await program.line(/Sending messages to sign/);
+    program.kill("SIGTERM");
+    assert.equal((await program.status).code, 0);
+  },
   "orb-client": async (_folder, file) => {
     await using server = Deno.serve(
       { hostname: "127.0.0.1", port: 0, onListen: () => {} },

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { loadAll } from "js-yaml";
 import { programArguments } from "../service/program_file.ts";
-import { renderChart, validateObjects } from "../stack/helm.ts";
+import { renderChart } from "../stack/helm.ts";
+import { validateObjects } from "../stack/kubernetes_validate.ts";
 import { testWithStack } from "../stack/test_with_stack.ts";
 
 const chart = fileURLToPath(new URL("../deploy/helm/orrery/charts/pingpong", import.meta.url));
@@ -26,8 +27,10 @@ interface Container {
   readinessProbe: { exec: { command: string[] } };
 }
 
-async function objects(...values: string[]): Promise<KubernetesObject[]> {
-  const text = await renderChart(chart, values);
+type Values = Record<string, unknown>;
+
+async function objects(values: Values = {}): Promise<KubernetesObject[]> {
+  const text = await renderChart(chart, { values });
   return (loadAll(text) as (KubernetesObject | null)[]).filter((one) => one !== null);
 }
 
@@ -45,11 +48,11 @@ testWithStack(
     const all = ["canary.weight=25", "token.secretName=t", "telemetry.endpoint=http://otel:4318"];
     for (const values of [[], all, ["networkPolicy.enabled=false", "service.type=LoadBalancer"]]) {
       const file = join(folder, "objects.yaml");
-      await Deno.writeTextFile(file, await renderChart(chart, values));
+      await Deno.writeTextFile(file, await renderChart(chart, { values }));
       assert.match(await validateObjects(file), /passed for resource deployment/);
       await Deno.writeTextFile(
         file,
-        (await renderChart(chart, values)).replace("maxUnavailable: 1", "maxUnavailabel: 1"),
+        (await renderChart(chart, { values })).replace("maxUnavailable: 1", "maxUnavailabel: 1"),
       );
       await assert.rejects(validateObjects(file), /maxUnavailabel/);
     }
@@ -59,10 +62,10 @@ testWithStack(
 
 testWithStack("the canary has its weight of the pods, under the same UDP service", async () => {
   assert.deepEqual(deployments(await objects()), { stable: 4 });
-  assert.deepEqual(deployments(await objects("canary.weight=25")), { stable: 3, canary: 1 });
-  assert.deepEqual(deployments(await objects("canary.weight=1")), { stable: 3, canary: 1 });
-  assert.deepEqual(deployments(await objects("canary.weight=100")), { stable: 0, canary: 4 });
-  const all = await objects("canary.weight=50", "replicas=10", "canary.tag=next");
+  assert.deepEqual(deployments(await objects({ "canary.weight": 25 })), { stable: 3, canary: 1 });
+  assert.deepEqual(deployments(await objects({ "canary.weight": 1 })), { stable: 3, canary: 1 });
+  assert.deepEqual(deployments(await objects({ "canary.weight": 100 })), { stable: 0, canary: 4 });
+  const all = await objects({ "canary.weight": 50, "replicas": 10, "canary.tag": "next" });
   assert.deepEqual(deployments(all), { stable: 5, canary: 5 });
   const images = all.filter(({ kind }) => kind === "Deployment")
     .map(({ spec }) => spec.template.spec.containers[0]!.image);
@@ -73,13 +76,19 @@ testWithStack("the canary has its weight of the pods, under the same UDP service
 });
 
 testWithStack("values that make no sense are refused by the chart's schema", async () => {
-  for (const value of ["canary.weight=101", "replicas=0", "ports.webtransport=80", "unknown=1"]) {
-    await assert.rejects(objects(value), /schema/, value);
+  const refused = [
+    { "canary.weight": 101 },
+    { "replicas": 0 },
+    { "ports.webtransport": 80 },
+    { "unknown": 1 },
+  ];
+  for (const values of refused) {
+    await assert.rejects(objects(values), /schema|values/, JSON.stringify(values));
   }
 });
 
 testWithStack("our programs know the flags that the chart gives them", async () => {
-  const all = await objects("token.secretName=t");
+  const all = await objects({ "token.secretName": "t" });
   const { args, readinessProbe } = all.find(({ kind }) => kind === "Deployment")!.spec.template.spec
     .containers[0]!;
   const { command } = readinessProbe.exec;

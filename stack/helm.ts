@@ -1,5 +1,5 @@
 /**
- * Helm, and the schemas of Kubernetes' own objects, to check a chart without a cluster.
+ * Helm, to see what the charts below `deploy/helm` become.
  *
  * @module
  */
@@ -7,12 +7,10 @@
 import { join } from "node:path";
 import { buildOnce, type BuildOptions, type BuildRecipe, GO, StackError } from "./build_cache.ts";
 
-/** The version of Helm. */
-export const HELM_VERSION = "v3.19.2";
-/** The version of the schemas' package on PyPI, and so the newest Kubernetes it knows. */
-export const KUBERNETES_VALIDATE_VERSION = "1.37.0";
+/** Helm's version. */
+export const HELM_VERSION = "v3.19.0";
 
-/** Helm by the Go tool chain. */
+/** Helm is one Go program. */
 export const HELM_RECIPE: BuildRecipe = {
   name: "helm",
   version: HELM_VERSION,
@@ -25,60 +23,40 @@ export const HELM_RECIPE: BuildRecipe = {
   keep: ["bin/helm"],
 };
 
-/** kubernetes-validate carries the schemas of many versions of Kubernetes in itself. */
-export const KUBERNETES_VALIDATE_RECIPE: BuildRecipe = {
-  name: "kubernetes-validate",
-  version: KUBERNETES_VALIDATE_VERSION,
-  tools: [{ command: "python3", install: "install Python 3.11 or newer, with pip" }],
-  firstBuildTakes: "about 10 s",
-  steps: [{
-    run: ["python3", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-      .concat("--no-warn-script-location", "--target=site")
-      .concat(`kubernetes-validate==${KUBERNETES_VALIDATE_VERSION}`),
-  }],
-  keep: ["site"],
-};
-
-/**
- * Renders a chart.
- *
- * @param values as `--set` takes them: `canary.weight=25`
- * @throws {StackError} Helm refuses, with what it said
- */
-export async function renderChart(
-  folder: string,
-  values: readonly string[] = [],
-  { kubernetes = "1.33.0", ...options }: BuildOptions & { kubernetes?: string } = {},
-): Promise<string> {
-  const built = await buildOnce(HELM_RECIPE, options);
-  return await run(join(built, "bin", "helm"), [
-    ...["template", "release", folder, "--kube-version", kubernetes],
-    ...values.flatMap((value) => ["--set", value]),
-  ], {});
+/** Options of {@link renderChart}. */
+export interface RenderOptions extends BuildOptions {
+  /** Values as `helm --set-json` takes them: `{"api.replicas": 3}`. */
+  values?: Readonly<Record<string, unknown>>;
 }
 
 /**
- * Holds objects, as YAML in a file, against Kubernetes' schemas; unknown fields are refused.
+ * Checks a chart with `helm lint --strict` and renders it for a release named `test`.
  *
- * @throws {StackError} an object does not fit, with where and why
+ * @param chart the chart's folder
+ * @returns the manifests, YAML documents one after the other
+ * @throws {StackError} when the chart or a value is wrong, with Helm's words
  */
-export async function validateObjects(
-  file: string,
-  { kubernetes = "1.33", ...options }: BuildOptions & { kubernetes?: string } = {},
-): Promise<string> {
-  const built = await buildOnce(KUBERNETES_VALIDATE_RECIPE, options);
-  return await run(
-    "python3",
-    ["-m", "kubernetes_validate", "--kubernetes-version", kubernetes, "--strict", file],
-    { PYTHONPATH: join(built, "site") },
-  );
+export async function renderChart(chart: string, options: RenderOptions = {}): Promise<string> {
+  const helm = join(await buildOnce(HELM_RECIPE, options), "bin", "helm");
+  const values = Object.entries(options.values ?? {})
+    .flatMap(([path, value]) => ["--set-json", `${path}=${JSON.stringify(value)}`]);
+  await run(helm, ["lint", "--strict", "--quiet", chart, ...values]);
+  return await run(helm, ["template", "test", chart, ...values]);
 }
 
-async function run(command: string, args: string[], env: Record<string, string>): Promise<string> {
-  const { success, stdout, stderr } = await new Deno.Command(command, { args, env }).output();
+async function run(helm: string, args: readonly string[]): Promise<string> {
+  const output = await new Deno.Command(helm, {
+    args: [...args],
+    stdin: "null",
+    // Nothing of the user's own Helm: neither plugins nor caches.
+    env: { HELM_NO_PLUGINS: "1" },
+    signal: AbortSignal.timeout(60_000),
+  }).output();
   const decoder = new TextDecoder();
-  if (success) return decoder.decode(stdout) + decoder.decode(stderr);
+  if (output.success) return decoder.decode(output.stdout);
   throw new StackError(
-    `'${command} ${args.join(" ")}' failed:\n${decoder.decode(stdout)}${decoder.decode(stderr)}`,
+    `'helm ${args[0]}' refuses the chart:\n${decoder.decode(output.stdout)}${
+      decoder.decode(output.stderr)
+    }`,
   );
 }

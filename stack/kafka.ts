@@ -73,7 +73,8 @@ export interface RunningKafka extends RunningComponent {
 }
 
 /**
- * Starts Kafka with its data in the run folder, getting it first when the cache has none.
+ * Starts Kafka with its data in the run folder, getting it first when the cache has none. In a
+ * run folder that it was in before it goes on with what is there; its ports must be the same.
  *
  * @throws {ToolMissingError} when Java or Maven is not installed
  * @throws {StackError} when it cannot be had or started
@@ -99,7 +100,7 @@ export async function startKafka(options: KafkaOptions = {}): Promise<RunningKaf
       const properties = join(runFolder, "server.properties");
       await Deno.writeTextFile(join(runFolder, "log4j2.properties"), LOG_PROPERTIES);
       await Deno.writeTextFile(properties, serverProperties({ port, controllerPort, runFolder }));
-      await formatStorage(lib, properties, options.signal);
+      if (!await isFormatted(runFolder)) await formatStorage(lib, properties, options.signal);
     },
     ports: { clients: port, controller: controllerPort },
     // It opens this port only once it is registered with its controller.
@@ -145,6 +146,17 @@ function serverProperties(
     "group.initial.rebalance.delay.ms": 0,
   };
   return Object.entries(properties).map(([name, value]) => `${name}=${value}\n`).join("");
+}
+
+/** Whether a node ran in this folder before: it goes on with its data then. */
+async function isFormatted(runFolder: string): Promise<boolean> {
+  try {
+    await Deno.stat(join(runFolder, "data", "meta.properties"));
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
 }
 
 /** KRaft refuses to start on a folder that was not given a cluster's id. */

@@ -1,0 +1,199 @@
+/**
+ * The signer's page in a real browser, against a REST API with a signing service inside itself.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import type { AxeResults } from "axe-core";
+import type { Browser, Page } from "playwright-core";
+import { findChromium, openBrowser } from "../service/page/browser.ts";
+import { buildPage } from "../service/page/build.ts";
+import { missingPermissions } from "../service/test_permissions.ts";
+import { startProgram, type TestProgram } from "../service/test_program.ts";
+
+const patienceMs = 15_000;
+const needs = ["read", "write", "run", "env", "net", "sys"] as const;
+const missing = missingPermissions(needs.map((name) => ({ name })));
+const chromium = missing.length === 0 ? findChromium() : undefined;
+const reason = missing.length > 0
+  ? ` (ignored: needs ${missing.map((one) => `--allow-${one}`).join(" ")})`
+  : chromium === undefined
+  ? " (ignored: no Chromium was found)"
+  : "";
+
+interface World {
+  page: Page;
+  url: string;
+  api: TestProgram;
+  folder: string;
+}
+
+Deno.test({
+  name: `signer page${reason}`,
+  ignore: reason !== "",
+  async fn(t) {
+    await buildPage("signer");
+    const browser = await openBrowser(chromium!);
+    try {
+      for (const [name, run] of Object.entries(cases)) {
+        await t.step(name, () => inWorld(browser, run));
+      }
+    } finally {
+      await browser.close();
+    }
+  },
+});
+
+async function startApi(folder: string, port = "0", flags: string[] = []) {
+  const api = await startProgram(new URL("../signer/rest_api.ts", import.meta.url), [
+    ...["--port", port, "--data-dir", folder, "--timeout-ms", "1000"],
+    ...flags,
+  ]);
+  const [, url] = await api.line(/Listening url=(\S+)/);
+  return { api, url: url! };
+}
+
+async function inWorld(browser: Browser, run: (world: World) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  const { api, url } = await startApi(folder);
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
+  context.setDefaultTimeout(patienceMs);
+  try {
+    const page = await context.newPage();
+    const complaints: string[] = [];
+    page.on("pageerror", (error) => complaints.push(error.message));
+    page.on("console", (message) => {
+      if (/content security policy/i.test(message.text())) complaints.push(message.text());
+    });
+    await page.goto(url);
+    await page.locator(".pill-live").waitFor();
+    await run({ page, url, api, folder });
+    assert.deepEqual(complaints, []);
+  } finally {
+    await context.close();
+    await api[Symbol.asyncDispose]();
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+async function send(page: Page, message: string): Promise<void> {
+  await page.getByLabel("Message to sign").fill(message);
+  await page.keyboard.press("Enter");
+}
+
+const cases: Record<string, (world: World) => Promise<void>> = {
+  async "an empty page says what to do; a message gets its signature, which verifies"({ page }) {
+    await page.getByText("Nothing signed yet").waitFor();
+    await page.getByText("curl -X POST").waitFor();
+    await send(page, "hello");
+    const answer = page.locator(".answer");
+    await answer.getByText("ed25519").waitFor();
+    assert.match(await answer.innerText(), /hello[\s\S]*ms[\s\S]*Signature[\s\S]*Key/);
+    const signature = await answer.locator("code").first().getAttribute("title");
+    assert.match(signature!, /^[A-Za-z0-9+/]{86}==$/);
+    await answer.getByRole("button", { name: "Verify" }).click();
+    await answer.getByText("✓ valid").waitFor();
+  },
+
+  async "the newest answer is first, the empty message has one, and strange text stays text"(
+    { page },
+  ) {
+    const strange = '<img src=x onerror="document.title=1">';
+    for (const message of ["first", "", strange]) await send(page, message);
+    await page.locator(".answer", { hasText: "ed25519" }).nth(2).waitFor();
+    const messages = await page.locator(".answer-message").allInnerTexts();
+    assert.deepEqual(messages, [strange, "empty message", "first"]);
+    assert.equal(await page.locator(".answer img").count(), 0);
+  },
+
+  async "an error looks different, says so in words, and the filter for errors is in the address"(
+    { page, url },
+  ) {
+    await send(page, "fine");
+    await page.locator(".answer", { hasText: "ed25519" }).waitFor();
+    await send(page, "x".repeat(1_000_001));
+    const failed = page.locator(".answer-failed");
+    await failed.getByText("Error: Too large.").waitFor();
+    await page.getByRole("link", { name: "Errors" }).click();
+    assert.equal(page.url(), `${url}?show=errors`);
+    assert.equal(await page.locator(".answer").count(), 1);
+    await page.goBack();
+    assert.equal(await page.locator(".answer").count(), 2);
+  },
+
+  async "a rotated key signs what comes next, and what came before still verifies"({ page, url }) {
+    await send(page, "before");
+    await page.locator(".answer", { hasText: "ed25519" }).waitFor();
+    const rotated = await fetch(new URL("/keys/rotate", url), { method: "POST" });
+    assert.equal(rotated.status, 201);
+    await rotated.body?.cancel();
+    await send(page, "after");
+    await page.locator(".answer", { hasText: "ed25519" }).nth(1).waitFor();
+    const keys = await page.locator(".answer").evaluateAll((answers) =>
+      answers.map((answer) => answer.querySelectorAll("code")[1]!.getAttribute("title"))
+    );
+    assert.equal(new Set(keys).size, 2);
+    await page.locator(".answer").nth(1).getByRole("button", { name: "Verify" }).click();
+    await page.getByText("✓ valid, older key").waitFor();
+  },
+
+  async "the page says that the server is gone, comes back by itself, and signs again"(
+    { page, url, api, folder },
+  ) {
+    await send(page, "before");
+    await page.locator(".answer", { hasText: "ed25519" }).waitFor();
+    api.kill("SIGKILL");
+    await api.status;
+    await page.locator(".pill-broken").waitFor();
+    assert.equal(await page.getByRole("button", { name: "Send", exact: true }).isDisabled(), true);
+    const again = await startApi(folder, new URL(url).port);
+    await using _again = again.api;
+    await page.locator(".pill-live").waitFor();
+    await send(page, "after");
+    await page.locator(".answer", { hasText: "after" }).getByText("ed25519").waitFor();
+  },
+
+  async "everything can be done by keyboard"({ page }) {
+    await page.keyboard.press("/");
+    await page.keyboard.type("by hand");
+    await page.keyboard.press("Enter");
+    await page.locator(".answer", { hasText: "ed25519" }).waitFor();
+    const verify = page.getByRole("button", { name: "Verify" });
+    for (let i = 0; i < 20; i++) {
+      await page.keyboard.press("Tab");
+      if (await verify.evaluate((button) => button === document.activeElement)) break;
+    }
+    await page.keyboard.press("Enter");
+    await page.getByText("✓ valid").waitFor();
+    await page.keyboard.press("?");
+    await page.getByRole("dialog", { name: "Keys" }).waitFor();
+    await page.keyboard.press("Escape");
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+  },
+
+  async "axe finds nothing, wide and narrow, light and dark, empty and full"({ page }) {
+    const { default: axe } = await import("axe-core");
+    const look = async (what: string) => {
+      await page.evaluate(axe.source);
+      const found = await page.evaluate(async () => {
+        const axe = (globalThis as unknown as { axe: { run(): Promise<AxeResults> } }).axe;
+        return (await axe.run()).violations.map(({ id, nodes }) => `${id}: ${nodes[0]!.html}`);
+      });
+      assert.deepEqual(found, [], what);
+    };
+    await look("empty");
+    await send(page, "hello");
+    await send(page, "x".repeat(1_000_001));
+    await page.locator(".answer-failed").waitFor();
+    await page.locator(".answer", { hasText: "ed25519" }).waitFor();
+    await look("full");
+    await page.emulateMedia({ colorScheme: "dark" });
+    await look("dark");
+    await page.setViewportSize({ width: 360, height: 700 });
+    await look("narrow");
+    const overflow = await page.evaluate(() =>
+      document.documentElement.scrollWidth - document.documentElement.clientWidth
+    );
+    assert.equal(overflow, 0, "nothing sticks out sideways");
+  },
+};

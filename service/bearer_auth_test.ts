@@ -1,0 +1,121 @@
+import { Hono } from "hono";
+import { generateKeyPair, SignJWT } from "jose";
+import assert from "node:assert/strict";
+import { bearerAuth, bearerAuthFromFlags, bearerToken } from "./bearer_auth.ts";
+import { StartError } from "./life_cycle.ts";
+import type { ProblemError } from "./problem.ts";
+import { startIssuer } from "./test_issuer.ts";
+
+/** What a check was refused with. */
+async function refusal(check: Promise<unknown>): Promise<[number, string, string | null]> {
+  try {
+    await check;
+  } catch (error) {
+    const { status, problem } = error as ProblemError;
+    const challenge = (error as ProblemError).getResponse().headers.get("www-authenticate");
+    return [status, problem.detail!, challenge];
+  }
+  throw new Error("It was let in.");
+}
+
+Deno.test("check() lets a good token in and says whose it is", async () => {
+  await using issuer = await startIssuer();
+  const auth = bearerAuth({ issuer: issuer.url, audience: "api" });
+  const caller = await auth.check(await issuer.token(), "read");
+  assert.equal(caller.subject, "ann");
+  assert.deepEqual([...caller.scopes], ["read", "write"]);
+  assert.ok(caller.expiresAtMs > Date.now());
+  const list = await auth.check(await issuer.token({ scope: undefined, scp: ["read"] }), "read");
+  assert.deepEqual([...list.scopes], ["read"]);
+});
+
+Deno.test("check() refuses each kind of bad token with 401, a challenge and the reason", async () => {
+  await using issuer = await startIssuer();
+  const auth = bearerAuth({ issuer: issuer.url, audience: "api", clockToleranceSeconds: 0 });
+  const stranger = await generateKeyPair("ES256");
+  const good = await issuer.token();
+  const unsigned = `${btoa('{"alg":"none"}')}.${good.split(".")[1]}.`;
+  const hmac = await new SignJWT({}).setProtectedHeader({ alg: "HS256" }).setExpirationTime("1h")
+    .sign(new TextEncoder().encode("x".repeat(32)));
+  const cases: [string, RegExp][] = [
+    ["nonsense", /not a signed JWT/],
+    [unsigned, /not a signed JWT/],
+    [hmac, /not a signed JWT|signature/],
+    [good.slice(0, -4) + "AAAA", /signature is not the issuer's/],
+    [await issuer.token({}, { key: stranger.privateKey }), /signature is not the issuer's/],
+    [await issuer.token({}, { audience: "another" }), /'aud'/],
+    [await issuer.token({ iss: "http://elsewhere" }), /'iss'/],
+    [await issuer.token({}, { expires: "0s" }), /expired/],
+    ["x".repeat(20_000), /longer than/],
+  ];
+  for (const [token, reason] of cases) {
+    const [status, detail, challenge] = await refusal(auth.check(token));
+    assert.equal(status, 401, detail);
+    assert.match(detail, reason);
+    assert.match(challenge!, /^Bearer realm="orrery", error="invalid_token"/);
+  }
+});
+
+Deno.test("check() without a token is 401 with a bare challenge, as RFC 6750 wants", async () => {
+  const auth = bearerAuth({ issuer: "http://127.0.0.1:1", audience: "api" });
+  const [status, , challenge] = await refusal(auth.check(undefined, "read"));
+  assert.equal(status, 401);
+  assert.equal(challenge, 'Bearer realm="orrery", scope="read"');
+});
+
+Deno.test("check() refuses a token without the scope with 403", async () => {
+  await using issuer = await startIssuer();
+  const auth = bearerAuth({ issuer: issuer.url, audience: "api" });
+  const [status, detail, challenge] = await refusal(auth.check(await issuer.token(), "admin"));
+  assert.equal(status, 403);
+  assert.match(detail, /does not allow admin/);
+  assert.match(challenge!, /error="insufficient_scope".*scope="admin"/);
+});
+
+Deno.test("check() says 503, not 401, while the issuer is away, and recovers by itself", async () => {
+  await using issuer = await startIssuer();
+  const auth = bearerAuth({ issuer: issuer.url, audience: "api", timeoutMs: 500 });
+  const token = await issuer.token();
+  issuer.setUp(false);
+  const [status, , challenge] = await refusal(auth.check(token));
+  assert.deepEqual([status, challenge], [503, null]);
+  issuer.setUp(true);
+  await auth.check(token);
+});
+
+Deno.test("check() asks the issuer once for many tokens, and finds a key that is new", async () => {
+  await using issuer = await startIssuer();
+  const auth = bearerAuth({ issuer: issuer.url, audience: "api" });
+  const token = await issuer.token();
+  await Promise.all(Array.from({ length: 20 }, () => auth.check(token)));
+  assert.equal(issuer.asked, 2, "the discovery document and the keys");
+  // Within the pause between two questions an unknown key stays unknown; a fresh checker asks.
+  await issuer.newKey();
+  await bearerAuth({ issuer: issuer.url, audience: "api" }).check(await issuer.token());
+});
+
+Deno.test("require() guards routes and tells them who calls", async () => {
+  await using issuer = await startIssuer();
+  const auth = bearerAuth({ issuer: issuer.url, audience: "api" });
+  const app = new Hono<{ Variables: { caller: { subject: string } } }>();
+  app.use(auth.require("read"));
+  app.get("/", (c) => c.text(c.get("caller").subject));
+  assert.equal((await app.request("/")).status, 401);
+  const headers = { authorization: `Bearer ${await issuer.token()}` };
+  assert.equal(await (await app.request("/", { headers })).text(), "ann");
+});
+
+Deno.test("bearerToken() reads the scheme in any case, and nothing else", () => {
+  assert.equal(bearerToken("Bearer abc"), "abc");
+  assert.equal(bearerToken("bearer  abc"), "abc");
+  for (const header of [undefined, "", "Bearer", "Basic abc", "Bearer a b"]) {
+    assert.equal(bearerToken(header), undefined, header);
+  }
+});
+
+Deno.test("bearerAuthFromFlags() wants issuer and audience together", () => {
+  assert.equal(bearerAuthFromFlags({}), undefined);
+  assert.throws(() => bearerAuthFromFlags({ authIssuer: "http://x" }), StartError);
+  assert.throws(() => bearerAuthFromFlags({ authAudience: "x" }), StartError);
+  assert.ok(bearerAuthFromFlags({ authIssuer: "http://x", authAudience: "x" }));
+});

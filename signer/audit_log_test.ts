@@ -1,0 +1,154 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { StartError } from "../service/life_cycle.ts";
+import { testWith } from "../service/test_permissions.ts";
+import { type AuditEntry, auditGenesis, openAuditLog, verifyAuditLog } from "./audit_log.ts";
+
+const needs: Deno.PermissionName[] = ["read", "write"];
+
+function entry(n: number): AuditEntry {
+  return {
+    msgId: `m${n}`,
+    actor: 'somebody "quoted"\n',
+    respTopic: "r",
+    digest: "ab".repeat(32),
+    algorithm: "ed25519",
+    keyId: "k",
+  };
+}
+
+async function withFolder(run: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    await run(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** Writes `count` entries and gives the files' names. */
+async function written(folder: string, count: number, maxFileBytes?: number): Promise<string[]> {
+  const log = await openAuditLog({ folder, ...(maxFileBytes && { maxFileBytes }) });
+  for (let n = 0; n < count; n++) await log.append(entry(n));
+  await log.close();
+  const names: string[] = [];
+  for await (const { name } of Deno.readDir(folder)) if (name.endsWith(".jsonl")) names.push(name);
+  return names.sort();
+}
+
+testWith(
+  needs,
+  "audit log goes on where it was, over several files, and verifies",
+  () =>
+    withFolder(async (folder) => {
+      assert.deepEqual(await verifyAuditLog(folder), { ok: true, entries: 0, head: auditGenesis });
+      await written(folder, 5);
+      const files = await written(folder, 5, 1);
+      assert.ok(files.length > 2, files.join());
+      const log = await openAuditLog({ folder });
+      await Promise.all(Array.from({ length: 1_000 }, (_, n) => log.append(entry(n))));
+      const { head, count } = log;
+      await log.close();
+      assert.equal(count, 1_010);
+      assert.deepEqual(await verifyAuditLog(folder), { ok: true, entries: 1_010, head });
+      assert.equal((await verifyAuditLog(folder, head)).ok, true);
+    }),
+);
+
+for (
+  const [what, damage, problem] of [
+    ["a changed entry", (lines: string[]) => lines.with(2, lines[2]!.replace("m2", "mX")), /hash/],
+    ["a missing entry", (lines: string[]) => lines.toSpliced(2, 1), /does not follow/],
+    [
+      "two entries in the other order",
+      (lines: string[]) => lines.with(2, lines[3]!).with(3, lines[2]!),
+      /does not follow/,
+    ],
+    ["an entry put in", (lines: string[]) => lines.toSpliced(2, 0, lines[1]!), /does not follow/],
+    ["a line that is none", (lines: string[]) => lines.toSpliced(2, 0, "{}"), /not an entry/],
+  ] as const
+) {
+  testWith(needs, `verifyAuditLog() finds ${what}, and where`, () =>
+    withFolder(async (folder) => {
+      const [file] = await written(folder, 5);
+      const path = join(folder, file!);
+      const lines = (await Deno.readTextFile(path)).trimEnd().split("\n");
+      await Deno.writeTextFile(path, `${damage(lines).join("\n")}\n`);
+      const verdict = await verifyAuditLog(folder);
+      assert.ok(!verdict.ok);
+      assert.equal(verdict.entries, 2);
+      assert.equal(verdict.line, 3);
+      assert.equal(verdict.file, file);
+      assert.match(verdict.problem, problem);
+    }));
+}
+
+testWith(
+  needs,
+  "verifyAuditLog() finds entries missing at the end by a head noted before",
+  () =>
+    withFolder(async (folder) => {
+      const [file] = await written(folder, 5);
+      const before = await verifyAuditLog(folder);
+      assert.ok(before.ok);
+      const path = join(folder, file!);
+      const lines = (await Deno.readTextFile(path)).trimEnd().split("\n");
+      await Deno.writeTextFile(path, `${lines.slice(0, 3).join("\n")}\n`);
+      assert.equal((await verifyAuditLog(folder)).ok, true);
+      const verdict = await verifyAuditLog(folder, before.head);
+      assert.ok(!verdict.ok);
+      assert.match(verdict.problem, /missing at the end/);
+    }),
+);
+
+testWith(
+  needs,
+  "openAuditLog() takes away a line that a crash has cut, and goes on",
+  () =>
+    withFolder(async (folder) => {
+      const [file] = await written(folder, 3);
+      await Deno.writeTextFile(join(folder, file!), '{"seq":4,"ti', { append: true });
+      await written(folder, 1);
+      const verdict = await verifyAuditLog(folder);
+      assert.ok(verdict.ok && verdict.entries === 4, JSON.stringify(verdict));
+    }),
+);
+
+testWith(
+  needs,
+  "openAuditLog() refuses to go on after a damaged end",
+  () =>
+    withFolder(async (folder) => {
+      const [file] = await written(folder, 2);
+      await Deno.writeTextFile(join(folder, file!), "nonsense\n", { append: true });
+      await assert.rejects(openAuditLog({ folder }), StartError);
+    }),
+);
+
+testWith(
+  needs,
+  "openAuditLog() refuses a folder that another has open",
+  () =>
+    withFolder(async (folder) => {
+      const log = await openAuditLog({ folder });
+      await assert.rejects(openAuditLog({ folder }), /another process writes to it/);
+      await log.close();
+      await (await openAuditLog({ folder })).close();
+    }),
+);
+
+testWith(
+  needs,
+  "append() refuses everything once the log cannot be written, and says so for good",
+  () =>
+    withFolder(async (folder) => {
+      const log = await openAuditLog({ folder, maxFileBytes: 1 });
+      await log.append(entry(1));
+      // Where the next file should be is a folder.
+      await Deno.mkdir(join(folder, "audit-000000000002.jsonl"));
+      await assert.rejects(log.append(entry(2)), /Cannot write the audit log/);
+      await assert.rejects(log.failed, /Cannot write the audit log/);
+      await assert.rejects(log.append(entry(3)), /Cannot write the audit log/);
+      await log.close();
+    }),
+);

@@ -1,0 +1,91 @@
+import { loadAll } from "js-yaml";
+import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+import { StackError } from "../stack/build_cache.ts";
+import { renderChart } from "../stack/helm.ts";
+import { testWithStack } from "../stack/test_with_stack.ts";
+
+const chart = fileURLToPath(new URL("../deploy/helm/orrery/charts/signer", import.meta.url));
+
+interface Manifest {
+  kind: string;
+  metadata: { name: string };
+  // deno-lint-ignore no-explicit-any -- a manifest's specification is whatever its kind says
+  spec: any;
+}
+
+async function render(values: Record<string, unknown> = {}): Promise<Map<string, Manifest>> {
+  const manifests = loadAll(await renderChart(chart, { values })) as Manifest[];
+  return new Map(manifests.map((one) => [`${one.kind} ${one.metadata.name}`, one]));
+}
+
+testWithStack("signer chart makes N REST APIs and M services from values alone", async () => {
+  const manifests = await render({ "api.replicas": 3, "service.replicas": 5 });
+  const api = manifests.get("Deployment test-signer-api")!;
+  const service = manifests.get("StatefulSet test-signer-service")!;
+  assert.equal(api.spec.replicas, 3);
+  assert.equal(service.spec.replicas, 5);
+  assert.deepEqual([...manifests.keys()].sort(), [
+    "Deployment test-signer-api",
+    "NetworkPolicy test-signer-api",
+    "NetworkPolicy test-signer-service",
+    "PodDisruptionBudget test-signer-api",
+    "PodDisruptionBudget test-signer-service",
+    "Service test-signer-api",
+    "Service test-signer-service",
+    "StatefulSet test-signer-service",
+  ]);
+  // Nobody's own topic of answers is shared: it is not named anywhere.
+  assert.ok(!JSON.stringify([...manifests.values()]).includes("res-topic"));
+});
+
+testWithStack("signer chart's pods take every flag that they are given", async () => {
+  const manifests = await render({
+    "kafka.tls": true,
+    "kafka.sasl": { mechanism: "SCRAM-SHA-512", username: "u", passwordSecret: "kafka-password" },
+    "auth": { issuer: "https://issuer.example", audience: "signer" },
+    "api.allowedOrigins": ["https://page.example"],
+  });
+  for (
+    const [manifest, program] of [
+      ["Deployment test-signer-api", "rest_api"],
+      ["StatefulSet test-signer-service", "service"],
+    ] as const
+  ) {
+    const container = manifests.get(manifest)!.spec.template.spec.containers[0];
+    const help = await helpOf(program);
+    for (const arg of container.args as string[]) {
+      const flag = arg.split("=")[0]!;
+      assert.match(help, new RegExp(`^ +${flag}[ ,]`, "m"), `${program} has no ${flag}`);
+    }
+    assert.equal(container.securityContext.readOnlyRootFilesystem, true);
+    assert.equal(container.readinessProbe.httpGet.path, "/readyz");
+    assert.ok(!container.args.includes("--allow-remote-without-auth"));
+  }
+});
+
+testWithStack("signer chart refuses values that cannot be meant", async () => {
+  const wrong: Record<string, unknown>[] = [
+    { "api.replicas": 0 },
+    { "api.replicaCount": 2 },
+    { "kafka.brokers": ["kafka"] },
+    { "kafka.sasl.mechanism": "PLAIN" },
+    { "auth.issuer": "https://issuer.example" },
+    { "service.algorithm": "rsa" },
+  ];
+  for (const values of wrong) {
+    await assert.rejects(render(values), StackError, JSON.stringify(values));
+  }
+});
+
+async function helpOf(program: string): Promise<string> {
+  const { stdout } = await new Deno.Command("deno", {
+    args: [
+      ...["run", "--no-prompt", "--allow-env", "--allow-read"],
+      fileURLToPath(new URL(`./${program}.ts`, import.meta.url)),
+      "--help",
+    ],
+    env: { NO_COLOR: "1" },
+  }).output();
+  return new TextDecoder().decode(stdout);
+}

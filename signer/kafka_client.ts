@@ -1,0 +1,65 @@
+/**
+ * The options every client of `@platformatic/kafka` gets, and what its errors mean here.
+ *
+ * @module
+ */
+import { type BaseOptions, findErrorBy } from "@platformatic/kafka";
+import { BusError } from "./bus.ts";
+import type { KafkaConnection } from "./kafka_connection.ts";
+
+/** The options of every client; each caller retries by its own rule, so the library does not. */
+export function clientOptions(connection: KafkaConnection): BaseOptions {
+  const { brokers, clientId, tls, sasl } = connection;
+  return {
+    clientId,
+    bootstrapBrokers: [...brokers],
+    connectTimeout: connection.connectTimeoutMs ?? 3_000,
+    timeout: connection.requestTimeoutMs ?? 5_000,
+    requestTimeout: (connection.requestTimeoutMs ?? 5_000) + 5_000,
+    retries: 0,
+    metadataMaxAge: 60_000,
+    ...(tls && { tls: tls.ca ? { ca: [tls.ca] } : {} }),
+    ...(sasl && { sasl }),
+  };
+}
+
+/** Whether the broker, or one of them, said this, by the name of its error code. */
+export function brokerSaid(error: unknown, ...names: string[]): boolean {
+  return error instanceof Error && names.some((name) => findErrorBy(error, "apiId", name) !== null);
+}
+
+/** What a client's error means to the users of the bus. */
+export function busError(error: unknown, doing: string): BusError {
+  if (error instanceof BusError) return error;
+  const kind = brokerSaid(error, "MESSAGE_TOO_LARGE", "RECORD_LIST_TOO_LARGE")
+    ? "too-large"
+    : isUnknownTopic(error) || brokerSaid(
+        error,
+        "UNKNOWN_TOPIC_OR_PARTITION",
+        "UNKNOWN_TOPIC_ID",
+        "INVALID_TOPIC_EXCEPTION",
+        "TOPIC_AUTHORIZATION_FAILED",
+      )
+    ? "unknown-topic"
+    : "unavailable";
+  return new BusError(kind, `Cannot ${doing}: ${reasonOf(error)}`, error);
+}
+
+/** The library's own finding, when the metadata that it asked for has no such topic. */
+function isUnknownTopic(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "PLT_KFK_USER" &&
+    error.message.startsWith("Unknown topic");
+}
+
+/** The innermost reasons of a client's error on one line: its own message says little. */
+export function reasonOf(error: unknown): string {
+  const reasons: string[] = [];
+  const visit = (one: unknown, depth: number): void => {
+    if (!(one instanceof Error) || depth > 6) return;
+    const inner = one instanceof AggregateError ? one.errors : one.cause ? [one.cause] : [];
+    if (inner.length === 0) reasons.push(one.message || one.name);
+    for (const next of inner.slice(-2)) visit(next, depth + 1);
+  };
+  visit(error, 0);
+  return [...new Set(reasons)].join("; ").slice(0, 300) || String(error).slice(0, 300);
+}

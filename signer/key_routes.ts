@@ -1,0 +1,61 @@
+/**
+ * The routes that look after a service's keys, for callers with `signer:admin`.
+ *
+ * @module
+ */
+import { Hono } from "hono";
+import type { BearerAuth } from "../service/bearer_auth.ts";
+import type { Log } from "../service/log.ts";
+import { problemResponse } from "../service/problem.ts";
+import { type KeyStore, KeyStoreError } from "./key_store.ts";
+import { checkOrigin } from "./origin_check.ts";
+
+/** Options of {@linkcode keyRoutes}. */
+export interface KeyRoutesOptions {
+  store: KeyStore;
+  log: Log;
+  /** Demands tokens with `signer:admin`. @default nobody has to authenticate */
+  auth?: BearerAuth;
+  /** Pages of other origins that may call. @default none */
+  allowedOrigins?: readonly string[];
+}
+
+/** `GET /keys`, `POST /keys/rotate`, `POST /keys/:kid/retire`. */
+export function keyRoutes({ store, log, auth, allowedOrigins }: KeyRoutesOptions): Hono {
+  const app = new Hono();
+  app.use("/keys", checkOrigin(allowedOrigins));
+  app.use("/keys/*", checkOrigin(allowedOrigins));
+  if (auth) {
+    app.use("/keys", auth.require("signer:admin"));
+    app.use("/keys/*", auth.require("signer:admin"));
+  }
+
+  app.get("/keys", (c) => c.json({ keys: store.keys }, 200, { "cache-control": "no-store" }));
+
+  app.post("/keys/rotate", async (c) => {
+    try {
+      const key = await store.rotate();
+      log.info("Rotated the key", { keyId: key.kid, version: key.version });
+      return c.json({ key }, 201);
+    } catch (error) {
+      return refused(error);
+    }
+  });
+
+  app.post("/keys/:kid/retire", async (c) => {
+    try {
+      const key = await store.retire(c.req.param("kid"));
+      log.info("Retired a key", { keyId: key.kid, version: key.version });
+      return c.json({ key });
+    } catch (error) {
+      return refused(error);
+    }
+  });
+
+  return app;
+}
+
+function refused(error: unknown): Response {
+  if (!(error instanceof KeyStoreError)) throw error;
+  return problemResponse(409, { title: "Not possible", detail: error.message });
+}

@@ -1,0 +1,201 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { StartError } from "../service/life_cycle.ts";
+import { eventually } from "../service/test_eventually.ts";
+import { testWith } from "../service/test_permissions.ts";
+import { type KeyStore, openKeyStore } from "./key_store.ts";
+import { generateKey, importVerifier, sign } from "./signing.ts";
+
+const needs: Deno.PermissionName[] = ["read", "write"];
+
+async function withFolder(run: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    await run(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+async function withStore(
+  options: Parameters<typeof openKeyStore>[0],
+  run: (store: KeyStore) => Promise<void>,
+): Promise<void> {
+  const store = await openKeyStore(options);
+  try {
+    await run(store);
+  } finally {
+    store.close();
+  }
+}
+
+testWith(
+  needs,
+  "openKeyStore() makes a first key that only its owner can read",
+  () =>
+    withFolder(async (folder) => {
+      const path = join(folder, "keys");
+      let kid = "";
+      await withStore({ path, algorithm: "ed25519" }, async (store) => {
+        kid = store.active.publicJwk.kid;
+        assert.deepEqual(store.keys.map(({ version, state }) => [version, state]), [[1, "active"]]);
+        if (Deno.build.os !== "windows") {
+          assert.equal((await Deno.stat(path)).mode! & 0o777, 0o700);
+          for await (const { name } of Deno.readDir(path)) {
+            assert.equal((await Deno.stat(join(path, name))).mode! & 0o077, 0, name);
+          }
+        }
+      });
+      // deno-lint-ignore require-await -- nothing to wait for
+      await withStore({ path, algorithm: "ed25519" }, async (store) => {
+        assert.equal(store.active.publicJwk.kid, kid);
+      });
+    }),
+);
+
+testWith(
+  needs,
+  "rotate() signs with a new key, and the one before still verifies",
+  () =>
+    withFolder(async (path) => {
+      await withStore({ path, algorithm: "es256" }, async (store) => {
+        const before = store.active;
+        const changes: number[] = [];
+        store.onChange = (keys) => changes.push(keys.length);
+        const made = await store.rotate();
+        assert.equal(made.version, 2);
+        assert.equal(store.active.publicJwk.kid, made.kid);
+        assert.notEqual(made.kid, before.publicJwk.kid);
+        assert.deepEqual(store.keys.map(({ state }) => state), ["active", "verify-only"]);
+        assert.deepEqual(changes, [2]);
+        const signature = sign(before, new Uint8Array([1]));
+        assert.ok(importVerifier(store.keys[1]!).verify(new Uint8Array([1]), signature));
+      });
+    }),
+);
+
+testWith(
+  needs,
+  "retire() takes the private part away, and refuses the active key",
+  () =>
+    withFolder(async (path) => {
+      await withStore({ path, algorithm: "ed25519" }, async (store) => {
+        const { kid } = store.active.publicJwk;
+        await assert.rejects(store.retire(kid), /rotate first/);
+        await assert.rejects(store.retire("nobody"), /no key/);
+        await store.rotate();
+        assert.equal((await store.retire(kid)).state, "retired");
+        for await (const { name } of Deno.readDir(path)) {
+          const text = await Deno.readTextFile(join(path, name));
+          if (text.includes(kid)) assert.equal(JSON.parse(text).d, undefined);
+        }
+      });
+    }),
+);
+
+testWith(
+  needs,
+  "openKeyStore() sees what another process has rotated",
+  () =>
+    withFolder(async (path) => {
+      await withStore({ path, algorithm: "ed25519", pollIntervalMs: 10 }, async (store) => {
+        await withStore({ path, algorithm: "ed25519" }, async (other) => {
+          const { kid } = await other.rotate();
+          await eventually("the new key", () => store.active.publicJwk.kid === kid || undefined);
+        });
+      });
+    }),
+);
+
+testWith(
+  needs,
+  "openKeyStore() keeps the keys it knows while the folder is unreadable, and says so",
+  () =>
+    withFolder(async (path) => {
+      const warnings: string[] = [];
+      const warn = (message: string) => warnings.push(message);
+      await withStore({ path, algorithm: "ed25519", pollIntervalMs: 10, warn }, async (store) => {
+        const { kid } = store.active.publicJwk;
+        await Deno.writeTextFile(join(path, "broken.json"), "{");
+        await eventually("the warning", () => warnings.length > 0 || undefined);
+        assert.match(warnings[0]!, /broken\.json/);
+        assert.equal(store.active.publicJwk.kid, kid);
+      });
+    }),
+);
+
+testWith(
+  needs,
+  "openKeyStore() takes a PEM of yours in a folder, and a newer key goes before it",
+  () =>
+    withFolder(async (path) => {
+      const mine = generateKey("ed25519");
+      const pem = mine.object.export({ type: "pkcs8", format: "pem" }) as string;
+      await Deno.writeTextFile(join(path, "mine.pem"), pem, { mode: 0o600 });
+      await withStore({ path, algorithm: "ed25519" }, async (store) => {
+        assert.equal(store.active.publicJwk.kid, mine.publicJwk.kid);
+        await store.rotate();
+        assert.deepEqual(store.keys.map(({ version, state }) => [version, state]), [
+          [1, "active"],
+          [0, "verify-only"],
+        ]);
+      });
+    }),
+);
+
+testWith(
+  needs,
+  "openKeyStore() takes a single file, which cannot be rotated",
+  () =>
+    withFolder(async (folder) => {
+      const path = join(folder, "key.pem");
+      const mine = generateKey("ed25519");
+      const pem = mine.object.export({ type: "pkcs8", format: "pem" }) as string;
+      await Deno.writeTextFile(path, pem, { mode: 0o644 });
+      const warnings: string[] = [];
+      const warn = (message: string) => warnings.push(message);
+      await withStore({ path, algorithm: "ed25519", warn }, async (store) => {
+        assert.equal(store.active.publicJwk.kid, mine.publicJwk.kid);
+        await assert.rejects(store.rotate(), /use a folder/);
+        await assert.rejects(store.retire(mine.publicJwk.kid), /use a folder/);
+      });
+      if (Deno.build.os !== "windows") assert.match(warnings.join(), /chmod 600/);
+      await assert.rejects(openKeyStore({ path, algorithm: "es256" }), StartError);
+    }),
+);
+
+testWith(
+  needs,
+  "openKeyStore() cannot start on a damaged key, and names its file",
+  () =>
+    withFolder(async (path) => {
+      await Deno.writeTextFile(join(path, "v1.jwk.json"), '{"kty":"RSA"}');
+      await assert.rejects(
+        openKeyStore({ path, algorithm: "ed25519" }),
+        (error: Error) =>
+          error instanceof StartError && /v1\.jwk\.json/.test(error.message) &&
+          /--keys/.test(error.message),
+      );
+    }),
+);
+
+testWith(
+  needs,
+  "rotate() by two processes at once makes two keys, one of them active",
+  () =>
+    withFolder(async (path) => {
+      await withStore({ path, algorithm: "ed25519" }, async (first) => {
+        await withStore({ path, algorithm: "ed25519" }, async (second) => {
+          await Promise.all([first.rotate(), second.rotate()]);
+        });
+      });
+      // deno-lint-ignore require-await -- nothing to wait for
+      await withStore({ path, algorithm: "ed25519" }, async (store) => {
+        assert.deepEqual(store.keys.map(({ version, state }) => [version, state]), [
+          [3, "active"],
+          [2, "verify-only"],
+          [1, "verify-only"],
+        ]);
+      });
+    }),
+);

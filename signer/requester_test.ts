@@ -1,0 +1,241 @@
+import { ROOT_CONTEXT } from "@opentelemetry/api";
+import assert from "node:assert/strict";
+import { eventually } from "../service/test_eventually.ts";
+import type { Bus, BusRecord, ReceivedRecord } from "./bus.ts";
+import { BusError } from "./bus.ts";
+import { memoryBus } from "./memory_bus.ts";
+import {
+  type Requester,
+  type RequesterOptions,
+  startRequester,
+  sweepResponseTopics,
+} from "./requester.ts";
+import { noDeadline, type TestContext, testContext } from "./test_context.ts";
+import { decodeRequest, encodeAnswer, type SignAnswer, type SignRequest } from "./wire.ts";
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+
+interface Scene {
+  bus: Bus;
+  requester: Requester;
+  context: TestContext;
+  /** Requests as a service would get them. */
+  requests: SignRequest[];
+  answer(request: SignRequest, answer?: Partial<SignAnswer>): Promise<void>;
+  ask(text: string): Promise<SignAnswer>;
+}
+
+/** A requester on a bus whose service is the test itself. */
+async function scene(
+  options: Partial<RequesterOptions>,
+  run: (scene: Scene) => Promise<void>,
+  bus: Bus = memoryBus(),
+): Promise<void> {
+  const context = testContext();
+  await bus.createTopic("signer.v1");
+  const requests: SignRequest[] = [];
+  await bus.follow({
+    topic: "signer.v1",
+    from: "end",
+    handle: (record: ReceivedRecord) => requests.push(decodeRequest(record, []) as SignRequest),
+  });
+  const requester = await startRequester({ bus, requestTopic: "signer.v1", ...options }, context);
+  await run({
+    bus,
+    requester,
+    context,
+    requests,
+    answer: ({ msgId, respTopic }, answer = {}) =>
+      bus.send(respTopic, encodeAnswer({ msgId, respId: "i", payload: "p", ...answer })),
+    ask: (text) => requester.request({ message: bytes(text) }, ROOT_CONTEXT),
+  });
+  await requester.close(AbortSignal.abort());
+  await bus.close();
+}
+
+const asked = (requests: SignRequest[], count: number) =>
+  eventually("the requests", () => requests.length >= count || undefined);
+
+Deno.test("request() pairs answers that come in another order", () =>
+  scene({}, async ({ requests, answer, ask }) => {
+    const answers = ["a", "b", "c"].map(ask);
+    await asked(requests, 3);
+    for (const request of requests.toReversed()) {
+      await answer(request, { payload: new TextDecoder().decode(request.message) });
+    }
+    assert.deepEqual((await Promise.all(answers)).map(({ payload }) => payload), ["a", "b", "c"]);
+  }));
+
+Deno.test("request() gives up when no answer comes in time, once, and drops what comes late", () =>
+  scene({ timeoutMs: 30 }, async ({ requests, answer, ask, requester, context }) => {
+    await assert.rejects(ask("a"), { name: "SignError", type: "timeout" });
+    assert.equal(requester.inFlight, 0);
+    await answer(requests[0]!);
+    await eventually(
+      "the log",
+      () =>
+        context.lines.some((line) => /came after its request had timed out/.test(line)) ||
+        undefined,
+    );
+  }));
+
+Deno.test("request() drops an answer that comes twice, a stranger's and a malformed one", () =>
+  scene({}, async ({ bus, requester, requests, answer, ask, context }) => {
+    const first = ask("a");
+    await asked(requests, 1);
+    await answer(requests[0]!, { payload: "first" });
+    await answer(requests[0]!, { payload: "second" });
+    await answer({ ...requests[0]!, msgId: "forged" });
+    await bus.send(requester.responseTopic, { headers: [], value: null });
+    assert.equal((await first).payload, "first");
+    await eventually("three lines", () => context.lines.length >= 3 || undefined);
+    assert.match(context.lines.join("\n"), /came twice[^]*no request of this process[^]*skipped/);
+  }));
+
+Deno.test("request() is overloaded beyond its limits, and works again below", () =>
+  scene({ maxInFlight: 2, maxInFlightBytes: 10 }, async ({ requests, answer, ask }) => {
+    const held = [ask("a"), ask("b")];
+    await assert.rejects(ask("c"), { type: "overloaded", retryAfterSeconds: 1 });
+    await asked(requests, 2);
+    for (const request of requests) await answer(request);
+    await Promise.all(held);
+    const heavy = ask("12345678");
+    await assert.rejects(ask("123"), { type: "overloaded" });
+    await asked(requests, 3);
+    await answer(requests[2]!);
+    await heavy;
+  }));
+
+Deno.test("request() refuses a message that is too large before it is sent", () =>
+  scene({ maxMessageBytes: 3 }, async ({ requests, ask }) => {
+    await assert.rejects(ask("four"), { type: "too-large" });
+    assert.equal(requests.length, 0);
+  }));
+
+Deno.test("request() tells a service's errors in our words only", () =>
+  scene({}, async ({ requests, answer, ask }) => {
+    const told = ask("a");
+    await asked(requests, 1);
+    await answer(requests[0]!, { error: "too-large", payload: "KafkaError: broker 7 said no" });
+    await assert.rejects(
+      told,
+      (error: Error & { type?: string; detail?: string }) =>
+        error.type === "too-large" && !/broker|Kafka/.test(error.detail! + error.message),
+    );
+  }));
+
+Deno.test("request() tells nothing of the bus when it cannot send", async () => {
+  const bus = memoryBus();
+  let reason: unknown = new BusError("unavailable", "broker 10.0.0.7:9092 is down");
+  const broken: Bus = {
+    ...bus,
+    send: (topic: string, record: BusRecord) =>
+      topic === "signer.v1" ? Promise.reject(reason) : bus.send(topic, record),
+  };
+  await scene({}, async ({ ask, requester }) => {
+    await assert.rejects(
+      ask("a"),
+      (error: Error & { type?: string; detail?: string }) =>
+        error.type === "unavailable" && !/10\.0\.0/.test(JSON.stringify(error) + error.message),
+    );
+    reason = new TypeError("a fault of ours");
+    await assert.rejects(ask("a"), { type: "internal" });
+    assert.equal(requester.inFlight, 0);
+  }, broken);
+});
+
+Deno.test("request() is unavailable, not timed out, while the bus does not take it", async () => {
+  const bus = memoryBus();
+  const stuck: Bus = {
+    ...bus,
+    send: (topic, record) =>
+      topic === "signer.v1" ? new Promise(() => {}) : bus.send(topic, record),
+  };
+  await scene({ timeoutMs: 30 }, async ({ ask }) => {
+    await assert.rejects(ask("a"), { type: "unavailable" });
+  }, stuck);
+});
+
+Deno.test("request() takes an answer although the acknowledgement of the request was lost", async () => {
+  const bus = memoryBus();
+  let fail = () => {};
+  const lossy: Bus = {
+    ...bus,
+    send: async (topic, record) => {
+      await bus.send(topic, record);
+      if (topic !== "signer.v1") return;
+      await new Promise<void>((_, reject) => {
+        fail = () => reject(new BusError("unavailable", "lost"));
+      });
+    },
+  };
+  await scene({}, async ({ ask, requests, answer }) => {
+    const asking = ask("a");
+    await asked(requests, 1);
+    await answer(requests[0]!);
+    assert.equal((await asking).payload, "p");
+    fail();
+  }, lossy);
+});
+
+Deno.test("close() waits for what is under way, and ends the rest as unavailable", () =>
+  scene({}, async ({ requests, answer, ask, requester }) => {
+    const first = ask("a");
+    await asked(requests, 1);
+    const closing = requester.close(noDeadline);
+    await assert.rejects(ask("b"), { type: "unavailable" });
+    await answer(requests[0]!);
+    assert.equal((await first).payload, "p");
+    await closing;
+  }));
+
+Deno.test("close() removes the topic of answers if it is its own", async () => {
+  const bus = memoryBus();
+  await scene({}, async ({ requester }) => {
+    await requester.close();
+    assert.deepEqual(await bus.unfollowedTopics("signer.v1.resp."), []);
+  }, bus);
+});
+
+Deno.test("close() leaves a topic of answers that was given to it", async () => {
+  const bus = memoryBus();
+  await scene({ responseTopic: "signer.v1.resp0" }, async ({ requester }) => {
+    await requester.close();
+    assert.deepEqual(await bus.unfollowedTopics("signer.v1.resp"), ["signer.v1.resp0"]);
+  }, bus);
+});
+
+Deno.test("sweepResponseTopics() removes only topics of ours that nobody reads, at the second look", async () => {
+  const bus = memoryBus();
+  const prefix = "signer.v1.resp.";
+  const dead = `${prefix}mwqbz535-abaab331`;
+  const alive = `${prefix}mwqbz536-abaab332`;
+  for (const topic of [dead, alive, `${prefix}by-hand`, "signer.v1.resp0"]) {
+    await bus.createTopic(topic);
+  }
+  await bus.follow({ topic: alive, from: "end", handle: () => {} });
+  const removed: string[] = [];
+  let looks = 0;
+  const counting: Bus = {
+    ...bus,
+    unfollowedTopics(prefix) {
+      looks++;
+      return bus.unfollowedTopics(prefix);
+    },
+  };
+  const looksWhenRemoved: number[] = [];
+  const sweeper = sweepResponseTopics({
+    bus: counting,
+    prefix,
+    intervalMs: 5,
+    onRemoved(topic) {
+      removed.push(topic);
+      looksWhenRemoved.push(looks);
+    },
+  });
+  await eventually("four looks", () => looks >= 4 || undefined);
+  sweeper.stop();
+  assert.deepEqual(removed, [dead]);
+  assert.deepEqual(looksWhenRemoved, [2]);
+  await bus.close();
+});

@@ -1,0 +1,226 @@
+#!/usr/bin/env -S deno run --v8-flags=--max-semi-space-size=16,--heap-growing-percent=60 --allow-net --allow-read --allow-write --allow-env=OTEL_*,SIGNER_REST_API_*,HOME,USERPROFILE,LOCALAPPDATA,XDG_DATA_HOME --ignore-env
+/**
+ * The signer's REST API: page, WebSocket and HTTP routes that have messages signed by a service
+ * behind the bus. Exports {@linkcode startRestApi}; can also be used as a CLI:
+ *
+ * ```sh
+ * signer/rest_api.ts                                    # with a signing service inside itself
+ * signer/rest_api.ts --kafka-brokers 127.0.0.1:9092     # services are other programs
+ * ```
+ *
+ * @module
+ */
+import { Hono } from "hono";
+import { authFlags, bearerAuthFromFlags } from "../service/bearer_auth.ts";
+import { commandLine, flag, parseInteger } from "../service/command_line.ts";
+import { healthRoutes } from "../service/health.ts";
+import { hostFlags, listen, portFlag } from "../service/http_server.ts";
+import { httpTelemetry } from "../service/http_telemetry.ts";
+import { runService, type Service, type ServiceContext } from "../service/life_cycle.ts";
+import { pageRoutes } from "../service/page/assets.ts";
+import { problemNotFound, problemOnError, problemResponse } from "../service/problem.ts";
+import asyncapi from "./asyncapi.json" with { type: "json" };
+import type { ReaderState } from "./bus.ts";
+import { openKeyDirectory } from "./key_directory.ts";
+import { keyRoutes } from "./key_routes.ts";
+import { busFlags, type BusFlagValues, openBus } from "./open_bus.ts";
+import openapi from "./openapi.json" with { type: "json" };
+import { startRequester } from "./requester.ts";
+import { signRoutes } from "./sign_routes.ts";
+import { signingFlags, type SigningFlagValues, startSigningService } from "./signing_service.ts";
+import { keysTopic } from "./wire.ts";
+
+/** What the flags say. */
+export interface RestApiOptions extends BusFlagValues, SigningFlagValues {
+  host: string;
+  port: number;
+  allowRemoteWithoutAuth?: true | undefined;
+  resTopic?: string | undefined;
+  timeoutMs: number;
+  maxInFlight: number;
+  maxSockets: number;
+  sweepIntervalMs: number;
+  allowedOrigin?: string[] | undefined;
+  authIssuer?: string | undefined;
+  authAudience?: string | undefined;
+  authJwksUri?: string | undefined;
+}
+
+/** Starts the REST API; it serves until it is stopped or cannot go on. */
+export async function startRestApi(
+  options: RestApiOptions,
+  context: ServiceContext,
+): Promise<Service & { port: number }> {
+  const { health, log } = context;
+  const auth = bearerAuthFromFlags(options);
+  health.set("answers", { reason: "starting" });
+  const bus = await openBus(options, "signer-api", context);
+  await using undo = new AsyncDisposableStack();
+  undo.defer(() => bus.close());
+
+  const alone = bus.system === "in_process";
+  const signing = alone
+    ? await startSigningService(bus, options.reqTopic, "signer.v1.service", options, context)
+    : undefined;
+  undo.defer(() => signing?.close(AbortSignal.abort()));
+  if (alone) {
+    log.info("No broker is named (--kafka-brokers): a signing service runs inside this process");
+  }
+
+  const directory = await openKeyDirectory({
+    bus,
+    topic: keysTopic(options.reqTopic),
+    warn: (message) => log.warn(message),
+    onState: (state) => tellHealth("keys", state),
+  });
+  undo.defer(() => directory.close());
+  await directory.caughtUp;
+  const requester = await startRequester({
+    bus,
+    requestTopic: options.reqTopic,
+    ...(options.resTopic && { responseTopic: options.resTopic }),
+    timeoutMs: options.timeoutMs,
+    maxInFlight: options.maxInFlight,
+    sweepIntervalMs: options.sweepIntervalMs,
+    onState: (state) => tellHealth("answers", state),
+  }, context);
+  undo.defer(() => requester.close(AbortSignal.abort()));
+  tellHealth("answers", "ok");
+
+  const routes = signRoutes({
+    requester,
+    directory,
+    maxSockets: options.maxSockets,
+    allowedOrigins: options.allowedOrigin ?? [],
+    ...(auth && { auth }),
+  }, context);
+  const app = new Hono();
+  app.use(httpTelemetry("signer-api"));
+  app.onError(problemOnError(log));
+  app.notFound(problemNotFound);
+  app.route("/", healthRoutes(health));
+  app.route("/", routes.app);
+  app.get("/", (c) => c.redirect("/sign"));
+  app.get("/openapi.json", (c) => c.json(openapi));
+  app.get("/asyncapi.json", (c) => c.json(asyncapi));
+  app.route("/", pageRoutes("signer", { routes: ["/sign"] }));
+  if (signing?.keys) {
+    app.route(
+      "/",
+      keyRoutes({
+        store: signing.keys,
+        log,
+        allowedOrigins: options.allowedOrigin ?? [],
+        ...(auth && { auth }),
+      }),
+    );
+  }
+  methodNotAllowed(app);
+  const server = listen(app.fetch, {
+    host: options.host,
+    port: options.port,
+    portFlag: "--port",
+    authenticated: auth !== undefined,
+    allowRemoteWithoutAuth: options.allowRemoteWithoutAuth ?? false,
+    maxRequestsInFlight: options.maxInFlight,
+  });
+  log.info("Listening", { url: `${server.url}/sign`, answers: requester.responseTopic });
+
+  function tellHealth(part: string, state: ReaderState): void {
+    health.set(part, state === "ok" ? "ok" : { reason: "the bus is not reachable" });
+    if (state !== "ok") {
+      log.warn("The bus does not work; trying again", { part, reason: state.reason });
+    }
+  }
+
+  undo.move();
+  return {
+    port: server.port,
+    finished: Promise.race([
+      requester.failed,
+      directory.failed,
+      ...(signing ? [signing.failed] : []),
+    ]),
+    async stop(deadline) {
+      // New connections end first; what is under way needs the bus until it is answered.
+      const served = server.stop(deadline);
+      await routes.closeSockets(deadline);
+      await served;
+      await requester.close(deadline);
+      await directory.close();
+      await signing?.close(deadline);
+      await bus.close();
+    },
+  };
+}
+
+/** A known path asked with another method is 405 with what it allows (RFC 9110, section 15.5.6). */
+function methodNotAllowed(app: Hono): void {
+  const allowed = new Map<string, Set<string>>();
+  for (const { path, method } of app.routes) {
+    if (method === "ALL" || path.includes("*")) continue;
+    allowed.set(path, (allowed.get(path) ?? new Set()).add(method));
+  }
+  for (const [path, methods] of allowed) {
+    app.all(path, (c) =>
+      problemResponse(405, {
+        title: "Method not allowed",
+        detail: `${c.req.path} takes ${[...methods].join(", ")}, not ${c.req.method}.`,
+      }, { allow: [...methods].join(", ") }));
+  }
+}
+
+const command = commandLine({
+  name: "signer-api",
+  summary: "Has messages signed: page, WebSocket and HTTP before services on Kafka.",
+  envPrefix: "SIGNER_REST_API",
+  examples: [
+    ["deno task signer:api", "http://127.0.0.1:8090/sign, with a signing service inside"],
+    ["deno task signer:api --kafka-brokers 127.0.0.1:9092", "services are other programs"],
+    ["deno task signer:api --algorithm es256", "the service inside signs with P-256"],
+  ],
+})
+  .addOption(portFlag("--port <port>", "port to listen on", 8090))
+  .addOption(hostFlags.host())
+  .addOption(hostFlags.allowRemoteWithoutAuth())
+  .addOption(busFlags.brokers())
+  .addOption(busFlags.requestTopic())
+  .addOption(
+    flag("--res-topic <name>", "the topic of answers, for this process alone (default: its own)"),
+  )
+  .addOption(signingFlags.algorithm())
+  .addOption(signingFlags.keys())
+  .addOption(signingFlags.dataDir())
+  .addOption(signingFlags.auditSync())
+  .addOption(
+    flag("--timeout-ms <ms>", "how long a signature may take")
+      .argParser(parseInteger({ min: 10, max: 600_000 })).default(5_000),
+  )
+  .addOption(
+    flag("--max-in-flight <n>", "messages under way; beyond it the API says it is overloaded")
+      .argParser(parseInteger({ min: 1, max: 1_000_000 })).default(16_384),
+  )
+  .addOption(
+    flag("--max-sockets <n>", "WebSockets open at once")
+      .argParser(parseInteger({ min: 1, max: 100_000 })).default(2_048),
+  )
+  .addOption(
+    flag("--sweep-interval-ms <ms>", "how often topics of instances that died are looked for")
+      .argParser(parseInteger({ min: 100, max: 86_400_000 })).default(600_000),
+  )
+  .addOption(
+    flag("--allowed-origin <origin...>", "pages of other origins that may use the API"),
+  )
+  .addOption(authFlags.issuer())
+  .addOption(authFlags.audience())
+  .addOption(authFlags.jwksUri())
+  .addOption(busFlags.maxMessageBytes())
+  .addOption(busFlags.startTimeout())
+  .addOption(busFlags.outageLimit())
+  .addOption(busFlags.tls())
+  .addOption(busFlags.tlsCa())
+  .addOption(busFlags.saslMechanism())
+  .addOption(busFlags.saslUsername())
+  .addOption(busFlags.saslPasswordFile());
+
+if (import.meta.main) await runService(command, startRestApi);

@@ -1,0 +1,42 @@
+/**
+ * Reading `{message, encoding?}` as it comes in JSON, on the socket and by HTTP.
+ *
+ * @module
+ */
+import { fromBase64 } from "./signing.ts";
+import { SignError } from "./sign_error.ts";
+
+/** A message's bytes. */
+export interface ParsedMessage {
+  message: Uint8Array;
+  /** Whether the bytes need not be UTF-8. */
+  binary: boolean;
+}
+
+const encoder = new TextEncoder();
+
+/**
+ * Reads the message: text, or any bytes with `encoding: "base64url"`.
+ *
+ * @throws {SignError} `invalid`, saying what is wrong
+ */
+export function parseMessage(json: unknown): ParsedMessage {
+  if (typeof json !== "object" || json === null || Array.isArray(json)) {
+    throw new SignError("invalid", "Send a JSON object with a 'message'.");
+  }
+  const { message, encoding = "utf8" } = json as { message?: unknown; encoding?: unknown };
+  if (typeof message !== "string") throw new SignError("invalid", "'message' must be a text.");
+  if (encoding === "utf8") {
+    // A lone surrogate has no bytes: what would be signed is not what was sent.
+    if (!message.isWellFormed()) {
+      throw new SignError("invalid", "'message' has half a surrogate pair, which is no character.");
+    }
+    return { message: encoder.encode(message), binary: false };
+  }
+  if (encoding !== "base64url") {
+    throw new SignError("invalid", "'encoding' must be 'utf8' or 'base64url'.");
+  }
+  const bytes = /[+/]/.test(message) ? undefined : fromBase64(message);
+  if (!bytes) throw new SignError("invalid", "'message' is not base64url.");
+  return { message: bytes, binary: true };
+}

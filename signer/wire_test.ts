@@ -1,0 +1,92 @@
+import assert from "node:assert/strict";
+import type { BusHeader, BusRecord, ReceivedRecord } from "./bus.ts";
+import { decodeAnswer, decodeRequest, encodeAnswer, encodeRequest } from "./wire.ts";
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+const text = (value: Uint8Array | null) => value && new TextDecoder().decode(value);
+
+function received(record: BusRecord): ReceivedRecord {
+  return { topic: "t", partition: 0, offset: 0n, key: undefined, ...record } as ReceivedRecord;
+}
+
+function request(headers: BusHeader[], value: Uint8Array | null = bytes("hi")) {
+  return decodeRequest(received({ headers, value }), ["signer.v1", "signer.v1.keys"]);
+}
+
+const good: BusHeader[] = [["msg_id", bytes("m")], ["resp_topic", bytes("r")]];
+
+Deno.test("encodeRequest() puts msg_id and resp_topic first, as the original does", () => {
+  const record = encodeRequest(
+    { msgId: "m", respTopic: "r", message: bytes("hi"), actor: "me", expiresAtMs: 5, binary: true },
+    [["traceparent", bytes("tp")]],
+  );
+  assert.deepEqual(record.headers.map(([name, value]) => [name, text(value)]), [
+    ["msg_id", "m"],
+    ["resp_topic", "r"],
+    ["content_type", "application/octet-stream"],
+    ["actor", "me"],
+    ["expires_at", "5"],
+    ["traceparent", "tp"],
+  ]);
+  assert.equal(text(record.value), "hi");
+  assert.equal(record.key, undefined);
+});
+
+Deno.test("decodeRequest() reads what the original sends, and what we send", () => {
+  assert.deepEqual(request(good), {
+    msgId: "m",
+    respTopic: "r",
+    message: bytes("hi"),
+    binary: false,
+  });
+  const ours = {
+    msgId: "m",
+    respTopic: "r",
+    message: new Uint8Array([255]),
+    actor: "me",
+    expiresAtMs: 5,
+    binary: true,
+  };
+  assert.deepEqual(decodeRequest(received(encodeRequest(ours)), []), ours);
+});
+
+Deno.test("decodeRequest() refuses each kind of bad request with its reason", () => {
+  const reasonOf = (...args: Parameters<typeof request>) => {
+    const result = request(...args);
+    return "reason" in result ? [result.reason, result.msgId] : "taken";
+  };
+  assert.deepEqual(reasonOf([]), ["headers", undefined]);
+  assert.deepEqual(reasonOf([good[1]!, good[0]!]), ["headers", undefined]);
+  assert.deepEqual(reasonOf([["x", bytes("")], ...good]), ["headers", undefined]);
+  assert.deepEqual(reasonOf([["msg_id", bytes("")], good[1]!]), ["msg-id", undefined]);
+  assert.deepEqual(reasonOf([["msg_id", bytes("x".repeat(129))], good[1]!]), ["msg-id", undefined]);
+  for (const topic of ["", "a b", "signer.v1", "signer.v1.keys", "__consumer_offsets"]) {
+    assert.deepEqual(reasonOf([good[0]!, ["resp_topic", bytes(topic)]]), ["resp-topic", undefined]);
+  }
+  assert.deepEqual(reasonOf(good, null), ["null-payload", "m"]);
+  assert.deepEqual(reasonOf(good, new Uint8Array([0xc3, 0x28])), ["invalid-utf8", "m"]);
+});
+
+Deno.test("decodeAnswer() reads what the original answers, and what we answer", () => {
+  const original = received({
+    headers: [["msg_id", bytes("m")], ["resp_id", bytes("i")]],
+    value: bytes("aGk="),
+  });
+  assert.deepEqual(decodeAnswer(original), { msgId: "m", respId: "i", payload: "aGk=" });
+  const ours = { msgId: "m", respId: "i", payload: "sig", algorithm: "ed25519", keyId: "k" };
+  assert.deepEqual(decodeAnswer(received(encodeAnswer(ours))), ours);
+  const error = { msgId: "m", respId: "i", payload: "no", error: "too-large" as const };
+  assert.deepEqual(decodeAnswer(received(encodeAnswer(error))), error);
+});
+
+Deno.test("decodeAnswer() says why something is no answer, and takes a stranger's error for internal", () => {
+  const both: BusHeader[] = [["msg_id", bytes("m")], ["resp_id", bytes("i")]];
+  const answer = (headers: BusHeader[], value: Uint8Array | null = bytes("x")) =>
+    decodeAnswer(received({ headers, value }));
+  assert.match(answer([]) as string, /first two headers/);
+  assert.match(answer([both[1]!, both[0]!]) as string, /first two headers/);
+  assert.match(answer(both, null) as string, /null/);
+  assert.match(answer(both, new Uint8Array([0xff])) as string, /UTF-8/);
+  const strange = answer([...both, ["error", bytes("KafkaError: broker 1 …")]]);
+  assert.equal((strange as { error: string }).error, "internal");
+});
