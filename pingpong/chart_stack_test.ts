@@ -45,8 +45,13 @@ testWithStack(
   "the chart's objects fit Kubernetes' schemas, with and without every option",
   async () => {
     const folder = await Deno.makeTempDir();
-    const all = ["canary.weight=25", "token.secretName=t", "telemetry.endpoint=http://otel:4318"];
-    for (const values of [[], all, ["networkPolicy.enabled=false", "service.type=LoadBalancer"]]) {
+    const all = {
+      "canary.weight": 25,
+      "token.secretName": "t",
+      "telemetry.endpoint": "http://otel:4318",
+    };
+    const other = { "networkPolicy.enabled": false, "service.type": "LoadBalancer" };
+    for (const values of [{}, all, other]) {
       const file = join(folder, "objects.yaml");
       await Deno.writeTextFile(file, await renderChart(chart, { values }));
       assert.match(await validateObjects(file), /passed for resource deployment/);
