@@ -55,6 +55,8 @@ export interface DemoOptions {
   orbApiPort: number;
   /** Preferred port of the observer's page and metrics. @default 33333 */
   observerPort: number;
+  /** Preferred port of the signer's page and API. @default 8090 */
+  signerPort: number;
 }
 
 /** What an entry knows when its turn comes. */
@@ -94,6 +96,7 @@ const portUses = {
   otlp: { usual: 4318, chosen: (options: DemoOptions) => options.otlpPort },
   orbApi: { usual: 4242, chosen: (options: DemoOptions) => options.orbApiPort },
   observer: { usual: 33333, chosen: (options: DemoOptions) => options.observerPort },
+  signer: { usual: 8090, chosen: (options: DemoOptions) => options.signerPort },
   imagesRkt: { usual: 15441, chosen: () => 15441 },
   imagesCri: { usual: 15442, chosen: () => 15442 },
 } as const;
@@ -131,6 +134,22 @@ const allPrograms: DemoProgram[] = [
     ],
     ready: ({ ports }, signal) => seenByConsole("orb-client", ports.consolePage, signal),
     about: ({ options }) => [`a fleet of ${options.orbs} orbs that sign up irises`, ""],
+  },
+  {
+    name: "signer-api",
+    entry: "signer/rest_api.ts",
+    args: ({ ports, dataFolder }) => [
+      ...["--port", String(ports.signer), "--data-dir", join(dataFolder, "signer")],
+    ],
+    ready: ({ ports }, signal) => answersOk(url(ports.signer, "/readyz"), signal),
+    about: ({ ports }) => ["signatures, by a service inside itself", url(ports.signer, "/sign")],
+  },
+  {
+    name: "signer-load",
+    entry: "signer/load.ts",
+    args: ({ ports }) => ["--url", url(ports.signer)],
+    ready: ({ ports }, signal) => seenByConsole("signer-load", ports.consolePage, signal),
+    about: () => ["somebody who has messages signed", ""],
   },
   {
     name: "image-service",
@@ -219,6 +238,10 @@ const command = commandLine({
   .addOption(
     flag("--observer-port <port>", "port of the observer's page and metrics, if it is free")
       .argParser(parsePort).default(portUses.observer.usual),
+  )
+  .addOption(
+    flag("--signer-port <port>", "port of the signer's page and API, if it is free")
+      .argParser(parsePort).default(portUses.signer.usual),
   )
   .addOption(flag("--free-ports", "free ports in place of the usual ones, for a second demo"));
 

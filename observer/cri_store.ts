@@ -5,6 +5,11 @@
  *
  * @module
  */
+import {
+  type DescMethodServerStreaming,
+  type DescMethodUnary,
+  fromBinary,
+} from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { GrpcConnection, OnMoment } from "./grpc_connection.ts";
 import type {
@@ -15,12 +20,15 @@ import type {
   StoreImage,
 } from "./image_store.ts";
 import { KeptConnection } from "./kept_connection.ts";
+import { KnownImages } from "./known_images.ts";
 import {
   type FilesystemUsage,
   type Image,
+  ImageSchema,
   ImageService,
   RuntimeService,
 } from "./proto/gen/cri_images_pb.ts";
+import { RawImagesSchema } from "./proto/gen/raw_images_pb.ts";
 import { tracedCall } from "./rpc_span.ts";
 
 /** Options of {@linkcode criStore}. */
@@ -41,6 +49,7 @@ export function criStore(options: CriStoreOptions): ImageStore {
   const { endpoint, maxMessageBytes, tracing, onLost } = options;
   const kept = new KeptConnection({ endpoint, maxMessageBytes, onLost });
   const learnt = new WeakMap<GrpcConnection, Known>();
+  const knownImages = new KnownImages((bytes) => storeImage(fromBinary(ImageSchema, bytes)));
   const call = <T>(method: string, run: (metadata: Headers) => Promise<T>) =>
     tracedCall(tracing, endpoint, `runtime.v1.ImageService/${method}`, run);
 
@@ -50,30 +59,36 @@ export function criStore(options: CriStoreOptions): ImageStore {
     signal: AbortSignal,
     onMoment: OnMoment,
   ): Promise<StoreImage[]> {
-    const client = connection.client(ImageService, (moment, attributes) => {
-      // A call that the runtime does not have was none.
-      if (attributes?.["rpc.status_code"] !== "UNIMPLEMENTED") onMoment(moment, attributes);
-    });
+    const { streamImages, listImages } = ImageService.method;
+    async function read(
+      method: DescMethodUnary | DescMethodServerStreaming,
+      headers: Headers,
+    ): Promise<StoreImage[]> {
+      const parts: Uint8Array[] = [];
+      const answers = connection.read(method, RawImagesSchema, {
+        headers,
+        signal,
+        onMoment: (moment, attributes) => {
+          // A call that the runtime does not have was none.
+          if (attributes?.["rpc.status_code"] !== "UNIMPLEMENTED") onMoment(moment, attributes);
+        },
+      });
+      for await (const { images } of answers) for (const image of images) parts.push(image);
+      return knownImages.read(parts);
+    }
     if (known.streams) {
       const streamed = await call("StreamImages", async (headers) => {
-        const images: StoreImage[] = [];
         try {
-          for await (const part of client.streamImages({}, { headers, signal })) {
-            for (const image of part.images) images.push(storeImage(image));
-          }
+          return await read(streamImages, headers);
         } catch (error) {
           if (!isUnimplemented(error)) throw error;
           known.streams = false;
           return undefined;
         }
-        return images;
       });
       if (streamed) return streamed;
     }
-    return await call("ListImages", async (headers) => {
-      const { images } = await client.listImages({}, { headers, signal });
-      return images.map(storeImage);
-    });
+    return await call("ListImages", (headers) => read(listImages, headers));
   }
 
   async function filesystems(

@@ -4,8 +4,14 @@
  *
  * @module
  */
-import type { DescService } from "@bufbuild/protobuf";
-import { type Client, createClient } from "@connectrpc/connect";
+import type {
+  DescMessage,
+  DescMethodServerStreaming,
+  DescMethodUnary,
+  DescService,
+  MessageShape,
+} from "@bufbuild/protobuf";
+import { type CallOptions, type Client, createClient, type Transport } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import http2 from "node:http2";
 import net from "node:net";
@@ -137,11 +143,36 @@ export class GrpcConnection {
   }
 
   /** A client of a service. */
-  client<Service extends DescService>(
-    service: Service,
-    onMoment: OnMoment = () => {},
-  ): Client<Service> {
-    const transport = createGrpcTransport({
+  client<Service extends DescService>(service: Service): Client<Service> {
+    return createClient(service, this.#transport(() => {}));
+  }
+
+  /**
+   * Calls a method with an empty request and reads its answers, one or a stream of them, as another
+   * message of the same form on the wire.
+   */
+  async *read<Answer extends DescMessage>(
+    method: DescMethodUnary | DescMethodServerStreaming,
+    answer: Answer,
+    { signal, headers, onMoment }: Required<Pick<CallOptions, "signal" | "headers">> & {
+      onMoment: OnMoment;
+    },
+  ): AsyncGenerator<MessageShape<Answer>> {
+    const transport = this.#transport(onMoment);
+    if (method.methodKind === "unary") {
+      const reading = { ...method, output: answer };
+      yield (await transport.unary(reading, signal, undefined, headers, {})).message;
+    } else {
+      const reading = { ...method, output: answer };
+      const request = (async function* () {
+        yield {};
+      })();
+      yield* (await transport.stream(reading, signal, undefined, headers, request)).message;
+    }
+  }
+
+  #transport(onMoment: OnMoment): Transport {
+    return createGrpcTransport({
       baseUrl: authority,
       readMaxBytes: this.#maxMessageBytes,
       // The peer is on this machine: packing costs more than it saves.
@@ -179,7 +210,6 @@ export class GrpcConnection {
         notifyResponseByteRead() {},
       },
     });
-    return createClient(service, transport);
   }
 
   /** Closes it: the end of the socket says all, and no GOAWAY of ours can hurt a peer made of Deno. */

@@ -4,9 +4,12 @@
  *
  * @module
  */
+import { fromBinary } from "@bufbuild/protobuf";
 import { GrpcConnection } from "./grpc_connection.ts";
 import type { ImageStore, ImageStoreOptions, RuntimeInfo, StoreImage } from "./image_store.ts";
-import { type Image, PublicAPI } from "./proto/gen/rkt_api_pb.ts";
+import { KnownImages } from "./known_images.ts";
+import { RawImagesSchema } from "./proto/gen/raw_images_pb.ts";
+import { type Image, ImageSchema, PublicAPI } from "./proto/gen/rkt_api_pb.ts";
 import { tracedCall } from "./rpc_span.ts";
 
 /** Makes the store. */
@@ -14,6 +17,7 @@ export function rktStore({ endpoint, maxMessageBytes, tracing }: ImageStoreOptio
   /** Asked for once: the original never does. */
   let runtime: RuntimeInfo | undefined;
   let askForRuntime = true;
+  const known = new KnownImages((bytes) => storeImage(fromBinary(ImageSchema, bytes)));
 
   return {
     async look({ signal, onMoment }) {
@@ -23,20 +27,32 @@ export function rktStore({ endpoint, maxMessageBytes, tracing }: ImageStoreOptio
         onMoment,
       });
       try {
-        const { images } = await tracedCall(
+        const images = await tracedCall(
           tracing,
           endpoint,
           "v1alpha.PublicAPI/ListImages",
-          (headers) =>
-            connection.client(PublicAPI, onMoment)
-              .listImages({ detail: false }, { headers, signal }),
+          async (headers) => {
+            const parts: Uint8Array[] = [];
+            // The empty request asks for all images, without detail.
+            const { listImages } = PublicAPI.method;
+            for await (
+              const answer of connection.read(listImages, RawImagesSchema, {
+                headers,
+                signal,
+                onMoment,
+              })
+            ) {
+              for (const image of answer.images) parts.push(image);
+            }
+            return known.read(parts);
+          },
         );
         if (askForRuntime) {
           runtime = await runtimeInfo(connection, signal);
           askForRuntime = false;
         }
         connection.close();
-        return { images: images.map(storeImage), filesystems: [], runtime };
+        return { images, filesystems: [], runtime };
       } catch (error) {
         askForRuntime = true;
         connection.close();
