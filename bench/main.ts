@@ -20,6 +20,8 @@ const benchmarks = [
   "orb_signup.ts",
   "console_ingest.ts",
   "signer_speed.ts",
+  "pingpong_rtt.ts",
+  "pingpong_endurance.ts",
 ];
 
 async function main(prefixes: string[]): Promise<void> {

@@ -26,6 +26,10 @@ export interface ListenOptions {
   authenticated?: boolean;
   /** Lets an unauthenticated server listen beyond loopback: the operator's explicit word. @default false */
   allowRemoteWithoutAuth?: boolean;
+  /** Serves HTTPS with this chain and key, both PEM. @default plain HTTP */
+  tls?: { cert: string; key: string };
+  /** Lets a second server take the port while the first still drains, as when a certificate is renewed. @default false */
+  reusePort?: boolean;
   /** Requests under way at once; one more is answered 503 with `Retry-After`. @default 1024 */
   maxRequestsInFlight?: number;
 }
@@ -36,7 +40,7 @@ export interface HttpServer extends Service {
   readonly host: string;
   /** The port it is bound to, the real one if 0 was asked for. */
   readonly port: number;
-  /** `http://host:port`, with loopback for a wildcard address. */
+  /** `http://host:port` (or `https:`), with loopback for a wildcard address. */
   readonly url: string;
 }
 
@@ -102,7 +106,13 @@ export function listen(handler: RequestHandler, options: ListenOptions): HttpSer
   let server: Deno.HttpServer<Deno.NetAddr>;
   try {
     server = Deno.serve(
-      { hostname: host, port, onListen: () => {} },
+      {
+        hostname: host,
+        port,
+        onListen: () => {},
+        reusePort: options.reusePort ?? false,
+        ...options.tls,
+      },
       bounded,
     );
   } catch (error) {
@@ -114,7 +124,9 @@ export function listen(handler: RequestHandler, options: ListenOptions): HttpSer
   return {
     host: address.hostname,
     port: address.port,
-    url: `http://${urlHost.includes(":") ? `[${urlHost}]` : urlHost}:${address.port}`,
+    url: `${options.tls ? "https" : "http"}://${
+      urlHost.includes(":") ? `[${urlHost}]` : urlHost
+    }:${address.port}`,
     async stop(deadline) {
       // Aborting Deno.serve's own signal after shutdown() throws BadResource out of its listener
       // (Deno 2.9.6), so requests are cut by answering them. A body that streams on for ever is

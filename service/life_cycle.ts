@@ -42,7 +42,10 @@ export interface ServiceContext {
 
 /** What a started program gives back. */
 export interface Service {
-  /** Ends by itself when the work is done; a rejection ends the process with 1. */
+  /**
+   * Ends by itself when the work is done, with the exit code if not 0; a rejection ends the process
+   * with 1. Work that a stop cuts short has the last word, too, if it ends before `stop()` does.
+   */
   readonly finished?: Promise<number | void>;
   /**
    * Stops accepting and waits for what is under way. `deadline` aborts when time is up: what is
@@ -191,6 +194,10 @@ async function live<Options>(
   health.stop();
   stop.abort();
   await drain(service, options.drainTimeoutMs, log);
+  if (exitCode === 0 && service.finished) {
+    // Only if it has ended: what was cut at the deadline is not waited for.
+    exitCode = await Promise.race([service.finished, Promise.resolve()]).catch(() => 1) ?? 0;
+  }
   await telemetry.shutdown(3_000);
   await stdoutLines.flush();
   Deno.exit(exitCode);

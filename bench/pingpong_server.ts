@@ -1,0 +1,60 @@
+/**
+ * A ping-pong server as people run it, in a process of its own, for the benchmarks.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { programArguments } from "../service/program_file.ts";
+
+/** A server that runs. */
+export interface PingpongProcess {
+  child: Deno.ChildProcess;
+  /** Its UDP port. */
+  port: number;
+  /** Its resident memory, in bytes. */
+  rss(): Promise<number>;
+}
+
+/** Starts a server with the certificate in `folder`. */
+export async function startPingpong(folder: string): Promise<PingpongProcess> {
+  const entry = fileURLToPath(new URL("../pingpong/server.ts", import.meta.url));
+  const child = new Deno.Command(Deno.execPath(), {
+    args: await programArguments(entry, [
+      ...["--port", "0", "--page-port", "0", "--https-port", "0"],
+      ...["--certificate-path", join(folder, "cert.pem"), "--key-path", join(folder, "key.pem")],
+    ]),
+    env: { OTEL_SDK_DISABLED: "true", NO_COLOR: "1" },
+    stdout: "piped",
+  }).spawn();
+  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  let said = "";
+  const ready = /WebTransport at https:\/\/127\.0\.0\.1:(\d+)\//;
+  while (!ready.test(said)) {
+    const { value, done } = await reader.read();
+    if (done) throw new Error(`The server ended:\n${said}`);
+    said += value;
+  }
+  // Read on, so that it never waits for us.
+  (async () => {
+    while (!(await reader.read()).done);
+  })();
+  return {
+    child,
+    port: Number(ready.exec(said)![1]),
+    async rss() {
+      const status = await Deno.readTextFile(`/proc/${child.pid}/status`);
+      return Number(/VmRSS:\s+(\d+) kB/.exec(status)![1]) * 1_024;
+    },
+  };
+}
+
+/** Ends a process and waits for its end. */
+export async function endProcess(child: Deno.ChildProcess): Promise<void> {
+  try {
+    child.kill("SIGKILL");
+  } catch {
+    // Ended already.
+  }
+  await child.status;
+}

@@ -1,0 +1,105 @@
+/**
+ * The trace of a ping crosses from our client to our server, and both tell their figures: seen by
+ * the console as it came over the wire.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { generateCertificates } from "../pingpong/gen_certs.ts";
+import { eventually } from "../service/test_eventually.ts";
+import { testWith } from "../service/test_permissions.ts";
+import { startProgram } from "../service/test_program.ts";
+
+interface JaegerTrace {
+  traceID: string;
+  spans: {
+    operationName: string;
+    processID: string;
+    spanID: string;
+    references: { spanID: string }[];
+  }[];
+  processes: Record<string, { serviceName: string }>;
+}
+
+for (const mode of ["bidi", "uni", "datagram", "websocket"] as const) {
+  testWith(
+    ["read", "write", "run", "env"],
+    `a ping over ${mode} is one trace in client and server, and metrics tell its time`,
+    async () => {
+      const folder = await Deno.makeTempDir({ prefix: "pingpong-telemetry-" });
+      const [certificatePath, keyPath, pinPath] = ["cert.pem", "key.pem", "pin"]
+        .map((name) => join(folder, name)) as [string, string, string];
+      await generateCertificates({ certificatePath, keyPath, pinPath });
+      try {
+        await using collector = await startProgram(
+          new URL("../console/server.ts", import.meta.url),
+          ["--page-port", "0", "--otlp-port", "0", "--log-format", "json"],
+        );
+        const [line] = await collector.line(
+          /"otlp\w*":"http|http:\/\/127\.0\.0\.1:\d+.*http:\/\//i,
+        );
+        const text = collector.lines.join("\n");
+        assert.ok(line);
+        const urls = [...text.matchAll(/http:\/\/127\.0\.0\.1:\d+/g)].map(([url]) => url);
+        const [otlp, page] = await rolesOf([...new Set(urls)]);
+        const env = { OTEL_SDK_DISABLED: "false", OTEL_EXPORTER_OTLP_ENDPOINT: otlp };
+        await using server = await startProgram(
+          new URL("../pingpong/server.ts", import.meta.url),
+          [
+            ...["--port", "0", "--page-port", "0", "--https-port", "0"],
+            ...["--certificate-path", certificatePath, "--key-path", keyPath],
+          ],
+          env,
+        );
+        const port = (await server.line(/WebTransport at https:\/\/127\.0\.0\.1:(\d+)/))[1]!;
+        const tcp = (await server.line(/and https:\/\/127\.0\.0\.1:(\d+)/))[1]!;
+        await using client = await startProgram(
+          new URL("../pingpong/client.ts", import.meta.url),
+          [
+            ...["--port", port, "--websocket-port", tcp, "--pin", pinPath, "--mode", mode],
+            ...["--ping-count", "2"],
+          ],
+          env,
+        );
+        assert.equal((await client.status).code, 0, client.lines.join("\n"));
+
+        const trace = await eventually("a trace of both programs", async () => {
+          const { data } = await json<{ data: JaegerTrace[] }>(
+            `${page}/api/traces?service=pingpong-client&operation=ping&limit=20`,
+          );
+          return data.find(({ processes }) => Object.keys(processes).length === 2);
+        });
+        const span = (name: string) => trace.spans.find((one) => one.operationName === name)!;
+        assert.equal(trace.processes[span("ping").processID]!.serviceName, "pingpong-client");
+        assert.equal(trace.processes[span("pong").processID]!.serviceName, "pingpong-server");
+        assert.equal(span("pong").references[0]?.spanID, span("ping").spanID);
+
+        await eventually("the metrics of both", async () => {
+          const metrics = await (await fetch(`${page}/metrics`)).text();
+          const wanted = [
+            new RegExp(`pingpong_client_rtt\\w*_count{[^}]*mode="${mode}"[^}]*} 2`),
+            new RegExp(`pingpong_server_pings\\w*{[^}]*mode="${mode}"[^}]*} 2`),
+            /pingpong_server_sessions/,
+            /pingpong_server_mailbox_answers/,
+          ];
+          return wanted.every((one) => one.test(metrics)) || undefined;
+        });
+      } finally {
+        await Deno.remove(folder, { recursive: true });
+      }
+    },
+  );
+}
+
+/** Which of the console's two addresses is which: only the page answers queries. */
+async function rolesOf(urls: string[]): Promise<[otlp: string, page: string]> {
+  assert.equal(urls.length, 2, urls.join(" "));
+  const response = await fetch(`${urls[0]}/api/services`);
+  await response.body?.cancel();
+  return response.ok ? [urls[1]!, urls[0]!] : [urls[0]!, urls[1]!];
+}
+
+async function json<Answer>(url: string): Promise<Answer> {
+  return await (await fetch(url)).json() as Answer;
+}

@@ -1,0 +1,137 @@
+/**
+ * Who may have a session: the token both sides must know, the web pages that may connect, and
+ * the name a client goes by. All of it is looked at before any data.
+ *
+ * The client sends the token as a bearer token (RFC 6750) to a server whose certificate it has
+ * verified; the server proves that it knows the token by an HMAC over the client's nonce. So each
+ * side has authenticated the other. A page cannot send header fields: it gives the token, like its
+ * name, in the URL's query.
+ *
+ * @module
+ */
+import { createHash, createHmac, timingSafeEqual } from "node:crypto";
+import { isLoopback } from "../service/http_server.ts";
+import { StartError } from "../service/life_cycle.ts";
+import { fieldNames, isClientName, type NamedClient } from "./answering.ts";
+import type { Field } from "./qpack.ts";
+
+/** A request for a session, over WebTransport or WebSocket. */
+export interface AccessRequest {
+  /** Path and query. */
+  path: string;
+  /** The host the client means, with its port; empty if unknown. */
+  authority: string;
+  /** The page it comes from; `undefined` for a program. */
+  origin: string | undefined;
+  /** A header field by its lower-case name. */
+  header(name: string): string | undefined;
+}
+
+/** What became of it: refused with a status and a reason, or let in. */
+export type Access =
+  | { status: 400 | 401 | 403 | 404; reason: string }
+  | { status: 200; client: NamedClient | undefined; fields: readonly Field[] };
+
+/** Options of {@linkcode accessRule}. */
+export interface AccessOptions {
+  /** What a client must know. @default nothing */
+  token?: string;
+  /** Origins of pages that may connect, beside the server's own. @default none */
+  origins?: readonly string[];
+  /** Paths that sessions are had at. @default any */
+  paths?: readonly string[];
+  /** How many answers wait for a client: told to it. */
+  waiting: (client: NamedClient | undefined) => number;
+}
+
+/** Makes the rule that decides about every request for a session. */
+export function accessRule(options: AccessOptions): (request: AccessRequest) => Access {
+  const { token, origins = [], paths, waiting } = options;
+
+  return function decideAccess(request) {
+    const url = new URL(request.path, "https://any");
+    const given = (name: string) => request.header(name) ?? url.searchParams.get(name) ?? undefined;
+
+    if (paths && !paths.includes(url.pathname)) {
+      return { status: 404, reason: `there is nothing at ${url.pathname}` };
+    }
+    if (request.origin !== undefined && !isOwnOrigin(request.origin, request.authority)) {
+      if (!origins.includes(request.origin)) {
+        return { status: 403, reason: `pages of ${request.origin} may not connect` };
+      }
+    }
+    if (token !== undefined) {
+      const bearer = /^Bearer +(\S+)$/i.exec(request.header("authorization") ?? "")?.[1];
+      const shown = bearer ?? url.searchParams.get("token") ?? "";
+      if (!equalInConstantTime(shown, token)) return { status: 401, reason: "the token is wrong" };
+    }
+
+    const [name, run] = [given(fieldNames.client), given(fieldNames.run)];
+    const fields: Field[] = [];
+    let client: NamedClient | undefined;
+    if (name !== undefined || run !== undefined) {
+      if (!isClientName(name ?? "") || !isClientName(run ?? "")) {
+        return { status: 400, reason: "name and run must be 8 to 64 of A-Z a-z 0-9 . _ ~ -" };
+      }
+      client = { name: name!, run: run! };
+      fields.push([fieldNames.mailbox, String(waiting(client))]);
+    }
+    const nonce = given(fieldNames.nonce);
+    if (token !== undefined && nonce !== undefined) {
+      fields.push([fieldNames.proof, serverProof(token, nonce)]);
+    }
+    return { status: 200, client, fields };
+  };
+}
+
+/** What a server proves with that it knows the token: HMAC-SHA256 over the client's nonce. */
+export function serverProof(token: string, nonce: string): string {
+  return createHmac("sha256", token).update(`pingpong server ${nonce}`).digest("hex");
+}
+
+/** Compares without telling, by the time it takes, how much was right. */
+export function equalInConstantTime(given: string, wanted: string): boolean {
+  const digest = (text: string) => createHash("sha256").update(text).digest();
+  return timingSafeEqual(digest(given), digest(wanted));
+}
+
+/**
+ * A page of the host that is asked, on whichever port: the server's page is on another port than
+ * its sessions. `localhost` and loopback addresses are one host.
+ */
+function isOwnOrigin(origin: string, authority: string): boolean {
+  let page: URL;
+  try {
+    page = new URL(origin);
+  } catch {
+    return false;
+  }
+  // Only the 2022 draft's programs send no authority; a browser always does.
+  if (authority === "") return true;
+  const asked = new URL(`https://${authority}`).hostname;
+  return page.hostname === asked || (isLoopback(page.hostname) && isLoopback(asked));
+}
+
+/**
+ * Reads the token from a file, its end of line left out.
+ *
+ * @throws {StartError} the file cannot be read or the token is shorter than 16 characters
+ */
+export async function readToken(path: string): Promise<string> {
+  let text: string;
+  try {
+    text = (await Deno.readTextFile(path)).trim();
+  } catch (error) {
+    throw new StartError(
+      `Cannot read the token from ${path}: ${
+        error instanceof Error ? error.message : String(error)
+      }. Give a readable file with --token-file.`,
+    );
+  }
+  if (text.length < 16 || /[^\x21-\x7e]/.test(text)) {
+    throw new StartError(
+      `Cannot take the token in ${path}: it must be at least 16 printable characters without spaces. Make one with: openssl rand -hex 32`,
+    );
+  }
+  return text;
+}

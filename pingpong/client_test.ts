@@ -1,0 +1,230 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { testWith } from "../service/test_permissions.ts";
+import { linkOpener } from "./client.ts";
+import type { Link, Target } from "./links.ts";
+import { startTestServer, testPing } from "./test_server.ts";
+import { WebTransportError } from "./webtransport.ts";
+
+const files: Deno.PermissionName[] = ["read", "write"];
+/** Waits that are as short as they may be. */
+const impatient = { retryBaseDelayMs: 10, connectTimeoutMs: 200 };
+
+for (const mode of ["bidi", "uni", "datagram", "websocket"] as const) {
+  testWith(
+    files,
+    `the client pings over ${mode} and tells every pong and the figures`,
+    async () => {
+      await using server = await startTestServer();
+      const { exitCode, lines, runs } = await server.ping({ mode, pingCount: 5 });
+      assert.equal(exitCode, 0, lines.join("\n"));
+      const pongs = lines.filter((line) => line.startsWith("Received response data: Pong! "));
+      assert.deepEqual(pongs.map((line) => Number(/seq=(\d+)/.exec(line)![1])), [0, 1, 2, 3, 4]);
+      for (const pong of pongs) assert.match(pong, / bytes=\d+ time=\d+\.\d+ ms$/);
+      assert.match(lines.join("\n"), /5 sent, 5 received, 0 lost \(0\.0%\)/);
+      assert.equal(runs[0]?.run.statistics.summary().recovered, 0);
+    },
+  );
+}
+
+testWith(files, "--mode all runs each mode after the other", async () => {
+  await using server = await startTestServer();
+  const { exitCode, runs } = await server.ping({ mode: "all", pingCount: 2 });
+  assert.equal(exitCode, 0);
+  assert.deepEqual(
+    runs.map(({ mode, run }) => [mode, run.statistics.summary().received]),
+    [["bidi", 2], ["uni", 2], ["datagram", 2], ["websocket", 2]],
+  );
+});
+
+for (const mode of ["bidi", "uni"] as const) {
+  testWith(files, `a stream per ping over ${mode} runs past every stream limit`, async () => {
+    await using server = await startTestServer();
+    const run = await server.ping({
+      mode,
+      streamPerPing: true,
+      pingCount: 1_000,
+      concurrency: 20,
+      quiet: true,
+    });
+    assert.equal(run.exitCode, 0, run.lines.join("\n"));
+  });
+}
+
+testWith(
+  files,
+  "size and concurrency are what was asked for, and large pings go through",
+  async () => {
+    await using server = await startTestServer();
+    for (const mode of ["bidi", "uni", "websocket"] as const) {
+      const run = await server.ping({ mode, size: 200_000, concurrency: 8, pingCount: 40 });
+      assert.equal(run.exitCode, 0, run.lines.join("\n"));
+      assert.match(run.lines[0]!, /200000 bytes of data/);
+    }
+  },
+);
+
+testWith(
+  files,
+  "--interval keeps pings apart, --deadline ends the run and what is unanswered is lost",
+  async () => {
+    await using server = await startTestServer();
+    const { runs, exitCode } = await server.ping({ interval: 0.02, pingCount: 0, deadline: 0.3 });
+    const { sent } = runs[0]!.run.statistics.summary();
+    assert.ok(sent >= 1 && sent <= 16, `${sent} pings in 300 ms, 20 ms apart`);
+    assert.ok(exitCode < 2);
+  },
+);
+
+testWith(files, "--json prints an object a line, the figures in the last", async () => {
+  await using server = await startTestServer();
+  const { lines } = await server.ping({ json: true, pingCount: 2 });
+  const objects = lines.map((line) => JSON.parse(line));
+  assert.deepEqual(objects.map(({ kind }) => kind), ["begin", "connected", "pong", "pong", "end"]);
+  assert.equal(objects[4].received, 2);
+  assert.ok(objects[4].rttMs.p99 >= objects[4].rttMs.p50);
+});
+
+testWith(files, "host names and URLs do as well as addresses", async () => {
+  await using server = await startTestServer();
+  for (const host of ["localhost", `https://127.0.0.1:${server.port}/some/path?x=1`]) {
+    const { exitCode, lines } = await server.ping({ host, mode: "bidi" });
+    assert.equal(exitCode, 0, lines.join("\n"));
+  }
+  const plain = await testPing({
+    host: server.server.pageUrl.replace("http", "ws"),
+    mode: "websocket",
+  });
+  assert.equal(plain.exitCode, 0, plain.lines.join("\n"));
+  const far = await testPing({ host: "ws://ping.example/", mode: "websocket" });
+  assert.equal(far.exitCode, 2);
+  assert.match(far.lines.join("\n"), /without TLS only on this machine/);
+});
+
+testWith(
+  files,
+  "without pin or authority, or with a wrong pin, the client refuses at once",
+  async () => {
+    await using server = await startTestServer();
+    for (const mode of ["bidi", "websocket"] as const) {
+      for (const pin of ["00".repeat(32), undefined]) {
+        const { port, httpsPort } = server;
+        const { exitCode, lines, runs } = await testPing({
+          port,
+          websocketPort: httpsPort,
+          mode,
+          ...(pin && { pin }),
+        });
+        assert.equal(exitCode, 2);
+        assert.match(lines.join("\n"), /gave up: .*certificate.*--pin/s, mode);
+        assert.ok(!lines.some((line) => line.includes("retrying")), "trying again changes nothing");
+        assert.equal(runs[0]?.run.statistics.summary().sent, 0);
+      }
+      const trusting = await testPing({
+        port: server.port,
+        websocketPort: server.httpsPort,
+        mode,
+        ca: join(server.folder, "cert.pem"),
+      });
+      assert.equal(trusting.exitCode, 0, trusting.lines.join("\n"));
+    }
+  },
+);
+
+testWith(
+  files,
+  "a token opens the server to those who know it, and shows them the server",
+  async () => {
+    const folder = await Deno.makeTempDir();
+    const [right, wrong] = [join(folder, "right"), join(folder, "wrong")];
+    await Deno.writeTextFile(right, "0123456789abcdef0123\n");
+    await Deno.writeTextFile(wrong, "fedcba9876543210fedc\n");
+    {
+      await using guarded = await startTestServer({ tokenFile: right });
+      await using open = await startTestServer();
+      for (const mode of ["bidi", "websocket"] as const) {
+        assert.equal((await guarded.ping({ mode, tokenFile: right })).exitCode, 0, mode);
+        for (const given of [{}, { tokenFile: wrong }]) {
+          const refused = await guarded.ping({ mode, ...given });
+          assert.equal(refused.exitCode, 2);
+          assert.match(refused.lines.join("\n"), /status 401.*--token-file/s);
+        }
+        const impostor = await open.ping({ mode, tokenFile: right });
+        assert.equal(impostor.exitCode, 2);
+        assert.match(impostor.lines.join("\n"), /did not prove that it knows the token/);
+      }
+      const careless = await guarded.ping({ tokenFile: right, insecure: true });
+      assert.equal(careless.exitCode, 2);
+      assert.match(careless.lines.join("\n"), /Refuses to show the token/);
+    }
+    await Deno.remove(folder, { recursive: true });
+  },
+);
+
+testWith(files, "paths that the server does not have are refused with 404", async () => {
+  await using server = await startTestServer({ path: ["/ping"] });
+  const at = (path: string) => server.ping({ host: `https://127.0.0.1:${server.port}${path}` });
+  assert.equal((await at("/ping")).exitCode, 0);
+  const refused = await at("/elsewhere");
+  assert.equal(refused.exitCode, 2);
+  assert.match(refused.lines.join("\n"), /status 404/);
+});
+
+Deno.test("without a server the client says so, tries as often as told, and ends with 2", async () => {
+  const silent = Deno.listenDatagram({ hostname: "127.0.0.1", port: 0, transport: "udp" });
+  const { port } = silent.addr as Deno.NetAddr;
+  const { exitCode, lines } = await testPing({
+    port,
+    pin: "00".repeat(32),
+    retries: 2,
+    ...impatient,
+  });
+  silent.close();
+  assert.equal(exitCode, 2);
+  const retries = lines.filter((line) =>
+    line.startsWith("connection failed, retrying... (No answer")
+  );
+  assert.equal(retries.length, 2);
+  assert.match(
+    lines.at(-1)!,
+    /gave up: No answer from 127.0.0.1 port \d+\/udp.*Is a server running/,
+  );
+});
+
+testWith(
+  files,
+  "--mode auto takes WebTransport, or WebSocket where no UDP gets through",
+  async () => {
+    await using server = await startTestServer();
+    const open = await server.ping({ mode: "auto" });
+    assert.ok(open.lines.includes("using bidi"), open.lines.join("\n"));
+    const silent = Deno.listenDatagram({ hostname: "127.0.0.1", port: 0, transport: "udp" });
+    const { port } = silent.addr as Deno.NetAddr;
+    const blocked = await server.ping({ mode: "auto", port, ...impatient });
+    silent.close();
+    assert.equal(blocked.exitCode, 0, blocked.lines.join("\n"));
+    assert.match(blocked.lines.join("\n"), /using websocket, as No answer from 127.0.0.1/);
+  },
+);
+
+Deno.test("linkOpener() fails over to the next server, and gives up only when none will have it", async () => {
+  const servers: Target[] = ["a", "b", "c"].map((host) => ({ host, port: 1 }));
+  const link = {} as Link;
+  const tried: string[] = [];
+  const open = linkOpener(servers, "bidi", ({ host }) => {
+    tried.push(host);
+    if (host === "c") return Promise.resolve(link);
+    throw new WebTransportError("refused", "no", { status: 403 });
+  });
+  await assert.rejects(open(), { code: "closed" });
+  await assert.rejects(open(), { code: "closed" });
+  assert.equal(await open(), link);
+  assert.equal(await open(), link, "a server that works is kept");
+  assert.deepEqual(tried, ["a", "b", "c", "c"]);
+
+  const none = linkOpener(servers.slice(0, 2), "bidi", () => {
+    throw new WebTransportError("refused", "no", { status: 403 });
+  });
+  await assert.rejects(none(), { code: "closed" });
+  await assert.rejects(none(), { code: "refused" });
+});

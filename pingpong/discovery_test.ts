@@ -1,0 +1,154 @@
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+// @ts-types="./types/dns_packet.d.ts"
+import { decode, encode, type SrvAnswer, type StringAnswer } from "dns-packet";
+import { testWith } from "../service/test_permissions.ts";
+import { announce, better, discover } from "./discovery.ts";
+import { startTestServer, type TestServer } from "./test_server.ts";
+
+const files: Deno.PermissionName[] = ["read", "write"];
+
+/** A name server on loopback that knows these records. */
+function startDns(records: (SrvAnswer | StringAnswer)[]) {
+  const socket = Deno.listenDatagram({ hostname: "127.0.0.1", port: 0, transport: "udp" });
+  (async () => {
+    for await (const [bytes, from] of socket) {
+      const query = decode(Buffer.from(bytes));
+      const { name, type } = query.questions![0]!;
+      const plain = name.replace(/\.$/, "").toLowerCase();
+      const answers = records.filter((one) => one.name === plain && one.type === type);
+      const rcode = records.some((one) => one.name === plain) ? 0 : 3;
+      const reply = encode({
+        type: "response",
+        id: query.id!,
+        flags: 0x0480 | rcode,
+        questions: query.questions!,
+        answers,
+      });
+      await socket.send(reply, from);
+    }
+  })();
+  const { port } = socket.addr as Deno.NetAddr;
+  return {
+    dnsServer: { ipAddr: "127.0.0.1", port },
+    [Symbol.dispose]: () => socket.close(),
+  };
+}
+
+function trustOf(...servers: TestServer[]) {
+  return { pins: servers.map(({ server }) => server.certificateHash()) };
+}
+
+const srv = (port: number, priority: number): SrvAnswer => ({
+  name: "_pingpong._udp.ping.test",
+  type: "SRV",
+  data: { target: "127.0.0.1", port, priority, weight: 0 },
+});
+
+testWith(
+  files,
+  "discover() asks DNS for SRV, and puts those that answer first, by priority",
+  async () => {
+    await using first = await startTestServer();
+    await using second = await startTestServer();
+    const silent = Deno.listenDatagram({ hostname: "127.0.0.1", port: 0, transport: "udp" });
+    const dead = (silent.addr as Deno.NetAddr).port;
+    using dns = startDns([srv(dead, 0), srv(second.port, 20), srv(first.port, 10)]);
+    const options = {
+      trust: trustOf(first, second),
+      connectTimeoutMs: 300,
+      dnsServer: dns.dnsServer,
+    };
+    const targets = await discover("ping.test", options);
+    silent.close();
+    assert.deepEqual(targets.map(({ port }) => port), [first.port, second.port, dead]);
+    await assert.rejects(discover("nobody.test", options), /Found no server by nobody\.test/);
+  },
+);
+
+testWith(files, "discover() takes every address of a headless service", async () => {
+  await using server = await startTestServer();
+  using dns = startDns([
+    { name: "pingpong.default.svc", type: "A", data: "127.0.0.1" },
+    { name: "pingpong.default.svc", type: "A", data: "127.0.0.2" },
+  ]);
+  const targets = await discover(`headless:pingpong.default.svc:${server.port}`, {
+    trust: trustOf(server),
+    connectTimeoutMs: 300,
+    dnsServer: dns.dnsServer,
+  });
+  // Nothing listens on 127.0.0.2: it comes last.
+  assert.deepEqual(targets.map(({ host }) => host), ["127.0.0.1", "127.0.0.2"]);
+});
+
+testWith(
+  files,
+  "discover() reads /.well-known/pingpong.json, over HTTPS only what it can verify",
+  async () => {
+    await using server = await startTestServer({ path: ["/ping"] });
+    const expected = {
+      host: "127.0.0.1",
+      port: server.port,
+      path: "/ping",
+      pins: [new Uint8Array(server.server.certificateHash())],
+    };
+    for (const url of [server.server.httpsUrl, server.server.pageUrl]) {
+      const [target] = await discover(url, { trust: trustOf(server) });
+      const { host, port, path, pins } = target!;
+      assert.deepEqual({ host, port, path, pins }, expected);
+      const ping = await server.ping({ discover: url });
+      assert.equal(ping.exitCode, 0, ping.lines.join("\n"));
+    }
+    await assert.rejects(
+      discover(server.server.httpsUrl, { trust: { pins: [new Uint8Array(32)] } }),
+      { code: "certificate" },
+    );
+    await assert.rejects(
+      discover("http://ping.example", { trust: {} }),
+      /without TLS only on this/,
+    );
+  },
+);
+
+Deno.test("discover() refuses a well-known document that is none", async () => {
+  const server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    () => Response.json({ webtransport: { port: 70_000, path: "/", certificateHashes: [] } }),
+  );
+  const url = `http://127.0.0.1:${server.addr.port}`;
+  await assert.rejects(discover(url, { trust: {} }), /no description of a server/);
+  await server.shutdown();
+});
+
+testWith(
+  ["sys"],
+  "discover() finds a server that announces itself on the local network",
+  async () => {
+    // Two on loopback, as on a network of their own.
+    const network = { address: "127.0.0.1", multicastInterface: "127.0.0.1" };
+    const stop = await announce({ instance: `test-${Deno.pid}`, port: 4, ...network });
+    const targets = await discover("mdns", {
+      trust: {},
+      multicastInterface: "127.0.0.1",
+      multicastWaitMs: 500,
+      connectTimeoutMs: 50,
+    });
+    await stop();
+    assert.ok(targets.some(({ host, port }) => host === "127.0.0.1" && port === 4));
+  },
+);
+
+Deno.test("better() puts answering servers first, then priority, then time", () => {
+  const server = (name: string, priority: number, rttMs: number | undefined) => ({
+    target: { host: name, port: 1 },
+    priority,
+    rttMs,
+  });
+  const order = [
+    server("dead", 0, undefined),
+    server("far", 1, 9),
+    server("near", 1, 2),
+    server("preferred", 0, 50),
+  ].toSorted(better);
+  assert.deepEqual(order.map(({ target }) => target.host), ["preferred", "near", "far", "dead"]);
+});

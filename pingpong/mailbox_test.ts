@@ -1,0 +1,142 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { testWith } from "../service/test_permissions.ts";
+import { type Mailbox, type MailboxOptions, memoryMailbox, sqliteMailbox } from "./mailbox.ts";
+
+/** One suite for both: whatever keeps the answers, this is what it must do. */
+const kinds: readonly {
+  name: string;
+  permissions: Deno.PermissionName[];
+  open: (folder: string, options?: MailboxOptions) => Mailbox;
+}[] = [
+  { name: "memory", permissions: [], open: (_, options) => memoryMailbox(options) },
+  {
+    name: "SQLite",
+    permissions: ["read", "write"],
+    open: (folder, options) => sqliteMailbox(join(folder, "mailbox.sqlite"), options),
+  },
+];
+
+const message = (text: string) => new TextEncoder().encode(text);
+
+for (const { name, permissions, open } of kinds) {
+  const testMailbox = (
+    what: string,
+    run: (mailbox: Mailbox, clock: { ms: number }) => void,
+    options: MailboxOptions = {},
+  ): void => {
+    testWith(permissions, `${name} mailbox ${what}`, async () => {
+      const folder = permissions.length > 0 ? await Deno.makeTempDir() : "";
+      const clock = { ms: 1_000_000 };
+      const mailbox = open(folder, { now: () => clock.ms, ...options });
+      try {
+        run(mailbox, clock);
+      } finally {
+        mailbox.close();
+        if (folder) await Deno.remove(folder, { recursive: true });
+      }
+    });
+  };
+
+  testMailbox("gives a client what was kept for it, the oldest first", (mailbox) => {
+    mailbox.put("alice", { run: "r", seq: 7, message: message("seven") });
+    mailbox.put("bob", { run: "r", seq: 1, message: message("other") });
+    mailbox.put("alice", { run: "r", seq: 3, message: message("three") });
+    assert.deepEqual(mailbox.waiting("alice"), [
+      { run: "r", seq: 7, message: message("seven") },
+      { run: "r", seq: 3, message: message("three") },
+    ]);
+    assert.deepEqual(mailbox.find("alice", "r", 3), message("three"));
+    assert.equal(mailbox.find("alice", "r", 4), undefined);
+    assert.equal(mailbox.find("bob", "s", 1), undefined);
+    assert.deepEqual(mailbox.size(), { answers: 3, bytes: 15, clients: 2 });
+  });
+
+  testMailbox("forgets what the client has, of this run and of earlier ones", (mailbox) => {
+    for (const run of ["old", "new"]) {
+      for (let seq = 0; seq < 4; seq++) mailbox.put("a", { run, seq, message: message("x") });
+    }
+    mailbox.ackBelow("a", "new", 3);
+    assert.deepEqual(mailbox.waiting("a").map(({ run, seq }) => `${run} ${seq}`), [
+      "old 0",
+      "old 1",
+      "old 2",
+      "old 3",
+      "new 3",
+    ]);
+    mailbox.ackOtherRuns("a", "new");
+    mailbox.ackBelow("a", "new", 4);
+    assert.deepEqual(mailbox.size(), { answers: 0, bytes: 0, clients: 0 });
+    assert.equal(mailbox.dropped, 0);
+  });
+
+  testMailbox("keeps an answer once, however often it is put", (mailbox) => {
+    mailbox.put("a", { run: "r", seq: 1, message: message("first") });
+    mailbox.put("a", { run: "r", seq: 1, message: message("second") });
+    assert.deepEqual(mailbox.waiting("a").map((kept) => kept.message), [message("second")]);
+    assert.deepEqual(mailbox.size(), { answers: 1, bytes: 6, clients: 1 });
+  });
+
+  testMailbox("drops a client's oldest beyond its count", (mailbox) => {
+    for (let seq = 0; seq < 5; seq++) mailbox.put("a", { run: "r", seq, message: message("x") });
+    mailbox.put("b", { run: "r", seq: 0, message: message("x") });
+    assert.deepEqual(mailbox.waiting("a").map(({ seq }) => seq), [2, 3, 4]);
+    assert.equal(mailbox.waiting("b").length, 1);
+    assert.equal(mailbox.dropped, 2);
+  }, { maxAnswersPerClient: 3 });
+
+  testMailbox("drops the oldest of all beyond its count and its bytes", (mailbox) => {
+    for (let client = 0; client < 6; client++) {
+      mailbox.put(String(client), { run: "r", seq: 0, message: message("four") });
+    }
+    assert.deepEqual(mailbox.size(), { answers: 4, bytes: 16, clients: 4 });
+    mailbox.put("big", { run: "r", seq: 0, message: message("x".repeat(17)) });
+    assert.deepEqual(mailbox.size(), { answers: 1, bytes: 17, clients: 1 });
+    assert.equal(mailbox.dropped, 6);
+  }, { maxAnswers: 4, maxBytes: 20 });
+
+  testMailbox("drops what is too old", (mailbox, clock) => {
+    mailbox.put("a", { run: "r", seq: 0, message: message("x") });
+    clock.ms += 600;
+    mailbox.put("a", { run: "r", seq: 1, message: message("x") });
+    clock.ms += 400;
+    mailbox.expire();
+    assert.deepEqual(mailbox.waiting("a").map(({ seq }) => seq), [1]);
+    assert.equal(mailbox.dropped, 1);
+  }, { maxAgeMs: 1_000 });
+}
+
+testWith(
+  ["read", "write"],
+  "SQLite mailbox outlives its process and rolls back half a batch",
+  async () => {
+    const folder = await Deno.makeTempDir();
+    const path = join(folder, "mailbox.sqlite");
+    const before = sqliteMailbox(path);
+    before.put("a", { run: "r", seq: 1, message: message("kept") });
+    assert.throws(() =>
+      before.batch(() => {
+        before.put("a", { run: "r", seq: 2, message: message("half") });
+        throw new Error("interrupted");
+      }), /interrupted/);
+    assert.deepEqual(before.size(), { answers: 1, bytes: 4, clients: 1 });
+    // Opened a second time before the first is closed: nothing waits in memory.
+    const after = sqliteMailbox(path);
+    assert.deepEqual(after.waiting("a"), [{ run: "r", seq: 1, message: message("kept") }]);
+    assert.deepEqual(after.size(), { answers: 1, bytes: 4, clients: 1 });
+    before.close();
+    after.close();
+    await Deno.remove(folder, { recursive: true });
+  },
+);
+
+testWith(
+  ["read", "write"],
+  "sqliteMailbox() refuses a file that is no database, and says what to do",
+  async () => {
+    const path = await Deno.makeTempFile();
+    await Deno.writeTextFile(path, "certainly no database, but long enough to be one".repeat(40));
+    assert.throws(() => sqliteMailbox(path), /Cannot keep the mailbox in .*--mailbox/);
+    await Deno.remove(path);
+  },
+);

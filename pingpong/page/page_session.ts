@@ -1,0 +1,218 @@
+/**
+ * Pings from the browser: one WebTransport session, and on it a two-way stream, one-way streams
+ * and datagrams at once, each ping after the answer to the one before. A session that ends is
+ * opened again.
+ *
+ * @module
+ */
+import { signal } from "@preact/signals";
+import type { StreamState } from "../../service/page/live_stream.ts";
+import { decodeMessage, encodeFrame, encodeMessage, FrameDecoder, PingIds } from "../protocol.ts";
+import type { Message, Ping } from "../protocol.ts";
+import { PingStatistics } from "../statistics.ts";
+import type { WellKnown } from "../web.ts";
+
+/** The modes a browser has. */
+export const pageModes = ["bidi", "uni", "datagram"] as const;
+/** One of {@linkcode pageModes}. */
+export type PageMode = typeof pageModes[number];
+
+/** A round trip, or a ping without an answer. */
+export interface Sample {
+  mode: PageMode;
+  atMs: number;
+  /** `undefined` for a lost one. */
+  rttMs: number | undefined;
+}
+
+/** What keeps the page from pinging at all, in words. */
+export const obstacle = signal<string | undefined>(undefined);
+/** Where the connection stands. */
+export const connection = signal<StreamState>({ kind: "connecting" });
+
+/** How long a ping may take before it counts as lost. */
+const pingTimeoutMs = 2_000;
+const retryDelaysMs = [500, 1_000, 2_000, 5_000];
+/** Samples kept: a minute of three modes at 20 ms. */
+const maxSamples = 9_000;
+
+/** The counts of each mode since the page was opened, or reset. */
+export const statistics: Record<PageMode, PingStatistics> = freshStatistics();
+/** The samples of the last minute, the oldest first. */
+export const samples: Sample[] = [];
+/** How the pings go: changed by the page while they do. */
+export const pace = { paused: false, intervalMs: 100 };
+
+function freshStatistics(): Record<PageMode, PingStatistics> {
+  return { bidi: new PingStatistics(), uni: new PingStatistics(), datagram: new PingStatistics() };
+}
+
+/** Begins all counts anew. */
+export function reset(): void {
+  Object.assign(statistics, freshStatistics());
+  samples.length = 0;
+}
+
+let retryNow: () => void = () => {};
+
+/** Tries to connect at once. */
+export function retry(): void {
+  retryNow();
+}
+
+/** Pings for as long as the page is open. */
+export async function startPinging(): Promise<void> {
+  if (!("WebTransport" in globalThis)) {
+    obstacle.value = isSecureContext
+      ? "This browser has no WebTransport. Chrome, Edge, and Firefox from 114 on have it."
+      : "WebTransport needs a secure page: open it by https, or as http://localhost on the server's machine.";
+    return;
+  }
+  let attempt = 0;
+  while (true) {
+    try {
+      const session = await openSession();
+      attempt = 0;
+      connection.value = { kind: "live" };
+      await pingOn(session);
+    } catch {
+      // A server that is away, or goes: told by the state of the connection.
+    }
+    attempt++;
+    const delayMs = retryDelaysMs[Math.min(attempt, retryDelaysMs.length) - 1]!;
+    connection.value = { kind: "reconnecting", attempt, retryAtMs: Date.now() + delayMs };
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, delayMs);
+      retryNow = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+}
+
+/** The server says where it is and which certificate it has: it may be a new one. */
+async function openSession(): Promise<WebTransport> {
+  const response = await fetch("/.well-known/pingpong.json", { cache: "no-store" });
+  if (!response.ok) throw new Error(`status ${response.status}`);
+  const { webtransport } = await response.json() as WellKnown;
+  const url = new URL(`https://${location.hostname}:${webtransport.port}${webtransport.path}`);
+  const token = new URLSearchParams(location.search).get("token");
+  if (token !== null) url.searchParams.set("token", token);
+  const session = new WebTransport(url.href, {
+    serverCertificateHashes: webtransport.certificateHashes.map(({ algorithm, value }) => ({
+      algorithm,
+      value: Uint8Array.from(value.match(/../g)!, (byte) => parseInt(byte, 16)),
+    })),
+  });
+  session.closed.catch(() => {});
+  await session.ready;
+  return session;
+}
+
+interface Channel {
+  send: (ping: Ping) => Promise<void>;
+}
+
+async function pingOn(session: WebTransport): Promise<void> {
+  const over = new AbortController();
+  session.closed.catch(() => {}).then(() => over.abort());
+  const ids = new PingIds();
+  const waiting = new Map<number, () => void>();
+  let next = 0;
+
+  function received(message: Message): void {
+    const seq = message.kind === "pong" ? ids.seq(message.requestId) : undefined;
+    if (seq !== undefined) waiting.get(seq)?.();
+  }
+
+  /** One ping and its answer; false when it did not come in time. */
+  async function exchange(mode: PageMode, channel: Channel): Promise<void> {
+    const seq = next++;
+    const counts = statistics[mode];
+    const order = counts.summary().sent;
+    const sentMs = performance.now();
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const answered = await new Promise<boolean>((resolve) => {
+      waiting.set(seq, () => resolve(true));
+      timer = setTimeout(() => resolve(false), pingTimeoutMs);
+      over.signal.addEventListener("abort", () => resolve(false), { once: true });
+      counts.sent();
+      channel.send({ kind: "ping", id: ids.id(seq), data: "Ping!" }).catch(() => resolve(false));
+    });
+    clearTimeout(timer);
+    waiting.delete(seq);
+    const rttMs = answered ? performance.now() - sentMs : undefined;
+    if (answered) counts.answered(order, rttMs);
+    else counts.lost();
+    samples.push({ mode, atMs: Date.now(), rttMs });
+    if (samples.length > maxSamples) samples.splice(0, samples.length - maxSamples);
+  }
+
+  async function lane(mode: PageMode, channel: Channel): Promise<void> {
+    while (!over.signal.aborted) {
+      const beganMs = performance.now();
+      if (!pace.paused) await exchange(mode, channel);
+      const restMs = pace.intervalMs - (performance.now() - beganMs);
+      await new Promise((resolve) => setTimeout(resolve, Math.max(4, restMs)));
+    }
+  }
+
+  await Promise.all([
+    openBidirectional(session, received).then((channel) => lane("bidi", channel)),
+    openUnidirectional(session, received).then((channel) => lane("uni", channel)),
+    lane("datagram", openDatagrams(session, received)),
+  ]);
+}
+
+type Received = (message: Message) => void;
+
+async function openBidirectional(session: WebTransport, received: Received): Promise<Channel> {
+  const { readable, writable } = await session.createBidirectionalStream();
+  receiveFrames(readable, received);
+  return framesOn(writable);
+}
+
+async function openUnidirectional(session: WebTransport, received: Received): Promise<Channel> {
+  const channel = framesOn(await session.createUnidirectionalStream());
+  (async () => {
+    const { value } = await session.incomingUnidirectionalStreams.getReader().read();
+    if (value) receiveFrames(value, received);
+  })().catch(() => {
+    // The session has ended: its lanes end with it.
+  });
+  return channel;
+}
+
+function openDatagrams(session: WebTransport, received: Received): Channel {
+  const { readable, writable } = session.datagrams as unknown as {
+    readable: ReadableStream<Uint8Array>;
+    writable: WritableStream<Uint8Array>;
+  };
+  const writer = writable.getWriter();
+  (async () => {
+    for await (const datagram of readable) received(decodeMessage(datagram));
+  })().catch(() => {
+    // As above.
+  });
+  return { send: (ping) => writer.write(encodeMessage(ping)) };
+}
+
+function framesOn(writable: WritableStream<Uint8Array>): Channel {
+  const writer = writable.getWriter();
+  return { send: (ping) => writer.write(encodeFrame(ping)) };
+}
+
+async function receiveFrames(
+  readable: ReadableStream<Uint8Array>,
+  received: Received,
+): Promise<void> {
+  const decoder = new FrameDecoder();
+  try {
+    for await (const chunk of readable) {
+      for (const message of decoder.push(chunk)) received(message);
+    }
+  } catch {
+    // As above.
+  }
+}

@@ -1,0 +1,403 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { eventually } from "../service/test_eventually.ts";
+import { testWith } from "../service/test_permissions.ts";
+import { startProgram, type TestProgram } from "../service/test_program.ts";
+import { runPingpongClient } from "./client.ts";
+import { generateCertificates } from "./gen_certs.ts";
+import type { PingSummary } from "./statistics.ts";
+import { startTestServer, testContext, type TestPing, testPing } from "./test_server.ts";
+import { startUdpRelay } from "./test_udp_relay.ts";
+
+const files: Deno.PermissionName[] = ["read", "write"];
+const programs: Deno.PermissionName[] = ["read", "write", "run", "env"];
+/** Waits that are as short as they may be. */
+const quick = { retryBaseDelayMs: 20, stableAfterMs: 200, quiet: true } as const;
+
+function summaryOf({ runs }: TestPing): PingSummary {
+  return runs[0]!.run.statistics.summary();
+}
+
+/** Every ping answered, none lost, none counted twice. */
+function assertWhole(ping: TestPing, count: number): void {
+  const { sent, received, lost } = summaryOf(ping);
+  assert.deepEqual(
+    { sent, received, lost },
+    { sent: count, received: count, lost: 0 },
+    ping.lines.join("\n"),
+  );
+  assert.equal(ping.exitCode, 0);
+}
+
+for (const [mode, seed] of [["bidi", 1], ["uni", 2]] as const) {
+  testWith(files, `30 % loss both ways loses no ping over ${mode} (seed ${seed})`, async () => {
+    await using server = await startTestServer();
+    const relay = startUdpRelay(server.port, { loss: 0.3, seed });
+    const ping = await server.ping({
+      port: relay.port,
+      mode,
+      pingCount: 60,
+      retries: 50,
+      connectTimeoutMs: 5_000,
+      ...quick,
+    });
+    relay.close();
+    assertWhole(ping, 60);
+    assert.ok(relay.counts.lost > 20, "the network was bad indeed");
+  });
+}
+
+testWith(files, "30 % loss both ways is told as loss over datagrams, each ping once", async () => {
+  await using server = await startTestServer();
+  const relay = startUdpRelay(server.port, { loss: 0.3, seed: 3 });
+  const ping = await server.ping({
+    port: relay.port,
+    mode: "datagram",
+    pingCount: 300,
+    concurrency: 20,
+    timeoutMs: 300,
+    retries: 50,
+    connectTimeoutMs: 5_000,
+    ...quick,
+  });
+  relay.close();
+  const { sent, received, lost, lossRatio } = summaryOf(ping);
+  assert.equal(sent, 300);
+  assert.equal(received + lost, 300);
+  // 1 - 0.7² = 51 % of the round trips; five standard deviations on either side.
+  assert.ok(lossRatio > 0.36 && lossRatio < 0.66, `${lossRatio}`);
+  assert.equal(ping.exitCode, 1);
+});
+
+testWith(files, "reordering and doubling of datagrams double no ping and lose none", async () => {
+  await using server = await startTestServer();
+  const relay = startUdpRelay(server.port, {
+    reordering: 0.3,
+    duplication: 0.3,
+    delayMs: 1,
+    holdMs: 5,
+  });
+  for (const mode of ["bidi", "uni", "datagram"] as const) {
+    const ping = await server.ping({
+      port: relay.port,
+      mode,
+      pingCount: 200,
+      concurrency: 50,
+      // Apart, or a burst of datagrams travels in one packet and overtakes nothing.
+      interval: 0.001,
+      ...quick,
+    });
+    assertWhole(ping, 200);
+    assert.equal(summaryOf(ping).duplicated, 0);
+    if (mode === "datagram") {
+      assert.ok(summaryOf(ping).reordered > 0, "datagrams overtook each other");
+    }
+  }
+  assert.ok(relay.counts.doubled > 50 && relay.counts.held > 50);
+  relay.close();
+});
+
+testWith(files, "a NAT that forgets the port loses no ping", async () => {
+  await using server = await startTestServer();
+  const relay = startUdpRelay(server.port);
+  const rebinding = setInterval(() => relay.rebind(), 100);
+  const ping = await server.ping({ port: relay.port, pingCount: 60, interval: 0.01, ...quick });
+  clearInterval(rebinding);
+  relay.close();
+  assertWhole(ping, 60);
+});
+
+testWith(files, "a long way (750 ms round trip) works with the default time-outs", async () => {
+  await using server = await startTestServer();
+  const relay = startUdpRelay(server.port, { delayMs: 375 });
+  const ping = await server.ping({ port: relay.port, pingCount: 2 });
+  relay.close();
+  assertWhole(ping, 2);
+  assert.ok(summaryOf(ping).rttMs!.min >= 750);
+});
+
+testWith(files, "a network that is dark for 5 s loses no ping", async () => {
+  await using server = await startTestServer();
+  const relay = startUdpRelay(server.port);
+  const running = server.ping({
+    port: relay.port,
+    pingCount: 300,
+    interval: 0.005,
+    connectTimeoutMs: 500,
+    ...quick,
+  });
+  const darkness = (async () => {
+    await eventually("some pings", () => relay.counts.passed > 100 || undefined);
+    relay.faults.blackhole = true;
+    await new Promise((resolve) => setTimeout(resolve, 5_000));
+    relay.faults.blackhole = false;
+  })();
+  const ping = await running;
+  await darkness;
+  relay.close();
+  assertWhole(ping, 300);
+  assert.ok(summaryOf(ping).recovered >= 1, "the ping that was under way was sent again");
+  assert.match(ping.lines.join("\n"), /connection ended \(timed out\)/);
+});
+
+testWith(files, "both ends find a dead peer within the heartbeat's 2 s, not before", async () => {
+  await using server = await startTestServer();
+  const relay = startUdpRelay(server.port);
+  const stop = new AbortController();
+  const running = server.ping(
+    { port: relay.port, pingCount: 0, interval: 0.02, json: true },
+    stop.signal,
+  );
+  await eventually("a session", () => server.logged.find((line) => line.includes("has begun")));
+  const beforeMs = performance.now();
+  relay.faults.blackhole = true;
+  await eventually(
+    "the server's end",
+    () => server.logged.find((line) => line.includes("has ended")),
+  );
+  const elapsedMs = performance.now() - beforeMs;
+  stop.abort();
+  const { lines } = await running;
+  relay.close();
+  assert.ok(elapsedMs > 1_000, `${elapsedMs} ms`);
+  assert.match(server.logged.find((line) => line.includes("has ended"))!, /by=lost/);
+  // The client noticed too, or was stopped before it could.
+  assert.ok(lines.some((line) => /"kind":"(disconnected|end)"/.test(line)));
+});
+
+/** A server process on ports that stay the same when it is started again. */
+async function startServerProcess(
+  folder: string,
+  port: number,
+  more: readonly string[] = [],
+): Promise<TestProgram> {
+  const program = await startProgram(new URL("./server.ts", import.meta.url), [
+    ...["--port", String(port), "--page-port", "0", "--https-port", "0"],
+    ...["--certificate-path", join(folder, "cert.pem"), "--key-path", join(folder, "key.pem")],
+    ...more,
+  ]);
+  await program.line(/Ping-pong over WebTransport at/);
+  return program;
+}
+
+async function withCertificate(run: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir({ prefix: "pingpong-" });
+  await generateCertificates({
+    certificatePath: join(folder, "cert.pem"),
+    keyPath: join(folder, "key.pem"),
+    pinPath: join(folder, "cert.sha256"),
+  });
+  try {
+    await run(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+function freeUdpPort(): number {
+  const socket = Deno.listenDatagram({ hostname: "127.0.0.1", port: 0, transport: "udp" });
+  socket.close();
+  return (socket.addr as Deno.NetAddr).port;
+}
+
+for (const [mode, mailbox] of [["bidi", "SQLite"], ["uni", "memory"]] as const) {
+  testWith(
+    programs,
+    `a server killed three times under 10,000 pings over ${mode} loses none and doubles none (${mailbox})`,
+    () =>
+      withCertificate(async (folder) => {
+        const port = freeUdpPort();
+        const more = mailbox === "SQLite" ? ["--mailbox", join(folder, "mailbox.sqlite")] : [];
+        let program = await startServerProcess(folder, port, more);
+        const seen: number[] = [];
+        const kills = [2_000, 5_000, 8_000];
+        const restarts: Promise<void>[] = [];
+        const ping = await pingWatching(folder, port, mode, (seq) => {
+          seen.push(seq);
+          if (seen.length !== kills[0]) return;
+          kills.shift();
+          program.kill("SIGKILL");
+          restarts.push((async () => {
+            await program.status;
+            program = await startServerProcess(folder, port, more);
+          })());
+        });
+        await Promise.all(restarts);
+        program.kill("SIGTERM");
+        assert.equal((await program.status).code, 0);
+        await program[Symbol.asyncDispose]();
+        assertWhole(ping, 10_000);
+        assert.equal(kills.length, 0);
+        assert.equal(seen.length, 10_000, "each ping was told once");
+        assert.equal(new Set(seen).size, 10_000);
+        assert.ok(summaryOf(ping).recovered >= 3);
+      }),
+  );
+}
+
+async function pingWatching(
+  folder: string,
+  port: number,
+  mode: "bidi" | "uni",
+  onPong: (seq: number) => void,
+): Promise<TestPing> {
+  const lines: string[] = [];
+  const result = await runPingpongClient(
+    {
+      port,
+      mode,
+      pin: join(folder, "cert.sha256"),
+      pingCount: 10_000,
+      concurrency: 4,
+      json: true,
+      retryBaseDelayMs: 20,
+      connectTimeoutMs: 1_000,
+    },
+    testContext(),
+    (line) => {
+      const event = JSON.parse(line);
+      if (event.kind === "pong") onPong(event.seq);
+      else lines.push(line);
+    },
+  );
+  return { ...result, lines };
+}
+
+testWith(
+  programs,
+  "answers that a killed client had missed are told to its next run, once",
+  async () => {
+    await using server = await startTestServer();
+    const relay = startUdpRelay(server.port);
+    const client = await startProgram(new URL("./client.ts", import.meta.url), [
+      ...["--port", String(relay.port), "--pin", join(server.folder, "cert.sha256")],
+      ...["--ping-count", "0", "--interval", "0.05", "--name", "alice-in-test"],
+    ]);
+    await client.line(/seq=3 /);
+    client.kill("SIGKILL");
+    await client.status;
+    await client[Symbol.asyncDispose]();
+    await eventually(
+      "the end of the killed client's session",
+      () => server.logged.find((line) => /has ended.*by=lost/.test(line)),
+    );
+    const name = "alice-in-test";
+    const next = await server.ping({ name, pingCount: 2 });
+    assertWhole(next, 2);
+    const missed = next.lines.filter((line) =>
+      line.includes("an earlier run of this client had missed")
+    );
+    // The last answer was never acknowledged: whether it had arrived nobody can know.
+    assert.equal(missed.length, 1, next.lines.join("\n"));
+    const third = await server.ping({ name, pingCount: 2 });
+    assert.ok(!third.lines.some((line) => line.includes("had missed")), third.lines.join("\n"));
+    relay.close();
+  },
+);
+
+testWith(
+  files,
+  "a second client of the same name takes over, and the first says so and ends",
+  async () => {
+    await using server = await startTestServer();
+    const first = server.ping({ name: "one-name-for-two", pingCount: 0, interval: 0.01 });
+    await eventually(
+      "the first session",
+      () => server.logged.find((line) => line.includes("has begun")),
+    );
+    const second = await server.ping({ name: "one-name-for-two", pingCount: 3 });
+    assertWhole(second, 3);
+    const { exitCode, lines } = await first;
+    assert.equal(exitCode === 2 || exitCode === 0, true);
+    assert.match(lines.join("\n"), /Another client of this name has taken over/);
+  },
+);
+
+testWith(
+  files,
+  "a certificate swapped under way breaks no session, and the new one serves all transports",
+  async () => {
+    await using server = await startTestServer();
+    const paths = {
+      certificatePath: join(server.folder, "cert.pem"),
+      keyPath: join(server.folder, "key.pem"),
+      pinPath: join(server.folder, "new.sha256"),
+    };
+    const running = server.ping({ pingCount: 100, interval: 0.005 });
+    await eventually("a session", () => server.logged.find((line) => line.includes("has begun")));
+    await Deno.writeTextFile(paths.certificatePath, "half a certifi");
+    assert.equal(await server.server.reloadCertificate(), false);
+    await generateCertificates(paths);
+    assert.equal(await server.server.reloadCertificate(), true);
+    assert.equal(await server.server.reloadCertificate(), false);
+    assertWhole(await running, 100);
+    for (const mode of ["bidi", "websocket"] as const) {
+      assert.equal((await server.ping({ mode })).exitCode, 2, `${mode} with the old pin`);
+      const pin = paths.pinPath;
+      assert.equal((await server.ping({ mode, pin })).exitCode, 0, `${mode} with the new pin`);
+    }
+  },
+);
+
+testWith(
+  programs,
+  "SIGTERM ends the server in order, and the client goes on when it is back",
+  () =>
+    withCertificate(async (folder) => {
+      const port = freeUdpPort();
+      let program = await startServerProcess(folder, port);
+      const pin = join(folder, "cert.sha256");
+      const running = testPing({
+        port,
+        pin,
+        pingCount: 200,
+        interval: 0.01,
+        connectTimeoutMs: 500,
+        ...quick,
+      });
+      program.kill("SIGTERM");
+      assert.equal((await program.status).code, 0);
+      await program[Symbol.asyncDispose]();
+      program = await startServerProcess(folder, port);
+      assertWhole(await running, 200);
+      await program[Symbol.asyncDispose]();
+    }),
+);
+
+testWith(
+  programs,
+  "SIGINT makes the client tell its figures, and its exit code is theirs",
+  async () => {
+    await using server = await startTestServer();
+    await using client = await startProgram(new URL("./client.ts", import.meta.url), [
+      ...["--port", String(server.port), "--pin", join(server.folder, "cert.sha256")],
+      ...["--ping-count", "0", "--interval", "0.01"],
+    ]);
+    await client.line(/seq=5 /);
+    client.kill("SIGINT");
+    await client.line(/--- bidi ping statistics ---/);
+    const { code } = await client.status;
+    const lost = client.lines.some((line) => /, 0 lost/.test(line)) ? 0 : 1;
+    assert.equal(code, lost, client.lines.slice(-12).join("\n"));
+  },
+);
+
+testWith(
+  programs,
+  "--generate-certificate makes what is missing and leaves what is there",
+  async () => {
+    const folder = await Deno.makeTempDir({ prefix: "pingpong-" });
+    const hashes: string[] = [];
+    for (let turn = 0; turn < 2; turn++) {
+      const port = freeUdpPort();
+      await using program = await startServerProcess(folder, port, ["--generate-certificate"]);
+      const ping = await testPing({ port, pin: join(folder, "cert.sha256"), quiet: true });
+      assert.equal(ping.exitCode, 0, ping.lines.join("\n"));
+      hashes.push(await Deno.readTextFile(join(folder, "cert.sha256")));
+      program.kill("SIGTERM");
+      await program.status;
+    }
+    assert.equal(hashes[0], hashes[1]);
+    await Deno.remove(folder, { recursive: true });
+  },
+);

@@ -1,0 +1,103 @@
+/**
+ * For tests: a ping-pong server in this process on free ports, and clients of it.
+ *
+ * @module
+ */
+import { metrics, trace } from "@opentelemetry/api";
+import { join } from "node:path";
+import { Health } from "../service/health.ts";
+import type { ServiceContext } from "../service/life_cycle.ts";
+import { createLog } from "../service/log.ts";
+import {
+  type PingpongClientOptions,
+  type PingpongClientResult,
+  runPingpongClient,
+} from "./client.ts";
+import { generateCertificates } from "./gen_certs.ts";
+import { type PingpongServer, type PingpongServerOptions, startPingpongServer } from "./server.ts";
+
+/** A server under test. `await using` ends it and removes its folder. */
+export interface TestServer extends AsyncDisposable {
+  readonly server: PingpongServer;
+  readonly folder: string;
+  /** UDP port. */
+  readonly port: number;
+  /** TCP port of the TLS side. */
+  readonly httpsPort: number;
+  /** What it has logged. */
+  readonly logged: readonly string[];
+  /** Runs a client against it and gives what it printed, too. */
+  ping(options?: PingpongClientOptions, signal?: AbortSignal): Promise<TestPing>;
+}
+
+/** What came of a client's run. */
+export interface TestPing extends PingpongClientResult {
+  readonly lines: string[];
+}
+
+/** What programs get from their life cycle, without telemetry. */
+export function testContext(logged: string[] = []): ServiceContext {
+  return {
+    stopping: new AbortController().signal,
+    health: new Health(),
+    log: createLog({ name: "test", level: "debug", write: (line) => logged.push(line) }),
+    telemetry: {
+      enabled: false,
+      tracer: trace.getTracer("test"),
+      meter: metrics.getMeter("test"),
+      shutdown: async () => {},
+    },
+  };
+}
+
+/** Starts a server with a certificate of its own. */
+export async function startTestServer(
+  options: Partial<PingpongServerOptions> = {},
+): Promise<TestServer> {
+  const folder = await Deno.makeTempDir({ prefix: "pingpong-" });
+  const paths = {
+    certificatePath: join(folder, "cert.pem"),
+    keyPath: join(folder, "key.pem"),
+  };
+  const pinPath = join(folder, "cert.sha256");
+  await generateCertificates({ ...paths, pinPath });
+  const logged: string[] = [];
+  const server = await startPingpongServer({
+    port: 0,
+    pagePort: 0,
+    httpsPort: 0,
+    certificatePollMs: 3_600_000,
+    ...paths,
+    ...options,
+  }, testContext(logged));
+  const port = Number(new URL(server.url).port);
+  const httpsPort = Number(new URL(server.httpsUrl).port);
+  return {
+    server,
+    folder,
+    port,
+    httpsPort,
+    logged,
+    ping: (given = {}, signal) =>
+      testPing({ port, websocketPort: httpsPort, pin: pinPath, ...given }, signal),
+    async [Symbol.asyncDispose]() {
+      await server.stop(AbortSignal.timeout(5_000));
+      await Deno.remove(folder, { recursive: true });
+    },
+  };
+}
+
+/** Runs a client. */
+export async function testPing(
+  options: PingpongClientOptions,
+  signal?: AbortSignal,
+): Promise<TestPing> {
+  const lines: string[] = [];
+  const result = await runPingpongClient(
+    options,
+    testContext(),
+    (line) => lines.push(line),
+    signal,
+  );
+  return { ...result, lines };
+}

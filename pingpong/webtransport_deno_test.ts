@@ -1,0 +1,53 @@
+/**
+ * Tells when webtransport.ts can shrink to Deno's own classes: fails on that day.
+ */
+import assert from "node:assert/strict";
+import { createCertificate } from "./certificate.ts";
+import { serve, type WebTransportSession } from "./webtransport.ts";
+
+Deno.test("Deno's own WebTransport still ends no stream; when this fails, use it", async () => {
+  const { cert, key, hash } = await createCertificate();
+  const accepted = Promise.withResolvers<WebTransportSession>();
+  const server = serve({ port: 0, cert, key, onSession: accepted.resolve });
+  const native = new WebTransport(`https://127.0.0.1:${server.addr.port}/`, {
+    serverCertificateHashes: [{ algorithm: "sha-256", value: hash }],
+  });
+  await native.ready;
+  native.closed.catch(() => {});
+  const session = await accepted.promise;
+  const incoming = session.incomingBidirectionalStreams.getReader();
+
+  const closing = await native.createBidirectionalStream();
+  const writer = closing.writable.getWriter();
+  await writer.write(Uint8Array.of(1));
+  await writer.close();
+  const { value: closed } = await incoming.read();
+  const reader = closed!.readable.getReader();
+  assert.deepEqual((await reader.read()).value, Uint8Array.of(1));
+  let ended = false;
+  const end = reader.read().then(({ done }) => ended = done, () => {});
+
+  // Round trips behind it: an end that had been sent would have come before them.
+  const echo = await native.createBidirectionalStream();
+  const echoWriter = echo.writable.getWriter();
+  const echoReader = echo.readable.getReader();
+  await echoWriter.write(Uint8Array.of(2));
+  const { value: there } = await incoming.read();
+  const [thereReader, thereWriter] = [there!.readable.getReader(), there!.writable.getWriter()];
+  for (let count = 0; count < 20; count++) {
+    const { value } = await thereReader.read();
+    await thereWriter.write(value!);
+    await echoReader.read();
+    await echoWriter.write(Uint8Array.of(2));
+  }
+  assert.equal(
+    ended,
+    false,
+    "Deno's WebTransport ends its streams now: webtransport.ts can shrink",
+  );
+
+  native.close();
+  await session.closed;
+  await end;
+  await server.close();
+});
