@@ -24,6 +24,8 @@ export const programs: Readonly<Record<string, string>> = {
   "observer": "observer/observer.ts",
   "orb-client": "orb/client.ts",
   "orb-server": "orb/server.ts",
+  "pingpong-client": "pingpong/client.ts",
+  "pingpong-server": "pingpong/server.ts",
   "signer-api": "signer/rest_api.ts",
   "signer-load": "signer/load.ts",
   "signer-service": "signer/service.ts",

@@ -20,6 +20,7 @@ import { discover } from "./observer/endpoint.ts";
 import {
   commandLine,
   flag,
+  InvalidArgumentError,
   parseHttpUrl,
   parseInteger,
   parsePort,
@@ -45,6 +46,8 @@ export interface DemoOptions {
   signupInterval: number;
   /** Another OTLP/HTTP endpoint that gets all telemetry too. */
   forward?: string;
+  /** The parts that are started, beside the console. @default all */
+  only?: readonly Part[];
   /** Takes free ports in place of the usual ones; a port that is named is still preferred. */
   freePorts?: true;
   /** Preferred port of the console's page. @default 8080 */
@@ -57,6 +60,8 @@ export interface DemoOptions {
   observerPort: number;
   /** Preferred port of the signer's page and API. @default 8090 */
   signerPort: number;
+  /** Preferred UDP port of the ping-pong server. @default 4433 */
+  pingpongPort: number;
 }
 
 /** What an entry knows when its turn comes. */
@@ -78,6 +83,8 @@ interface DemoProgram {
   entry: string;
   /** Whether it is needed. @default always */
   when?(place: Place): boolean;
+  /** The program that has to be ready first. @default none */
+  after?: string;
   /** Its flags. */
   args(place: Place): string[];
   /** Its own environment, beside what all get. */
@@ -97,6 +104,8 @@ const portUses = {
   orbApi: { usual: 4242, chosen: (options: DemoOptions) => options.orbApiPort },
   observer: { usual: 33333, chosen: (options: DemoOptions) => options.observerPort },
   signer: { usual: 8090, chosen: (options: DemoOptions) => options.signerPort },
+  pingpong: { usual: 4433, chosen: (options: DemoOptions) => options.pingpongPort },
+  pingpongPage: { usual: 4480, chosen: () => 4480 },
   imagesRkt: { usual: 15441, chosen: () => 15441 },
   imagesCri: { usual: 15442, chosen: () => 15442 },
 } as const;
@@ -152,6 +161,33 @@ const allPrograms: DemoProgram[] = [
     about: () => ["somebody who has messages signed", ""],
   },
   {
+    name: "pingpong-server",
+    entry: "pingpong/server.ts",
+    args: ({ ports, dataFolder }) => [
+      ...["--port", String(ports.pingpong), "--https-port", String(ports.pingpong)],
+      ...["--page-port", String(ports.pingpongPage), "--generate-certificate"],
+      ...["--certificate-path", join(dataFolder, "cert.pem")],
+      ...["--key-path", join(dataFolder, "key.pem")],
+    ],
+    ready: ({ ports }, signal) => answersOk(url(ports.pingpongPage, "/readyz"), signal),
+    about: ({ ports }) => [
+      `pings over WebTransport, on ${ports.pingpong}/udp`,
+      // A browser takes WebTransport's pinned certificate from localhost by name.
+      `http://localhost:${ports.pingpongPage}`,
+    ],
+  },
+  {
+    name: "pingpong-client",
+    entry: "pingpong/client.ts",
+    after: "pingpong-server",
+    args: ({ ports, dataFolder }) => [
+      ...["--port", String(ports.pingpong), "--pin", join(dataFolder, "cert.sha256")],
+      ...["--ping-count", "0", "--interval", "1", "--quiet"],
+    ],
+    ready: ({ ports }, signal) => seenByConsole("pingpong-client", ports.consolePage, signal),
+    about: () => ["a ping a second", ""],
+  },
+  {
     name: "image-service",
     entry: "observer/image_service.ts",
     when: ({ runtimes }) => runtimes.length === 0,
@@ -189,6 +225,26 @@ const smallMemory = {
   MALLOC_MMAP_THRESHOLD_: "131072",
   MALLOC_TRIM_THRESHOLD_: "131072",
 };
+
+/** What `--only` chooses from. */
+const parts = ["orb", "signer", "observer", "pingpong"] as const;
+type Part = typeof parts[number];
+
+function parseParts(text: string): Part[] {
+  return text.split(",").map((name) => {
+    const part = parts.find((one) => one === name.trim());
+    if (part === undefined) {
+      throw new InvalidArgumentError(`Give one or more of ${parts.join(",")}.`);
+    }
+    return part;
+  });
+}
+
+/** The console is always wanted: it is what shows the others. */
+function wanted({ entry }: DemoProgram, { only }: DemoOptions): boolean {
+  return only === undefined || entry.startsWith("console/") ||
+    only.some((part) => entry.startsWith(`${part}/`));
+}
 
 /** A program without a port of its own is ready when its telemetry is there. */
 async function seenByConsole(name: string, port: number, signal: AbortSignal): Promise<boolean> {
@@ -243,6 +299,14 @@ const command = commandLine({
     flag("--signer-port <port>", "port of the signer's page and API, if it is free")
       .argParser(parsePort).default(portUses.signer.usual),
   )
+  .addOption(
+    flag("--pingpong-port <port>", "UDP port of the ping-pong server, if it is free")
+      .argParser(parsePort).default(portUses.pingpong.usual),
+  )
+  .addOption(
+    flag("--only <parts>", `some parts only, with the console: ${parts.join(", ")}`)
+      .argParser(parseParts),
+  )
   .addOption(flag("--free-ports", "free ports in place of the usual ones, for a second demo"));
 
 /** Starts all programs; the service that comes back is the whole of them. */
@@ -254,23 +318,31 @@ export async function startDemo(options: DemoOptions, context: ServiceContext): 
   const { found } = await discover();
   const runtimes = found.map(({ kind, address }) => `${kind}=${address}`);
   const place: Place = { options, ports: chooseDemoPorts(options), dataFolder, runtimes };
-  const programs = allPrograms.filter((program) => program.when?.(place) ?? true);
+  const programs = allPrograms.filter((program) =>
+    wanted(program, options) && (program.when?.(place) ?? true)
+  );
 
   say("Orrery is starting …");
   // All at once, so that the first trace is there soon; telemetry waits for the console by itself.
   const failed = new AbortController();
   const signal = AbortSignal.any([context.stopping, failed.signal]);
-  const starts = programs.map((program) =>
-    start(program, place, signal).catch((error) => {
-      // The first failure is the one to tell: the others are called off.
-      failed.abort(error);
-      throw failed.signal.reason;
-    })
-  );
-  for (const settled of await Promise.allSettled(starts)) {
+  const starts = new Map<string, Promise<RunningComponent>>();
+  for (const program of programs) {
+    const before = program.after === undefined ? undefined : starts.get(program.after);
+    const started = Promise.resolve(before).then(() => start(program, place, signal));
+    starts.set(
+      program.name,
+      started.catch((error) => {
+        // The first failure is the one to tell: the others are called off.
+        failed.abort(error);
+        throw failed.signal.reason;
+      }),
+    );
+  }
+  for (const settled of await Promise.allSettled(starts.values())) {
     if (settled.status === "fulfilled") undo.use(settled.value);
   }
-  const children = await Promise.all(starts);
+  const children = await Promise.all(starts.values());
 
   const width = Math.max(...programs.map(({ name }) => name.length));
   for (const program of programs) {
@@ -353,7 +425,10 @@ function freePortFrom(wanted: number, taken: Set<number>): number {
     if (port !== 0 && taken.has(port)) continue;
     try {
       using listener = Deno.listen({ hostname: "127.0.0.1", port });
-      return listener.addr.port;
+      const free = listener.addr.port;
+      // Some are for UDP: a port is free when it is so for both.
+      Deno.listenDatagram({ hostname: "127.0.0.1", port: free, transport: "udp" }).close();
+      return free;
     } catch (error) {
       if (
         !(error instanceof Deno.errors.AddrInUse || error instanceof Deno.errors.PermissionDenied)
