@@ -68,3 +68,59 @@ EXPOSE 15441 15442
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
   "--allow-net", "--allow-env=OTEL_*,IMAGE_SERVICE_*", "image-service.js"]
 CMD ["--host", "0.0.0.0", "--allow-remote-without-auth"]
+
+# The Kafka client lists the whole environment when it loads: what it may not see is absent.
+FROM program AS signer-api
+COPY --from=bundle /app/dist/signer-api.js ./
+COPY --from=bundle --chown=65532:65532 /data /data
+VOLUME /data
+EXPOSE 8090
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --start-interval=1s --retries=3 \
+  CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:8090/readyz')).ok ? 0 : 1)"]
+ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
+  "--v8-flags=--max-semi-space-size=16,--heap-growing-percent=60", \
+  "--allow-net", "--allow-read=/app,/data", "--allow-write=/data", \
+  "--allow-env=OTEL_*,SIGNER_REST_API_*", "--ignore-env", "signer-api.js"]
+CMD ["--host", "0.0.0.0", "--allow-remote-without-auth", "--data-dir", "/data"]
+
+FROM program AS signer-service
+COPY --from=bundle /app/dist/signer-service.js ./
+COPY --from=bundle --chown=65532:65532 /data /data
+VOLUME /data
+EXPOSE 8091
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --start-interval=1s --retries=3 \
+  CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:8091/readyz')).ok ? 0 : 1)"]
+ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
+  "--v8-flags=--max-semi-space-size=8,--heap-growing-percent=20", \
+  "--allow-net", "--allow-read=/app,/data", "--allow-write=/data", \
+  "--allow-env=OTEL_*,SIGNER_SERVICE_*", "--ignore-env", "signer-service.js"]
+CMD ["--host", "0.0.0.0", "--allow-remote-without-auth", "--data-dir", "/data"]
+
+# It serves nothing that could be asked: when it ends, it is unhealthy.
+FROM program AS signer-load
+COPY --from=bundle /app/dist/signer-load.js ./
+ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
+  "--allow-net", "--allow-env=OTEL_*,SIGNER_LOAD_*", "--ignore-env", "signer-load.js"]
+
+# The client is in the server's image too: a probe pings with it.
+FROM program AS pingpong-server
+COPY --from=bundle /app/dist/pingpong-server.js ./
+COPY --from=bundle /app/dist/pingpong-client.js ./
+COPY --from=bundle --chown=65532:65532 /data /data
+VOLUME /data
+EXPOSE 4433/udp 4433 4480
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --start-interval=1s --retries=3 \
+  CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:4480/readyz')).ok ? 0 : 1)"]
+ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", "--unstable-net", \
+  "--allow-net", "--allow-read=/app,/data", "--allow-write=/data", "--allow-sys=networkInterfaces", \
+  "--allow-env=OTEL_*,PINGPONG_SERVER_*", "pingpong-server.js"]
+CMD ["--host", "0.0.0.0", "--allow-remote-without-auth", "--generate-certificate", \
+  "--certificate-path", "/data/cert.pem", "--key-path", "/data/key.pem"]
+
+# It serves nothing that could be asked: when it ends, it is unhealthy.
+FROM program AS pingpong-client
+COPY --from=bundle /app/dist/pingpong-client.js ./
+ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", "--unstable-net", \
+  "--allow-net", "--allow-read=/app,/data", "--allow-sys=networkInterfaces", \
+  "--allow-env=OTEL_*,PINGPONG_CLIENT_*,WS_NO_BUFFER_UTIL,WS_NO_UTF_8_VALIDATE", \
+  "pingpong-client.js"]

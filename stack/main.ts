@@ -16,6 +16,11 @@ import { commandLine, flag, parsePort } from "../service/command_line.ts";
 import { runCommand, StartError } from "../service/life_cycle.ts";
 import { buildOnce, requireTool, StackError } from "./build_cache.ts";
 import type { RunningComponent } from "./component.ts";
+import { AIOQUIC_RECIPE } from "./aioquic.ts";
+import { HELM_RECIPE } from "./helm.ts";
+import { KUBERNETES_VALIDATE_RECIPE } from "./kubernetes_validate.ts";
+import { RKT_API_SERVICE_RECIPE } from "./rkt_api_service.ts";
+import { wtransportPeer } from "./wtransport.ts";
 import { KAFKA_RECIPE, startKafka } from "./kafka.ts";
 import { JAEGER_RECIPE, startJaeger } from "./jaeger.ts";
 import { OTEL_COLLECTOR_RECIPE, startOtelCollector } from "./otel_collector.ts";
@@ -104,14 +109,27 @@ const COMPONENTS: Readonly<Record<string, Component>> = {
   },
 };
 
+/** What the tests put on the other side, and what checks the charts: built, never started here. */
+const TEST_PEERS: Readonly<Record<string, (signal: AbortSignal) => Promise<unknown>>> = {
+  "aioquic": (signal) => buildOnce(AIOQUIC_RECIPE, { signal }),
+  "helm": (signal) => buildOnce(HELM_RECIPE, { signal }),
+  "kubernetes-validate": (signal) => buildOnce(KUBERNETES_VALIDATE_RECIPE, { signal }),
+  "rkt-api-service": (signal) => buildOnce(RKT_API_SERVICE_RECIPE, { signal }),
+  "wtransport": (signal) => wtransportPeer({ signal }),
+};
+
 /** What `up` starts and `build` builds when nothing is named. */
 const TELEMETRY = ["jaeger", "otel-collector", "prometheus"];
 
 /** Builds each component, one after the other as each uses all cores. */
-async function build(names: readonly string[], signal: AbortSignal): Promise<void> {
-  for (const [name, component] of componentsOf(names)) {
+async function build(names: readonly string[], all: boolean, signal: AbortSignal): Promise<void> {
+  for (const [name, component] of componentsOf(all ? Object.keys(COMPONENTS) : names)) {
     await component.build(signal);
     print(`${name} is ready to be started`);
+  }
+  for (const [name, buildPeer] of Object.entries(all ? TEST_PEERS : {})) {
+    await buildPeer(signal);
+    print(`${name} is ready for the tests`);
   }
 }
 
@@ -188,6 +206,7 @@ async function main(): Promise<void> {
       ["deno task stack --otlp-http-port 14318", "beside a console that has 4318"],
       ["deno task stack kafka", "Kafka alone"],
       ["deno task stack:build", "only build and keep what the telemetry stack needs"],
+      ["deno task stack:build --all", "all that test:stack needs"],
     ],
   });
   const components = Object.keys(COMPONENTS).join(", ");
@@ -202,7 +221,8 @@ async function main(): Promise<void> {
     .action((names, options) => untilSignal((signal) => up(names, options, signal)));
   command.command("build").description("build components and keep them, start nothing")
     .argument("[components...]", `which: ${components} (default: ${TELEMETRY.join(", ")})`)
-    .action((names) => untilSignal((signal) => build(names, signal)));
+    .addOption(flag("--all", "every component, and all that test:stack needs beside"))
+    .action((names, { all = false }) => untilSignal((signal) => build(names, all, signal)));
   await runCommand(command);
 }
 
