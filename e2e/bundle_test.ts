@@ -3,7 +3,7 @@ import { pathToFileURL } from "node:url";
 import { bundleProgram, programs } from "../bundle.ts";
 import { eventually } from "../service/test_eventually.ts";
 import { testWith } from "../service/test_permissions.ts";
-import { startProgram } from "../service/test_program.ts";
+import { startProgram, type TestProgram } from "../service/test_program.ts";
 import { acceptsTcp, choosePorts } from "../stack/component.ts";
 
 const needs: Deno.PermissionName[] = ["run", "read", "write", "net", "env"];
@@ -83,6 +83,23 @@ const proofs: Record<string, (folder: string, file: URL) => Promise<void>> = {
     program.kill("SIGTERM");
     assert.equal((await program.status).code, 0);
   },
+  "pingpong-server": async (folder, file) => {
+    await using program = await startPingpong(folder, file);
+    const [url] = await program.line(/(?<=WebSocket at )http:\/\/127\.0\.0\.1:\d+/);
+    await assertServesPage(url!);
+    program.kill("SIGTERM");
+    assert.equal((await program.status).code, 0);
+  },
+  "pingpong-client": async (folder, file) => {
+    const entry = new URL("../pingpong/server.ts", import.meta.url);
+    await using server = await startPingpong(folder, entry);
+    const [, port] = await server.line(/WebTransport at https:\/\/127\.0\.0\.1:(\d+)/);
+    await using program = await startProgram(file, [
+      ...["--port", port!, "--pin", `${folder}/cert.sha256`],
+    ]);
+    assert.equal((await program.status).code, 0, program.lines.join("\n"));
+    assert.match(program.lines.join("\n"), /Received response data: Pong!/);
+  },
   "orb-client": async (_folder, file) => {
     await using server = Deno.serve(
       { hostname: "127.0.0.1", port: 0, onListen: () => {} },
@@ -98,6 +115,14 @@ const proofs: Record<string, (folder: string, file: URL) => Promise<void>> = {
     assert.equal((await program.status).code, 0);
   },
 };
+
+/** A ping-pong server on free ports, with a certificate of its own in the folder. */
+async function startPingpong(folder: string, file: URL): Promise<TestProgram> {
+  return await startProgram(file, [
+    ...["--port", "0", "--https-port", "0", "--page-port", "0", "--generate-certificate"],
+    ...["--certificate-path", `${folder}/cert.pem`, "--key-path", `${folder}/key.pem`],
+  ]);
+}
 
 /** Its HTML, and every script that the HTML names. */
 async function assertServesPage(url: string): Promise<void> {

@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --allow-net --allow-read --allow-sys=networkInterfaces --allow-env=OTEL_*,PINGPONG_CLIENT_*,WS_NO_BUFFER_UTIL,WS_NO_UTF_8_VALIDATE
+#!/usr/bin/env -S deno run --unstable-net --allow-net --allow-read --allow-sys=networkInterfaces --allow-env=OTEL_*,PINGPONG_CLIENT_*,WS_NO_BUFFER_UTIL,WS_NO_UTF_8_VALIDATE
 /**
  * `ping` for WebTransport: over a two-way stream, one-way streams, datagrams or WebSocket, with
  * ping's figures, through every outage of server and network.
