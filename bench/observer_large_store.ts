@@ -7,6 +7,7 @@
  */
 import type { ObserveAnswer } from "../observer/api.ts";
 import { quantile, startObserverBench } from "./observer_programs.ts";
+import { statusBytes } from "./process_memory.ts";
 import { report } from "./report.ts";
 
 const images = 20_000;
@@ -21,9 +22,7 @@ for (const kind of ["rkt", "cri"] as const) {
     if (observation!.imageCount !== images) throw new Error(`Saw ${observation!.imageCount}`);
     times.push(observation!.durationMs);
   }
-  const status = await Deno.readTextFile(`/proc/${bench.observer.pid}/status`);
-  const megabytes = (field: string) =>
-    Number(new RegExp(`^${field}:\\s+(\\d+) kB`, "m").exec(status)![1]) * 1024 / 1e6;
+  const megabytes = async (field: string) => await statusBytes(bench.observer.pid, field) / 1e6;
   report({
     name: `observer: ${images} images in one answer, ${kind}, first look, ms`,
     measured: times[0]!,
@@ -35,8 +34,8 @@ for (const kind of ["rkt", "cri"] as const) {
   });
   report({
     name: `observer: RSS after ${looks} such looks, ${kind}, MB`,
-    measured: megabytes("VmRSS"),
+    measured: await megabytes("VmRSS"),
     target: { atMost: 150 },
   });
-  report({ name: `observer: most RSS it had, ${kind}, MB`, measured: megabytes("VmHWM") });
+  report({ name: `observer: most RSS it had, ${kind}, MB`, measured: await megabytes("VmHWM") });
 }

@@ -6,6 +6,7 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { programArguments } from "../service/program_file.ts";
+import { statusBytes } from "./process_memory.ts";
 
 /** A server that runs. */
 export interface PingpongProcess {
@@ -42,10 +43,7 @@ export async function startPingpong(folder: string): Promise<PingpongProcess> {
   return {
     child,
     port: Number(ready.exec(said)![1]),
-    async rss() {
-      const status = await Deno.readTextFile(`/proc/${child.pid}/status`);
-      return Number(/VmRSS:\s+(\d+) kB/.exec(status)![1]) * 1_024;
-    },
+    rss: () => statusBytes(child.pid, "VmRSS"),
   };
 }
 

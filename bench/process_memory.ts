@@ -35,6 +35,15 @@ export async function treeMemory(rootPid: number): Promise<TreeMemory> {
   return total;
 }
 
+/**
+ * A figure of `/proc/<pid>/status` in bytes, such as `VmRSS` (resident now) or `VmHWM` (at most so
+ * far).
+ */
+export async function statusBytes(pid: number, field: string): Promise<number> {
+  const status = await output("cat", `/proc/${pid}/status`) ?? "";
+  return 1024 * Number(new RegExp(`^${field}:\\s+(\\d+) kB`, "m").exec(status)?.[1] ?? NaN);
+}
+
 async function descendants(rootPid: number): Promise<{ pid: number; commandLine: string }[]> {
   const listing = await output("ps", "-ww", "-eo", "pid=,ppid=,args=") ?? "";
   const all = listing.trim().split("\n").map((line) => {

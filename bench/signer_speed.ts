@@ -13,6 +13,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { startProgram, type TestProgram } from "../service/test_program.ts";
 import { startKafka } from "../stack/kafka.ts";
+import { statusBytes } from "./process_memory.ts";
 import { median, report } from "./report.ts";
 import type { LoadResult } from "./signer_load.ts";
 
@@ -62,8 +63,7 @@ async function startService(broker: string, folder: string) {
 
 /** The most memory that the process had, in MiB (Linux). */
 async function peakMiB({ pid }: TestProgram): Promise<number> {
-  const status = await Deno.readTextFile(`/proc/${pid}/status`);
-  return Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? NaN) / 1024;
+  return await statusBytes(pid, "VmHWM") / 1024 ** 2;
 }
 
 function print(line: string): void {
