@@ -379,6 +379,8 @@ const cases: Record<string, (world: World) => Promise<void>> = {
     assert.match(await page.locator(":focus").innerText(), /PUT \/orders/);
     await page.keyboard.press("Enter");
     await page.getByRole("heading", { name: /PUT \/orders/ }).waitFor();
+    // Its neighbours are asked for once it is there.
+    await page.getByRole("link", { name: "Newer trace" }).waitFor();
     await page.keyboard.press("[");
     await page.getByRole("heading", { name: /GET \/cart/ }).waitFor();
     for (const [key, path] of [["2", "/charts"], ["3", "/logs"], ["4", "/status"], ["1", "/"]]) {

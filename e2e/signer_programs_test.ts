@@ -3,6 +3,7 @@
  * the load, and the commands that look after keys and audit log.
  */
 import assert from "node:assert/strict";
+import { statusBytes } from "../bench/process_memory.ts";
 import { fileURLToPath } from "node:url";
 import { programArguments } from "../service/program_file.ts";
 import { eventually } from "../service/test_eventually.ts";
@@ -155,13 +156,13 @@ testWith(
           socket.onopen = () => resolve(socket);
           socket.onerror = () => reject(new Error("no socket"));
         })));
-      const before = rssMiB(program.pid);
+      const before = await rssMiB(program.pid);
       // Peers that send all the time and never read: each answer is 133 kB.
       const slow = await Promise.all(Array.from({ length: 8 }, () =>
         neverReads(url)));
       await program.line(/A WebSocket is cut off/, 30_000);
       await signs(url);
-      const grown = rssMiB(program.pid) - before;
+      const grown = await rssMiB(program.pid) - before;
       assert.ok(grown < 200, `grew by ${grown} MiB`);
       for (const connection of slow) connection.close();
       for (const socket of idle) socket.close();
@@ -194,7 +195,6 @@ async function neverReads(url: string): Promise<Deno.Conn> {
   return connection;
 }
 
-function rssMiB(pid: number): number {
-  const status = Deno.readTextFileSync(`/proc/${pid}/status`);
-  return Number(/VmRSS:\s+(\d+)/.exec(status)![1]) / 1024;
+async function rssMiB(pid: number): Promise<number> {
+  return await statusBytes(pid, "VmRSS") / 1024 ** 2;
 }
