@@ -135,6 +135,8 @@ const allPrograms: DemoProgram[] = [
   {
     name: "orb-client",
     entry: "orb/client.ts",
+    // An orb that signs up before there is a server begins with an error.
+    after: "orb-server",
     args: ({ options, ports }) => [
       ...["--telemetry-url", url(ports.orbApi, "/api/telemetry"), "--telemetry-interval", "0"],
       ...["--orb-server", url(ports.orbApi), "--images", "fresh", "--repeat-ratio", "0.2"],
@@ -156,6 +158,7 @@ const allPrograms: DemoProgram[] = [
   {
     name: "signer-load",
     entry: "signer/load.ts",
+    after: "signer-api",
     args: ({ ports }) => ["--url", url(ports.signer)],
     ready: ({ ports }, signal) => seenByConsole("signer-load", ports.consolePage, signal),
     about: () => ["somebody who has messages signed", ""],
