@@ -55,7 +55,9 @@ testWith(files, "30 % loss both ways is told as loss over datagrams, each ping o
     mode: "datagram",
     pingCount: 300,
     concurrency: 20,
-    timeoutMs: 300,
+    // Apart, or many share one packet and its fate.
+    interval: 0.002,
+    timeoutMs: 1_000,
     retries: 50,
     connectTimeoutMs: 5_000,
     ...quick,
@@ -64,8 +66,9 @@ testWith(files, "30 % loss both ways is told as loss over datagrams, each ping o
   const { sent, received, lost, lossRatio } = summaryOf(ping);
   assert.equal(sent, 300);
   assert.equal(received + lost, 300);
-  // 1 - 0.7² = 51 % of the round trips; five standard deviations on either side.
-  assert.ok(lossRatio > 0.36 && lossRatio < 0.66, `${lossRatio}`);
+  // 1 - 0.7² = 51 % of the round trips. Pings that share a packet are lost together, so the spread is
+  // wider than that of 300 coins.
+  assert.ok(lossRatio > 0.3 && lossRatio < 0.75, `${lossRatio}`);
   assert.equal(ping.exitCode, 1);
 });
 
