@@ -175,8 +175,7 @@ const allPrograms: DemoProgram[] = [
     ready: ({ ports }, signal) => answersOk(url(ports.pingpongPage, "/readyz"), signal),
     about: ({ ports }) => [
       `pings over WebTransport, on ${ports.pingpong}/udp`,
-      // A browser takes WebTransport's pinned certificate from localhost by name.
-      `http://localhost:${ports.pingpongPage}`,
+      url(ports.pingpongPage),
     ],
   },
   {
