@@ -75,6 +75,19 @@ for (const mode of ["bidi", "uni", "datagram", "websocket"] as const) {
         assert.equal(trace.processes[span("pong").processID]!.serviceName, "pingpong-server");
         assert.equal(span("pong").references[0]?.spanID, span("ping").spanID);
 
+        const session = await eventually(
+          "the session's trace, which the client began",
+          async () => {
+            const { data } = await json<{ data: JaegerTrace[] }>(
+              `${page}/api/traces?service=pingpong-server&operation=pingpong%20session&limit=20`,
+            );
+            return data.find(({ spans }) => spans.length > 1);
+          },
+        );
+        const connect = session.spans.find((one) => one.operationName === "pingpong connect")!;
+        const served = session.spans.find((one) => one.operationName === "pingpong session")!;
+        assert.equal(served.references[0]?.spanID, connect.spanID);
+
         await eventually("the metrics of both", async () => {
           const metrics = await (await fetch(`${page}/metrics`)).text();
           const wanted = [

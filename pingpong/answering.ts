@@ -7,9 +7,12 @@
  */
 import {
   type Attributes,
+  type Context,
   type Counter,
   type Meter,
+  propagation,
   ROOT_CONTEXT,
+  type Span,
   SpanKind,
   trace,
   type Tracer,
@@ -85,10 +88,10 @@ export interface AnsweringOptions {
 
 const pongText = "Pong!";
 /** Its id is the SHA-256 of the text, as the original has it. */
-const framePong = pongFramer(
-  new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(pongText))),
-  pongText,
+const pongId = new Uint8Array(
+  await crypto.subtle.digest("SHA-256", new TextEncoder().encode(pongText)),
 );
+const framePong = pongFramer(pongId, pongText);
 /** What a frame has before its message. */
 const lengthBytes = 8;
 
@@ -126,18 +129,27 @@ export class Answering {
     return client ? this.#options.mailbox.waiting(client.name).length : 0;
   }
 
-  /** Begins a session; `close` ends it from here. A named client's earlier session is closed. */
+  /**
+   * Begins a session; `close` ends it from here. A named client's earlier session is closed. The
+   * session's span belongs to the trace of the request.
+   */
   begin(
     transport: "webtransport" | "websocket",
     client: NamedClient | undefined,
     close: (code: number, reason: string) => void,
+    request: Context = ROOT_CONTEXT,
   ): AnswerSession {
     const { mailbox, tracer } = this.#options;
     if (client) {
       this.#byName.get(client.name)?.close(closeCodes.replaced, "another session of this client");
     }
     this.#sessions.add(1, { transport });
+    const span = tracer.startSpan("pingpong session", {
+      kind: SpanKind.SERVER,
+      attributes: { "network.protocol.name": transport },
+    }, request);
     const session = new AnswerSession({
+      span,
       client,
       mailbox,
       tracer,
@@ -145,6 +157,7 @@ export class Answering {
       count: (mode, result) => this.#pings.add(1, { mode, result }),
       ended: () => {
         this.#sessions.add(-1, { transport });
+        span.end();
         if (client && this.#byName.get(client.name) === session) this.#byName.delete(client.name);
       },
     });
@@ -154,9 +167,10 @@ export class Answering {
 
   /** Answers a WebTransport session until it ends. */
   async answer(session: WebTransportSession, client: NamedClient | undefined): Promise<void> {
+    const { fields } = session.request;
     const answers = this.begin("webtransport", client, (closeCode, reason) => {
       session.close({ closeCode, reason });
-    });
+    }, contextOf((wanted) => fields.find(([name]) => name === wanted)?.[1]));
     answerBidirectional(session, answers, this.#options);
     answerUnidirectional(session, answers, this.#options);
     answerDatagrams(session, answers);
@@ -165,7 +179,16 @@ export class Answering {
   }
 }
 
+/** The context of a request, by its header fields: the trace that the client is in. */
+export function contextOf(header: (name: string) => string | undefined): Context {
+  return propagation.extract(ROOT_CONTEXT, undefined, {
+    keys: () => [],
+    get: (_, name) => header(name),
+  });
+}
+
 interface AnswerSessionInit {
+  span: Span;
   client: NamedClient | undefined;
   mailbox: Mailbox;
   tracer: Tracer;
@@ -178,16 +201,18 @@ interface AnswerSessionInit {
 export class AnswerSession {
   readonly #init: AnswerSessionInit;
   #waiting: KeptAnswer[];
-  /** Numbers answered in this session that the client has not said it has, the oldest first. */
-  readonly #sent = new Set<number>();
+  #closed = false;
 
   constructor(init: AnswerSessionInit) {
     this.#init = init;
     this.#waiting = init.client ? init.mailbox.waiting(init.client.name) : [];
+    init.span.setAttribute("pingpong.mailbox.waiting", this.#waiting.length);
   }
 
-  /** Ends the session from here. */
+  /** Ends the session from here; what still comes on it is left to the client's next one. */
   close(code: number, reason: string): void {
+    this.#closed = true;
+    this.#init.span.addEvent("closed by the server", { code, reason });
     this.#init.close(code, reason);
   }
 
@@ -201,11 +226,23 @@ export class AnswerSession {
   takeWaiting(): Uint8Array[] {
     const waiting = this.#waiting;
     this.#waiting = [];
-    return waiting.map((kept) => this.#again(kept));
+    return waiting.map(({ seq, requestId }) =>
+      encodeFrame({
+        kind: "pong",
+        id: pongId,
+        requestId,
+        data: pongText,
+        extension: { seq, ackBelow: 0, fromMailbox: true },
+      })
+    );
   }
 
-  /** The frames of the answers to these messages, kept before they are returned. What is no ping is ignored. */
+  /**
+   * The frames of the answers to these messages, kept before they are returned. What is no ping is
+   * ignored. Comes after {@linkcode takeWaiting}: whatever is kept is then on its way already.
+   */
   answer(messages: readonly Message[], mode: Mode): Uint8Array[] {
+    if (this.#closed) return [];
     return this.#init.client
       ? this.#init.mailbox.batch(() => this.#answerAll(messages, mode))
       : this.#answerAll(messages, mode);
@@ -213,7 +250,8 @@ export class AnswerSession {
 
   /** The session is over; a client that is done needs nothing kept. */
   end(done: boolean): void {
-    const { client, mailbox, ended } = this.#init;
+    const { client, mailbox, span, ended } = this.#init;
+    span.setAttribute("pingpong.done", done);
     if (done && client) {
       mailbox.batch(() => {
         mailbox.ackBelow(client.name, client.run, Number.MAX_SAFE_INTEGER);
@@ -240,41 +278,20 @@ export class AnswerSession {
       return undefined;
     }
     const { extension } = message;
-    if (!client || !extension) {
-      count(mode, "answered");
-      this.#trace(message, mode);
-      return framePong(message.id);
-    }
-    const { seq, ackBelow } = extension;
-    mailbox.ackBelow(client.name, client.run, ackBelow);
-    if (extension.mailboxReceived) mailbox.ackOtherRuns(client.name, client.run);
-    for (const known of this.#sent) if (known < ackBelow) this.#sent.delete(known);
-
-    const kept = mailbox.find(client.name, client.run, seq);
-    if (kept) {
-      count(mode, "repeated");
-      // On its way already: streams deliver it, or the session ends and it is kept.
-      if (this.#sent.has(seq)) return undefined;
-      return this.#again({ run: client.run, seq, message: kept });
+    if (client && extension) {
+      const { seq, ackBelow } = extension;
+      mailbox.ackBelow(client.name, client.run, ackBelow);
+      if (extension.mailboxReceived) mailbox.ackOtherRuns(client.name, client.run);
+      if (mailbox.has(client.name, client.run, seq)) {
+        // Sent in this session, now or at its start: it arrives, or the session ends and it is kept.
+        count(mode, "repeated");
+        return undefined;
+      }
+      mailbox.put(client.name, { run: client.run, seq, requestId: message.id });
     }
     count(mode, "answered");
-    const frame = framePong(message.id);
-    mailbox.put(client.name, { run: client.run, seq, message: frame.subarray(lengthBytes) });
-    this.#remember(seq);
     this.#trace(message, mode);
-    return frame;
-  }
-
-  #again({ run, seq, message }: KeptAnswer): Uint8Array {
-    if (run === this.#init.client?.run) this.#remember(seq);
-    const pong = decodeMessage(message);
-    return encodeFrame({ ...pong, extension: { seq, ackBelow: 0, fromMailbox: true } });
-  }
-
-  #remember(seq: number): void {
-    this.#sent.add(seq);
-    // A client that never says what it has costs no more than this.
-    if (this.#sent.size > 4_096) this.#sent.delete(this.#sent.values().next().value!);
+    return framePong(message.id);
   }
 
   #trace(ping: Ping, mode: Mode): void {
@@ -337,12 +354,19 @@ async function answerStream(
   if (waiting.length > 0) await writer.write(joined(waiting));
   const decoder = new FrameDecoder(maxFrameBytes === undefined ? {} : { maxFrameBytes });
   const reader = new ChunkReader(readable);
+  const messages: Message[] = [];
+  const take = (message: Message) => void messages.push(message);
   try {
     for (let chunk = await reader.read(); chunk; chunk = await reader.read()) {
-      for (const burst of bursts(decoder.push(chunk), maxBurst)) {
-        const pongs = answers.answer(burst, mode);
-        // Waiting here is the limit on memory: a peer that does not read is not read from.
-        if (pongs.length > 0) await writer.write(joined(pongs));
+      try {
+        decoder.push(chunk, take);
+      } finally {
+        // The pings before a bad frame deserve their answers, too.
+        while (messages.length > 0) {
+          const pongs = answers.answer(messages.splice(0, maxBurst), mode);
+          // Waiting here is the limit on memory: a peer that does not read is not read from.
+          if (pongs.length > 0) await writer.write(joined(pongs));
+        }
       }
     }
     decoder.end();
@@ -352,24 +376,6 @@ async function answerStream(
     reader.cancel().catch(() => {});
     throw error;
   }
-}
-
-/** Groups of at most `size`; an error comes after the group before it, as its pings deserve answers. */
-function* bursts(messages: Generator<Message, void>, size: number): Generator<Message[], void> {
-  let burst: Message[] = [];
-  try {
-    for (const message of messages) {
-      burst.push(message);
-      if (burst.length === size) {
-        yield burst;
-        burst = [];
-      }
-    }
-  } catch (error) {
-    if (burst.length > 0) yield burst;
-    throw error;
-  }
-  if (burst.length > 0) yield burst;
 }
 
 function joined(frames: readonly Uint8Array[]): Uint8Array {

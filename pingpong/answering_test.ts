@@ -19,7 +19,8 @@ function ping(seq: number, ackBelow = 0, more = {}): Ping {
 
 /** The numbers that these frames answer, with what comes from the mailbox marked. */
 function told(frames: Uint8Array[]): string[] {
-  const messages: Message[] = frames.flatMap((frame) => [...new FrameDecoder().push(frame)]);
+  const messages: Message[] = [];
+  for (const frame of frames) new FrameDecoder().push(frame, (message) => messages.push(message));
   return messages.map((message) => {
     assert.equal(message.kind, "pong");
     const seq = message.kind === "pong" ? ids.seq(message.requestId) : undefined;

@@ -15,6 +15,7 @@
  *
  * @module
  */
+import type { Context } from "@opentelemetry/api";
 import {
   commandLine,
   flag,
@@ -174,8 +175,9 @@ export async function runPingpongClient(
     const { telemetry } = context;
     const name = options.name ?? crypto.randomUUID();
     const pinger: Pinger = new Pinger({
-      openLink: linkOpener(targets, mode, (target, transport) =>
+      openLink: linkOpener(targets, mode, (target, transport, context) =>
         openLink({
+          context,
           mode: transport,
           target,
           trust,
@@ -214,17 +216,17 @@ export async function runPingpongClient(
 export function linkOpener(
   targets: readonly Target[],
   mode: Mode | "auto",
-  open: (target: Target, mode: Mode) => Promise<Link>,
+  open: (target: Target, mode: Mode, context: Context) => Promise<Link>,
   onChosen: (choice: { mode: Mode; reason: string | undefined }) => void = () => {},
-): () => Promise<Link> {
+): (context: Context) => Promise<Link> {
   let turn = 0;
-  return async function openNextLink() {
+  return async function openNextLink(context) {
     const target = targets[turn % targets.length]!;
     try {
-      if (mode !== "auto") return await open(target, mode);
+      if (mode !== "auto") return await open(target, mode, context);
       let reason: string | undefined;
       try {
-        const link = await open(target, "bidi");
+        const link = await open(target, "bidi", context);
         onChosen({ mode: "bidi", reason });
         return link;
       } catch (error) {
@@ -234,7 +236,7 @@ export function linkOpener(
         if (!blocked) throw error;
         reason = error.message;
       }
-      const link = await open(target, "websocket");
+      const link = await open(target, "websocket", context);
       onChosen({ mode: "websocket", reason });
       return link;
     } catch (error) {
@@ -411,7 +413,7 @@ function adviceFor(error: Error): string {
     return ". Is a server running there (deno task pingpong:server), and does UDP get through? --mode auto falls back to WebSocket";
   }
   if (error.code === "certificate") {
-    return ". Give the server's certificate hash with --pin (gen-certs writes it to cert.sha256), or its authority with --ca. --insecure believes anyone; as Deno checks certificates itself, start it as: deno run --unsafely-ignore-certificate-errors --allow-net --allow-read --allow-env pingpong/client.ts --insecure";
+    return ". Give the server's certificate hash with --pin (gen-certs writes it to cert.sha256), or its authority with --ca. --insecure believes anyone, by the certificate that the server shows on its TCP port (--websocket-port); where it has none, Deno itself must be told: deno run --unsafely-ignore-certificate-errors --unstable-net --allow-net --allow-read --allow-env pingpong/client.ts --insecure";
   }
   if (error.status === 401) return ". Give the server's token with --token-file";
   return "";
@@ -477,7 +479,7 @@ const command = commandLine({
     flag("--pin <hash>", "the certificate's SHA-256, or a file with it (default: cert.sha256)"),
   )
   .addOption(flag("--ca <file>", "trust this authority (PEM)"))
-  .addOption(flag("--insecure", "believe any certificate; needs a switch of Deno's too"))
+  .addOption(flag("--insecure", "believe any certificate"))
   .addOption(flag("--token-file <file>", "show the server the token in this file"))
   .addOption(
     flag("--name <name>", "the name answers are kept for (default: a new one)")

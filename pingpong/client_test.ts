@@ -1,5 +1,8 @@
+import { ROOT_CONTEXT } from "@opentelemetry/api";
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { programArguments } from "../service/program_file.ts";
 import { testWith } from "../service/test_permissions.ts";
 import { linkOpener } from "./client.ts";
 import type { Link, Target } from "./links.ts";
@@ -216,15 +219,48 @@ Deno.test("linkOpener() fails over to the next server, and gives up only when no
     if (host === "c") return Promise.resolve(link);
     throw new WebTransportError("refused", "no", { status: 403 });
   });
-  await assert.rejects(open(), { code: "closed" });
-  await assert.rejects(open(), { code: "closed" });
-  assert.equal(await open(), link);
-  assert.equal(await open(), link, "a server that works is kept");
+  await assert.rejects(open(ROOT_CONTEXT), { code: "closed" });
+  await assert.rejects(open(ROOT_CONTEXT), { code: "closed" });
+  assert.equal(await open(ROOT_CONTEXT), link);
+  assert.equal(await open(ROOT_CONTEXT), link, "a server that works is kept");
   assert.deepEqual(tried, ["a", "b", "c", "c"]);
 
   const none = linkOpener(servers.slice(0, 2), "bidi", () => {
     throw new WebTransportError("refused", "no", { status: 403 });
   });
-  await assert.rejects(none(), { code: "closed" });
-  await assert.rejects(none(), { code: "refused" });
+  await assert.rejects(none(ROOT_CONTEXT), { code: "closed" });
+  await assert.rejects(none(ROOT_CONTEXT), { code: "refused" });
 });
+
+for (const mode of ["bidi", "websocket"] as const) {
+  testWith(files, `--insecure believes any certificate over ${mode}`, async () => {
+    await using server = await startTestServer();
+    const { port, httpsPort: websocketPort } = server;
+    const careless = await testPing({ port, websocketPort, mode, insecure: true });
+    assert.equal(careless.exitCode, 0, careless.lines.join("\n"));
+  });
+}
+
+testWith(
+  [...files, "run", "env"],
+  "--insecure without a TCP port says what to do, and that works",
+  async () => {
+    await using server = await startTestServer();
+    const closed = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const nobody = closed.addr.port;
+    closed.close();
+    const ports = { port: server.port, websocketPort: nobody };
+    const { exitCode, lines } = await testPing({ ...ports, insecure: true });
+    assert.equal(exitCode, 2);
+    assert.match(lines.join("\n"), /asked over TCP.*--unsafely-ignore-certificate-errors/);
+    const entry = fileURLToPath(new URL("./client.ts", import.meta.url));
+    const [run, ...more] = await programArguments(entry, [
+      ...["--port", String(server.port), "--websocket-port", String(nobody), "--insecure"],
+    ]);
+    const { code, stdout } = await new Deno.Command(Deno.execPath(), {
+      args: [run!, "--unsafely-ignore-certificate-errors", ...more],
+      env: { OTEL_SDK_DISABLED: "true" },
+    }).output();
+    assert.equal(code, 0, new TextDecoder().decode(stdout));
+  },
+);

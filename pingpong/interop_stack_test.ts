@@ -98,7 +98,9 @@ testWithStack(
     await writer.close();
     const decoder = new FrameDecoder();
     const answers: Message[] = [];
-    for await (const chunk of stream.readable) answers.push(...decoder.push(chunk));
+    for await (const chunk of stream.readable) {
+      decoder.push(chunk, (message) => answers.push(message));
+    }
     await session.close();
     assert.equal(answers.length, 1);
     assert.deepEqual(answers[0]?.kind === "pong" && answers[0].requestId, id);

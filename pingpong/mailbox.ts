@@ -18,15 +18,15 @@ export interface KeptAnswer {
   run: string;
   /** The ping's number in that run. */
   seq: number;
-  /** The message, encoded, without extension. */
-  message: Uint8Array;
+  /** The id of that ping, from which the answer is made again. */
+  requestId: Uint8Array;
 }
 
 /** What a mailbox holds. */
 export interface MailboxSize {
   /** Answers. */
   answers: number;
-  /** Bytes of their messages. */
+  /** Bytes of the ids in them. */
   bytes: number;
   /** Clients that any of them are for. */
   clients: number;
@@ -36,8 +36,8 @@ export interface MailboxSize {
 export interface Mailbox {
   /** Keeps an answer; the oldest ones go if there is no room. */
   put(client: string, answer: KeptAnswer): void;
-  /** The answer to a ping, if it is kept. */
-  find(client: string, run: string, seq: number): Uint8Array | undefined;
+  /** Whether the answer to a ping is kept. */
+  has(client: string, run: string, seq: number): boolean;
   /** All that is kept for a client, the oldest first. */
   waiting(client: string): KeptAnswer[];
   /** The client needs no answer of this run below this number any more. */
@@ -62,7 +62,7 @@ export interface MailboxOptions {
   maxAnswersPerClient?: number;
   /** Answers kept in all. @default 100_000 */
   maxAnswers?: number;
-  /** Bytes of messages kept in all. @default 67_108_864 */
+  /** Bytes of ids kept in all. @default 67_108_864 */
   maxBytes?: number;
   /** How long an answer is kept, in milliseconds. @default 600_000 */
   maxAgeMs?: number;
@@ -85,96 +85,118 @@ function boundsOf(options: MailboxOptions): Bounds {
 interface MemoryEntry extends KeptAnswer {
   client: string;
   keptAtMs: number;
-  /** In the order they were put. */
-  number: number;
+  /** The entries put before and after it, of whatever client. */
+  older: MemoryEntry | undefined;
+  newer: MemoryEntry | undefined;
 }
 
-/** Makes a mailbox that lives as long as the process. */
+interface MemoryBox {
+  /** In the order they were put; few, as a client's next ping takes them away. */
+  entries: MemoryEntry[];
+  /** The highest number put, by run: anything above it is not here. */
+  highest: Map<string, number>;
+}
+
+/**
+ * Makes a mailbox that lives as long as the process.
+ *
+ * A ping puts and acknowledges, so all entries are in one linked list: a `Map` or `Set` that is
+ * filled and emptied all the time makes tables, each of which keeps the next one from the collector.
+ */
 export function memoryMailbox(options: MailboxOptions = {}): Mailbox {
   const bounds = boundsOf(options);
-  /** By client, run and number. A ping puts and acknowledges: nothing here may cost much. */
-  const boxes = new Map<string, Map<string, Map<number, MemoryEntry>>>();
-  /** The oldest comes first: a set keeps the order of insertion. */
-  const all = new Set<MemoryEntry>();
-  const counts = new Map<string, number>();
+  const boxes = new Map<string, MemoryBox>();
+  let oldest: MemoryEntry | undefined;
+  let newest: MemoryEntry | undefined;
+  let answers = 0;
   let bytes = 0;
-  let puts = 0;
   let dropped = 0;
 
-  function runOf(client: string, run: string): Map<number, MemoryEntry> {
-    let box = boxes.get(client);
-    if (!box) boxes.set(client, box = new Map());
-    let entries = box.get(run);
-    if (!entries) box.set(run, entries = new Map());
-    return entries;
+  function append(entry: MemoryEntry): void {
+    entry.older = newest;
+    if (newest) newest.newer = entry;
+    else oldest = entry;
+    newest = entry;
+    answers++;
+    bytes += entry.requestId.length;
   }
 
-  function entriesOf(client: string): MemoryEntry[] {
-    return [...boxes.get(client)?.values() ?? []]
-      .flatMap((entries) => [...entries.values()])
-      .sort((a, b) => a.number - b.number);
+  function unlink(entry: MemoryEntry): void {
+    if (entry.older) entry.older.newer = entry.newer;
+    else oldest = entry.newer;
+    if (entry.newer) entry.newer.older = entry.older;
+    else newest = entry.older;
+    // What the collector has moved aside must not hold on to its neighbours.
+    entry.older = entry.newer = undefined;
+    answers--;
+    bytes -= entry.requestId.length;
   }
 
-  function remove(entry: MemoryEntry): void {
-    all.delete(entry);
-    bytes -= entry.message.length;
-    counts.set(entry.client, counts.get(entry.client)! - 1);
-    boxes.get(entry.client)!.get(entry.run)!.delete(entry.seq);
+  /** Takes away the entries that are meant. */
+  function remove({ entries }: MemoryBox, isMeant: (entry: MemoryEntry) => boolean): void {
+    let kept = 0;
+    for (const entry of entries) {
+      if (isMeant(entry)) unlink(entry);
+      else entries[kept++] = entry;
+    }
+    entries.length = kept;
   }
 
-  function drop(entry: MemoryEntry | undefined): void {
-    if (!entry) return;
-    remove(entry);
+  function drop(entry: MemoryEntry): void {
+    remove(boxes.get(entry.client)!, (one) => one === entry);
     dropped++;
   }
 
+  function forgetEmptyRuns({ entries, highest }: MemoryBox): void {
+    const runs = new Set(entries.map((entry) => entry.run));
+    for (const run of highest.keys()) if (!runs.has(run)) highest.delete(run);
+  }
+
+  function has(box: MemoryBox | undefined, run: string, seq: number): boolean {
+    return box !== undefined && seq <= (box.highest.get(run) ?? -1) &&
+      box.entries.some((entry) => entry.run === run && entry.seq === seq);
+  }
+
   return {
-    put(client, { run, seq, message }) {
-      const entries = runOf(client, run);
-      const known = entries.get(seq);
-      if (known) remove(known);
-      const entry = { run, seq, message, client, keptAtMs: bounds.now(), number: puts++ };
-      entries.set(seq, entry);
-      all.add(entry);
-      bytes += message.length;
-      const count = (counts.get(client) ?? 0) + 1;
-      counts.set(client, count);
-      if (count > bounds.maxAnswersPerClient) drop(entriesOf(client)[0]);
-      while (all.size > bounds.maxAnswers || bytes > bounds.maxBytes) {
-        drop(all.values().next().value);
-      }
+    put(client, { run, seq, requestId }) {
+      let box = boxes.get(client);
+      if (!box) boxes.set(client, box = { entries: [], highest: new Map() });
+      if (has(box, run, seq)) remove(box, (entry) => entry.run === run && entry.seq === seq);
+      const entry: MemoryEntry = {
+        ...{ run, seq, requestId, client, keptAtMs: bounds.now() },
+        ...{ older: undefined, newer: undefined },
+      };
+      box.entries.push(entry);
+      append(entry);
+      if (seq > (box.highest.get(run) ?? -1)) box.highest.set(run, seq);
+      if (box.highest.size > bounds.maxAnswersPerClient) forgetEmptyRuns(box);
+      if (box.entries.length > bounds.maxAnswersPerClient) drop(box.entries[0]!);
+      while (oldest && (answers > bounds.maxAnswers || bytes > bounds.maxBytes)) drop(oldest);
     },
-    find: (client, run, seq) => boxes.get(client)?.get(run)?.get(seq)?.message,
-    waiting: (client) => entriesOf(client).map(({ run, seq, message }) => ({ run, seq, message })),
+    has: (client, run, seq) => has(boxes.get(client), run, seq),
+    waiting: (client) =>
+      boxes.get(client)?.entries.map(({ run, seq, requestId }) => ({ run, seq, requestId })) ?? [],
     ackBelow(client, run, seq) {
-      const entries = boxes.get(client)?.get(run);
-      if (!entries) return;
-      for (const entry of entries.values()) if (entry.seq < seq) remove(entry);
+      const box = boxes.get(client);
+      if (box) remove(box, (entry) => entry.run === run && entry.seq < seq);
     },
     ackOtherRuns(client, run) {
       const box = boxes.get(client);
-      if (!box || (box.size === 1 && box.has(run))) return;
-      for (const entry of entriesOf(client)) if (entry.run !== run) remove(entry);
-      for (const other of box.keys()) if (other !== run) box.delete(other);
+      if (!box || (box.highest.size === 1 && box.highest.has(run))) return;
+      remove(box, (entry) => entry.run !== run);
+      for (const other of box.highest.keys()) if (other !== run) box.highest.delete(other);
     },
     expire() {
-      const oldest = bounds.now() - bounds.maxAgeMs;
-      for (const entry of all) {
-        if (entry.keptAtMs > oldest) break;
-        drop(entry);
-      }
+      const latest = bounds.now() - bounds.maxAgeMs;
+      while (oldest && oldest.keptAtMs <= latest) drop(oldest);
       // A client that has nothing here is forgotten; it is made anew by its next answer.
-      for (const [client, count] of counts) {
-        if (count > 0) continue;
-        counts.delete(client);
-        boxes.delete(client);
-      }
+      for (const [client, { entries }] of boxes) if (entries.length === 0) boxes.delete(client);
     },
     batch: (work) => work(),
     size: () => ({
-      answers: all.size,
+      answers,
       bytes,
-      clients: counts.values().filter((count) => count > 0).toArray().length,
+      clients: boxes.values().filter(({ entries }) => entries.length > 0).toArray().length,
     }),
     get dropped() {
       return dropped;
@@ -187,12 +209,12 @@ const schema = `
   PRAGMA journal_mode = WAL;
   PRAGMA synchronous = NORMAL;
   PRAGMA busy_timeout = 2000;
-  CREATE TABLE IF NOT EXISTS answers (
+  CREATE TABLE IF NOT EXISTS kept_answers (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     client TEXT NOT NULL,
     run TEXT NOT NULL,
     seq INTEGER NOT NULL,
-    message BLOB NOT NULL,
+    request_id BLOB NOT NULL,
     kept_at_ms INTEGER NOT NULL,
     UNIQUE (client, run, seq)
   ) STRICT;
@@ -228,13 +250,17 @@ export function sqliteMailbox(path: string, options: MailboxOptions = {}): Mailb
   let dropped = 0;
   // Counting rows takes as long as there are rows; keeping count does not.
   const count = () =>
-    sql("SELECT count(*) AS answers, coalesce(sum(length(message)), 0) AS bytes FROM answers")
+    sql(
+      "SELECT count(*) AS answers, coalesce(sum(length(request_id)), 0) AS bytes FROM kept_answers",
+    )
       .get() as { answers: number; bytes: number };
   let total = count();
 
   /** Deletes by a condition and keeps count. */
   function remove(condition: string, ...values: (string | number)[]): number {
-    const gone = sql(`DELETE FROM answers WHERE ${condition} RETURNING length(message) AS bytes`)
+    const gone = sql(
+      `DELETE FROM kept_answers WHERE ${condition} RETURNING length(request_id) AS bytes`,
+    )
       .all(...values) as { bytes: number }[];
     total.answers -= gone.length;
     for (const { bytes } of gone) total.bytes -= bytes;
@@ -242,28 +268,31 @@ export function sqliteMailbox(path: string, options: MailboxOptions = {}): Mailb
   }
 
   return {
-    put(client, { run, seq, message }) {
+    put(client, { run, seq, requestId }) {
       remove("client = ? AND run = ? AND seq = ?", client, run, seq);
-      sql("INSERT INTO answers (client, run, seq, message, kept_at_ms) VALUES (?, ?, ?, ?, ?)")
-        .run(client, run, seq, message, bounds.now());
+      sql(
+        "INSERT INTO kept_answers (client, run, seq, request_id, kept_at_ms) VALUES (?, ?, ?, ?, ?)",
+      )
+        .run(client, run, seq, requestId, bounds.now());
       total.answers++;
-      total.bytes += message.length;
+      total.bytes += requestId.length;
       dropped += remove(
-        "number IN (SELECT number FROM answers WHERE client = ? ORDER BY number DESC LIMIT -1 OFFSET ?)",
+        "number IN (SELECT number FROM kept_answers WHERE client = ? ORDER BY number DESC LIMIT -1 OFFSET ?)",
         client,
         bounds.maxAnswersPerClient,
       );
       while (total.answers > bounds.maxAnswers || total.bytes > bounds.maxBytes) {
-        dropped += remove("number = (SELECT min(number) FROM answers)");
+        dropped += remove("number = (SELECT min(number) FROM kept_answers)");
       }
     },
-    find(client, run, seq) {
-      const row = sql("SELECT message FROM answers WHERE client = ? AND run = ? AND seq = ?")
-        .get(client, run, seq) as { message: Uint8Array } | undefined;
-      return row?.message;
+    has(client, run, seq) {
+      return sql("SELECT 1 FROM kept_answers WHERE client = ? AND run = ? AND seq = ?")
+        .get(client, run, seq) !== undefined;
     },
     waiting(client) {
-      return sql("SELECT run, seq, message FROM answers WHERE client = ? ORDER BY number")
+      return sql(
+        "SELECT run, seq, request_id AS requestId FROM kept_answers WHERE client = ? ORDER BY number",
+      )
         .all(client)
         .map((row) => ({ ...row }) as unknown as KeptAnswer);
     },
@@ -289,9 +318,10 @@ export function sqliteMailbox(path: string, options: MailboxOptions = {}): Mailb
       }
     },
     size() {
-      const { clients } = sql("SELECT count(DISTINCT client) AS clients FROM answers").get() as {
-        clients: number;
-      };
+      const { clients } = sql("SELECT count(DISTINCT client) AS clients FROM kept_answers")
+        .get() as {
+          clients: number;
+        };
       return { answers: total.answers, bytes: total.bytes, clients };
     },
     get dropped() {

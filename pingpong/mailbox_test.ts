@@ -17,7 +17,7 @@ const kinds: readonly {
   },
 ];
 
-const message = (text: string) => new TextEncoder().encode(text);
+const id = (text: string) => new TextEncoder().encode(text);
 
 for (const { name, permissions, open } of kinds) {
   const testMailbox = (
@@ -39,22 +39,23 @@ for (const { name, permissions, open } of kinds) {
   };
 
   testMailbox("gives a client what was kept for it, the oldest first", (mailbox) => {
-    mailbox.put("alice", { run: "r", seq: 7, message: message("seven") });
-    mailbox.put("bob", { run: "r", seq: 1, message: message("other") });
-    mailbox.put("alice", { run: "r", seq: 3, message: message("three") });
+    mailbox.put("alice", { run: "r", seq: 7, requestId: id("seven") });
+    mailbox.put("bob", { run: "r", seq: 1, requestId: id("other") });
+    mailbox.put("alice", { run: "r", seq: 3, requestId: id("three") });
     assert.deepEqual(mailbox.waiting("alice"), [
-      { run: "r", seq: 7, message: message("seven") },
-      { run: "r", seq: 3, message: message("three") },
+      { run: "r", seq: 7, requestId: id("seven") },
+      { run: "r", seq: 3, requestId: id("three") },
     ]);
-    assert.deepEqual(mailbox.find("alice", "r", 3), message("three"));
-    assert.equal(mailbox.find("alice", "r", 4), undefined);
-    assert.equal(mailbox.find("bob", "s", 1), undefined);
+    assert.ok(mailbox.has("alice", "r", 3));
+    assert.ok(!mailbox.has("alice", "r", 4));
+    assert.ok(!mailbox.has("alice", "r", 9));
+    assert.ok(!mailbox.has("bob", "s", 1));
     assert.deepEqual(mailbox.size(), { answers: 3, bytes: 15, clients: 2 });
   });
 
   testMailbox("forgets what the client has, of this run and of earlier ones", (mailbox) => {
     for (const run of ["old", "new"]) {
-      for (let seq = 0; seq < 4; seq++) mailbox.put("a", { run, seq, message: message("x") });
+      for (let seq = 0; seq < 4; seq++) mailbox.put("a", { run, seq, requestId: id("x") });
     }
     mailbox.ackBelow("a", "new", 3);
     assert.deepEqual(mailbox.waiting("a").map(({ run, seq }) => `${run} ${seq}`), [
@@ -71,15 +72,15 @@ for (const { name, permissions, open } of kinds) {
   });
 
   testMailbox("keeps an answer once, however often it is put", (mailbox) => {
-    mailbox.put("a", { run: "r", seq: 1, message: message("first") });
-    mailbox.put("a", { run: "r", seq: 1, message: message("second") });
-    assert.deepEqual(mailbox.waiting("a").map((kept) => kept.message), [message("second")]);
+    mailbox.put("a", { run: "r", seq: 1, requestId: id("first") });
+    mailbox.put("a", { run: "r", seq: 1, requestId: id("second") });
+    assert.deepEqual(mailbox.waiting("a").map((kept) => kept.requestId), [id("second")]);
     assert.deepEqual(mailbox.size(), { answers: 1, bytes: 6, clients: 1 });
   });
 
   testMailbox("drops a client's oldest beyond its count", (mailbox) => {
-    for (let seq = 0; seq < 5; seq++) mailbox.put("a", { run: "r", seq, message: message("x") });
-    mailbox.put("b", { run: "r", seq: 0, message: message("x") });
+    for (let seq = 0; seq < 5; seq++) mailbox.put("a", { run: "r", seq, requestId: id("x") });
+    mailbox.put("b", { run: "r", seq: 0, requestId: id("x") });
     assert.deepEqual(mailbox.waiting("a").map(({ seq }) => seq), [2, 3, 4]);
     assert.equal(mailbox.waiting("b").length, 1);
     assert.equal(mailbox.dropped, 2);
@@ -87,18 +88,18 @@ for (const { name, permissions, open } of kinds) {
 
   testMailbox("drops the oldest of all beyond its count and its bytes", (mailbox) => {
     for (let client = 0; client < 6; client++) {
-      mailbox.put(String(client), { run: "r", seq: 0, message: message("four") });
+      mailbox.put(String(client), { run: "r", seq: 0, requestId: id("four") });
     }
     assert.deepEqual(mailbox.size(), { answers: 4, bytes: 16, clients: 4 });
-    mailbox.put("big", { run: "r", seq: 0, message: message("x".repeat(17)) });
+    mailbox.put("big", { run: "r", seq: 0, requestId: id("x".repeat(17)) });
     assert.deepEqual(mailbox.size(), { answers: 1, bytes: 17, clients: 1 });
     assert.equal(mailbox.dropped, 6);
   }, { maxAnswers: 4, maxBytes: 20 });
 
   testMailbox("drops what is too old", (mailbox, clock) => {
-    mailbox.put("a", { run: "r", seq: 0, message: message("x") });
+    mailbox.put("a", { run: "r", seq: 0, requestId: id("x") });
     clock.ms += 600;
-    mailbox.put("a", { run: "r", seq: 1, message: message("x") });
+    mailbox.put("a", { run: "r", seq: 1, requestId: id("x") });
     clock.ms += 400;
     mailbox.expire();
     assert.deepEqual(mailbox.waiting("a").map(({ seq }) => seq), [1]);
@@ -113,16 +114,16 @@ testWith(
     const folder = await Deno.makeTempDir();
     const path = join(folder, "mailbox.sqlite");
     const before = sqliteMailbox(path);
-    before.put("a", { run: "r", seq: 1, message: message("kept") });
+    before.put("a", { run: "r", seq: 1, requestId: id("kept") });
     assert.throws(() =>
       before.batch(() => {
-        before.put("a", { run: "r", seq: 2, message: message("half") });
+        before.put("a", { run: "r", seq: 2, requestId: id("half") });
         throw new Error("interrupted");
       }), /interrupted/);
     assert.deepEqual(before.size(), { answers: 1, bytes: 4, clients: 1 });
     // Opened a second time before the first is closed: nothing waits in memory.
     const after = sqliteMailbox(path);
-    assert.deepEqual(after.waiting("a"), [{ run: "r", seq: 1, message: message("kept") }]);
+    assert.deepEqual(after.waiting("a"), [{ run: "r", seq: 1, requestId: id("kept") }]);
     assert.deepEqual(after.size(), { answers: 1, bytes: 4, clients: 1 });
     before.close();
     after.close();

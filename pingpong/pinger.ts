@@ -6,12 +6,15 @@
  * @module
  */
 import {
+  type Context,
   type Counter,
   type Histogram,
   type Meter,
+  ROOT_CONTEXT,
   type Span,
   SpanKind,
   SpanStatusCode,
+  trace,
   type Tracer,
 } from "@opentelemetry/api";
 import { closeCodes } from "./answering.ts";
@@ -47,8 +50,8 @@ export type PingEvent =
 
 /** Options of {@linkcode Pinger}. */
 export interface PingerOptions {
-  /** Opens a link; called again after every failure and every end. */
-  openLink: () => Promise<Link>;
+  /** Opens a link; called again after every failure and every end. The context has the attempt's span. */
+  openLink: (context: Context) => Promise<Link>;
   /** Says when to try again. */
   reconnection: Reconnection;
   /** Hears of everything. */
@@ -170,19 +173,22 @@ export class Pinger {
   async #connect(firstDelayMs: number, lostMs = performance.now()): Promise<Link | undefined> {
     const { openLink, reconnection, onEvent, tracer } = this.#options;
     const span = tracer.startSpan("pingpong connect", { kind: SpanKind.CLIENT });
+    const context = trace.setSpan(ROOT_CONTEXT, span);
     let delayMs = firstDelayMs;
     try {
       while (true) {
         if (delayMs > 0) await this.#pause(delayMs);
         if (this.#over) return undefined;
         try {
-          const link = await openLink();
+          const link = await openLink(context);
           if (this.#over) {
             await link.close(closeCodes.done, "done");
             return undefined;
           }
+          const isFirst = reconnection.state.kind === "connecting";
           reconnection.connected();
           const outageMs = performance.now() - lostMs;
+          if (!isFirst) this.#instruments.outages.record(outageMs / 1_000, { mode: link.mode });
           span.setAttributes({ "pingpong.mode": link.mode, "server.address": link.remote });
           onEvent({
             kind: "connected",
@@ -274,8 +280,11 @@ export class Pinger {
           }, waitMs);
           return;
         }
-        // After a pause the missed pings are not sent in a burst.
-        this.#nextSendMs = performance.now() + intervalMs;
+        // At even times, so that a late timer delays one ping and no others, and clients that were late
+        // together do not stay together; after a pause the missed ones are not sent in a burst.
+        this.#nextSendMs = waitMs > -intervalMs
+          ? this.#nextSendMs + intervalMs
+          : performance.now() + intervalMs;
       }
       this.#sendNew(this.#link);
     }
@@ -413,6 +422,7 @@ interface Instruments {
   rtt: Histogram;
   pings: Counter;
   reconnects: Counter;
+  outages: Histogram;
   failures: Counter;
 }
 
@@ -436,6 +446,11 @@ function instrumentsOf(meter: Meter): Instruments {
     reconnects: meter.createCounter("pingpong.client.reconnects", {
       description: "Links that ended before the run did.",
       unit: "{reconnect}",
+    }),
+    outages: meter.createHistogram("pingpong.client.outage.duration", {
+      description: "Time from the end of a link to the next one.",
+      unit: "s",
+      advice: { explicitBucketBoundaries: [0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120] },
     }),
     failures: meter.createCounter("pingpong.client.connect.failures", {
       description: "Attempts to connect that failed.",

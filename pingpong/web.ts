@@ -4,13 +4,14 @@
  *
  * @module
  */
+import type { Context } from "@opentelemetry/api";
 import { Hono } from "hono";
 import { type Health, healthRoutes } from "../service/health.ts";
 import type { Log } from "../service/log.ts";
 import { pageRoutes } from "../service/page/assets.ts";
 import { problemNotFound, problemOnError, problemResponse } from "../service/problem.ts";
 import type { Access, AccessRequest } from "./access.ts";
-import { Answering, answerMessage, closeCodes, messageIn } from "./answering.ts";
+import { Answering, answerMessage, closeCodes, contextOf, messageIn } from "./answering.ts";
 
 /** What `/.well-known/pingpong.json` tells: all a client needs to know to connect. */
 export interface WellKnown {
@@ -104,15 +105,18 @@ function upgrade(request: Request, options: WebOptions): Response {
       detail: `${maxSockets} sessions are open already. Try again later.`,
     }, { "retry-after": "1" });
   }
+  // Its headers are gone once it is upgraded.
+  const traced = contextOf((name) => request.headers.get(name) ?? undefined);
   const { socket, response } = Deno.upgradeWebSocket(request, { idleTimeout: idleTimeoutS });
   for (const [name, value] of access.fields) response.headers.set(name, value);
-  answerWebSocket(socket, access, options);
+  answerWebSocket(socket, access, traced, options);
   return response;
 }
 
 function answerWebSocket(
   socket: WebSocket,
   access: Access & { status: 200 },
+  traced: Context,
   options: WebOptions,
 ): void {
   const { answering, sockets, maxFrameBytes = 1_048_576, maxBufferedBytes = 1_048_576 } = options;
@@ -121,7 +125,7 @@ function answerWebSocket(
     // A close reason has at most 123 bytes (RFC 6455, section 5.5).
     socket.close(websocketCodeBase + code, reason.slice(0, 40));
   };
-  const answers = answering.begin("websocket", access.client, close);
+  const answers = answering.begin("websocket", access.client, close, traced);
   sockets.add(socket);
   socket.binaryType = "arraybuffer";
   socket.onopen = () => {

@@ -261,7 +261,9 @@ function transportOptions(options: SessionOptions): Deno.QuicTransportOptions {
   const { keepAliveMs = 500, idleTimeoutMs = 2_000, maxConcurrentStreams = 256 } = options;
   return {
     keepAliveInterval: keepAliveMs,
-    maxIdleTimeout: idleTimeoutMs,
+    // The idle timer starts anew with the first probe after the last sign of life (RFC 9000, section
+    // 10.1): so much earlier than the peer counts as dead.
+    maxIdleTimeout: idleTimeoutMs - Math.min(keepAliveMs, idleTimeoutMs / 2),
     maxConcurrentBidirectionalStreams: maxConcurrentStreams,
     maxConcurrentUnidirectionalStreams: maxConcurrentStreams,
   };

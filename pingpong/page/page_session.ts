@@ -53,6 +53,8 @@ export function reset(): void {
   samples.length = 0;
 }
 
+/** The next ping's number: it goes on over sessions and modes, so that order can be told. */
+let next = 0;
 let retryNow: () => void = () => {};
 
 /** Tries to connect at once. */
@@ -115,42 +117,43 @@ interface Channel {
 }
 
 async function pingOn(session: WebTransport): Promise<void> {
-  const over = new AbortController();
-  session.closed.catch(() => {}).then(() => over.abort());
+  let over = false;
   const ids = new PingIds();
-  const waiting = new Map<number, () => void>();
-  let next = 0;
+  /** Pings under way; each is told whether it was answered. */
+  const waiting = new Map<number, (answered: boolean) => void>();
+  session.closed.catch(() => {}).then(() => {
+    over = true;
+    for (const settle of waiting.values()) settle(false);
+  });
 
   function received(message: Message): void {
     const seq = message.kind === "pong" ? ids.seq(message.requestId) : undefined;
-    if (seq !== undefined) waiting.get(seq)?.();
+    if (seq !== undefined) waiting.get(seq)?.(true);
   }
 
   /** One ping and its answer; false when it did not come in time. */
   async function exchange(mode: PageMode, channel: Channel): Promise<void> {
     const seq = next++;
     const counts = statistics[mode];
-    const order = counts.summary().sent;
     const sentMs = performance.now();
     let timer: ReturnType<typeof setTimeout> | undefined;
     const answered = await new Promise<boolean>((resolve) => {
-      waiting.set(seq, () => resolve(true));
+      waiting.set(seq, resolve);
       timer = setTimeout(() => resolve(false), pingTimeoutMs);
-      over.signal.addEventListener("abort", () => resolve(false), { once: true });
       counts.sent();
       channel.send({ kind: "ping", id: ids.id(seq), data: "Ping!" }).catch(() => resolve(false));
     });
     clearTimeout(timer);
     waiting.delete(seq);
     const rttMs = answered ? performance.now() - sentMs : undefined;
-    if (answered) counts.answered(order, rttMs);
+    if (answered) counts.answered(seq, rttMs);
     else counts.lost();
     samples.push({ mode, atMs: Date.now(), rttMs });
     if (samples.length > maxSamples) samples.splice(0, samples.length - maxSamples);
   }
 
   async function lane(mode: PageMode, channel: Channel): Promise<void> {
-    while (!over.signal.aborted) {
+    while (!over) {
       const beganMs = performance.now();
       if (!pace.paused) await exchange(mode, channel);
       const restMs = pace.intervalMs - (performance.now() - beganMs);
@@ -209,9 +212,7 @@ async function receiveFrames(
 ): Promise<void> {
   const decoder = new FrameDecoder();
   try {
-    for await (const chunk of readable) {
-      for (const message of decoder.push(chunk)) received(message);
-    }
+    for await (const chunk of readable) decoder.push(chunk, received);
   } catch {
     // As above.
   }

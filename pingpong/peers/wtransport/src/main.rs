@@ -3,14 +3,20 @@
 //! ```text
 //! peer server <cert.pem> <key.pem>                  prints "listening <port>"
 //! peer client <url> <sha256-hex> <mode> <pings> <streams: one|each>
+//! peer crowd <url> <sha256-hex> <clients> <interval-ms> <seconds>
 //! ```
-//! Modes: bidi, uni, datagram. The client prints one line of JSON with what it saw.
+//! Modes: bidi, uni, datagram. Client and crowd print one line of JSON with what they saw. The crowd's
+//! clients name themselves as ours do, each with a stream and a ping every so often; it prints
+//! "connected" when all are there, and counts from the next line on its standard input.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use wtransport::tls::Sha256Digest;
+use wtransport::endpoint::ConnectOptions;
 use wtransport::{ClientConfig, Connection, Endpoint, Identity, RecvStream, SendStream, ServerConfig};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -84,7 +90,10 @@ async fn main() -> Result<()> {
         ["client", url, hash, mode, pings, streams] => {
             client(url, hash, mode, pings.parse()?, streams == "each").await
         }
-        _ => Err("peer server <cert> <key> | peer client <url> <hash> <mode> <pings> <one|each>".into()),
+        ["crowd", url, hash, clients, interval_ms, seconds] => {
+            crowd(url, hash, clients.parse()?, interval_ms.parse()?, seconds.parse()?).await
+        }
+        _ => Err("peer server <cert> <key> | peer client <url> <hash> <mode> <pings> <one|each> | peer crowd <url> <hash> <clients> <ms> <s>".into()),
     }
 }
 
@@ -161,17 +170,7 @@ async fn answer_datagrams(connection: &Connection) {
 }
 
 async fn client(url: &str, hash: &str, mode: &str, pings: u64, each: bool) -> Result<()> {
-    let bytes: Vec<u8> = (0..hash.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&hash[at..at + 2], 16))
-        .collect::<std::result::Result<_, _>>()?;
-    let digest = Sha256Digest::new(bytes.try_into().map_err(|_| "a hash has 32 bytes")?);
-    let config = ClientConfig::builder()
-        .with_bind_address("127.0.0.1:0".parse()?)
-        .with_server_certificate_hashes([digest])
-        .max_idle_timeout(Some(Duration::from_secs(10)))?
-        .build();
-    let connection = Endpoint::client(config)?.connect(url).await?;
+    let connection = Endpoint::client(client_config(hash)?)?.connect(url).await?;
     let (mut times, mut ends) = (Vec::new(), 0u64);
     match (mode, each) {
         ("bidi", false) => {
@@ -217,16 +216,105 @@ async fn client(url: &str, hash: &str, mode: &str, pings: u64, each: bool) -> Re
         }
         _ => return Err(format!("no mode {mode}").into()),
     }
+    tell(times, &format!("\"ends\":{ends}"));
+    connection.close(0u32.into(), b"done");
+    Ok(())
+}
+
+fn client_config(hash: &str) -> Result<ClientConfig> {
+    let bytes: Vec<u8> = (0..hash.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&hash[at..at + 2], 16))
+        .collect::<std::result::Result<_, _>>()?;
+    let digest = Sha256Digest::new(bytes.try_into().map_err(|_| "a hash has 32 bytes")?);
+    Ok(ClientConfig::builder()
+        .with_bind_address("127.0.0.1:0".parse()?)
+        .with_server_certificate_hashes([digest])
+        .max_idle_timeout(Some(Duration::from_secs(10)))?
+        .build())
+}
+
+/// Prints the count and the percentiles, and what else there is to tell.
+fn tell(mut times: Vec<Duration>, more: &str) {
     times.sort();
     let at = |part: f64| times.get(((times.len() as f64 * part) as usize).min(times.len().max(1) - 1));
     println!(
-        "{{\"received\":{},\"ends\":{ends},\"p50Us\":{:.1},\"p99Us\":{:.1}}}",
+        "{{\"received\":{},{more},\"p50Us\":{:.1},\"p99Us\":{:.1}}}",
         times.len(),
         at(0.5).map_or(0.0, |time| time.as_secs_f64() * 1e6),
         at(0.99).map_or(0.0, |time| time.as_secs_f64() * 1e6),
     );
-    connection.close(0u32.into(), b"done");
+}
+
+/// Many clients on one socket, each with its own connection, pinging at even times.
+async fn crowd(url: &str, hash: &str, clients: u32, interval_ms: u64, seconds: u64) -> Result<()> {
+    let endpoint = Arc::new(Endpoint::client(client_config(hash)?)?);
+    let (counting, over) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let interval = Duration::from_millis(interval_ms);
+    let began = Instant::now();
+    let mut running = tokio::task::JoinSet::new();
+    for number in 0..clients {
+        let options = ConnectOptions::builder(url)
+            .add_header("pingpong-client", format!("crowd-{number:08}"))
+            .add_header("pingpong-run", format!("run-{number:08}"))
+            .build();
+        let connection = endpoint.connect(options).await?;
+        let (counting, over) = (counting.clone(), over.clone());
+        // Spread over the interval: people do not ping in step.
+        let phase = interval.mul_f64(f64::from(number) / f64::from(clients));
+        running.spawn(async move {
+            let mut times = Vec::new();
+            let pinging = async {
+                let (mut send, mut recv) = connection.open_bi().await?.await?;
+                let mut ticks = tokio::time::interval_at((began + phase).into(), interval);
+                // The first ticks are past: they are made up for at once otherwise.
+                ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+                for number in 0.. {
+                    ticks.tick().await;
+                    if over.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let counts = counting.load(Ordering::Relaxed);
+                    let sent = Instant::now();
+                    write_extended(&mut send, number).await?;
+                    expect(&mut recv, number).await?;
+                    if counts {
+                        times.push(sent.elapsed());
+                    }
+                }
+                Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
+            };
+            let broken = pinging.await.is_err();
+            connection.close(0u32.into(), b"done");
+            (times, broken)
+        });
+    }
+    println!("connected");
+    let mut line = String::new();
+    tokio::task::spawn_blocking(move || std::io::stdin().read_line(&mut line)).await??;
+    counting.store(true, Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    counting.store(false, Ordering::Relaxed);
+    over.store(true, Ordering::Relaxed);
+    let (mut all, mut broken) = (Vec::new(), 0);
+    while let Some(ended) = running.join_next().await {
+        let (times, is_broken) = ended?;
+        all.extend(times);
+        broken += u32::from(is_broken);
+    }
+    tell(all, &format!("\"broken\":{broken}"));
     Ok(())
+}
+
+/// A ping with its number and acknowledgement behind it, as our clients send it to our servers.
+async fn write_extended(stream: &mut SendStream, number: u64) -> Result<()> {
+    let mut body = bincode::serialize(&ping(number))?;
+    body.extend(b"PPX1\x04");
+    body.extend(number.to_le_bytes());
+    body.extend(number.to_le_bytes());
+    let mut frame = (body.len() as u64).to_be_bytes().to_vec();
+    frame.extend(body);
+    Ok(stream.write_all(&frame).await?)
 }
 
 async fn exchange(send: &mut SendStream, recv: &mut RecvStream, number: u64) -> Result<Duration> {
