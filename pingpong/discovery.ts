@@ -13,9 +13,12 @@
  *
  * @module
  */
+import { Buffer } from "node:buffer";
 import { request } from "node:http";
+import { isIP } from "node:net";
+import { networkInterfaces } from "node:os";
 // @ts-types="./types/multicast_dns.d.ts"
-import multicastDns, { type MulticastDns } from "multicast-dns";
+import multicastDns, { type MulticastDns, type Packet } from "multicast-dns";
 import { isLoopback } from "../service/http_server.ts";
 import { connectVerified, type Link, openLink, type Target, type Trust } from "./links.ts";
 import { PingIds } from "./protocol.ts";
@@ -209,29 +212,41 @@ function parseWellKnown(text: string, url: URL): WellKnown {
 interface Answer {
   name: string;
   type: string;
+  /** 0: the record is no more (RFC 6762, section 10.1). */
+  ttl?: number;
   data?: unknown;
 }
 
-/** Asks for the service's instances, and gathers their SRV and address records as they come. */
+/** Asks for the service's instances, and gathers their SRV, TXT and address records as they come. */
 async function findByMulticast(options: DiscoverOptions): Promise<Found[]> {
   const { multicastWaitMs = 1_500, maxServers = 32 } = options;
   const mdns = openMulticast(options.multicastInterface);
   const instances = new Map<string, { host: string; port: number; priority: number }>();
-  const addresses = new Map<string, string>();
+  const paths = new Map<string, string>();
+  const addresses = new Map<string, Set<string>>();
+
+  function learn({ name, type, data, ttl }: Answer): void {
+    const isOurs = name.endsWith(`.${service}.local`);
+    if (type === "SRV" && isOurs && ttl === 0) {
+      instances.delete(name);
+    } else if (type === "SRV" && isOurs && instances.size < maxServers) {
+      const { target, port, priority = 0 } = data as {
+        target: string;
+        port: number;
+        priority?: number;
+      };
+      instances.set(name, { host: target, port, priority });
+    } else if (type === "TXT" && isOurs && paths.size < maxServers) {
+      const path = pathIn(data);
+      if (path) paths.set(name, path);
+    } else if ((type === "A" || type === "AAAA") && addresses.size < maxServers) {
+      const known = addresses.get(name) ?? new Set();
+      if (known.size < 8) addresses.set(name, known.add(String(data)));
+    }
+  }
   try {
     mdns.on("response", ({ answers, additionals }) => {
-      for (const { name, type, data } of [...answers ?? [], ...additionals ?? []] as Answer[]) {
-        if (type === "SRV" && name.endsWith(`.${service}.local`) && instances.size < maxServers) {
-          const { target, port, priority = 0 } = data as {
-            target: string;
-            port: number;
-            priority?: number;
-          };
-          instances.set(name, { host: target, port, priority });
-        } else if (type === "A" && addresses.size < 4 * maxServers) {
-          addresses.set(name, String(data));
-        }
-      }
+      for (const answer of [...answers ?? [], ...additionals ?? []] as Answer[]) learn(answer);
     });
     await new Promise<void>((resolve) => mdns.once("ready", resolve));
     mdns.query(`${service}.local`, "PTR");
@@ -239,48 +254,103 @@ async function findByMulticast(options: DiscoverOptions): Promise<Found[]> {
   } finally {
     await new Promise<void>((resolve) => mdns.destroy(resolve));
   }
-  return [...instances.values()].map(({ host, port, priority }) => ({
-    target: { host: addresses.get(host) ?? host, port },
-    priority,
-  }));
+  // A server may have addresses that we do not reach: each is a place to try.
+  return [...instances].flatMap(([name, { host, port, priority }]) => {
+    const path = paths.get(name);
+    return [...addresses.get(host) ?? [host]].map((address) => ({
+      target: { host: address, port, ...(path && { path }) },
+      priority,
+    }));
+  });
+}
+
+/** `path=/…` in a TXT record (RFC 6763, section 6). */
+function pathIn(data: unknown): string | undefined {
+  const strings = (Array.isArray(data) ? data : [data]).map((one) =>
+    one instanceof Uint8Array ? new TextDecoder().decode(one) : String(one)
+  );
+  return strings.find((one) => one.startsWith("path=/"))?.slice("path=".length);
 }
 
 /** A server's announcement on the local network. */
 export interface Announcement {
-  /** Its name there: unique on the network. */
+  /** Its name there: unique on the network, 1 to 63 bytes without a dot. */
   instance: string;
   /** The UDP port. */
   port: number;
-  /** The address it is reached at. */
+  /** The address it is reached at; a wildcard stands for all of this machine's. */
   address: string;
+  /** The path of a session. @default "/" */
+  path?: string;
   /** The interface to answer on, by its address. @default all */
   multicastInterface?: string;
 }
 
-/** Answers those who look for servers on the local network, until it is stopped. */
+/** Whether a name can be announced: one label of DNS (RFC 6763, section 4.1.1). */
+export function isInstanceName(name: string): boolean {
+  const bytes = new TextEncoder().encode(name).length;
+  return bytes >= 1 && bytes <= 63 && !name.includes(".");
+}
+
+const enumeration = "_services._dns-sd._udp.local";
+
+/**
+ * Announces a server on the local network, answers those who look for it, and says goodbye when it
+ * is stopped (RFC 6762, sections 8.3 and 10.1; RFC 6763, section 9).
+ *
+ * @throws {RangeError} the name cannot be one
+ */
 export async function announce(announcement: Announcement): Promise<() => Promise<void>> {
-  const { instance, port, address, multicastInterface } = announcement;
-  const mdns = openMulticast(multicastInterface);
-  const name = `${instance}.${service}.local`;
-  const target = `${instance}.local`;
-  mdns.on("query", ({ questions }) => {
-    const asked = (questions ?? []).some((question) =>
-      [`${service}.local`, name].includes(question.name.toLowerCase())
+  const { instance, port, address, path = "/", multicastInterface } = announcement;
+  if (!isInstanceName(instance)) {
+    throw new RangeError(
+      `Cannot announce '${instance}': a name has 1 to 63 bytes and no dot in it`,
     );
-    if (!asked) return;
-    mdns.respond({
-      answers: [{ name: `${service}.local`, type: "PTR", ttl: 120, data: name }],
+  }
+  const mdns = openMulticast(multicastInterface);
+  const type = `${service}.local`;
+  const name = `${instance}.${type}`;
+  const target = `${instance}.local`;
+
+  function records(ttl: number): Packet {
+    return {
+      answers: [{ name: type, type: "PTR", ttl, data: name }],
       additionals: [
-        { name, type: "SRV", ttl: 120, data: { target, port, priority: 0, weight: 0 } },
-        { name: target, type: "A", ttl: 120, data: address },
+        { name, type: "SRV", ttl, data: { target, port, priority: 0, weight: 0 } },
+        { name, type: "TXT", ttl, data: [Buffer.from("txtvers=1"), Buffer.from(`path=${path}`)] },
+        ...reachableAddresses(address).map((data) => ({
+          ...{ name: target, type: isIP(data) === 6 ? "AAAA" : "A", ttl, data },
+        })),
       ],
-    });
+    };
+  }
+  mdns.on("query", ({ questions }) => {
+    const asked = (questions ?? []).map((question) => question.name.toLowerCase());
+    if (asked.includes(type) || asked.includes(name.toLowerCase())) mdns.respond(records(120));
+    if (asked.includes(enumeration)) {
+      mdns.respond({ answers: [{ name: enumeration, type: "PTR", ttl: 4_500, data: type }] });
+    }
   });
   await new Promise<void>((resolve, reject) => {
     mdns.once("ready", resolve);
     mdns.once("error", reject);
   });
-  return () => new Promise((resolve) => mdns.destroy(resolve));
+  mdns.respond(records(120));
+  return async () => {
+    await new Promise<void>((resolve) => mdns.respond(records(0), () => resolve()));
+    await new Promise<void>((resolve) => mdns.destroy(resolve));
+  };
+}
+
+/** The address, or for a wildcard all that others on the network may reach. */
+function reachableAddresses(address: string): string[] {
+  if (address !== "0.0.0.0" && address !== "::") return [address];
+  return Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? [])
+    .filter(({ internal, family, address: own }) =>
+      // A link-local address means nothing without the interface it belongs to.
+      !internal && (family === "IPv4" || (address === "::" && !/^fe80/i.test(own)))
+    )
+    .map(({ address: own }) => own);
 }
 
 function openMulticast(address: string | undefined): MulticastDns {

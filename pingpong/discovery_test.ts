@@ -4,6 +4,7 @@ import { Buffer } from "node:buffer";
 import { decode, encode, type SrvAnswer, type StringAnswer } from "dns-packet";
 import { testWith } from "../service/test_permissions.ts";
 import { announce, better, discover } from "./discovery.ts";
+import type { Target } from "./links.ts";
 import { startTestServer, type TestServer } from "./test_server.ts";
 
 const files: Deno.PermissionName[] = ["read", "write"];
@@ -126,15 +127,22 @@ testWith(
   async () => {
     // Two on loopback, as on a network of their own.
     const network = { address: "127.0.0.1", multicastInterface: "127.0.0.1" };
-    const stop = await announce({ instance: `test-${Deno.pid}`, port: 4, ...network });
-    const targets = await discover("mdns", {
+    const instance = `test-${Deno.pid}`;
+    const stop = await announce({ instance, port: 4, path: "/ping", ...network });
+    const looking = {
       trust: {},
       multicastInterface: "127.0.0.1",
       multicastWaitMs: 500,
       connectTimeoutMs: 50,
-    });
+    };
+    const targets = await discover("mdns", looking);
     await stop();
-    assert.ok(targets.some(({ host, port }) => host === "127.0.0.1" && port === 4));
+    const ours = ({ host, port }: Target) => host === "127.0.0.1" && port === 4;
+    assert.equal(targets.find(ours)?.path, "/ping");
+    // Who has said goodbye is not found any more.
+    const left = await discover("mdns", looking).catch(() => []);
+    assert.ok(!left.some(ours));
+    await assert.rejects(announce({ instance: "a.b", port: 4, ...network }), /no dot in it/);
   },
 );
 

@@ -14,7 +14,7 @@
  *
  * @module
  */
-import { commandLine, flag, parseInteger } from "../service/command_line.ts";
+import { commandLine, flag, InvalidArgumentError, parseInteger } from "../service/command_line.ts";
 import {
   hostFlags,
   type HttpServer,
@@ -31,7 +31,7 @@ import {
 import { accessRule, readToken } from "./access.ts";
 import { Answering, closeCodes, type NamedClient } from "./answering.ts";
 import { certificateHash } from "./certificate.ts";
-import { announce } from "./discovery.ts";
+import { announce, isInstanceName } from "./discovery.ts";
 import { generateCertificates } from "./gen_certs.ts";
 import { memoryMailbox, sqliteMailbox } from "./mailbox.ts";
 import { webRoutes, websocketCodeBase, type WellKnown } from "./web.ts";
@@ -65,7 +65,7 @@ export interface PingpongServerOptions {
   path?: readonly string[];
   /** The name to announce on the local network, by DNS-SD. @default none: it is not announced */
   announce?: string;
-  /** The address to announce, beyond loopback. @default `host` */
+  /** The address to announce. @default `host`; for a wildcard all addresses of this machine */
   announceAddress?: string;
   /** SQLite file of the mailbox. @default memory */
   mailbox?: string;
@@ -260,7 +260,11 @@ export async function startPingpongServer(
   if (options.announce !== undefined) {
     const address = options.announceAddress ?? host;
     const { port } = webtransport.addr;
-    const silence = await announce({ instance: options.announce, port, address });
+    const path = options.path?.[0];
+    const silence = await announce({
+      ...{ instance: options.announce, port, address },
+      ...(path && { path }),
+    });
     undo.defer(silence);
     log.info("Announced on the local network", { name: options.announce, address });
   }
@@ -367,6 +371,13 @@ function peerOf({ remoteAddr }: WebTransportSession): string {
   return `${remoteAddr.hostname}:${remoteAddr.port}`;
 }
 
+function parseInstance(text: string): string {
+  if (!isInstanceName(text)) {
+    throw new InvalidArgumentError("Give 1 to 63 bytes without a dot, such as a host's short name");
+  }
+  return text;
+}
+
 const command = commandLine({
   name: "pingpong-server",
   summary:
@@ -401,7 +412,10 @@ const command = commandLine({
   .addOption(flag("--token-file <file>", "clients must show the token in this file"))
   .addOption(flag("--allow-origin <origin...>", "pages that may connect, beside our own"))
   .addOption(flag("--path <path...>", "the only paths sessions are had at (default: any)"))
-  .addOption(flag("--announce <name>", "announce this name on the local network (DNS-SD)"))
+  .addOption(
+    flag("--announce <name>", "announce this name on the local network (DNS-SD)")
+      .argParser(parseInstance),
+  )
   .addOption(flag("--announce-address <address>", "the address to announce (default: --host)"))
   .addOption(flag("--mailbox <file>", "keep undelivered answers in this SQLite file"))
   .addOption(

@@ -23,7 +23,7 @@ export interface MulticastDns {
   once(name: "ready", listener: () => void): this;
   once(name: "error", listener: (error: Error) => void): this;
   query(name: string, type: string): void;
-  respond(packet: Packet): void;
+  respond(packet: Packet, sent?: () => void): void;
   destroy(done: () => void): void;
 }
 
