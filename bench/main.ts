@@ -24,6 +24,8 @@ const benchmarks = [
   "observer_scrape.ts",
   "signer_speed.ts",
   "pingpong_rtt.ts",
+  "pingpong_crowd.ts",
+  "pingpong_outage.ts",
   "pingpong_endurance.ts",
 ];
 

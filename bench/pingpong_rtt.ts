@@ -14,7 +14,7 @@ import { generateCertificates } from "../pingpong/gen_certs.ts";
 import { connect } from "../pingpong/webtransport.ts";
 import { wtransportPeer } from "../stack/wtransport.ts";
 import { median, report } from "./report.ts";
-import { endProcess, startPingpong } from "./pingpong_server.ts";
+import { endProcess, startListening, startPingpong } from "./pingpong_server.ts";
 
 const rounds = 5;
 const pings = 4_000;
@@ -211,15 +211,6 @@ async function rustPing(
   }).output();
   if (!success) throw new Error(new TextDecoder().decode(stderr));
   return JSON.parse(new TextDecoder().decode(stdout)).p50Us;
-}
-
-async function startListening(command: string, args: readonly string[]) {
-  const child = new Deno.Command(command, { args: [...args], stdout: "piped" }).spawn();
-  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  let said = "";
-  while (!/listening \d+\n/.test(said)) said += (await reader.read()).value ?? "";
-  reader.cancel();
-  return { child, port: Number(/listening (\d+)/.exec(said)![1]) };
 }
 
 if (import.meta.main) {

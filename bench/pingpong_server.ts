@@ -47,6 +47,16 @@ export async function startPingpong(folder: string): Promise<PingpongProcess> {
   };
 }
 
+/** Starts a server of another kind, which says `listening <port>`. */
+export async function startListening(command: string, args: readonly string[]) {
+  const child = new Deno.Command(command, { args: [...args], stdout: "piped" }).spawn();
+  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  let said = "";
+  while (!/listening \d+\n/.test(said)) said += (await reader.read()).value ?? "";
+  reader.cancel();
+  return { child, port: Number(/listening (\d+)/.exec(said)![1]) };
+}
+
 /** Ends a process and waits for its end. */
 export async function endProcess(child: Deno.ChildProcess): Promise<void> {
   try {

@@ -1,5 +1,6 @@
 /**
- * Memory of a process and all that it started, as the kernel accounts for it (Linux only).
+ * What the kernel accounts for (Linux only): memory of a process and all that it started, its
+ * processor time, and what a UDP socket had no room for.
  *
  * @module
  */
@@ -42,6 +43,22 @@ export async function treeMemory(rootPid: number): Promise<TreeMemory> {
 export async function statusBytes(pid: number, field: string): Promise<number> {
   const status = await output("cat", `/proc/${pid}/status`) ?? "";
   return 1024 * Number(new RegExp(`^${field}:\\s+(\\d+) kB`, "m").exec(status)?.[1] ?? NaN);
+}
+
+/** Processor time a process has used so far, of all its threads, in seconds. */
+export async function cpuSeconds(pid: number): Promise<number> {
+  const stat = await output("cat", `/proc/${pid}/stat`) ?? "";
+  // Behind the name in brackets: utime and stime are the 12th and 13th, in hundredths (proc(5)).
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
+/** Packets that an IPv4 UDP port's receive buffer had no room for, so far. */
+export async function udpDrops(port: number): Promise<number> {
+  const table = await output("cat", "/proc/net/udp") ?? "";
+  const address = `:${port.toString(16).toUpperCase().padStart(4, "0")} `;
+  const line = table.split("\n").find((one) => one.slice(0, 24).includes(address));
+  return Number(line?.trim().split(/\s+/).at(-1) ?? NaN);
 }
 
 async function descendants(rootPid: number): Promise<{ pid: number; commandLine: string }[]> {

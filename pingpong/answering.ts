@@ -316,10 +316,10 @@ async function answerBidirectional(
   for await (const { readable, writable } of session.incomingBidirectionalStreams) {
     const writer = writable.getWriter();
     answerStream(readable, writer, answers, "bidi", limits)
-      // The peer's end is answered with ours, behind the last pong.
-      .then(() => writer.close())
+      // The peer's end is answered with ours, behind the last pong; a reset at once.
+      .then(() => writer.close(), () => writer.abort())
       .catch(() => {
-        // The stream or the session broke off: what could not be sent is kept.
+        // The session broke off: what could not be sent is kept.
       });
   }
 }
@@ -371,8 +371,8 @@ async function answerStream(
     }
     decoder.end();
   } catch (error) {
-    if (!(error instanceof ProtocolError)) throw error;
-    answers.malformed(mode, error);
+    if (error instanceof ProtocolError) answers.malformed(mode, error);
+    // A stream that broke off takes the peer's credit until both its halves have ended.
     reader.cancel().catch(() => {});
     throw error;
   }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { testWith } from "../service/test_permissions.ts";
 import { encodeFrame, encodeMessage } from "./protocol.ts";
 import { startTestServer, type TestServer } from "./test_server.ts";
+import { vandalize } from "./test_vandal.ts";
 import { connect, type WebTransportSession } from "./webtransport.ts";
 
 const files: Deno.PermissionName[] = ["read", "write"];
@@ -81,7 +82,7 @@ testWith(
   async () => {
     await using server = await startTestServer();
     const stop = new AbortController();
-    const vandal = vandalize(server, stop.signal);
+    const vandal = vandalize(server.port, server.server.certificateHash(), stop.signal);
     const ping = await server.ping({ pingCount: 300, interval: 0.002, quiet: true });
     stop.abort();
     await vandal;
@@ -89,35 +90,6 @@ testWith(
     assert.equal(ping.runs[0]?.run.statistics.summary().recovered, 0);
   },
 );
-
-/** Does all that a stranger can do to a UDP port, again and again. */
-async function vandalize(server: TestServer, signal: AbortSignal): Promise<void> {
-  const socket = Deno.listenDatagram({ hostname: "127.0.0.1", port: 0, transport: "udp" });
-  const endpoint = new Deno.QuicEndpoint({ hostname: "127.0.0.1", port: 0 });
-  const to = { transport: "udp", hostname: "127.0.0.1", port: server.port } as const;
-  const raw = (alpn: string) =>
-    Deno.connectQuic({
-      hostname: "127.0.0.1",
-      port: server.port,
-      alpnProtocols: [alpn],
-      endpoint,
-      serverCertificateHashes: [{ algorithm: "sha-256", value: server.server.certificateHash() }],
-    } as Deno.ConnectQuicOptions<false>);
-  while (!signal.aborted) {
-    await socket.send(crypto.getRandomValues(new Uint8Array(1_200)), to);
-    await raw("smtp").catch(() => {});
-    const conn = await raw("h3");
-    conn.closed.catch(() => {});
-    for (let count = 0; count < 5; count++) {
-      const writer = (await conn.createBidirectionalStream()).writable.getWriter();
-      await writer.write(crypto.getRandomValues(new Uint8Array(50))).catch(() => {});
-      writer.releaseLock();
-    }
-    conn.close();
-  }
-  socket.close();
-  endpoint.close();
-}
 
 testWith(
   files,

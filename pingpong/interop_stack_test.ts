@@ -83,6 +83,22 @@ for (const [name, peer] of Object.entries(peers)) {
 }
 
 testWithStack(
+  "streams that aioquic resets or stops end alone and give their credit back; a stop is answered by a reset",
+  async () => {
+    await using server = await startTestServer();
+    // Twice as many as may be open at once: a stream that did not end would block those behind it.
+    const streams = 512;
+    const result = await runPeer(await aioquicPeer(), [
+      ...["client", server.server.url, server.server.certificateHash().toHex()],
+      ...["reset", String(streams), "each"],
+    ]);
+    const { received, resets } = JSON.parse(result) as Told & { resets: number };
+    assert.equal(received, streams);
+    assert.equal(resets, streams / 2);
+  },
+);
+
+testWithStack(
   "bincode 1.3 leaves our extension unread: a peer that knows none answers",
   async () => {
     await using server = await startPeerServer(await wtransportPeer());

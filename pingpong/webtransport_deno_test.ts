@@ -1,9 +1,10 @@
 /**
- * Tells when webtransport.ts can shrink to Deno's own classes: fails on that day.
+ * Tells when webtransport.ts can shrink to Deno's own classes, and when it can reset a stream: fails
+ * on that day.
  */
 import assert from "node:assert/strict";
 import { createCertificate } from "./certificate.ts";
-import { serve, type WebTransportSession } from "./webtransport.ts";
+import { connect, serve, type WebTransportSession } from "./webtransport.ts";
 
 Deno.test("Deno's own WebTransport still ends no stream; when this fails, use it", async () => {
   const { cert, key, hash } = await createCertificate();
@@ -49,5 +50,26 @@ Deno.test("Deno's own WebTransport still ends no stream; when this fails, use it
   native.close();
   await session.closed;
   await end;
+  await server.close();
+});
+
+Deno.test("Deno's QUIC still resets no stream: abort() ends it with FIN; when this fails, say so", async () => {
+  const { cert, key, hash } = await createCertificate();
+  const accepted = Promise.withResolvers<WebTransportSession>();
+  const server = serve({ port: 0, cert, key, onSession: accepted.resolve });
+  const session = await connect(`https://127.0.0.1:${server.addr.port}/`, {
+    certificateHashes: [hash],
+  });
+  const { writable } = await session.createBidirectionalStream();
+  const writer = writable.getWriter();
+  await writer.write(Uint8Array.of(1));
+  await writer.abort("given up");
+  const theirs = await accepted.promise;
+  const { value: stream } = await theirs.incomingBidirectionalStreams.getReader().read();
+  const reader = stream!.readable.getReader();
+  assert.deepEqual((await reader.read()).value, Uint8Array.of(1));
+  // A RESET_STREAM frame would reject this.
+  assert.equal((await reader.read()).done, true);
+  await session.close();
   await server.close();
 });

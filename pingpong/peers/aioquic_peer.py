@@ -3,7 +3,8 @@
     aioquic_peer.py server <cert.pem> <key.pem>                prints "listening <port>"
     aioquic_peer.py client <url> <sha256-hex> <mode> <pings> <streams: one|each>
 
-Modes: bidi, uni, datagram. The client prints one line of JSON with what it saw. aioquic cannot
+Modes: bidi, uni, datagram; the client also "reset", which breaks off so many streams, half of them by
+RESET_STREAM and half by STOP_SENDING, and pings behind them. It prints one line of JSON with what it saw. aioquic cannot
 pin a hash, so the client compares the certificate's after the handshake, before the session.
 """
 
@@ -21,7 +22,7 @@ from aioquic.asyncio import QuicConnectionProtocol, connect, serve
 from aioquic.h3.connection import FrameType, H3Connection
 from aioquic.h3.events import DatagramReceived, HeadersReceived, WebTransportStreamDataReceived
 from aioquic.quic.configuration import QuicConfiguration
-from aioquic.quic.events import ProtocolNegotiated
+from aioquic.quic.events import ProtocolNegotiated, StreamReset
 from cryptography.hazmat.primitives.serialization import Encoding
 
 PING, PONG = 0, 1
@@ -81,8 +82,11 @@ class Peer(QuicConnectionProtocol):
         self.accepted = asyncio.get_event_loop().create_future()
         self.arrived = asyncio.Queue()
         self.ended = set()
+        self.was_reset = {}
 
     def quic_event_received(self, event):
+        if isinstance(event, StreamReset):
+            self.was_reset[event.stream_id] = event.error_code
         if isinstance(event, ProtocolNegotiated):
             self.http = H3Connection(self._quic, enable_webtransport=True)
         if self.http is not None:
@@ -197,6 +201,29 @@ class ClientPeer(Peer):
                 return (time.perf_counter() - began) * 1e6
 
 
+async def break_off(peer, count):
+    """Breaks off streams, each within a ping; gives how many of our STOP_SENDING were answered by a reset."""
+    stopped = []
+    for number in range(count):
+        sid = peer.open_stream(False)
+        peer._quic.send_stream_data(sid, frame(encode(PING, b"x", None, "Ping!"))[:20])
+        peer.transmit()
+        await asyncio.sleep(0.002)
+        if number % 2 == 0:
+            peer._quic.reset_stream(sid, 0x52E4A40FA8DB)
+        else:
+            peer._quic.stop_stream(sid, 0x52E4A40FA8DB)
+            # The rest of the ping: its answer finds the stream stopped.
+            peer._quic.send_stream_data(sid, frame(encode(PING, b"x", None, "Ping!"))[20:])
+            stopped.append(sid)
+        peer.transmit()
+    for _ in range(1000):
+        if all(sid in peer.was_reset for sid in stopped):
+            break
+        await asyncio.sleep(0.005)
+    return sum(sid in peer.was_reset for sid in stopped)
+
+
 async def run_client(url, wanted, mode, pings, each):
     parts = urlsplit(url)
     configuration = QuicConfiguration(
@@ -211,6 +238,10 @@ async def run_client(url, wanted, mode, pings, each):
             raise SystemExit("the certificate is not the pinned one")
         await peer.establish(parts.netloc, parts.path or "/")
         stream_id = None
+        resets = 0
+        if mode == "reset":
+            resets = await break_off(peer, pings)
+            mode = "bidi"
         for number in range(pings):
             if mode == "datagram":
                 times.append(await peer.exchange(lambda m: peer.http.send_datagram(peer.session, m), number))
@@ -227,7 +258,7 @@ async def run_client(url, wanted, mode, pings, each):
                 ends += 1
     times.sort()
     at = lambda part: round(times[min(int(len(times) * part), len(times) - 1)], 1) if times else 0
-    print(json.dumps({"received": len(times), "ends": ends, "p50Us": at(0.5), "p99Us": at(0.99)}))
+    print(json.dumps({"received": len(times), "ends": ends, "resets": resets, "p50Us": at(0.5), "p99Us": at(0.99)}))
 
 
 async def run_server(cert, key):

@@ -1,0 +1,92 @@
+#!/usr/bin/env -S deno run --allow-net --allow-read --allow-write --allow-env --allow-run --allow-sys
+/**
+ * How soon is a dead peer found, on both ends, whatever the pace of the pings? And what do others
+ * notice of a stranger who sends garbage, opens and breaks connections, and stays silent?
+ *
+ * @module
+ */
+import { runPingpongClient } from "../pingpong/client.ts";
+import { startTestServer, testContext } from "../pingpong/test_server.ts";
+import { startUdpRelay } from "../pingpong/test_udp_relay.ts";
+import { vandalize } from "../pingpong/test_vandal.ts";
+import { median, report } from "./report.ts";
+
+/** Seconds between pings: many between two probes, about one, and none. */
+const paces = [0.02, 0.45, 10];
+const turns = 5;
+
+/** Milliseconds from the network's end to the moment each side knew. */
+async function findDeadPeer(interval: number): Promise<{ server: number; client: number }> {
+  await using server = await startTestServer();
+  const relay = startUdpRelay(server.port);
+  const stop = new AbortController();
+  let clientMs: number | undefined;
+  const running = runPingpongClient(
+    {
+      port: relay.port,
+      pin: server.server.certificateHash().toHex(),
+      pingCount: 0,
+      interval,
+      connectTimeoutMs: 500,
+      json: true,
+    },
+    testContext(),
+    (line) => {
+      if (line.startsWith('{"kind":"disconnected"')) clientMs ??= performance.now();
+    },
+    stop.signal,
+  );
+  const until = async (isSo: () => boolean) => {
+    while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 2));
+  };
+  await until(() => server.logged.some((line) => line.includes("has begun")));
+  // At any moment between two probes.
+  await new Promise((resolve) => setTimeout(resolve, 600 + Math.random() * 600));
+  relay.faults.blackhole = true;
+  const darkMs = performance.now();
+  await until(() => server.logged.some((line) => line.includes("has ended")));
+  const serverMs = performance.now();
+  await until(() => clientMs !== undefined);
+  stop.abort();
+  await running;
+  relay.close();
+  return { server: serverMs - darkMs, client: clientMs! - darkMs };
+}
+
+/** The p50 of pings to a server, in milliseconds, in peace and beside a stranger. */
+async function besideVandal(): Promise<{ alone: number; beside: number }> {
+  await using server = await startTestServer();
+  const p50 = async () => {
+    const { runs } = await server.ping({ pingCount: 1_000, interval: 0.002, quiet: true });
+    return runs[0]!.run.statistics.summary().rttMs!.p50;
+  };
+  await p50();
+  const alone = await p50();
+  const stop = new AbortController();
+  const vandal = vandalize(server.port, server.server.certificateHash(), stop.signal);
+  const beside = await p50();
+  stop.abort();
+  await vandal;
+  return { alone, beside };
+}
+
+if (import.meta.main) {
+  const found: { server: number; client: number }[] = [];
+  for (const interval of paces) {
+    for (let turn = 0; turn < turns; turn++) found.push(await findDeadPeer(interval));
+  }
+  for (const side of ["server", "client"] as const) {
+    report({
+      name: `dead peer found by the ${side}, ms, the longest of ${found.length}`,
+      measured: Math.max(...found.map((one) => one[side])),
+      target: { atMost: 2_000 },
+    });
+  }
+  const pairs = [await besideVandal(), await besideVandal(), await besideVandal()];
+  report({
+    name: "ping-pong: RTT p50 beside a stranger who breaks connections / alone, one process",
+    measured: median(pairs.map(({ alone, beside }) => beside / alone)),
+  });
+  // The last endpoint of a test server keeps its port, and so the process, until the end.
+  Deno.exit(0);
+}
