@@ -64,6 +64,7 @@ Deno.test({
       await page.goto(`http://127.0.0.1:${tcp}/?interval=20`);
       await answered(page, 20);
       assert.equal(await page.locator(".pill").textContent(), "Live");
+      assert.ok(await page.evaluate(() => crossOriginIsolated), "the clock is a fine one");
 
       const axe = fileURLToPath(import.meta.resolve("axe-core")).replace(/axe\.js$/, "axe.min.js");
       await page.evaluate(await Deno.readTextFile(axe));

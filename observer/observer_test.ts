@@ -279,7 +279,10 @@ async function asNobody(folder: string, path: string): Promise<string> {
   await Deno.mkdir(`${folder}/cache`);
   await Deno.chmod(`${folder}/cache`, 0o777);
   const root = Deno.uid() === 0;
-  const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+  // Where root keeps its Deno nobody else may look.
+  const deno = root ? `${folder}/deno` : Deno.execPath();
+  if (root) await Deno.copyFile(Deno.execPath(), deno);
+  const { stdout, stderr } = await new Deno.Command(deno, {
     args: ["run", "-A", "--no-prompt", bundle, "list", "--endpoint", `cri=unix://${path}`],
     cwd: folder,
     env: { DENO_DIR: `${folder}/cache`, HOME: folder, NO_COLOR: "1" },

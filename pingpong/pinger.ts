@@ -94,7 +94,6 @@ interface Outstanding {
   seq: number;
   firstSentMs: number;
   sentAgain: boolean;
-  timer: ReturnType<typeof setTimeout> | undefined;
   span: Span | undefined;
 }
 
@@ -118,6 +117,7 @@ export class Pinger {
   #next = 0;
   #nextSendMs = 0;
   #paceTimer: ReturnType<typeof setTimeout> | undefined;
+  #timeoutTimer: ReturnType<typeof setTimeout> | undefined;
   #link: Link | undefined;
   #mailboxLeft = 0;
   #mailboxEmptied = Promise.withResolvers<void>();
@@ -159,6 +159,7 @@ export class Pinger {
     }
     clearTimeout(deadline);
     clearTimeout(this.#paceTimer);
+    clearTimeout(this.#timeoutTimer);
     signal?.removeEventListener("abort", stop);
     this.#over = true;
     for (const seq of [...this.#outstanding.keys()]) this.#giveUp(seq);
@@ -296,18 +297,30 @@ export class Pinger {
       seq,
       firstSentMs: performance.now(),
       sentAgain: false,
-      timer: undefined,
       span: this.#traced() ? this.#startSpan(seq, link) : undefined,
     };
     this.#outstanding.set(seq, entry);
     this.statistics.sent();
-    if (link.mode === "datagram") {
-      entry.timer = setTimeout(() => {
-        this.#giveUp(seq);
-        this.#pump();
-      }, this.#options.pingTimeoutMs);
-    }
     this.#send(link, entry);
+    if (link.mode === "datagram") this.#watchTimeouts();
+  }
+
+  /** Datagrams are given up in the order they were sent: one timer, for the oldest, watches all. */
+  #watchTimeouts(): void {
+    const [oldest] = this.#outstanding.values();
+    if (this.#timeoutTimer !== undefined || !oldest) return;
+    const { pingTimeoutMs } = this.#options;
+    const waitMs = Math.ceil(oldest.firstSentMs + pingTimeoutMs - performance.now());
+    this.#timeoutTimer = setTimeout(() => {
+      this.#timeoutTimer = undefined;
+      const latestMs = performance.now() - pingTimeoutMs;
+      for (const { seq, firstSentMs } of this.#outstanding.values()) {
+        if (firstSentMs > latestMs) break;
+        this.#giveUp(seq);
+      }
+      this.#pump();
+      this.#watchTimeouts();
+    }, waitMs);
   }
 
   #sendAgain(link: Link): void {
@@ -347,7 +360,6 @@ export class Pinger {
       return;
     }
     this.#outstanding.delete(seq);
-    clearTimeout(entry.timer);
     const rttMs = nowMs - entry.firstSentMs;
     const recovered = entry.sentAgain || fromMailbox;
     this.statistics.answered(seq, recovered ? undefined : rttMs);
@@ -365,7 +377,6 @@ export class Pinger {
     const entry = this.#outstanding.get(seq);
     if (!entry) return;
     this.#outstanding.delete(seq);
-    clearTimeout(entry.timer);
     this.statistics.lost();
     this.#lost.add(seq);
     if (this.#lost.size > rememberedLost) this.#lost.delete(this.#lost.values().next().value!);

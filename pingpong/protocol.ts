@@ -140,44 +140,23 @@ function encode(message: Message, start: number): Uint8Array<ArrayBuffer> {
     start + 4 + 8 + id.length + (requestId ? 8 + requestId.length : 0) + 4 + 8 + text.length +
       (extension ? extensionBytes + (extension.trace ? traceBytes : 0) : 0),
   );
-  const view = new DataView(bytes.buffer);
-  let at = start;
-
-  function u32(value: number): void {
-    view.setUint32(at, value, true);
-    at += 4;
-  }
-  function u64(value: number): void {
-    view.setUint32(at, value >>> 0, true);
-    view.setUint32(at + 4, Math.floor(value / 2 ** 32), true);
-    at += 8;
-  }
-  function raw(value: Uint8Array): void {
-    bytes.set(value, at);
-    at += value.length;
-  }
-
-  u32(tags[message.kind]);
-  u64(id.length);
-  raw(id);
-  if (requestId) {
-    u64(requestId.length);
-    raw(requestId);
-  }
-  u32(tags[message.kind]);
-  u64(text.length);
-  raw(text);
+  const to: Cursor = { bytes, at: start };
+  putU32(to, tags[message.kind]);
+  putWithLength(to, id);
+  if (requestId) putWithLength(to, requestId);
+  putU32(to, tags[message.kind]);
+  putWithLength(to, text);
   if (extension) {
-    raw(extensionMagic);
-    bytes[at++] = (extension.trace ? traceFlag : 0) |
+    put(to, extensionMagic);
+    bytes[to.at++] = (extension.trace ? traceFlag : 0) |
       (extension.fromMailbox ? fromMailboxFlag : 0) |
       (extension.mailboxReceived ? mailboxReceivedFlag : 0);
-    u64(extension.seq);
-    u64(extension.ackBelow);
+    putU64(to, extension.seq);
+    putU64(to, extension.ackBelow);
     if (extension.trace) {
-      raw(Uint8Array.fromHex(extension.trace.traceId));
-      raw(Uint8Array.fromHex(extension.trace.spanId));
-      bytes[at] = extension.trace.traceFlags;
+      put(to, Uint8Array.fromHex(extension.trace.traceId));
+      put(to, Uint8Array.fromHex(extension.trace.spanId));
+      bytes[to.at] = extension.trace.traceFlags;
     }
   }
   return bytes;
@@ -229,6 +208,25 @@ export function decodeMessage(bytes: Uint8Array): Message {
 interface Cursor {
   readonly bytes: Uint8Array;
   at: number;
+}
+
+function putU32(to: Cursor, value: number): void {
+  for (let shift = 0; shift < 32; shift += 8) to.bytes[to.at++] = value >>> shift;
+}
+
+function putU64(to: Cursor, value: number): void {
+  putU32(to, value >>> 0);
+  putU32(to, Math.floor(value / 2 ** 32));
+}
+
+function put(to: Cursor, value: Uint8Array): void {
+  to.bytes.set(value, to.at);
+  to.at += value.length;
+}
+
+function putWithLength(to: Cursor, value: Uint8Array): void {
+  putU64(to, value.length);
+  put(to, value);
 }
 
 function u32At(bytes: Uint8Array, at: number): number {
