@@ -5,10 +5,14 @@
  *
  * @module
  */
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { runPingpongClient } from "../pingpong/client.ts";
-import { startTestServer, testContext } from "../pingpong/test_server.ts";
+import { generateCertificates } from "../pingpong/gen_certs.ts";
+import { startTestServer, testContext, testPing } from "../pingpong/test_server.ts";
 import { startUdpRelay } from "../pingpong/test_udp_relay.ts";
 import { vandalize } from "../pingpong/test_vandal.ts";
+import { endProcess, startPingpong } from "./pingpong_server.ts";
 import { median, report } from "./report.ts";
 
 /** Seconds between pings: many between two probes, about one, and none. */
@@ -53,24 +57,37 @@ async function findDeadPeer(interval: number): Promise<{ server: number; client:
   return { server: serverMs - darkMs, client: clientMs! - darkMs };
 }
 
-/** The p50 of pings to a server, in milliseconds, in peace and beside a stranger. */
+/** The p50 of pings to a server, in milliseconds, in peace and beside a stranger; each a process. */
 async function besideVandal(): Promise<{ alone: number; beside: number }> {
-  await using server = await startTestServer();
+  const folder = await Deno.makeTempDir({ prefix: "pingpong-bench-" });
+  const [certificatePath, keyPath, pinPath] = ["cert.pem", "key.pem", "cert.sha256"]
+    .map((name) => join(folder, name)) as [string, string, string];
+  const { hash } = await generateCertificates({ certificatePath, keyPath, pinPath });
+  const server = await startPingpong(folder);
   const p50 = async () => {
-    const { runs } = await server.ping({ pingCount: 1_000, interval: 0.002, quiet: true });
+    const { runs } = await testPing({
+      ...{ port: server.port, pin: pinPath, pingCount: 1_000, interval: 0.002, quiet: true },
+    });
     return runs[0]!.run.statistics.summary().rttMs!.p50;
   };
   await p50();
   const alone = await p50();
-  const stop = new AbortController();
-  const vandal = vandalize(server.port, server.server.certificateHash(), stop.signal);
+  const vandal = new Deno.Command(Deno.execPath(), {
+    args: [
+      ...["run", "--unstable-net", "--allow-net", "--allow-read", "--allow-env", "--allow-sys"],
+      ...[fileURLToPath(import.meta.url), "--vandal", String(server.port), hash.toHex()],
+    ],
+  }).spawn();
+  // Until it is at work.
+  await new Promise((resolve) => setTimeout(resolve, 1_000));
   const beside = await p50();
-  stop.abort();
-  await vandal;
+  await endProcess(vandal);
+  await endProcess(server.child);
+  await Deno.remove(folder, { recursive: true });
   return { alone, beside };
 }
 
-if (import.meta.main) {
+async function main(): Promise<void> {
   const found: { server: number; client: number }[] = [];
   for (const interval of paces) {
     for (let turn = 0; turn < turns; turn++) found.push(await findDeadPeer(interval));
@@ -84,9 +101,16 @@ if (import.meta.main) {
   }
   const pairs = [await besideVandal(), await besideVandal(), await besideVandal()];
   report({
-    name: "ping-pong: RTT p50 beside a stranger who breaks connections / alone, one process",
+    name: "ping-pong: RTT p50 beside a stranger who breaks connections / alone",
     measured: median(pairs.map(({ alone, beside }) => beside / alone)),
   });
-  // The last endpoint of a test server keeps its port, and so the process, until the end.
-  Deno.exit(0);
+}
+
+if (import.meta.main) {
+  const [what, port, hash] = Deno.args;
+  if (what === "--vandal") {
+    await vandalize(Number(port), Uint8Array.fromHex(hash!), AbortSignal.timeout(30_000));
+  } else {
+    await main();
+  }
 }
