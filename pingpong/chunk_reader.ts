@@ -27,15 +27,21 @@ export class ChunkReader {
   }
 
   /** The next chunk, to be used before the next read: its memory is used again. `undefined` at the end. */
-  async read(): Promise<Uint8Array<ArrayBuffer> | undefined> {
-    const { value, done } = await this.#reader.read(new Uint8Array(this.#buffer));
+  read(): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    // No async function: a thousand sessions wait here, and each would hold its frame.
+    return this.#reader.read(new Uint8Array(this.#buffer)).then(this.#take);
+  }
+
+  readonly #take = (
+    { value, done }: ReadableStreamReadResult<Uint8Array<ArrayBuffer>>,
+  ): Uint8Array<ArrayBuffer> | undefined => {
     if (done || !value) return undefined;
     const { byteLength } = value.buffer;
     this.#buffer = value.length === byteLength && byteLength < this.#maxBytes
       ? new ArrayBuffer(Math.min(2 * byteLength, this.#maxBytes))
       : value.buffer;
     return value;
-  }
+  };
 
   /** Asks the peer to stop. */
   async cancel(): Promise<void> {
