@@ -3,8 +3,11 @@ import { join } from "node:path";
 import { eventually } from "../service/test_eventually.ts";
 import { testWith } from "../service/test_permissions.ts";
 import { startProgram, type TestProgram } from "../service/test_program.ts";
-import { runPingpongClient } from "./client.ts";
+import { linkOpener, runPingpongClient } from "./client.ts";
 import { generateCertificates } from "./gen_certs.ts";
+import { openLink } from "./links.ts";
+import { Pinger } from "./pinger.ts";
+import { Reconnection } from "./reconnection.ts";
 import type { PingSummary } from "./statistics.ts";
 import { startTestServer, testContext, type TestPing, testPing } from "./test_server.ts";
 import { startUdpRelay } from "./test_udp_relay.ts";
@@ -166,6 +169,39 @@ testWith(files, "both ends find a dead peer within the heartbeat's 2 s, not befo
   assert.match(server.logged.find((line) => line.includes("has ended"))!, /by=lost/);
   // The client noticed too, or was stopped before it could.
   assert.ok(lines.some((line) => /"kind":"(disconnected|end)"/.test(line)));
+});
+
+testWith(files, "when its server goes for good, the client goes on with the next one", async () => {
+  const first = await startTestServer();
+  await using second = await startTestServer();
+  const trust = { pins: [first, second].map(({ server }) => server.certificateHash()) };
+  const targets = [first, second].map(({ port }) => ({ host: "127.0.0.1", port }));
+  const { telemetry: { tracer, meter } } = testContext();
+  const remotes: string[] = [];
+  let answered = 0;
+  const pinger: Pinger = new Pinger({
+    openLink: linkOpener(targets, "bidi", (target, mode) =>
+      openLink({
+        ...{ mode, target, trust, connectTimeoutMs: 300 },
+        client: { name: "failing-over", run: pinger.run },
+      })),
+    reconnection: new Reconnection({ retryBaseDelayMs: 20 }),
+    onEvent: (event) => {
+      if (event.kind === "connected") remotes.push(event.remote);
+      if (event.kind === "pong") answered++;
+    },
+    ...{ count: 200, intervalMs: 5, tracer, meter },
+  });
+  const running = pinger.start();
+  await eventually("some pongs", () => answered > 20 || undefined);
+  await first[Symbol.asyncDispose]();
+  const { statistics, error } = await running;
+  assert.equal(error, undefined);
+  const { sent, received, lost, duplicated } = statistics.summary();
+  assert.deepEqual({ sent, received, lost, duplicated }, {
+    ...{ sent: 200, received: 200, lost: 0, duplicated: 0 },
+  });
+  assert.deepEqual(remotes, [first, second].map(({ port }) => `127.0.0.1:${port}/udp`));
 });
 
 /** A server process on ports that stay the same when it is started again. */
