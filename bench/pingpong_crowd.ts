@@ -9,10 +9,8 @@
  *
  * @module
  */
-import { join } from "node:path";
-import { generateCertificates } from "../pingpong/gen_certs.ts";
 import { wtransportPeer } from "../stack/wtransport.ts";
-import { endProcess, startListening, startPingpong } from "./pingpong_server.ts";
+import { endProcess, makeCertificate, startListening, startPingpong } from "./pingpong_server.ts";
 import { cpuSeconds, statusBytes, udpDrops } from "./process_memory.ts";
 import { report } from "./report.ts";
 
@@ -30,11 +28,11 @@ interface Told {
 
 async function crowd(
   name: string,
+  command: string,
   { child, port }: { child: Deno.ChildProcess; port: number },
   hash: Uint8Array,
   targets: { p99Ms?: number; megabytes?: number },
 ): Promise<void> {
-  const { command } = await wtransportPeer();
   const peer = new Deno.Command(command, {
     args: [
       ...["crowd", `https://127.0.0.1:${port}/`, hash.toHex()],
@@ -85,23 +83,12 @@ async function crowd(
 }
 
 if (import.meta.main) {
-  const folder = await Deno.makeTempDir({ prefix: "pingpong-bench-" });
-  const paths = {
-    certificatePath: join(folder, "cert.pem"),
-    keyPath: join(folder, "key.pem"),
-    pinPath: join(folder, "cert.sha256"),
-  };
-  const { hash } = await generateCertificates(paths);
-  try {
-    const { command } = await wtransportPeer();
-    const files = [paths.certificatePath, paths.keyPath];
-    const rust = await startListening(command, ["server", ...files]);
-    await crowd(`${clients} clients of wtransport's server`, rust, hash, {});
-    await endProcess(rust.child);
-    const server = await startPingpong(folder);
-    await crowd(`${clients} clients`, server, hash, { p99Ms: 20, megabytes: 300 });
-    await endProcess(server.child);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  await using made = await makeCertificate();
+  const { command } = await wtransportPeer();
+  const rust = await startListening(command, ["server", made.certificatePath, made.keyPath]);
+  await crowd(`${clients} clients of wtransport's server`, command, rust, made.hash, {});
+  await endProcess(rust.child);
+  const server = await startPingpong(made.folder);
+  await crowd(`${clients} clients`, command, server, made.hash, { p99Ms: 20, megabytes: 300 });
+  await endProcess(server.child);
 }

@@ -7,10 +7,13 @@
  * @module
  */
 import { metrics, trace } from "@opentelemetry/api";
-import { join } from "node:path";
 import { type PingpongClientOptions, runPingpongClient } from "../pingpong/client.ts";
-import { generateCertificates } from "../pingpong/gen_certs.ts";
-import { endProcess, type PingpongProcess, startPingpong } from "./pingpong_server.ts";
+import {
+  endProcess,
+  makeCertificate,
+  type PingpongProcess,
+  startPingpong,
+} from "./pingpong_server.ts";
 import { report } from "./report.ts";
 
 /** Fewer for a look: `PINGPONG_BENCH_PINGS=100000`. */
@@ -67,28 +70,19 @@ async function endure(
 }
 
 if (import.meta.main) {
-  const folder = await Deno.makeTempDir({ prefix: "pingpong-bench-" });
-  const pinPath = join(folder, "cert.sha256");
-  await generateCertificates({
-    certificatePath: join(folder, "cert.pem"),
-    keyPath: join(folder, "key.pem"),
-    pinPath,
-  });
-  try {
-    // This process is the client: its heap has the size that it needs only after some work.
-    const first = await startPingpong(folder);
-    await runPingpongClient(
-      { port: first.port, pin: pinPath, pingCount: pings / 10, concurrency: 32, json: true },
-      { telemetry },
-      () => {},
-    );
-    await endProcess(first.child);
-    for (const [name, options] of runs) {
-      const server = await startPingpong(folder);
-      await endure(server, pinPath, name, options);
-      await endProcess(server.child);
-    }
-  } finally {
-    await Deno.remove(folder, { recursive: true });
+  await using made = await makeCertificate();
+  const { folder, pinPath } = made;
+  // This process is the client: its heap has the size that it needs only after some work.
+  const first = await startPingpong(folder);
+  await runPingpongClient(
+    { port: first.port, pin: pinPath, pingCount: pings / 10, concurrency: 32, json: true },
+    { telemetry },
+    () => {},
+  );
+  await endProcess(first.child);
+  for (const [name, options] of runs) {
+    const server = await startPingpong(folder);
+    await endure(server, pinPath, name, options);
+    await endProcess(server.child);
   }
 }

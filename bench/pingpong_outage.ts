@@ -5,14 +5,12 @@
  *
  * @module
  */
-import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { runPingpongClient } from "../pingpong/client.ts";
-import { generateCertificates } from "../pingpong/gen_certs.ts";
 import { startTestServer, testContext, testPing } from "../pingpong/test_server.ts";
 import { startUdpRelay } from "../pingpong/test_udp_relay.ts";
 import { vandalize } from "../pingpong/test_vandal.ts";
-import { endProcess, startPingpong } from "./pingpong_server.ts";
+import { endProcess, makeCertificate, startPingpong } from "./pingpong_server.ts";
 import { median, report } from "./report.ts";
 
 /** Seconds between pings: many between two probes, about one, and none. */
@@ -59,10 +57,8 @@ async function findDeadPeer(interval: number): Promise<{ server: number; client:
 
 /** The p50 of pings to a server, in milliseconds, in peace and beside a stranger; each a process. */
 async function besideVandal(): Promise<{ alone: number; beside: number }> {
-  const folder = await Deno.makeTempDir({ prefix: "pingpong-bench-" });
-  const [certificatePath, keyPath, pinPath] = ["cert.pem", "key.pem", "cert.sha256"]
-    .map((name) => join(folder, name)) as [string, string, string];
-  const { hash } = await generateCertificates({ certificatePath, keyPath, pinPath });
+  await using made = await makeCertificate();
+  const { folder, pinPath, hash } = made;
   const server = await startPingpong(folder);
   const p50 = async () => {
     const { runs } = await testPing({
@@ -83,7 +79,6 @@ async function besideVandal(): Promise<{ alone: number; beside: number }> {
   const beside = await p50();
   await endProcess(vandal);
   await endProcess(server.child);
-  await Deno.remove(folder, { recursive: true });
   return { alone, beside };
 }
 

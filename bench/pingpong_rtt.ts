@@ -7,14 +7,12 @@
  * @module
  */
 import { metrics, trace } from "@opentelemetry/api";
-import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { runPingpongClient } from "../pingpong/client.ts";
-import { generateCertificates } from "../pingpong/gen_certs.ts";
 import { connect } from "../pingpong/webtransport.ts";
 import { wtransportPeer } from "../stack/wtransport.ts";
 import { median, report } from "./report.ts";
-import { endProcess, startListening, startPingpong } from "./pingpong_server.ts";
+import { endProcess, makeCertificate, startListening, startPingpong } from "./pingpong_server.ts";
 
 const rounds = 5;
 const pings = 4_000;
@@ -131,14 +129,9 @@ async function serveRaw(cert: string, key: string): Promise<void> {
 
 async function main(): Promise<void> {
   const peer = await wtransportPeer();
-  const folder = await Deno.makeTempDir({ prefix: "pingpong-bench-" });
-  const paths = {
-    certificatePath: join(folder, "cert.pem"),
-    keyPath: join(folder, "key.pem"),
-    pinPath: join(folder, "cert.sha256"),
-  };
-  const { hash } = await generateCertificates(paths);
-  const files = [paths.certificatePath, paths.keyPath] as const;
+  await using made = await makeCertificate();
+  const { folder, pinPath, hash } = made;
+  const files = [made.certificatePath, made.keyPath] as const;
   const server = await startPingpong(folder);
   const rawServer = await startListening(Deno.execPath(), [
     ...["run", "--unstable-net", "--allow-net", "--allow-read", "--allow-env"],
@@ -150,7 +143,7 @@ async function main(): Promise<void> {
       const times: Record<"ours" | "raw" | "rust", number[]> = { ours: [], raw: [], rust: [] };
       for (let round = 0; round <= rounds; round++) {
         const measured = {
-          ours: await ours(server.port, paths.pinPath, mode),
+          ours: await ours(server.port, pinPath, mode),
           raw: await raw(rawServer.port, hash, mode),
           rust: await rustPing(peer.command, rust.port, hash, mode),
         };
@@ -180,7 +173,6 @@ async function main(): Promise<void> {
     });
   } finally {
     for (const { child } of [server, rawServer, rust]) await endProcess(child);
-    await Deno.remove(folder, { recursive: true });
   }
 }
 

@@ -5,8 +5,36 @@
  */
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { generateCertificates } from "../pingpong/gen_certs.ts";
 import { programArguments } from "../service/program_file.ts";
 import { statusBytes } from "./process_memory.ts";
+
+/** A certificate in a folder of its own. `await using` removes the folder. */
+export interface BenchCertificate extends AsyncDisposable {
+  folder: string;
+  certificatePath: string;
+  keyPath: string;
+  pinPath: string;
+  /** Its SHA-256. */
+  hash: Uint8Array;
+}
+
+/** Makes a certificate for servers of a benchmark. */
+export async function makeCertificate(): Promise<BenchCertificate> {
+  const folder = await Deno.makeTempDir({ prefix: "pingpong-bench-" });
+  const paths = {
+    certificatePath: join(folder, "cert.pem"),
+    keyPath: join(folder, "key.pem"),
+    pinPath: join(folder, "cert.sha256"),
+  };
+  const { hash } = await generateCertificates(paths);
+  return {
+    folder,
+    ...paths,
+    hash,
+    [Symbol.asyncDispose]: () => Deno.remove(folder, { recursive: true }),
+  };
+}
 
 /** A server that runs. */
 export interface PingpongProcess {

@@ -28,6 +28,7 @@ import {
   pongFramer,
   ProtocolError,
 } from "./protocol.ts";
+import { fieldValue } from "./qpack.ts";
 import type { WebTransportSession } from "./webtransport.ts";
 
 /** How pings travel. */
@@ -170,7 +171,7 @@ export class Answering {
     const { fields } = session.request;
     const answers = this.begin("webtransport", client, (closeCode, reason) => {
       session.close({ closeCode, reason });
-    }, contextOf((wanted) => fields.find(([name]) => name === wanted)?.[1]));
+    }, contextOf((name) => fieldValue(fields, name)));
     answerBidirectional(session, answers, this.#options);
     answerUnidirectional(session, answers, this.#options);
     answerDatagrams(session, answers);

@@ -5,7 +5,8 @@
  * @module
  */
 import { type Context, propagation } from "@opentelemetry/api";
-import { createHash, timingSafeEqual } from "node:crypto";
+import type { Buffer } from "node:buffer";
+import { createHash } from "node:crypto";
 import { isIP } from "node:net";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import type WebSocketClient from "./types/ws.d.ts";
@@ -22,7 +23,7 @@ import {
   type Ping,
   type Pong,
 } from "./protocol.ts";
-import type { Field } from "./qpack.ts";
+import { type Field, fieldValue } from "./qpack.ts";
 import { connect, WebTransportError, type WebTransportSession } from "./webtransport.ts";
 
 /** A server and where it listens. */
@@ -155,7 +156,7 @@ async function openWebTransportLink(options: LinkOptions): Promise<Link> {
     return await open([await shownCertificateHash(options, error)]);
   });
   try {
-    const field = (name: string) => session.responseFields.find((one) => one[0] === name)?.[1];
+    const field = (name: string) => fieldValue(session.responseFields, name);
     requireProof(options, nonce, field(fieldNames.proof));
     const inbox = new Inbox();
     const send = await openChannel(session, options, inbox);
@@ -201,7 +202,7 @@ async function shownCertificateHash(
   return hash;
 }
 
-function shownHash(socket: TLSSocket): Uint8Array | undefined {
+function shownHash(socket: TLSSocket): Buffer | undefined {
   const { raw } = socket.getPeerCertificate();
   return raw && createHash("sha256").update(raw).digest();
 }
@@ -456,7 +457,7 @@ export function connectVerified(
   socket.once("secureConnect", () => {
     clearTimeout(timer);
     const hash = shownHash(socket);
-    if (pins && !pins.some((pin) => hash && timingSafeEqual(hash, pin))) {
+    if (pins && !pins.some((pin) => hash?.equals(pin))) {
       reject(
         new WebTransportError("certificate", `${where} shows a certificate that is not pinned`),
       );

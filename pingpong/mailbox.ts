@@ -100,8 +100,8 @@ interface MemoryBox {
 /**
  * Makes a mailbox that lives as long as the process.
  *
- * A ping puts and acknowledges, so all entries are in one linked list: a `Map` or `Set` that is
- * filled and emptied all the time makes tables, each of which keeps the next one from the collector.
+ * Every ping puts and acknowledges: with all entries in one linked list it leaves nothing to the
+ * collector but the entry itself.
  */
 export function memoryMailbox(options: MailboxOptions = {}): Mailbox {
   const bounds = boundsOf(options);

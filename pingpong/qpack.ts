@@ -9,6 +9,11 @@
 /** A header or pseudo-header: lower-case name and value. */
 export type Field = readonly [name: string, value: string];
 
+/** The value of the first field of a name; `undefined` when there is none. */
+export function fieldValue(fields: readonly Field[], wanted: string): string | undefined {
+  return fields.find(([name]) => name === wanted)?.[1];
+}
+
 /** A field section that cannot be decoded, or is larger than allowed. */
 export class QpackError extends Error {
   override name = "QpackError";

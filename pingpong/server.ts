@@ -34,6 +34,7 @@ import { certificateHash } from "./certificate.ts";
 import { announce, isInstanceName } from "./discovery.ts";
 import { generateCertificates } from "./gen_certs.ts";
 import { memoryMailbox, sqliteMailbox } from "./mailbox.ts";
+import { fieldValue } from "./qpack.ts";
 import { webRoutes, websocketCodeBase, type WellKnown } from "./web.ts";
 import { serve, type WebTransportServer, type WebTransportSession } from "./webtransport.ts";
 
@@ -181,7 +182,7 @@ export async function startPingpongServer(
         decide: (request) => {
           const access = decide({
             ...request,
-            header: (wanted) => request.fields.find(([name]) => name === wanted)?.[1],
+            header: (name) => fieldValue(request.fields, name),
           });
           if (access.status !== 200) {
             log.info("A session was refused", { status: access.status, reason: access.reason });

@@ -13,7 +13,7 @@
  * @module
  */
 import { smallChunks } from "./chunk_reader.ts";
-import { decodeFields, encodeFields, type Field, QpackError } from "./qpack.ts";
+import { decodeFields, encodeFields, type Field, fieldValue, QpackError } from "./qpack.ts";
 import { decodeVarint, encodeVarint, varintLength } from "./varint.ts";
 
 /** A stream both ends write to. Closing the writer sends FIN; cancelling the reader, STOP_SENDING. */
@@ -473,7 +473,7 @@ class Http3Session implements WebTransportSession {
       readFinal(stream.source),
     );
     this.responseFields = response;
-    const status = Number(response.find(([name]) => name === ":status")?.[1]);
+    const status = Number(fieldValue(response, ":status"));
     if (!(status >= 200 && status < 300)) {
       throw new WebTransportError("refused", `The server refused the session: status ${status}`, {
         status,
@@ -840,20 +840,17 @@ async function refuseRequest(stream: Deno.QuicBidirectionalStream): Promise<void
 }
 
 function isConnect(fields: readonly Field[]): boolean {
-  return value(fields, ":method") === "CONNECT" && value(fields, ":protocol") === "webtransport";
+  return fieldValue(fields, ":method") === "CONNECT" &&
+    fieldValue(fields, ":protocol") === "webtransport";
 }
 
 function connectRequest(fields: readonly Field[]): ConnectRequest {
   return {
-    path: value(fields, ":path") ?? "/",
-    authority: value(fields, ":authority") ?? "",
-    origin: value(fields, "origin"),
+    path: fieldValue(fields, ":path") ?? "/",
+    authority: fieldValue(fields, ":authority") ?? "",
+    origin: fieldValue(fields, "origin"),
     fields,
   };
-}
-
-function value(fields: readonly Field[], wanted: string): string | undefined {
-  return fields.find(([name]) => name === wanted)?.[1];
 }
 
 function headers(fields: readonly Field[]): Uint8Array {
@@ -882,7 +879,7 @@ async function readHeaders(source: ByteSource): Promise<Field[]> {
 async function readFinal(source: ByteSource): Promise<Field[]> {
   while (true) {
     const fields = await readHeaders(source);
-    if (!/^1\d\d$/.test(value(fields, ":status") ?? "")) return fields;
+    if (!/^1\d\d$/.test(fieldValue(fields, ":status") ?? "")) return fields;
   }
 }
 
