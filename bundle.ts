@@ -31,7 +31,7 @@ export const programs: Readonly<Record<string, string>> = {
   "signer-service": "signer/service.ts",
 };
 
-const root = new URL("./", import.meta.url);
+const root = new URL(".", import.meta.url);
 
 /**
  * Bundles a program with `deno bundle`, its page and its shebang included.

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { startProgram, type TestProgram } from "../service/test_program.ts";
+import { startProgram, type TestProgram } from "../service/testing/program.ts";
 
 /** An observer with the stores it watches. `await using` ends both. */
 export interface ObserverBench extends AsyncDisposable {

@@ -7,7 +7,8 @@
  */
 import { fileURLToPath } from "node:url";
 import { runPingpongClient } from "../pingpong/client.ts";
-import { startTestServer, testContext, testPing } from "../pingpong/test_server.ts";
+import { startTestServer, testPing } from "../pingpong/test_server.ts";
+import { testContext } from "../service/testing/context.ts";
 import { startUdpRelay } from "../pingpong/test_udp_relay.ts";
 import { vandalize } from "../pingpong/test_vandal.ts";
 import { endProcess, makeCertificate, startPingpong } from "./pingpong_server.ts";

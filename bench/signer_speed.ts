@@ -11,7 +11,7 @@
  */
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { startProgram, type TestProgram } from "../service/test_program.ts";
+import { startProgram, type TestProgram } from "../service/testing/program.ts";
 import { startKafka } from "../stack/kafka.ts";
 import { statusBytes } from "./process_memory.ts";
 import { median, report } from "./report.ts";

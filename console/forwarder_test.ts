@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { eventually } from "../service/test_eventually.ts";
+import { eventually } from "../service/testing/eventually.ts";
 import { Forwarder, type ForwarderOptions, retryAfterMs } from "./forwarder.ts";
 import type { ReceivedRequest } from "./otlp_receiver.ts";
 import { testConsole, testLog, tracesRequest } from "./test_console.ts";

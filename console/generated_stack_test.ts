@@ -1,10 +1,10 @@
 /** The generated code is what the generator makes of the proto files. Needs Node's npx and npm's registry. */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { testWith } from "../service/test_permissions.ts";
+import { testWith } from "../service/testing/permissions.ts";
 
 testWith(["run", "read", "write", "env"], "console/proto/gen is current", async () => {
-  const folder = fileURLToPath(new URL("./proto/", import.meta.url));
+  const folder = fileURLToPath(new URL("./proto", import.meta.url));
   const config = JSON.parse(await Deno.readTextFile(new URL("../deno.json", import.meta.url)));
   const command: string = config.tasks["console:generate"].command;
   const made = await Deno.makeTempDir();

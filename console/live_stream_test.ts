@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { eventually } from "../service/test_eventually.ts";
+import { eventually } from "../service/testing/eventually.ts";
 import type { StatsEvent, StreamEvents } from "./api.ts";
 import { takeRequest } from "./intake.ts";
 import { LiveStream, type LiveStreamOptions } from "./live_stream.ts";

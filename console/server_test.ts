@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { testWith } from "../service/test_permissions.ts";
-import { startProgram } from "../service/test_program.ts";
+import { testWith } from "../service/testing/permissions.ts";
+import { startProgram } from "../service/testing/program.ts";
 import { tracesRequest } from "./test_console.ts";
 
 const entry = new URL("./server.ts", import.meta.url);

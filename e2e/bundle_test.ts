@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { pathToFileURL } from "node:url";
 import { bundleProgram, programs } from "../bundle.ts";
-import { eventually } from "../service/test_eventually.ts";
-import { testWith } from "../service/test_permissions.ts";
-import { startProgram, type TestProgram } from "../service/test_program.ts";
+import { eventually } from "../service/testing/eventually.ts";
+import { testWith } from "../service/testing/permissions.ts";
+import { startProgram, type TestProgram } from "../service/testing/program.ts";
 import { acceptsTcp, choosePorts } from "../stack/component.ts";
 
 const needs: Deno.PermissionName[] = ["run", "read", "write", "net", "env"];

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { startProgram, type TestProgram } from "../service/test_program.ts";
+import { startProgram, type TestProgram } from "../service/testing/program.ts";
 
 /** The demo, up. `await using` kills it, and with it its programs, at the end of the block. */
 export interface DemoProgram extends AsyncDisposable {

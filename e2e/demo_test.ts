@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { eventually } from "../service/test_eventually.ts";
-import { testWith } from "../service/test_permissions.ts";
+import { eventually } from "../service/testing/eventually.ts";
+import { testWith } from "../service/testing/permissions.ts";
 import { acceptsTcp } from "../stack/component.ts";
 import { type DemoProgram, findTraces, servicesOf, startDemo } from "./demo_program.ts";
 

@@ -16,7 +16,7 @@ import {
   startProgram,
 } from "../service/page/browser.ts";
 import { buildPage } from "../service/page/build.ts";
-import { missingPermissions } from "../service/test_permissions.ts";
+import { missingPermissions } from "../service/testing/permissions.ts";
 
 /** Counts towards nothing: a condition that does not come to pass fails here and does not hang. */
 const patienceMs = 15_000;

@@ -5,8 +5,8 @@ import type { ObserveAnswer, StoresAnswer } from "../observer/api.ts";
 import { parseEndpoint } from "../observer/endpoint.ts";
 import { startObserver } from "../observer/observer.ts";
 import { Health } from "../service/health.ts";
-import { eventually } from "../service/test_eventually.ts";
-import { startProgram } from "../service/test_program.ts";
+import { eventually } from "../service/testing/eventually.ts";
+import { startProgram } from "../service/testing/program.ts";
 import { startContainerd } from "../stack/containerd.ts";
 import { startPrometheus } from "../stack/prometheus.ts";
 import { startRktApiService } from "../stack/rkt_api_service.ts";
@@ -241,7 +241,7 @@ testWithStack("a real Prometheus scrapes the observer, and promtool has one rema
 testWithStack(
   "the observer's rules pass promtool, and rules and panels name its metrics only",
   async () => {
-    const folder = new URL("../deploy/", import.meta.url);
+    const folder = new URL("../deploy", import.meta.url);
     const file = (path: string) => fileURLToPath(new URL(path, folder));
     const rules = file("prometheus/rules/observer.yaml");
     assert.match(

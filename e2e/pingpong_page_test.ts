@@ -10,8 +10,8 @@ import type { Page } from "playwright-core";
 import { generateCertificates } from "../pingpong/gen_certs.ts";
 import { findChromium, openBrowser } from "../service/page/browser.ts";
 import { buildPage } from "../service/page/build.ts";
-import { missingPermissions } from "../service/test_permissions.ts";
-import { startProgram, type TestProgram } from "../service/test_program.ts";
+import { missingPermissions } from "../service/testing/permissions.ts";
+import { startProgram, type TestProgram } from "../service/testing/program.ts";
 
 const needs = ["read", "write", "run", "env", "net", "sys"] as const;
 const missing = missingPermissions(needs.map((name) => ({ name })));

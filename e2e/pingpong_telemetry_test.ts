@@ -7,9 +7,9 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { generateCertificates } from "../pingpong/gen_certs.ts";
-import { eventually } from "../service/test_eventually.ts";
-import { testWith } from "../service/test_permissions.ts";
-import { startProgram } from "../service/test_program.ts";
+import { eventually } from "../service/testing/eventually.ts";
+import { testWith } from "../service/testing/permissions.ts";
+import { startProgram } from "../service/testing/program.ts";
 
 interface JaegerTrace {
   traceID: string;

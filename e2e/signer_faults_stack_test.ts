@@ -7,8 +7,8 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { jsonProtocol } from "../signer/sign_socket.ts";
 import { importVerifier, type PublicJwk } from "../signer/signing.ts";
-import { eventually } from "../service/test_eventually.ts";
-import { startProgram, type TestProgram } from "../service/test_program.ts";
+import { eventually } from "../service/testing/eventually.ts";
+import { startProgram, type TestProgram } from "../service/testing/program.ts";
 import { type RunningKafka, startKafka } from "../stack/kafka.ts";
 import { testWithStack } from "../stack/test_with_stack.ts";
 
@@ -251,7 +251,7 @@ testWithStack(
       await using _api = api.program;
       const load = await startLoad(api.url);
       await load.nextSignature();
-      const { kafkaBus } = await import("../signer/kafka_bus.ts");
+      const { kafkaBus } = await import("../service/bus/kafka_bus.ts");
       const bus = kafkaBus({
         connection: { brokers: [kafka.bootstrapServer], clientId: "vandal" },
       });
@@ -312,7 +312,7 @@ testWithStack(
       ]);
       const api = await startApi(broker);
       await using apiProgram = api.program;
-      const { kafkaBus } = await import("../signer/kafka_bus.ts");
+      const { kafkaBus } = await import("../service/bus/kafka_bus.ts");
       const bus = kafkaBus({ connection: { brokers: [broker], clientId: "stranger" } });
       await bus.createTopic("strangers.answers");
 

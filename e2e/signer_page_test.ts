@@ -8,8 +8,8 @@ import type { AxeResults } from "axe-core";
 import type { Browser, Page } from "playwright-core";
 import { findChromium, openBrowser } from "../service/page/browser.ts";
 import { buildPage } from "../service/page/build.ts";
-import { missingPermissions } from "../service/test_permissions.ts";
-import { startProgram, type TestProgram } from "../service/test_program.ts";
+import { missingPermissions } from "../service/testing/permissions.ts";
+import { startProgram, type TestProgram } from "../service/testing/program.ts";
 
 const patienceMs = 15_000;
 const needs = ["read", "write", "run", "env", "net", "sys"] as const;

@@ -6,9 +6,9 @@ import assert from "node:assert/strict";
 import { statusBytes } from "../bench/process_memory.ts";
 import { fileURLToPath } from "node:url";
 import { programArguments } from "../service/program_file.ts";
-import { eventually } from "../service/test_eventually.ts";
-import { testWith } from "../service/test_permissions.ts";
-import { startProgram } from "../service/test_program.ts";
+import { eventually } from "../service/testing/eventually.ts";
+import { testWith } from "../service/testing/permissions.ts";
+import { startProgram } from "../service/testing/program.ts";
 
 const needs: Deno.PermissionName[] = ["run", "read", "write", "net", "env"];
 const entry = (name: string) => new URL(`../signer/${name}.ts`, import.meta.url);

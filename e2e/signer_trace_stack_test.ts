@@ -5,9 +5,9 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { startProgram as startChild } from "../service/page/browser.ts";
-import { eventually } from "../service/test_eventually.ts";
-import { startProgram } from "../service/test_program.ts";
-import type { ReceivedRecord } from "../signer/bus.ts";
+import { eventually } from "../service/testing/eventually.ts";
+import { startProgram } from "../service/testing/program.ts";
+import type { ReceivedRecord } from "../service/bus/bus.ts";
 import { assertRecord, type MessageName } from "../signer/document_check.ts";
 import { jsonProtocol } from "../signer/sign_socket.ts";
 import { startKafka } from "../stack/kafka.ts";
@@ -130,7 +130,7 @@ testWithStack(
 
 /** What lies in the topics of the real broker is what asyncapi.json says, trace headers and all. */
 async function checkRecords(broker: string, responses: string): Promise<void> {
-  const { kafkaBus } = await import("../signer/kafka_bus.ts");
+  const { kafkaBus } = await import("../service/bus/kafka_bus.ts");
   const bus = kafkaBus({ connection: { brokers: [broker], clientId: "check" } });
   const topics: [string, MessageName][] = [
     ["signer.v1", "request"],

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { eventually } from "../service/test_eventually.ts";
+import { eventually } from "../service/testing/eventually.ts";
 import { startTelemetryStack } from "../stack/telemetry_stack.ts";
 import { testWithStack } from "../stack/test_with_stack.ts";
 import { findTraces, type JaegerTrace, servicesOf, startDemo } from "./demo_program.ts";

@@ -3,7 +3,7 @@ import { trace } from "@opentelemetry/api";
 import assert from "node:assert/strict";
 import http2 from "node:http2";
 import type { AddressInfo, Socket } from "node:net";
-import { eventually } from "../service/test_eventually.ts";
+import { eventually } from "../service/testing/eventually.ts";
 import { grpcStatus } from "./failure.ts";
 import { serveGrpc } from "./grpc_server.ts";
 import { ImageService } from "./proto/gen/cri_images_pb.ts";

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { trace } from "@opentelemetry/api";
 import { Health } from "../service/health.ts";
-import { eventually } from "../service/test_eventually.ts";
-import { testWith } from "../service/test_permissions.ts";
-import { startProgram, type TestProgram } from "../service/test_program.ts";
+import { eventually } from "../service/testing/eventually.ts";
+import { testWith } from "../service/testing/permissions.ts";
+import { startProgram, type TestProgram } from "../service/testing/program.ts";
 import type { ImagesAnswer, ObserveAnswer, StoresAnswer } from "./api.ts";
 import { startImageService } from "./image_service.ts";
 import { rawServer, silentLog } from "./test_observatory.ts";

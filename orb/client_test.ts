@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { testWith } from "../service/test_permissions.ts";
-import { eventually } from "../service/test_eventually.ts";
-import { startProgram } from "../service/test_program.ts";
+import { testWith } from "../service/testing/permissions.ts";
+import { eventually } from "../service/testing/eventually.ts";
+import { startProgram } from "../service/testing/program.ts";
 
 const entry = new URL("./client.ts", import.meta.url);
 

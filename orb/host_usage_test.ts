@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { testWith } from "../service/test_permissions.ts";
+import { testWith } from "../service/testing/permissions.ts";
 import { createHostMeter } from "./host_usage.ts";
 
 testWith(["sys", "read"], "readHost() gives fractions of what there is", () => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { StartError } from "../service/life_cycle.ts";
-import { testWith } from "../service/test_permissions.ts";
+import { testWith } from "../service/testing/permissions.ts";
 import { openImages } from "./orb_images.ts";
 
 Deno.test("openImages() gives the same image for ever, or a fresh one each time", async () => {

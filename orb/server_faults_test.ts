@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { testWith } from "../service/test_permissions.ts";
-import { startProgram, type TestProgram } from "../service/test_program.ts";
+import { testWith } from "../service/testing/permissions.ts";
+import { startProgram, type TestProgram } from "../service/testing/program.ts";
 
 const entry = new URL("./server.ts", import.meta.url);
 const permissions = ["net", "read", "write", "run", "env"] as const;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { missingPermissions } from "../service/test_permissions.ts";
-import { startProgram } from "../service/test_program.ts";
-import { eventually } from "../service/test_eventually.ts";
+import { missingPermissions } from "../service/testing/permissions.ts";
+import { startProgram } from "../service/testing/program.ts";
+import { eventually } from "../service/testing/eventually.ts";
 
 const entry = new URL("./server.ts", import.meta.url);
 /** Why a small disk cannot be mounted here, if so. */

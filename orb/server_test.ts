@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { testWith } from "../service/test_permissions.ts";
+import { testWith } from "../service/testing/permissions.ts";
 import { type OrbServerOptions, startOrbServer } from "./server.ts";
-import { testContext } from "./test_context.ts";
+import { testContext } from "../service/testing/context.ts";
 
 type TestServer = { url: string; port: number; lines: string[] };
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { ProblemError } from "../service/problem.ts";
 import { createSignup, decodeBase64, parseSignup } from "./signup.ts";
-import { testContext } from "./test_context.ts";
+import { testContext } from "../service/testing/context.ts";
 import { StoreBusyError } from "./token_store.ts";
 
 function status(body: string): number {

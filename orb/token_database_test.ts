@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { testWith } from "../service/test_permissions.ts";
+import { testWith } from "../service/testing/permissions.ts";
 import { TokenDatabase } from "./token_database.ts";
 
 /** Digests whose bytes are all the given number. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { testWith } from "../service/test_permissions.ts";
-import { testContext } from "./test_context.ts";
+import { testWith } from "../service/testing/permissions.ts";
+import { testContext } from "../service/testing/context.ts";
 import { openTokenStore, StoreBusyError, StoreError, type TokenStore } from "./token_store.ts";
 import type { TokenCommand, TokenReply, TokenWorker } from "./token_worker.ts";
 

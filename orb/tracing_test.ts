@@ -9,9 +9,9 @@ import {
   TracerProvider,
 } from "@opentelemetry/sdk-trace";
 import { tracedFetch } from "../service/http_client.ts";
-import { testWith } from "../service/test_permissions.ts";
+import { testWith } from "../service/testing/permissions.ts";
 import { startOrbServer } from "./server.ts";
-import { testContext } from "./test_context.ts";
+import { testContext } from "../service/testing/context.ts";
 import { signUpImages } from "./virtual_orb.ts";
 
 /** Runs with telemetry on; gives the spans that ended. */

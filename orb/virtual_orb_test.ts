@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { testContext } from "./test_context.ts";
+import { testContext } from "../service/testing/context.ts";
 import { reportTelemetry, signUpImages, signupUrl } from "./virtual_orb.ts";
 
 /** An orb's tools whose calls go to `answer`; the loop ends after `calls` of them. */

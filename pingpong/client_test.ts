@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { programArguments } from "../service/program_file.ts";
-import { testWith } from "../service/test_permissions.ts";
+import { testWith } from "../service/testing/permissions.ts";
 import { linkOpener } from "./client.ts";
 import type { Link, Target } from "./links.ts";
 import { startTestServer, testPing } from "./test_server.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { testWith } from "../service/test_permissions.ts";
+import { testWith } from "../service/testing/permissions.ts";
 import { encodeFrame, encodeMessage } from "./protocol.ts";
 import { startTestServer, type TestServer } from "./test_server.ts";
 import { vandalize } from "./test_vandal.ts";

@@ -4,7 +4,7 @@
  * without authority and path, the datagram setting under its old id, a header before `:status`.
  */
 import assert from "node:assert/strict";
-import { testWith } from "../service/test_permissions.ts";
+import { testWith } from "../service/testing/permissions.ts";
 import { createCertificate } from "./certificate.ts";
 import { encodeFields } from "./qpack.ts";
 import { startTestServer, testPing } from "./test_server.ts";

@@ -1,6 +1,6 @@
 /** The outage that takes its time: among the stack tests only because of that. */
 import assert from "node:assert/strict";
-import { eventually } from "../service/test_eventually.ts";
+import { eventually } from "../service/testing/eventually.ts";
 import { testWithStack } from "../stack/test_with_stack.ts";
 import { startTestServer } from "./test_server.ts";
 import { startUdpRelay } from "./test_udp_relay.ts";

@@ -1,15 +1,16 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { eventually } from "../service/test_eventually.ts";
-import { testWith } from "../service/test_permissions.ts";
-import { startProgram, type TestProgram } from "../service/test_program.ts";
+import { eventually } from "../service/testing/eventually.ts";
+import { testWith } from "../service/testing/permissions.ts";
+import { startProgram, type TestProgram } from "../service/testing/program.ts";
 import { linkOpener, runPingpongClient } from "./client.ts";
 import { generateCertificates } from "./gen_certs.ts";
 import { openLink } from "./links.ts";
 import { Pinger } from "./pinger.ts";
 import { Reconnection } from "./reconnection.ts";
 import type { PingSummary } from "./statistics.ts";
-import { startTestServer, testContext, type TestPing, testPing } from "./test_server.ts";
+import { testContext } from "../service/testing/context.ts";
+import { startTestServer, type TestPing, testPing } from "./test_server.ts";
 import { startUdpRelay } from "./test_udp_relay.ts";
 
 const files: Deno.PermissionName[] = ["read", "write"];

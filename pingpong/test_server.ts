@@ -3,11 +3,8 @@
  *
  * @module
  */
-import { metrics, trace } from "@opentelemetry/api";
 import { join } from "node:path";
-import { Health } from "../service/health.ts";
-import type { ServiceContext } from "../service/life_cycle.ts";
-import { createLog } from "../service/log.ts";
+import { testContext } from "../service/testing/context.ts";
 import {
   type PingpongClientOptions,
   type PingpongClientResult,
@@ -35,21 +32,6 @@ export interface TestPing extends PingpongClientResult {
   readonly lines: string[];
 }
 
-/** What programs get from their life cycle, without telemetry. */
-export function testContext(logged: string[] = []): ServiceContext {
-  return {
-    stopping: new AbortController().signal,
-    health: new Health(),
-    log: createLog({ name: "test", level: "debug", write: (line) => logged.push(line) }),
-    telemetry: {
-      enabled: false,
-      tracer: trace.getTracer("test"),
-      meter: metrics.getMeter("test"),
-      shutdown: async () => {},
-    },
-  };
-}
-
 /** Starts a server with a certificate of its own. */
 export async function startTestServer(
   options: Partial<PingpongServerOptions> = {},
@@ -69,7 +51,7 @@ export async function startTestServer(
     certificatePollMs: 3_600_000,
     ...paths,
     ...options,
-  }, testContext(logged));
+  }, testContext({ lines: logged }));
   const port = Number(new URL(server.url).port);
   const httpsPort = Number(new URL(server.httpsUrl).port);
   return {

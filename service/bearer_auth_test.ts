@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { bearerAuth, bearerAuthFromFlags, bearerToken } from "./bearer_auth.ts";
 import { StartError } from "./life_cycle.ts";
 import type { ProblemError } from "./problem.ts";
-import { startIssuer } from "./test_issuer.ts";
+import { startIssuer } from "./testing/issuer.ts";
 
 /** What a check was refused with. */
 async function refusal(check: Promise<unknown>): Promise<[number, string, string | null]> {

@@ -9,7 +9,7 @@ import {
   parseNumber,
   parsePort,
 } from "./command_line.ts";
-import { testWith } from "./test_permissions.ts";
+import { testWith } from "./testing/permissions.ts";
 
 function testCommand() {
   return commandLine({

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { defaultDataFolder, openDataFolder } from "./data_folder.ts";
 import { StartError } from "./life_cycle.ts";
-import { testWith } from "./test_permissions.ts";
+import { testWith } from "./testing/permissions.ts";
 
 Deno.test("defaultDataFolder() is the one the operating system has for data", () => {
   const from = (values: Record<string, string>) => (name: string) => values[name];

@@ -22,6 +22,7 @@ import {
   stdoutLines,
 } from "./log.ts";
 import { startTelemetry, type Telemetry } from "./telemetry.ts";
+import { realWorld, type World } from "./world/world.ts";
 
 /** A reason not to start that a person can mend: shown without a stack, exit code 1. */
 export class StartError extends Error {
@@ -38,6 +39,8 @@ export interface ServiceContext {
   readonly log: Log;
   /** The program's telemetry. */
   readonly telemetry: Telemetry;
+  /** Time and chance; the real one, but in simulations and tests. */
+  readonly world: World;
 }
 
 /** What a started program gives back. */
@@ -173,7 +176,13 @@ async function live<Options>(
 
   let service: Service;
   try {
-    service = await start(options, { stopping: stop.signal, health, log, telemetry });
+    service = await start(options, {
+      stopping: stop.signal,
+      health,
+      log,
+      telemetry,
+      world: realWorld,
+    });
   } catch (error) {
     await telemetry.shutdown(1_000);
     return await exitWithReason(name, error);

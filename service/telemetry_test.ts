@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { startProgram } from "./test_program.ts";
-import { testWith } from "./test_permissions.ts";
+import { startProgram } from "./testing/program.ts";
+import { testWith } from "./testing/permissions.ts";
 
 const fixture = new URL("./life_cycle_fixture.ts", import.meta.url);
 const needs: Deno.PermissionName[] = ["run", "read", "net", "env"];

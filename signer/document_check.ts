@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import asyncapi from "./asyncapi.json" with { type: "json" };
-import type { ReceivedRecord } from "./bus.ts";
+import type { ReceivedRecord } from "../service/bus/bus.ts";
 import openapi from "./openapi.json" with { type: "json" };
 
 const ajv = new Ajv2020({ strict: false, allErrors: true, validateFormats: false });

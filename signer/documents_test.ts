@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
-import { eventually } from "../service/test_eventually.ts";
-import { startIssuer } from "../service/test_issuer.ts";
-import { testWith } from "../service/test_permissions.ts";
-import type { ReceivedRecord } from "./bus.ts";
+import { eventually } from "../service/testing/eventually.ts";
+import { startIssuer } from "../service/testing/issuer.ts";
+import { testWith } from "../service/testing/permissions.ts";
+import type { ReceivedRecord } from "../service/bus/bus.ts";
 import { assertPayload, assertRecord, documentedFetch, operations } from "./document_check.ts";
-import { memoryBus } from "./memory_bus.ts";
+import { memoryBus } from "../service/bus/memory_bus.ts";
 import { startRestApi } from "./rest_api.ts";
 import { jsonProtocol } from "./sign_socket.ts";
-import { noDeadline, testContext } from "./test_context.ts";
+import { noDeadline, testContext } from "../service/testing/context.ts";
 import { openSocket, testSigner } from "./test_signer.ts";
 
 const json = (body: unknown, headers: HeadersInit = {}): RequestInit => ({

@@ -20,10 +20,10 @@ import { runService, type Service, type ServiceContext } from "../service/life_c
 import { pageRoutes } from "../service/page/assets.ts";
 import { problemNotFound, problemOnError, problemResponse } from "../service/problem.ts";
 import asyncapi from "./asyncapi.json" with { type: "json" };
-import type { ReaderState } from "./bus.ts";
+import type { ReaderState } from "../service/bus/bus.ts";
 import { openKeyDirectory } from "./key_directory.ts";
 import { keyRoutes } from "./key_routes.ts";
-import { busFlags, type BusFlagValues, openBus } from "./open_bus.ts";
+import { busFlags, type BusFlagValues, openBus } from "../service/bus/open_bus.ts";
 import openapi from "./openapi.json" with { type: "json" };
 import { startRequester } from "./requester.ts";
 import { signRoutes } from "./sign_routes.ts";

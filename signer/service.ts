@@ -31,7 +31,7 @@ import { problemNotFound, problemOnError } from "../service/problem.ts";
 import { verifyAuditLog } from "./audit_log.ts";
 import { keyRoutes } from "./key_routes.ts";
 import { type KeyStore, KeyStoreError, openKeyStore } from "./key_store.ts";
-import { busFlags, type BusFlagValues, openBus } from "./open_bus.ts";
+import { busFlags, type BusFlagValues, openBus } from "../service/bus/open_bus.ts";
 import {
   signerDataFolder,
   signingFlags,

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { createLocalJWKSet, flattenedVerify } from "jose";
 import { bearerAuth } from "../service/bearer_auth.ts";
-import { startIssuer } from "../service/test_issuer.ts";
-import { eventually } from "../service/test_eventually.ts";
+import { startIssuer } from "../service/testing/issuer.ts";
+import { eventually } from "../service/testing/eventually.ts";
 import { jsonProtocol } from "./sign_socket.ts";
 import { generateKey } from "./signing.ts";
 import { publish, testSigner } from "./test_signer.ts";

@@ -17,7 +17,7 @@ import {
   trace,
 } from "@opentelemetry/api";
 import type { Telemetry } from "../service/telemetry.ts";
-import { fail } from "./messaging_telemetry.ts";
+import { fail } from "../service/bus/messaging_telemetry.ts";
 import type { Requester } from "./requester.ts";
 import { SignError, toSignError } from "./sign_error.ts";
 import { parseMessage } from "./sign_message.ts";

@@ -9,7 +9,7 @@ import { flag } from "../service/command_line.ts";
 import { defaultDataFolder, openDataFolder } from "../service/data_folder.ts";
 import type { ServiceContext } from "../service/life_cycle.ts";
 import { openAuditLog } from "./audit_log.ts";
-import type { Bus, ReaderState } from "./bus.ts";
+import type { Bus, ReaderState } from "../service/bus/bus.ts";
 import { publishKeys } from "./key_directory.ts";
 import { type KeyStore, openKeyStore } from "./key_store.ts";
 import { type Algorithm, algorithms } from "./signing.ts";

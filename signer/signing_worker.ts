@@ -7,9 +7,15 @@
 import { hash } from "node:crypto";
 import type { ServiceContext } from "../service/life_cycle.ts";
 import type { AuditLog } from "./audit_log.ts";
-import { type Bus, BusError, type Reader, type ReaderState, type ReceivedRecord } from "./bus.ts";
-import { limitedLog } from "./limited_log.ts";
-import { messagingTelemetry, type Processing, within } from "./messaging_telemetry.ts";
+import {
+  type Bus,
+  BusError,
+  type Reader,
+  type ReaderState,
+  type ReceivedRecord,
+} from "../service/bus/bus.ts";
+import { limitedLog } from "../service/limited_log.ts";
+import { messagingTelemetry, type Processing, within } from "../service/bus/messaging_telemetry.ts";
 import { type Algorithm, type PrivateKey, sign, toBase64 } from "./signing.ts";
 import {
   decodeRequest,

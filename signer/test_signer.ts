@@ -6,10 +6,10 @@
 import { Hono } from "hono";
 import { problemNotFound, problemOnError } from "../service/problem.ts";
 import type { AuditEntry, AuditLog } from "./audit_log.ts";
-import type { Bus } from "./bus.ts";
+import type { Bus } from "../service/bus/bus.ts";
 import { type KeyDirectory, openKeyDirectory } from "./key_directory.ts";
 import type { PublishedKey } from "./key_store.ts";
-import { memoryBus } from "./memory_bus.ts";
+import { memoryBus } from "../service/bus/memory_bus.ts";
 import { type Requester, type RequesterOptions, startRequester } from "./requester.ts";
 import { type SignRoutes, signRoutes, type SignRoutesOptions } from "./sign_routes.ts";
 import { type Algorithm, generateKey, type PrivateKey } from "./signing.ts";
@@ -18,7 +18,7 @@ import {
   type SigningWorkerOptions,
   startSigningWorker,
 } from "./signing_worker.ts";
-import { type TestContext, testContext } from "./test_context.ts";
+import { type TestContext, testContext } from "../service/testing/context.ts";
 import { keysTopic } from "./wire.ts";
 
 /** Options of {@linkcode testSigner}. */

@@ -6,8 +6,14 @@
  * @module
  */
 import { Buffer } from "node:buffer";
-import { type BusHeader, type BusRecord, headerAt, headerNamed, isTopicName } from "./bus.ts";
-import type { ReceivedRecord } from "./bus.ts";
+import {
+  type BusHeader,
+  type BusRecord,
+  headerAt,
+  headerNamed,
+  isTopicName,
+} from "../service/bus/bus.ts";
+import type { ReceivedRecord } from "../service/bus/bus.ts";
 
 /** The topics' names unless told otherwise. */
 export const defaultRequestTopic = "signer.v1";

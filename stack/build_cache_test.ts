@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { eventually } from "../service/test_eventually.ts";
-import { testWith } from "../service/test_permissions.ts";
+import { eventually } from "../service/testing/eventually.ts";
+import { testWith } from "../service/testing/permissions.ts";
 import {
   BuildError,
   buildOnce,

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { eventually } from "../service/test_eventually.ts";
+import { eventually } from "../service/testing/eventually.ts";
 import { startKafka } from "./kafka.ts";
 import { testWithStack } from "./test_with_stack.ts";
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { programArguments } from "../service/program_file.ts";
-import { testWith } from "../service/test_permissions.ts";
+import { testWith } from "../service/testing/permissions.ts";
 
 const needed: Deno.PermissionName[] = ["run", "read"];
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { testWith } from "../service/test_permissions.ts";
+import { testWith } from "../service/testing/permissions.ts";
 import { prometheusConfig } from "./prometheus.ts";
 
 const addresses = { programsAddress: "127.0.0.1:1111", collectorAddress: "127.0.0.1:2222" };

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { eventually } from "../service/test_eventually.ts";
+import { eventually } from "../service/testing/eventually.ts";
 import { startTelemetryStack } from "./telemetry_stack.ts";
 import { testWithStack } from "./test_with_stack.ts";
 

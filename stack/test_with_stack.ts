@@ -5,7 +5,7 @@
  * @module
  */
 
-import { missingPermissions } from "../service/test_permissions.ts";
+import { missingPermissions } from "../service/testing/permissions.ts";
 
 /** What a test needs beyond the permissions. */
 export interface StackTestOptions {

@@ -228,7 +228,7 @@ async function enough(origin: string): Promise<void> {
 if (import.meta.main) {
   const folder = Deno.args[0];
   await takeAll(
-    folder ?? fileURLToPath(new URL("../../docs/screenshots/", import.meta.url)),
+    folder ?? fileURLToPath(new URL("../../docs/screenshots", import.meta.url)),
     folder !== undefined,
   );
 }

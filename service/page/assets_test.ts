@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { brotliCompressSync, gunzipSync } from "node:zlib";
-import { testWith } from "../test_permissions.ts";
+import { testWith } from "../testing/permissions.ts";
 import { pageRoutes } from "./assets.ts";
 
 const script = "console.log('a page')";

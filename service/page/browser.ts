@@ -108,7 +108,7 @@ export async function startProgram(
   args: readonly string[],
   { env = {}, anyLine = false, readyTimeoutMs = 20_000 }: StartProgramOptions = {},
 ): Promise<ChildProgram> {
-  const root = fileURLToPath(new URL("../../", import.meta.url));
+  const root = fileURLToPath(new URL("../..", import.meta.url));
   const child = new Deno.Command(Deno.execPath(), {
     cwd: root,
     args: await programArguments(

@@ -25,7 +25,7 @@ import { commandLine } from "../command_line.ts";
 import { runCommand, StartError } from "../life_cycle.ts";
 import { type PageAsset, type PageFile, pageFileUrl } from "./page_file.ts";
 
-const root = new URL("../../", import.meta.url);
+const root = new URL("../..", import.meta.url);
 
 /** What came of {@linkcode buildPage}. */
 export interface BuildResult {
@@ -57,7 +57,7 @@ export async function buildPage(program: string): Promise<BuildResult> {
   }
   const page = await bundlePage(program);
   const target = pageFileUrl(program);
-  await Deno.mkdir(new URL("./", target), { recursive: true });
+  await Deno.mkdir(new URL(".", target), { recursive: true });
   // Written aside and renamed: a program that starts meanwhile reads the old page or the new one.
   const aside = new URL(`./.${program}-${crypto.randomUUID()}`, target);
   await Deno.writeTextFile(aside, JSON.stringify(page));

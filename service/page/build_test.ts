@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { brotliDecompressSync } from "node:zlib";
 import { StartError } from "../life_cycle.ts";
-import { testWith } from "../test_permissions.ts";
+import { testWith } from "../testing/permissions.ts";
 import { buildPage, findPages, pageEmbedding } from "./build.ts";
 import { type PageFile, pageFileUrl } from "./page_file.ts";
 

@@ -4,8 +4,8 @@
  *
  * @module
  */
-import { InvalidArgumentError } from "../service/command_line.ts";
-import { StartError } from "../service/life_cycle.ts";
+import { InvalidArgumentError } from "../command_line.ts";
+import { StartError } from "../life_cycle.ts";
 
 /** Where the brokers are and how to be let in. */
 export interface KafkaConnection {

@@ -4,7 +4,7 @@
  * @module
  */
 import { fileURLToPath } from "node:url";
-import { programArguments } from "./program_file.ts";
+import { programArguments } from "../program_file.ts";
 
 /** A program under test. `await using` kills it at the end of the block. */
 export interface TestProgram extends AsyncDisposable {
@@ -22,7 +22,7 @@ export interface TestProgram extends AsyncDisposable {
   endStdin(): Promise<void>;
 }
 
-/** Starts an entry file, given as a URL relative to the test: `new URL("./server.ts", import.meta.url)`. */
+/** Starts an entry file, given as a URL relative to the test: `new URL("../server.ts", import.meta.url)`. */
 export async function startProgram(
   entry: URL,
   args: readonly string[] = [],

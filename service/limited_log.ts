@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Log, LogFields } from "../service/log.ts";
+import type { Log, LogFields } from "./log.ts";
 
 /** Options of {@linkcode limitedLog}. */
 export interface LimitedLogOptions {

@@ -1,5 +1,5 @@
-import { type RunningKafka, startKafka } from "../stack/kafka.ts";
-import { testWithStack } from "../stack/test_with_stack.ts";
+import { type RunningKafka, startKafka } from "../../stack/kafka.ts";
+import { testWithStack } from "../../stack/test_with_stack.ts";
 import { busSuite } from "./bus_suite.ts";
 import type { Bus } from "./bus.ts";
 

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { flag, parseInteger } from "../service/command_line.ts";
-import { type ServiceContext, StartError } from "../service/life_cycle.ts";
+import { flag, parseInteger } from "../command_line.ts";
+import { type ServiceContext, StartError } from "../life_cycle.ts";
 import { type Bus, BusError, isTopicName } from "./bus.ts";
 import {
   kafkaConnection,
@@ -13,7 +13,7 @@ import {
   saslMechanisms,
 } from "./kafka_connection.ts";
 import { memoryBus } from "./memory_bus.ts";
-import { requestPartitions } from "./wire.ts";
+import { requestPartitions } from "../../signer/wire.ts";
 
 /** The flags of both programs that say how to reach the bus. */
 export const busFlags = {
