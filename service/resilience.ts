@@ -193,6 +193,6 @@ export function reasonOf(error: unknown): string {
     for (const next of deeper.slice(-2)) visit(next, depth + 1);
   }
   visit(error, 0);
-  return [...new Set(reasons)].join("; ").slice(0, maxReasonLength) ||
-    String(error).slice(0, maxReasonLength);
+  const words = [...new Set(reasons)].join("; ") || String(error);
+  return words.replaceAll(/\s+/g, " ").slice(0, maxReasonLength);
 }
