@@ -16,7 +16,7 @@
  */
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { discover } from "./observer/endpoint.ts";
+import { discover } from "./observer/grpc/endpoint.ts";
 import {
   commandLine,
   flag,

@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { trace } from "@opentelemetry/api";
 import type { Browser, Page } from "playwright-core";
-import { serveGrpc } from "../observer/grpc_server.ts";
+import { serveGrpc } from "../observer/grpc/grpc_server.ts";
 import { ImageService } from "../observer/proto/gen/cri_images_pb.ts";
 import {
   type ChildProgram,

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { metrics, trace } from "@opentelemetry/api";
 import type { ObserveAnswer, StoresAnswer } from "../observer/api.ts";
-import { parseEndpoint } from "../observer/endpoint.ts";
+import { parseEndpoint } from "../observer/grpc/endpoint.ts";
 import { startObserver } from "../observer/observer.ts";
 import { Health } from "../service/health.ts";
 import { eventually } from "../service/testing/eventually.ts";

@@ -3,9 +3,9 @@
  *
  * @module
  */
-import type { RuntimeKind } from "./endpoint.ts";
-import type { FilesystemUse, RuntimeInfo, StoreImage } from "./image_store.ts";
-import type { Observation, StoreState } from "./store_watch.ts";
+import type { RuntimeKind } from "./grpc/endpoint.ts";
+import type { FilesystemUse, RuntimeInfo, StoreImage } from "./stores/image_store.ts";
+import type { Observation, StoreState } from "./stores/store_watch.ts";
 
 /** An image as the page shows it. */
 export interface ImageView {

@@ -4,11 +4,11 @@ import assert from "node:assert/strict";
 import http2 from "node:http2";
 import type { AddressInfo, Socket } from "node:net";
 import { eventually } from "../service/testing/eventually.ts";
-import { grpcStatus } from "./failure.ts";
-import { serveGrpc } from "./grpc_server.ts";
+import { grpcStatus } from "./grpc/failure.ts";
+import { serveGrpc } from "./grpc/grpc_server.ts";
 import { ImageService } from "./proto/gen/cri_images_pb.ts";
 import { PublicAPI } from "./proto/gen/rkt_api_pb.ts";
-import { rawServer, settingsFrame, testObservatory } from "./test_observatory.ts";
+import { rawServer, settingsFrame, testObservatory } from "./stores/test_observatory.ts";
 
 const tracer = trace.getTracer("test");
 

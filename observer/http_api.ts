@@ -8,9 +8,9 @@ import { Hono, type MiddlewareHandler } from "hono";
 import { isLoopback } from "../service/http_server.ts";
 import { ProblemError } from "../service/problem.ts";
 import { type ImagesAnswer, imageView, type ObserveAnswer, type StoresAnswer } from "./api.ts";
-import { contentTypes, expositionText, negotiate } from "./exposition.ts";
-import type { StoreImage } from "./image_store.ts";
-import type { Observatory } from "./observatory.ts";
+import { contentTypes, expositionText, negotiate } from "./metrics/exposition.ts";
+import type { StoreImage } from "./stores/image_store.ts";
+import type { Observatory } from "./stores/observatory.ts";
 
 /** Options of {@linkcode httpApi}. */
 export interface HttpApiOptions {

@@ -25,10 +25,10 @@ import {
   StartError,
 } from "../service/life_cycle.ts";
 import { version } from "../service/version.ts";
-import { serveGrpc } from "./grpc_server.ts";
+import { serveGrpc } from "./grpc/grpc_server.ts";
 import { ImageService, RuntimeService } from "./proto/gen/cri_images_pb.ts";
 import { ImageType, PublicAPI } from "./proto/gen/rkt_api_pb.ts";
-import { SimulatedImages } from "./simulated_images.ts";
+import { SimulatedImages } from "./stores/simulated_images.ts";
 
 /** Options of {@linkcode startImageService}. */
 export interface ImageServiceOptions {

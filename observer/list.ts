@@ -4,7 +4,7 @@
  * @module
  */
 import { type ImageView, imageView, type StoreView, storeView } from "./api.ts";
-import type { StoreState } from "./store_watch.ts";
+import type { StoreState } from "./stores/store_watch.ts";
 
 /** A store with its images. */
 export interface ListedStore extends Omit<StoreView, "history"> {

@@ -43,10 +43,10 @@ import {
   parseEndpoint,
   rktAddress,
   type RuntimeKind,
-} from "./endpoint.ts";
+} from "./grpc/endpoint.ts";
 import { httpApi } from "./http_api.ts";
 import { listedStores, listTable } from "./list.ts";
-import { Observatory } from "./observatory.ts";
+import { Observatory } from "./stores/observatory.ts";
 import { countSignals } from "./signal_counter.ts";
 
 /** Which stores to observe, and how to ask them. */

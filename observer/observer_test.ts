@@ -6,7 +6,7 @@ import { testWith } from "../service/testing/permissions.ts";
 import { startProgram, type TestProgram } from "../service/testing/program.ts";
 import type { ImagesAnswer, ObserveAnswer, StoresAnswer } from "./api.ts";
 import { startImageService } from "./image_service.ts";
-import { rawServer, silentLog } from "./test_observatory.ts";
+import { rawServer, silentLog } from "./stores/test_observatory.ts";
 
 const entry = new URL("./observer.ts", import.meta.url);
 

@@ -11,7 +11,7 @@ import {
   fromBinary,
 } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
-import type { GrpcConnection, OnMoment } from "./grpc_connection.ts";
+import type { GrpcConnection, OnMoment } from "../grpc/grpc_connection.ts";
 import type {
   FilesystemUse,
   ImageStore,
@@ -19,7 +19,7 @@ import type {
   RuntimeInfo,
   StoreImage,
 } from "./image_store.ts";
-import { KeptConnection } from "./kept_connection.ts";
+import { KeptConnection } from "../grpc/kept_connection.ts";
 import { KnownImages } from "./known_images.ts";
 import {
   type FilesystemUsage,
@@ -27,9 +27,9 @@ import {
   ImageSchema,
   ImageService,
   RuntimeService,
-} from "./proto/gen/cri_images_pb.ts";
-import { RawImagesSchema } from "./proto/gen/raw_images_pb.ts";
-import { tracedCall } from "./rpc_span.ts";
+} from "../proto/gen/cri_images_pb.ts";
+import { RawImagesSchema } from "../proto/gen/raw_images_pb.ts";
+import { tracedCall } from "../grpc/rpc_span.ts";
 
 /** Options of {@linkcode criStore}. */
 export interface CriStoreOptions extends ImageStoreOptions {

@@ -5,10 +5,16 @@
  * @module
  */
 import type { Histogram, Meter } from "@opentelemetry/api";
-import type { Endpoint } from "./endpoint.ts";
+import type { Endpoint } from "../grpc/endpoint.ts";
 import type { Exemplar, Family, HistogramSample, Sample } from "./exposition.ts";
-import type { Inventory, Observation, Outcome, StoreState, Trigger } from "./store_watch.ts";
-import { triggers } from "./store_watch.ts";
+import type {
+  Inventory,
+  Observation,
+  Outcome,
+  StoreState,
+  Trigger,
+} from "../stores/store_watch.ts";
+import { triggers } from "../stores/store_watch.ts";
 
 /** Options of {@linkcode ObserverMetrics}. */
 export interface ObserverMetricsOptions {

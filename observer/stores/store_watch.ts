@@ -15,10 +15,10 @@ import {
   trace,
   type Tracer,
 } from "@opentelemetry/api";
-import type { Log } from "../service/log.ts";
-import type { Endpoint } from "./endpoint.ts";
-import { type FailureKind, ObservationError, timedOut } from "./failure.ts";
-import type { OnMoment } from "./grpc_connection.ts";
+import type { Log } from "../../service/log.ts";
+import type { Endpoint } from "../grpc/endpoint.ts";
+import { type FailureKind, ObservationError, timedOut } from "../grpc/failure.ts";
+import type { OnMoment } from "../grpc/grpc_connection.ts";
 import type {
   FilesystemUse,
   ImageStore,

@@ -5,12 +5,12 @@
  * @module
  */
 import { fromBinary } from "@bufbuild/protobuf";
-import { GrpcConnection } from "./grpc_connection.ts";
+import { GrpcConnection } from "../grpc/grpc_connection.ts";
 import type { ImageStore, ImageStoreOptions, RuntimeInfo, StoreImage } from "./image_store.ts";
 import { KnownImages } from "./known_images.ts";
-import { RawImagesSchema } from "./proto/gen/raw_images_pb.ts";
-import { type Image, ImageSchema, PublicAPI } from "./proto/gen/rkt_api_pb.ts";
-import { tracedCall } from "./rpc_span.ts";
+import { RawImagesSchema } from "../proto/gen/raw_images_pb.ts";
+import { type Image, ImageSchema, PublicAPI } from "../proto/gen/rkt_api_pb.ts";
+import { tracedCall } from "../grpc/rpc_span.ts";
 
 /** Makes the store. */
 export function rktStore({ endpoint, maxMessageBytes, tracing }: ImageStoreOptions): ImageStore {

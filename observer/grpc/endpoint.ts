@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { InvalidArgumentError } from "../service/command_line.ts";
+import { InvalidArgumentError } from "../../service/command_line.ts";
 
 /** The APIs an image store can speak: rkt's api-service, or the Container Runtime Interface. */
 export const runtimeKinds = ["rkt", "cri"] as const;

@@ -3,9 +3,9 @@
  *
  * @module
  */
-import type { Endpoint } from "./endpoint.ts";
-import type { OnMoment } from "./grpc_connection.ts";
-import type { RpcTracing } from "./rpc_span.ts";
+import type { Endpoint } from "../grpc/endpoint.ts";
+import type { OnMoment } from "../grpc/grpc_connection.ts";
+import type { RpcTracing } from "../grpc/rpc_span.ts";
 
 /** An image. */
 export interface StoreImage {

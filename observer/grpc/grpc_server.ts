@@ -21,7 +21,7 @@ import {
 import { ConnectError } from "@connectrpc/connect";
 import http2 from "node:http2";
 import net, { type AddressInfo } from "node:net";
-import { StartError } from "../service/life_cycle.ts";
+import { StartError } from "../../service/life_cycle.ts";
 import { grpcStatus } from "./failure.ts";
 import { clientPrefaceBytes, withoutGoaway } from "./goaway_filter.ts";
 

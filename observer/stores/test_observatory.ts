@@ -12,8 +12,8 @@ import {
   TracerProvider,
 } from "@opentelemetry/sdk-trace";
 import net from "node:net";
-import type { Log } from "../service/log.ts";
-import { parseEndpoint } from "./endpoint.ts";
+import type { Log } from "../../service/log.ts";
+import { parseEndpoint } from "../grpc/endpoint.ts";
 import { Observatory, type ObservatoryOptions } from "./observatory.ts";
 import type { StoreState } from "./store_watch.ts";
 

@@ -2,13 +2,13 @@ import { type Attributes, SpanKind, trace } from "@opentelemetry/api";
 import type { ReadableSpan } from "@opentelemetry/sdk-trace";
 import type { ConnectRouter } from "@connectrpc/connect";
 import assert from "node:assert/strict";
-import { contentTypes, expositionText } from "./exposition.ts";
-import { serveGrpc } from "./grpc_server.ts";
-import { startImageService } from "./image_service.ts";
-import { ImageService } from "./proto/gen/cri_images_pb.ts";
-import { PublicAPI } from "./proto/gen/rkt_api_pb.ts";
+import { contentTypes, expositionText } from "../metrics/exposition.ts";
+import { serveGrpc } from "../grpc/grpc_server.ts";
+import { startImageService } from "../image_service.ts";
+import { ImageService } from "../proto/gen/cri_images_pb.ts";
+import { PublicAPI } from "../proto/gen/rkt_api_pb.ts";
 import { silentLog, testObservatory } from "./test_observatory.ts";
-import { Health } from "../service/health.ts";
+import { Health } from "../../service/health.ts";
 
 const eventNames = [
   "signal counter",

@@ -4,14 +4,14 @@
  * @module
  */
 import type { Attributes, Meter, Tracer } from "@opentelemetry/api";
-import type { Log } from "../service/log.ts";
-import { version } from "../service/version.ts";
-import { type StoresAnswer, storeView } from "./api.ts";
+import type { Log } from "../../service/log.ts";
+import { version } from "../../service/version.ts";
+import { type StoresAnswer, storeView } from "../api.ts";
 import { criStore } from "./cri_store.ts";
-import type { Endpoint } from "./endpoint.ts";
-import { ObserverMetrics } from "./metrics.ts";
+import type { Endpoint } from "../grpc/endpoint.ts";
+import { ObserverMetrics } from "../metrics/metrics.ts";
 import { rktStore } from "./rkt_store.ts";
-import { type RpcTracing, rpcTracing } from "./rpc_span.ts";
+import { type RpcTracing, rpcTracing } from "../grpc/rpc_span.ts";
 import { type Observation, type StoreState, StoreWatch, type Trigger } from "./store_watch.ts";
 
 /** Options of {@linkcode Observatory}. */
