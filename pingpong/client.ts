@@ -27,15 +27,15 @@ import {
 import { isLoopback } from "../service/http_server.ts";
 import { runService, type Service, type ServiceContext } from "../service/life_cycle.ts";
 import { stdoutLines } from "../service/log.ts";
-import { readToken } from "./access.ts";
-import { isClientName, type Mode } from "./answering.ts";
-import { certificateHash, parsePin } from "./certificate.ts";
-import { discover } from "./discovery.ts";
-import { type Link, openLink, type Target, type Trust } from "./links.ts";
-import { Pinger, type PingEvent, type PingRun } from "./pinger.ts";
-import { Reconnection } from "./reconnection.ts";
-import { summaryLines } from "./statistics.ts";
-import { WebTransportError } from "./webtransport.ts";
+import { readToken } from "./server/access.ts";
+import { isClientName, type Mode } from "./server/answering.ts";
+import { certificateHash, parsePin } from "./certificates/certificate.ts";
+import { discover } from "./discovery/discovery.ts";
+import { type Link, openLink, type Target, type Trust } from "./client/links.ts";
+import { Pinger, type PingEvent, type PingRun } from "./client/pinger.ts";
+import { Reconnection } from "./client/reconnection.ts";
+import { summaryLines } from "./client/statistics.ts";
+import { WebTransportError } from "./http3/webtransport.ts";
 
 /** The modes a person may ask for. */
 export const modeChoices = [

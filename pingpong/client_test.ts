@@ -5,9 +5,9 @@ import { fileURLToPath } from "node:url";
 import { programArguments } from "../service/program_file.ts";
 import { testWith } from "../service/testing/permissions.ts";
 import { linkOpener } from "./client.ts";
-import type { Link, Target } from "./links.ts";
+import type { Link, Target } from "./client/links.ts";
 import { startTestServer, testPing } from "./test_server.ts";
-import { WebTransportError } from "./webtransport.ts";
+import { WebTransportError } from "./http3/webtransport.ts";
 
 const files: Deno.PermissionName[] = ["read", "write"];
 /** Waits that are as short as they may be. */

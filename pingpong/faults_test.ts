@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { testWith } from "../service/testing/permissions.ts";
-import { encodeFrame, encodeMessage } from "./protocol.ts";
+import { encodeFrame, encodeMessage } from "./protocol/protocol.ts";
 import { startTestServer, type TestServer } from "./test_server.ts";
 import { vandalize } from "./test_vandal.ts";
-import { connect, type WebTransportSession } from "./webtransport.ts";
+import { connect, type WebTransportSession } from "./http3/webtransport.ts";
 
 const files: Deno.PermissionName[] = ["read", "write"];
 

@@ -14,7 +14,11 @@
  */
 import { commandLine, flag, parseNumber } from "../service/command_line.ts";
 import { runCommand, StartError } from "../service/life_cycle.ts";
-import { type Certificate, createCertificate, maxCertificateDays } from "./certificate.ts";
+import {
+  type Certificate,
+  createCertificate,
+  maxCertificateDays,
+} from "./certificates/certificate.ts";
 
 /** Options of {@linkcode generateCertificates}. */
 export interface GenerateCertificatesOptions {

@@ -10,9 +10,9 @@ import { testWithStack } from "../stack/test_with_stack.ts";
 import { type PeerCommand, wtransportPeer } from "../stack/wtransport.ts";
 import { findChromium, openBrowser } from "../service/page/browser.ts";
 import { generateCertificates } from "./gen_certs.ts";
-import { encodeFrame, FrameDecoder, type Message } from "./protocol.ts";
+import { encodeFrame, FrameDecoder, type Message } from "./protocol/protocol.ts";
 import { startTestServer, testPing, type TestServer } from "./test_server.ts";
-import { connect } from "./webtransport.ts";
+import { connect } from "./http3/webtransport.ts";
 
 const modes = ["bidi", "uni", "datagram"] as const;
 const pings = 300;

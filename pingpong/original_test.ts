@@ -5,8 +5,8 @@
  */
 import assert from "node:assert/strict";
 import { testWith } from "../service/testing/permissions.ts";
-import { createCertificate } from "./certificate.ts";
-import { encodeFields } from "./qpack.ts";
+import { createCertificate } from "./certificates/certificate.ts";
+import { encodeFields } from "./http3/qpack.ts";
 import { startTestServer, testPing } from "./test_server.ts";
 
 const files: Deno.PermissionName[] = ["read", "write"];

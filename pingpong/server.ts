@@ -28,15 +28,15 @@ import {
   type ServiceContext,
   StartError,
 } from "../service/life_cycle.ts";
-import { accessRule, readToken } from "./access.ts";
-import { Answering, closeCodes, type NamedClient } from "./answering.ts";
-import { certificateHash } from "./certificate.ts";
-import { announce, isInstanceName } from "./discovery.ts";
+import { accessRule, readToken } from "./server/access.ts";
+import { Answering, closeCodes, type NamedClient } from "./server/answering.ts";
+import { certificateHash } from "./certificates/certificate.ts";
+import { announce, isInstanceName } from "./discovery/discovery.ts";
 import { generateCertificates } from "./gen_certs.ts";
-import { memoryMailbox, sqliteMailbox } from "./mailbox.ts";
-import { fieldValue } from "./qpack.ts";
-import { webRoutes, websocketCodeBase, type WellKnown } from "./web.ts";
-import { serve, type WebTransportServer, type WebTransportSession } from "./webtransport.ts";
+import { memoryMailbox, sqliteMailbox } from "./server/mailbox.ts";
+import { fieldValue } from "./http3/qpack.ts";
+import { webRoutes, websocketCodeBase, type WellKnown } from "./server/web.ts";
+import { serve, type WebTransportServer, type WebTransportSession } from "./http3/webtransport.ts";
 
 /** Options of {@linkcode startPingpongServer}. */
 export interface PingpongServerOptions {

@@ -7,10 +7,16 @@
  */
 import { signal } from "@preact/signals";
 import type { StreamState } from "../../service/page/live_stream.ts";
-import { decodeMessage, encodeFrame, encodeMessage, FrameDecoder, PingIds } from "../protocol.ts";
-import type { Message, Ping } from "../protocol.ts";
-import { PingStatistics } from "../statistics.ts";
-import type { WellKnown } from "../web.ts";
+import {
+  decodeMessage,
+  encodeFrame,
+  encodeMessage,
+  FrameDecoder,
+  PingIds,
+} from "../protocol/protocol.ts";
+import type { Message, Ping } from "../protocol/protocol.ts";
+import { PingStatistics } from "../client/statistics.ts";
+import type { WellKnown } from "../server/web.ts";
 
 /** The modes a browser has. */
 export const pageModes = ["bidi", "uni", "datagram"] as const;

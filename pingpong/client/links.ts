@@ -9,11 +9,11 @@ import type { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { isIP } from "node:net";
 import { connect as connectTls, type TLSSocket } from "node:tls";
-import type WebSocketClient from "./types/ws.d.ts";
-import type { ClientOptions } from "./types/ws.d.ts";
-import { equalInConstantTime, serverProof } from "./access.ts";
-import { fieldNames, type Mode, type NamedClient } from "./answering.ts";
-import { ChunkReader } from "./chunk_reader.ts";
+import type WebSocketClient from "../types/ws.d.ts";
+import type { ClientOptions } from "../types/ws.d.ts";
+import { equalInConstantTime, serverProof } from "../server/access.ts";
+import { fieldNames, type Mode, type NamedClient } from "../server/answering.ts";
+import { ChunkReader } from "../http3/chunk_reader.ts";
 import {
   decodeMessage,
   encodeFrame,
@@ -22,9 +22,9 @@ import {
   type Message,
   type Ping,
   type Pong,
-} from "./protocol.ts";
-import { type Field, fieldValue } from "./qpack.ts";
-import { connect, WebTransportError, type WebTransportSession } from "./webtransport.ts";
+} from "../protocol/protocol.ts";
+import { type Field, fieldValue } from "../http3/qpack.ts";
+import { connect, WebTransportError, type WebTransportSession } from "../http3/webtransport.ts";
 
 /** A server and where it listens. */
 export interface Target {

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-// @ts-types="./types/dns_packet.d.ts"
+// @ts-types="../types/dns_packet.d.ts"
 import { decode, encode, type SrvAnswer, type StringAnswer } from "dns-packet";
-import { testWith } from "../service/testing/permissions.ts";
+import { testWith } from "../../service/testing/permissions.ts";
 import { announce, better, discover } from "./discovery.ts";
-import type { Target } from "./links.ts";
-import { startTestServer, type TestServer } from "./test_server.ts";
+import type { Target } from "../client/links.ts";
+import { startTestServer, type TestServer } from "../test_server.ts";
 
 const files: Deno.PermissionName[] = ["read", "write"];
 

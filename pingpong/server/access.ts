@@ -10,10 +10,10 @@
  * @module
  */
 import { createHash, createHmac, timingSafeEqual } from "node:crypto";
-import { isLoopback } from "../service/http_server.ts";
-import { StartError } from "../service/life_cycle.ts";
+import { isLoopback } from "../../service/http_server.ts";
+import { StartError } from "../../service/life_cycle.ts";
 import { fieldNames, isClientName, type NamedClient } from "./answering.ts";
-import type { Field } from "./qpack.ts";
+import type { Field } from "../http3/qpack.ts";
 
 /** A request for a session, over WebTransport or WebSocket. */
 export interface AccessRequest {

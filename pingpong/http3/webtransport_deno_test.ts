@@ -3,7 +3,7 @@
  * on that day.
  */
 import assert from "node:assert/strict";
-import { createCertificate } from "./certificate.ts";
+import { createCertificate } from "../certificates/certificate.ts";
 import { connect, serve, type WebTransportSession } from "./webtransport.ts";
 
 Deno.test("Deno's own WebTransport still ends no stream; when this fails, use it", async () => {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { createCertificate } from "./certificate.ts";
+import { createCertificate } from "../certificates/certificate.ts";
 import { decodeFields, encodeFields } from "./qpack.ts";
 import {
   connect,

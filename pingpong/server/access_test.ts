@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { testWith } from "../service/testing/permissions.ts";
+import { testWith } from "../../service/testing/permissions.ts";
 import {
   type AccessOptions,
   type AccessRequest,

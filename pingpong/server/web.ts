@@ -6,10 +6,10 @@
  */
 import type { Context } from "@opentelemetry/api";
 import { Hono } from "hono";
-import { type Health, healthRoutes } from "../service/health.ts";
-import type { Log } from "../service/log.ts";
-import { pageRoutes } from "../service/page/assets.ts";
-import { problemNotFound, problemOnError, problemResponse } from "../service/problem.ts";
+import { type Health, healthRoutes } from "../../service/health.ts";
+import type { Log } from "../../service/log.ts";
+import { pageRoutes } from "../../service/page/assets.ts";
+import { problemNotFound, problemOnError, problemResponse } from "../../service/problem.ts";
 import type { Access, AccessRequest } from "./access.ts";
 import { Answering, answerMessage, closeCodes, contextOf, messageIn } from "./answering.ts";
 

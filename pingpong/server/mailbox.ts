@@ -10,7 +10,7 @@
  * @module
  */
 import { DatabaseSync, type StatementSync } from "node:sqlite";
-import { StartError } from "../service/life_cycle.ts";
+import { StartError } from "../../service/life_cycle.ts";
 
 /** An answer that waits. */
 export interface KeptAnswer {

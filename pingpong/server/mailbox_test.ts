@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { testWith } from "../service/testing/permissions.ts";
+import { testWith } from "../../service/testing/permissions.ts";
 import { type Mailbox, type MailboxOptions, memoryMailbox, sqliteMailbox } from "./mailbox.ts";
 
 /** One suite for both: whatever keeps the answers, this is what it must do. */

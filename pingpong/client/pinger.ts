@@ -17,12 +17,12 @@ import {
   trace,
   type Tracer,
 } from "@opentelemetry/api";
-import { closeCodes } from "./answering.ts";
+import { closeCodes } from "../server/answering.ts";
 import type { Link, LinkEnd } from "./links.ts";
-import { type Ping, PingIds, type Pong } from "./protocol.ts";
+import { type Ping, PingIds, type Pong } from "../protocol/protocol.ts";
 import type { Reconnection } from "./reconnection.ts";
 import { PingStatistics } from "./statistics.ts";
-import { WebTransportError } from "./webtransport.ts";
+import { WebTransportError } from "../http3/webtransport.ts";
 
 /** What happens during a run, in the order it happens. */
 export type PingEvent =

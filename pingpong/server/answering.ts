@@ -17,7 +17,7 @@ import {
   trace,
   type Tracer,
 } from "@opentelemetry/api";
-import { ChunkReader } from "./chunk_reader.ts";
+import { ChunkReader } from "../http3/chunk_reader.ts";
 import type { KeptAnswer, Mailbox } from "./mailbox.ts";
 import {
   decodeMessage,
@@ -27,9 +27,9 @@ import {
   type Ping,
   pongFramer,
   ProtocolError,
-} from "./protocol.ts";
-import { fieldValue } from "./qpack.ts";
-import type { WebTransportSession } from "./webtransport.ts";
+} from "../protocol/protocol.ts";
+import { fieldValue } from "../http3/qpack.ts";
+import type { WebTransportSession } from "../http3/webtransport.ts";
 
 /** How pings travel. */
 export type Mode = "bidi" | "uni" | "datagram" | "websocket";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { metrics, trace } from "@opentelemetry/api";
 import { Answering, type AnswerSession } from "./answering.ts";
 import { memoryMailbox } from "./mailbox.ts";
-import { FrameDecoder, type Message, type Ping, PingIds } from "./protocol.ts";
+import { FrameDecoder, type Message, type Ping, PingIds } from "../protocol/protocol.ts";
 
 const alice = { name: "alice-01", run: "first-run" };
 const ids = new PingIds();

@@ -17,12 +17,12 @@ import { Buffer } from "node:buffer";
 import { request } from "node:http";
 import { isIP } from "node:net";
 import { networkInterfaces } from "node:os";
-// @ts-types="./types/multicast_dns.d.ts"
+// @ts-types="../types/multicast_dns.d.ts"
 import multicastDns, { type MulticastDns, type Packet } from "multicast-dns";
-import { isLoopback } from "../service/http_server.ts";
-import { connectVerified, type Link, openLink, type Target, type Trust } from "./links.ts";
-import { PingIds } from "./protocol.ts";
-import type { WellKnown } from "./web.ts";
+import { isLoopback } from "../../service/http_server.ts";
+import { connectVerified, type Link, openLink, type Target, type Trust } from "../client/links.ts";
+import { PingIds } from "../protocol/protocol.ts";
+import type { WellKnown } from "../server/web.ts";
 
 /** Options of {@linkcode discover}. */
 export interface DiscoverOptions {
