@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { metrics, trace } from "@opentelemetry/api";
 import type { ObserveAnswer, StoresAnswer } from "../observer/api.ts";
 import { parseEndpoint } from "../observer/grpc/endpoint.ts";
 import { startObserver } from "../observer/observer.ts";
-import { Health } from "../service/health.ts";
+import { testContext } from "../service/testing/context.ts";
 import { eventually } from "../service/testing/eventually.ts";
 import { startProgram } from "../service/testing/program.ts";
 import { startContainerd } from "../stack/containerd.ts";
@@ -18,24 +17,13 @@ const entry = new URL("../observer/observer.ts", import.meta.url);
 
 /** The observer in this process, which may open any socket. */
 async function observer(...endpoints: string[]) {
-  const silent = () => {};
   const service = await startObserver(
     {
       endpoint: endpoints.map(parseEndpoint),
       metricsAddress: { host: "127.0.0.1", port: 0 },
       perImage: 10,
     },
-    {
-      health: new Health(),
-      log: { debug: silent, info: silent, warn: silent, error: silent },
-      stopping: new AbortController().signal,
-      telemetry: {
-        enabled: false,
-        tracer: trace.getTracer("test"),
-        meter: metrics.getMeter("test"),
-        shutdown: async () => {},
-      },
-    },
+    testContext(),
   );
   return {
     ...service,

@@ -5,6 +5,7 @@ import http2 from "node:http2";
 import type { AddressInfo, Socket } from "node:net";
 import { eventually } from "../service/testing/eventually.ts";
 import { grpcStatus } from "./grpc/failure.ts";
+import { realWorld } from "../service/world/world.ts";
 import { serveGrpc } from "./grpc/grpc_server.ts";
 import { ImageService } from "./proto/gen/cri_images_pb.ts";
 import { PublicAPI } from "./proto/gen/rkt_api_pb.ts";
@@ -243,7 +244,9 @@ Deno.test("observer refuses an answer of 100 MiB by its length, before it has co
 Deno.test("observer's intervals, durations and state stand when the wall clock jumps", async () => {
   let nowMs = 1_000_000_000_000;
   await using server = await runtime(() => ({ images: [{ id: "a" }] }));
-  await using test = testObservatory([`rkt=${server.address}`], { now: () => nowMs });
+  await using test = testObservatory([`rkt=${server.address}`], {
+    world: { ...realWorld, nowMs: () => nowMs },
+  });
   await test.observatory.trigger("http");
   for (const jumpMs of [-86_400_000, 10 * 86_400_000]) {
     nowMs += jumpMs;

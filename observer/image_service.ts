@@ -25,6 +25,7 @@ import {
   StartError,
 } from "../service/life_cycle.ts";
 import { version } from "../service/version.ts";
+import type { World } from "../service/world/world.ts";
 import { serveGrpc } from "./grpc/grpc_server.ts";
 import { ImageService, RuntimeService } from "./proto/gen/cri_images_pb.ts";
 import { ImageType, PublicAPI } from "./proto/gen/rkt_api_pb.ts";
@@ -58,7 +59,7 @@ export interface ImageServiceService extends Service {
   readonly rktAddress: string;
   /** CRI, `host:port` or `unix:///path`. */
   readonly criAddress: string;
-  /** The images it tells of. */
+  /** The images it has. */
   readonly images: SimulatedImages;
 }
 
@@ -69,7 +70,10 @@ export interface ImageServiceService extends Service {
  */
 export async function startImageService(
   options: ImageServiceOptions,
-  { health, log, telemetry }: Pick<ServiceContext, "health" | "log" | "telemetry">,
+  { health, log, telemetry, world }: Pick<
+    ServiceContext,
+    "health" | "log" | "telemetry" | "world"
+  >,
 ): Promise<ImageServiceService> {
   const { host = "127.0.0.1", criSocket, changeIntervalMs = 10_000, streaming = true } = options;
   if (!options.allowRemoteWithoutAuth && !isLoopback(host)) {
@@ -77,7 +81,11 @@ export async function startImageService(
       `Refuses to listen on ${host}: it is not a loopback address and nobody has to authenticate. Listen on 127.0.0.1, or say --allow-remote-without-auth.`,
     );
   }
-  const images = new SimulatedImages({ count: options.images ?? 18, seed: options.seed ?? 1 });
+  const images = new SimulatedImages({
+    count: options.images ?? 18,
+    seed: options.seed ?? 1,
+    nowMs: world.nowMs(),
+  });
   const { tracer } = telemetry;
   const rkt = await serveGrpc({
     address: { host, port: options.rktPort ?? 15441 },
@@ -88,7 +96,7 @@ export async function startImageService(
     address: criSocket !== undefined
       ? { path: criSocket }
       : { host, port: options.criPort ?? 15442 },
-    routes: (router) => criRoutes(router, images, streaming),
+    routes: (router) => criRoutes(router, images, { streaming, world }),
     tracer,
   }).catch(async (error) => {
     await rkt.stop(AbortSignal.abort());
@@ -96,8 +104,8 @@ export async function startImageService(
   });
 
   const timer = changeIntervalMs > 0
-    ? setInterval(() => {
-      const { added, removed } = images.change();
+    ? world.setInterval(() => {
+      const { added, removed } = images.change(world.nowMs());
       const image = (added ?? removed)!;
       log.info(added ? "Simulated the pull of an image" : "Simulated the removal of an image", {
         image: `${image.name}:${image.tag}`,
@@ -116,7 +124,7 @@ export async function startImageService(
     criAddress: cri.address,
     images,
     async stop(deadline) {
-      clearInterval(timer);
+      world.clearInterval(timer);
       await Promise.all([rkt.stop(deadline), cri.stop(deadline)]);
     },
   };
@@ -147,7 +155,11 @@ function rktRoutes(router: ConnectRouter, store: SimulatedImages): void {
 /** A streamed answer's images in one message. */
 const imagesPerMessage = 500;
 
-function criRoutes(router: ConnectRouter, store: SimulatedImages, streaming: boolean): void {
+function criRoutes(
+  router: ConnectRouter,
+  store: SimulatedImages,
+  { streaming, world }: { streaming: boolean; world: Pick<World, "nowMs"> },
+): void {
   const images = () =>
     store.images.map(({ digest, name, tag, sizeBytes, pinned }) => ({
       id: `sha256:${digest}`,
@@ -176,7 +188,7 @@ function criRoutes(router: ConnectRouter, store: SimulatedImages, streaming: boo
     }),
     imageFsInfo: () => ({
       imageFilesystems: [{
-        timestamp: BigInt(Date.now()) * 1_000_000n,
+        timestamp: BigInt(world.nowMs()) * 1_000_000n,
         fsId: { mountpoint: "/var/lib/simulated" },
         usedBytes: { value: BigInt(store.usage.bytes) },
         inodesUsed: { value: BigInt(store.usage.inodes) },

@@ -32,21 +32,15 @@ import { healthRoutes } from "../service/health.ts";
 import { hostFlags, type HttpServer, listen } from "../service/http_server.ts";
 import { httpTelemetry } from "../service/http_telemetry.ts";
 import { runService, type Service, type ServiceContext } from "../service/life_cycle.ts";
-import { createLog, type Log, stdoutLines } from "../service/log.ts";
+import { createLog, stdoutLines } from "../service/log.ts";
 import { pageRoutes } from "../service/page/assets.ts";
 import { problemNotFound, problemOnError } from "../service/problem.ts";
-import {
-  criSockets,
-  discover,
-  type Endpoint,
-  makeEndpoint,
-  parseEndpoint,
-  rktAddress,
-  type RuntimeKind,
-} from "./grpc/endpoint.ts";
+import { realWorld } from "../service/world/world.ts";
+import { type Endpoint, parseEndpoint, type RuntimeKind } from "./grpc/endpoint.ts";
 import { httpApi } from "./http_api.ts";
 import { listedStores, listTable } from "./list.ts";
 import { Observatory } from "./stores/observatory.ts";
+import { StoreSearch } from "./stores/store_search.ts";
 import { countSignals } from "./signal_counter.ts";
 
 /** Which stores to observe, and how to ask them. */
@@ -58,9 +52,9 @@ export interface StoreOptions {
    * @default "auto" if no endpoint is given, else none
    */
   runtime?: RuntimeKind | "auto";
-  /** How long one observation may take, in milliseconds. @default 10_000 */
+  /** How long one observation may take, in milliseconds, at least 1. @default 10_000 */
   timeout?: number;
-  /** Larger gRPC messages fail their observation. @default 67_108_864 */
+  /** Larger gRPC messages fail their observation, in bytes. @default 67_108_864 */
   maxMessageBytes?: number;
 }
 
@@ -93,10 +87,10 @@ const defaultMetricsAddress = { host: "127.0.0.1", port: 33333 };
  */
 export async function startObserver(
   options: ObserverOptions,
-  context: Pick<ServiceContext, "health" | "log" | "stopping" | "telemetry">,
+  context: Pick<ServiceContext, "health" | "log" | "stopping" | "telemetry" | "world">,
 ): Promise<ObserverService> {
   const { metricsAddress: { host, port } = defaultMetricsAddress, interval = 0 } = options;
-  const { health, log, stopping } = context;
+  const { health, log, stopping, world } = context;
   const observatory = new Observatory({
     ...observatoryOptions(options),
     tracer: context.telemetry.tracer,
@@ -104,8 +98,9 @@ export async function startObserver(
     log,
     intervalMs: interval,
     perImageLimit: options.perImage ?? 0,
+    world,
   });
-  const search = searchStores(options, observatory, log);
+  const search = storeSearch(options, observatory, context);
 
   const app = new Hono();
   app.onError(problemOnError(log));
@@ -125,12 +120,12 @@ export async function startObserver(
   // Whether a store answers is no reason to be unready: what is known is served without it.
   const signals = countSignals(() => observatory.trigger("sigquit"));
   const timer = interval > 0
-    ? setInterval(() => observatory.trigger("interval"), interval)
+    ? world.setInterval(() => observatory.trigger("interval"), interval)
     : undefined;
-  const [, tellFound] = await Promise.all([signals.ready, search.first]);
+  await Promise.all([signals.ready, search.start()]);
   health.set("metrics", "ok");
   log.info("The observer is ready", { page: server.url, metrics: `${server.url}/metrics` });
-  tellFound();
+  search.report();
   // The original's line, for whatever waits for it.
   stdoutLines.write(`Running! Trigger with: kill -s SIGQUIT ${Deno.pid}`);
   if (interval > 0) observatory.trigger("interval");
@@ -139,7 +134,7 @@ export async function startObserver(
     observatory,
     async stop(deadline) {
       signals.stop();
-      clearInterval(timer);
+      world.clearInterval(timer);
       search.stop();
       await Promise.all([server.stop(deadline), observatory.stop(deadline)]);
     },
@@ -153,68 +148,15 @@ function observatoryOptions({ timeout, maxMessageBytes }: StoreOptions) {
   };
 }
 
-/** How often `auto` looks for runtimes that have come. */
-const searchIntervalMs = 10_000;
-
-/**
- * Adds the stores that the options ask for, and goes on looking for what `auto` has not found yet.
- * `first` resolves when it has looked once, with what tells the log of it.
- */
-function searchStores(
+function storeSearch(
   { endpoint: endpoints = [], runtime }: StoreOptions,
   observatory: Observatory,
-  log: Log,
-): { first: Promise<() => void>; stop(): void } {
-  for (const endpoint of endpoints) observatory.add(endpoint);
-  const wanted = runtime ?? (endpoints.length === 0 ? "auto" : undefined);
-  if (wanted === "rkt") observatory.add(makeEndpoint("rkt", rktAddress));
-  if (wanted === "cri") {
-    return { first: addCriRuntimes(observatory, log), stop: silent };
-  }
-  if (wanted !== "auto") return { first: Promise.resolve(silent), stop: silent };
-
-  const known = new Set<string>();
-  async function look(): Promise<() => void> {
-    const { found, missing } = await discover();
-    const places = found.map(({ kind, address }) => `${kind}=${address}`);
-    const fresh = places.filter((place) => !known.has(place));
-    found.forEach((endpoint) => observatory.add(endpoint));
-    fresh.forEach((place) => known.add(place));
-    return function tell(): void {
-      for (const endpoint of fresh) log.info("Found an image store", { endpoint });
-      if (known.size > 0) return;
-      for (const { place, reason } of missing) {
-        log.info("Found no image store", { endpoint: place, reason });
-      }
-      log.warn(
-        "No image store is there. Start a runtime, or name one with --endpoint; a stand-in is started by: deno task observer:image-service",
-      );
-    };
-  }
-  const first = look();
-  const timer = setInterval(async () => {
-    const before = known.size;
-    const tell = await look();
-    if (known.size > before) tell();
-  }, searchIntervalMs);
-  return { first, stop: () => clearInterval(timer) };
+  { log, world }: Pick<ServiceContext, "log" | "world">,
+): StoreSearch {
+  return new StoreSearch({ endpoints, runtime, observatory, log, world });
 }
 
-const silent = () => {};
-
-/** Every CRI socket there is; without any, containerd's, which may come. */
-async function addCriRuntimes(observatory: Observatory, log: Log): Promise<() => void> {
-  const { found } = await discover({ kinds: ["cri"] });
-  const endpoints = found.length > 0 ? found : [makeEndpoint("cri", `unix://${criSockets[0]}`)];
-  endpoints.forEach((endpoint) => observatory.add(endpoint));
-  return function tell(): void {
-    for (const { address } of endpoints) {
-      log.info("Observes an image store", { endpoint: `cri=${address}` });
-    }
-  };
-}
-
-/** Looks at every store once and prints what is there. */
+/** Polls every store once and prints what is there. */
 async function list(options: StoreOptions & { json?: true }): Promise<number> {
   const log = createLog({ name: "observer", level: "error" });
   const observatory = new Observatory({
@@ -223,8 +165,8 @@ async function list(options: StoreOptions & { json?: true }): Promise<number> {
     meter: metrics.getMeter("observer"),
     log,
   });
-  const search = searchStores(options, observatory, log);
-  await search.first;
+  const search = storeSearch(options, observatory, { log, world: realWorld });
+  await search.start();
   search.stop();
   await observatory.trigger("http");
   await observatory.stop(AbortSignal.abort());

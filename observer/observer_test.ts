@@ -1,12 +1,11 @@
 import assert from "node:assert/strict";
-import { trace } from "@opentelemetry/api";
-import { Health } from "../service/health.ts";
+import { testContext } from "../service/testing/context.ts";
 import { eventually } from "../service/testing/eventually.ts";
 import { testWith } from "../service/testing/permissions.ts";
 import { startProgram, type TestProgram } from "../service/testing/program.ts";
 import type { ImagesAnswer, ObserveAnswer, StoresAnswer } from "./api.ts";
 import { startImageService } from "./image_service.ts";
-import { rawServer, silentLog } from "./stores/test_observatory.ts";
+import { rawServer } from "./stores/test_observatory.ts";
 
 const entry = new URL("./observer.ts", import.meta.url);
 
@@ -23,11 +22,7 @@ async function observer(...args: string[]): Promise<{ program: TestProgram; url:
 async function imageService() {
   const service = await startImageService(
     { rktPort: 0, criPort: 0, changeIntervalMs: 0 },
-    {
-      health: new Health(),
-      log: silentLog,
-      telemetry: { tracer: trace.getTracer("test") } as never,
-    },
+    testContext(),
   );
   return { ...service, [Symbol.asyncDispose]: () => service.stop(AbortSignal.abort()) };
 }

@@ -1,6 +1,6 @@
 /**
  * One HTTP/2 connection in clear text (prior knowledge, RFC 9113, section 3.3) over TCP or a unix
- * socket, and gRPC calls over it. The transport tells each of its steps in the moment it happens.
+ * socket, and gRPC calls over it. The transport reports each of its steps as it happens.
  *
  * @module
  */
@@ -15,6 +15,7 @@ import { type CallOptions, type Client, createClient, type Transport } from "@co
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import http2 from "node:http2";
 import net from "node:net";
+import { realWorld, type World } from "../../service/world/world.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { connectFailure, grpcStatus } from "./failure.ts";
 import { withoutGoaway } from "./goaway_filter.ts";
@@ -31,7 +32,7 @@ export type TransportMoment =
   | "gRPC connection"
   | "gRPC call";
 
-/** Told of a step in the moment it happens. */
+/** Called at a step as it happens. */
 export type OnMoment = (
   moment: TransportMoment,
   attributes?: Record<string, string | number | boolean>,
@@ -41,10 +42,12 @@ export type OnMoment = (
 export interface ConnectionOptions {
   /** Gives up connecting; its reason is what `open()` rejects with. */
   signal: AbortSignal;
-  /** Larger messages fail their call. */
+  /** Larger messages fail their call, in bytes. */
   maxMessageBytes: number;
-  /** @default nobody is told */
+  /** Called at each step. @default nothing is */
   onMoment?: OnMoment;
+  /** Whose clock dates the connection. @default the real world */
+  world?: Pick<World, "nowMs">;
 }
 
 /** The authority of every request; a unix socket has none of its own. */
@@ -60,17 +63,19 @@ export class GrpcConnection {
   #lastStreamId = 0;
   #openStreams = 0;
   /** When it was opened, in milliseconds since the epoch. */
-  readonly openedAtMs: number = Date.now();
+  readonly openedAtMs: number;
 
   private constructor(
     endpoint: Endpoint,
     session: http2.ClientHttp2Session,
     socket: net.Socket,
     maxMessageBytes: number,
+    openedAtMs: number,
   ) {
     this.#session = session;
     this.#socket = socket;
     this.#maxMessageBytes = maxMessageBytes;
+    this.openedAtMs = openedAtMs;
     let reason: unknown = new Error("the peer closed the connection.");
     session.on("error", (error) => reason = error);
     session.on("close", () => {
@@ -86,7 +91,7 @@ export class GrpcConnection {
    * @throws {ObservationError} it cannot be reached, or does not speak HTTP/2.
    */
   static async open(endpoint: Endpoint, options: ConnectionOptions): Promise<GrpcConnection> {
-    const { signal, maxMessageBytes, onMoment = () => {} } = options;
+    const { signal, maxMessageBytes, onMoment = () => {}, world = realWorld } = options;
     signal.throwIfAborted();
     const { promise, resolve, reject } = Promise.withResolvers<GrpcConnection>();
     let socket: net.Socket;
@@ -115,7 +120,13 @@ export class GrpcConnection {
       session.on("close", () => fail(new Error("the peer closed the connection.")));
       session.once("remoteSettings", () => {
         onMoment("HTTP/2.0 connection");
-        const connection = new GrpcConnection(endpoint, session!, socket, maxMessageBytes);
+        const connection = new GrpcConnection(
+          endpoint,
+          session!,
+          socket,
+          maxMessageBytes,
+          world.nowMs(),
+        );
         goaway = (lastStreamId) => connection.#goaway(lastStreamId);
         resolve(connection);
       });

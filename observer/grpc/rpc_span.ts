@@ -15,14 +15,17 @@ import {
   trace,
   type Tracer,
 } from "@opentelemetry/api";
+import { realWorld, type World } from "../../service/world/world.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { callFailure } from "./failure.ts";
 
 /** What traced calls need. */
 export interface RpcTracing {
   readonly tracer: Tracer;
-  /** `rpc.client.call.duration`. */
+  /** `rpc.client.call.duration`, in seconds. */
   readonly duration: Histogram;
+  /** Whose clock measures it. */
+  readonly world: Pick<World, "monotonicMs">;
 }
 
 /** The bucket boundaries that the RPC conventions ask for, in seconds. */
@@ -31,9 +34,14 @@ const durationBuckets = [
 ];
 
 /** Makes the instruments of {@linkcode RpcTracing}. */
-export function rpcTracing(tracer: Tracer, meter: Meter): RpcTracing {
+export function rpcTracing(
+  tracer: Tracer,
+  meter: Meter,
+  world: Pick<World, "monotonicMs"> = realWorld,
+): RpcTracing {
   return {
     tracer,
+    world,
     duration: meter.createHistogram("rpc.client.call.duration", {
       description: "Measures the duration of an outgoing Remote Procedure Call (RPC).",
       unit: "s",
@@ -50,7 +58,7 @@ export function rpcTracing(tracer: Tracer, meter: Meter): RpcTracing {
  * @throws {ObservationError} the call failed
  */
 export async function tracedCall<T>(
-  { tracer, duration }: RpcTracing,
+  { tracer, duration, world }: RpcTracing,
   endpoint: Endpoint,
   method: string,
   call: (metadata: Headers) => Promise<T>,
@@ -70,7 +78,7 @@ export async function tracedCall<T>(
   const active = trace.setSpan(context.active(), span);
   const metadata = new Headers();
   propagation.inject(active, metadata, { set: (headers, name, value) => headers.set(name, value) });
-  const startMs = performance.now();
+  const startMs = world.monotonicMs();
   attributes["rpc.status_code"] = "OK";
   try {
     return await context.with(active, () => call(metadata));
@@ -83,6 +91,6 @@ export async function tracedCall<T>(
   } finally {
     span.setAttributes(attributes);
     span.end();
-    duration.record((performance.now() - startMs) / 1_000, attributes, active);
+    duration.record((world.monotonicMs() - startMs) / 1_000, attributes, active);
   }
 }

@@ -6,6 +6,7 @@
  */
 import type { Histogram, Meter } from "@opentelemetry/api";
 import type { Endpoint } from "../grpc/endpoint.ts";
+import type { FilesystemUse } from "../stores/image_store.ts";
 import type { Exemplar, Family, HistogramSample, Sample } from "./exposition.ts";
 import type {
   Inventory,
@@ -54,6 +55,8 @@ export class ObserverMetrics {
     this.#definitions = [
       ...this.#originals(),
       ...this.#stores(),
+      ...this.#filesystems(),
+      ...this.#observer(),
       ...(perImageLimit > 0 ? this.#singleImages(perImageLimit) : []),
     ];
     this.#otelDuration = meter.createHistogram("observer.observation.duration", {
@@ -175,23 +178,15 @@ export class ObserverMetrics {
     ];
   }
 
+  /** A value of each store that has been seen, if it has one. */
+  #ofEachStore(value: (inventory: Inventory) => number | undefined): Sample[] {
+    return this.#options.states().flatMap(({ endpoint, inventory }) => {
+      const one = inventory && value(inventory);
+      return one === undefined ? [] : [{ labels: labelsOf(endpoint), value: one }];
+    });
+  }
+
   #stores(): Definition[] {
-    /** A value of each store that has been seen, if it has one. */
-    const seen = (value: (inventory: Inventory) => number | undefined) => () =>
-      this.#options.states().flatMap(({ endpoint, inventory }) => {
-        const one = inventory && value(inventory);
-        return one === undefined ? [] : [{ labels: labelsOf(endpoint), value: one }];
-      });
-    const filesystems =
-      (value: (use: Inventory["filesystems"][number]) => number | undefined) => () =>
-        this.#options.states().flatMap(({ endpoint, inventory }) =>
-          (inventory?.filesystems ?? []).flatMap((use) => {
-            const one = value(use);
-            const labels = { ...labelsOf(endpoint), mountpoint: use.mountpoint };
-            return one === undefined ? [] : [{ labels, value: one }];
-          })
-        );
-    const { version } = this.#options;
     return [
       {
         name: "observer_up",
@@ -210,14 +205,14 @@ export class ObserverMetrics {
         help: "Unix time of the observation that the store's values are from.",
         type: "gauge",
         otel: ["observer.last_success.timestamp", "s"],
-        collect: seen(({ atMs }) => atMs / 1_000),
+        collect: () => this.#ofEachStore(({ atMs }) => atMs / 1_000),
       },
       {
         name: "observer_images",
         help: "Images in the store.",
         type: "gauge",
         otel: ["observer.images", "{image}"],
-        collect: seen(({ images }) => images.length),
+        collect: () => this.#ofEachStore(({ images }) => images.length),
       },
       {
         name: "observer_images_size_bytes",
@@ -225,9 +220,10 @@ export class ObserverMetrics {
           "Sum of the sizes that the store tells of its images; layers that images share count for each.",
         type: "gauge",
         otel: ["observer.images.size", "By"],
-        collect: seen(({ images }) =>
-          images.reduce((sum, { sizeBytes = 0 }) => sum + sizeBytes, 0)
-        ),
+        collect: () =>
+          this.#ofEachStore(({ images }) =>
+            images.reduce((sum, { sizeBytes = 0 }) => sum + sizeBytes, 0)
+          ),
       },
       {
         name: "observer_images_pinned",
@@ -244,20 +240,42 @@ export class ObserverMetrics {
               : []
           ),
       },
+    ];
+  }
+
+  /** A value of each file system of each store that has been seen, if it has one. */
+  #ofEachFilesystem(value: (use: FilesystemUse) => number | undefined): Sample[] {
+    return this.#options.states().flatMap(({ endpoint, inventory }) =>
+      (inventory?.filesystems ?? []).flatMap((use) => {
+        const one = value(use);
+        const labels = { ...labelsOf(endpoint), mountpoint: use.mountpoint };
+        return one === undefined ? [] : [{ labels, value: one }];
+      })
+    );
+  }
+
+  #filesystems(): Definition[] {
+    return [
       {
         name: "observer_image_filesystem_used_bytes",
-        help: "Bytes that images use on their file system, as the runtime tells.",
+        help: "Bytes that images use on their file system, as the runtime says.",
         type: "gauge",
         otel: ["observer.image_filesystem.used", "By"],
-        collect: filesystems(({ usedBytes }) => usedBytes),
+        collect: () => this.#ofEachFilesystem(({ usedBytes }) => usedBytes),
       },
       {
         name: "observer_image_filesystem_inodes_used",
-        help: "Inodes that images use on their file system, as the runtime tells.",
+        help: "Inodes that images use on their file system, as the runtime says.",
         type: "gauge",
         otel: ["observer.image_filesystem.inodes_used", "{inode}"],
-        collect: filesystems(({ inodesUsed }) => inodesUsed),
+        collect: () => this.#ofEachFilesystem(({ inodesUsed }) => inodesUsed),
       },
+    ];
+  }
+
+  #observer(): Definition[] {
+    const { version } = this.#options;
+    return [
       {
         name: "observer_observations_total",
         help:

@@ -16,8 +16,10 @@ import type {
   FilesystemUse,
   ImageStore,
   ImageStoreOptions,
+  PollOptions,
   RuntimeInfo,
   StoreImage,
+  StoreSnapshot,
 } from "./image_store.ts";
 import { KeptConnection } from "../grpc/kept_connection.ts";
 import { KnownImages } from "./known_images.ts";
@@ -31,53 +33,84 @@ import {
 import { RawImagesSchema } from "../proto/gen/raw_images_pb.ts";
 import { tracedCall } from "../grpc/rpc_span.ts";
 
-/** Options of {@linkcode criStore}. */
+/** Options of {@linkcode CriStore}. */
 export interface CriStoreOptions extends ImageStoreOptions {
-  /** Told when the kept connection is gone: what was seen is not current any more. */
+  /** Called when the kept connection is gone: what was seen is not current any more. */
   onLost: (reason: Error) => void;
 }
 
-/** What is learnt of a runtime once a connection: another one may be another version. */
+/** What is known of a runtime for the time of a connection: behind another one may be another version. */
 interface Known {
   streams: boolean;
   filesystems: boolean;
+  /** `undefined` also before it was asked. */
   runtime: RuntimeInfo | undefined;
+  askedForRuntime: boolean;
 }
 
-/** Makes the store. */
-export function criStore(options: CriStoreOptions): ImageStore {
-  const { endpoint, maxMessageBytes, tracing, onLost } = options;
-  const kept = new KeptConnection({ endpoint, maxMessageBytes, onLost });
-  const learnt = new WeakMap<GrpcConnection, Known>();
-  const knownImages = new KnownImages((bytes) => storeImage(fromBinary(ImageSchema, bytes)));
-  const call = <T>(method: string, run: (metadata: Headers) => Promise<T>) =>
-    tracedCall(tracing, endpoint, `runtime.v1.ImageService/${method}`, run);
+/** A store behind the Container Runtime Interface. */
+export class CriStore implements ImageStore {
+  readonly #options: CriStoreOptions;
+  readonly #kept: KeptConnection;
+  readonly #known = new WeakMap<GrpcConnection, Known>();
+  readonly #knownImages = new KnownImages((bytes) => storeImage(fromBinary(ImageSchema, bytes)));
 
-  async function listImages(
+  constructor(options: CriStoreOptions) {
+    this.#options = options;
+    const { endpoint, maxMessageBytes, onLost, world } = options;
+    this.#kept = new KeptConnection({ endpoint, maxMessageBytes, onLost, world });
+  }
+
+  async poll({ signal, onMoment }: PollOptions): Promise<StoreSnapshot> {
+    const connection = await this.#kept.get(signal, onMoment);
+    try {
+      const known = this.#knownOf(connection);
+      const images = await this.#images(connection, known, signal, onMoment);
+      const filesystems = await this.#filesystems(connection, known, signal);
+      if (!known.askedForRuntime) {
+        known.runtime = await runtimeInfo(connection, signal);
+        known.askedForRuntime = true;
+      }
+      return { images, filesystems, runtime: known.runtime };
+    } catch (error) {
+      // A runtime that hangs may do so on this connection only: the next poll gets a new one.
+      if (signal.aborted) {
+        connection.close();
+        throw signal.reason;
+      }
+      throw error;
+    }
+  }
+
+  stop(): void {
+    this.#kept.stop();
+  }
+
+  #knownOf(connection: GrpcConnection): Known {
+    let known = this.#known.get(connection);
+    if (!known) {
+      known = { streams: true, filesystems: true, runtime: undefined, askedForRuntime: false };
+      this.#known.set(connection, known);
+    }
+    return known;
+  }
+
+  #call<T>(method: string, run: (metadata: Headers) => Promise<T>): Promise<T> {
+    const { tracing, endpoint } = this.#options;
+    return tracedCall(tracing, endpoint, `runtime.v1.ImageService/${method}`, run);
+  }
+
+  async #images(
     connection: GrpcConnection,
     known: Known,
     signal: AbortSignal,
     onMoment: OnMoment,
   ): Promise<StoreImage[]> {
     const { streamImages, listImages } = ImageService.method;
-    async function read(
-      method: DescMethodUnary | DescMethodServerStreaming,
-      headers: Headers,
-    ): Promise<StoreImage[]> {
-      const parts: Uint8Array[] = [];
-      const answers = connection.read(method, RawImagesSchema, {
-        headers,
-        signal,
-        onMoment: (moment, attributes) => {
-          // A call that the runtime does not have was none.
-          if (attributes?.["rpc.status_code"] !== "UNIMPLEMENTED") onMoment(moment, attributes);
-        },
-      });
-      for await (const { images } of answers) for (const image of images) parts.push(image);
-      return knownImages.read(parts);
-    }
+    const read = (method: DescMethodUnary | DescMethodServerStreaming, headers: Headers) =>
+      this.#read(connection, method, { headers, signal, onMoment });
     if (known.streams) {
-      const streamed = await call("StreamImages", async (headers) => {
+      const streamed = await this.#call("StreamImages", async (headers) => {
         try {
           return await read(streamImages, headers);
         } catch (error) {
@@ -88,16 +121,34 @@ export function criStore(options: CriStoreOptions): ImageStore {
       });
       if (streamed) return streamed;
     }
-    return await call("ListImages", (headers) => read(listImages, headers));
+    return await this.#call("ListImages", (headers) => read(listImages, headers));
   }
 
-  async function filesystems(
+  async #read(
+    connection: GrpcConnection,
+    method: DescMethodUnary | DescMethodServerStreaming,
+    { headers, signal, onMoment }: PollOptions & { headers: Headers },
+  ): Promise<StoreImage[]> {
+    const parts: Uint8Array[] = [];
+    const answers = connection.read(method, RawImagesSchema, {
+      headers,
+      signal,
+      onMoment: (moment, attributes) => {
+        // A call that the runtime does not have was none.
+        if (attributes?.["rpc.status_code"] !== "UNIMPLEMENTED") onMoment(moment, attributes);
+      },
+    });
+    for await (const { images } of answers) for (const image of images) parts.push(image);
+    return this.#knownImages.read(parts);
+  }
+
+  async #filesystems(
     connection: GrpcConnection,
     known: Known,
     signal: AbortSignal,
   ): Promise<FilesystemUse[]> {
     if (!known.filesystems) return [];
-    return await call("ImageFsInfo", async (headers) => {
+    return await this.#call("ImageFsInfo", async (headers) => {
       try {
         const answer = await connection.client(ImageService).imageFsInfo({}, { headers, signal });
         return answer.imageFilesystems.map(filesystemUse);
@@ -108,42 +159,13 @@ export function criStore(options: CriStoreOptions): ImageStore {
       }
     });
   }
-
-  return {
-    async look({ signal, onMoment }) {
-      const connection = await kept.get(signal, onMoment);
-      try {
-        let known = learnt.get(connection);
-        const images = await listImages(
-          connection,
-          known ??= { streams: true, filesystems: true, runtime: undefined },
-          signal,
-          onMoment,
-        );
-        const used = await filesystems(connection, known, signal);
-        if (!learnt.has(connection)) {
-          known.runtime = await runtimeInfo(connection, signal);
-          learnt.set(connection, known);
-        }
-        return { images, filesystems: used, runtime: known.runtime };
-      } catch (error) {
-        // A runtime that hangs may do so on this connection only: the next look gets a new one.
-        if (signal.aborted) {
-          connection.close();
-          throw signal.reason;
-        }
-        throw error;
-      }
-    },
-    stop: () => kept.stop(),
-  };
 }
 
 function isUnimplemented(error: unknown): boolean {
   return error instanceof ConnectError && error.code === Code.Unimplemented;
 }
 
-/** Nice to know, no more: without an answer the look is as good. */
+/** Nice to know, no more: without an answer the poll is as good. */
 async function runtimeInfo(
   connection: GrpcConnection,
   signal: AbortSignal,

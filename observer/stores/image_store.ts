@@ -1,11 +1,12 @@
 /**
- * What an image store tells when it is looked at, whatever API it speaks.
+ * What an image store answers when it is polled, whatever API it speaks.
  *
  * @module
  */
 import type { Endpoint } from "../grpc/endpoint.ts";
 import type { OnMoment } from "../grpc/grpc_connection.ts";
 import type { RpcTracing } from "../grpc/rpc_span.ts";
+import type { World } from "../../service/world/world.ts";
 
 /** An image. */
 export interface StoreImage {
@@ -15,9 +16,9 @@ export interface StoreImage {
   readonly tags: readonly string[];
   /** Names with their digests. */
   readonly digests: readonly string[];
-  /** Bytes in the store, where it tells. */
+  /** Bytes in the store, where it says so. */
   readonly sizeBytes: number | undefined;
-  /** When it was imported, in milliseconds since the epoch, where the store tells. */
+  /** When it was imported, in milliseconds since the epoch, where the store says so. */
   readonly importedAtMs: number | undefined;
   /** Whether garbage collection leaves it, where the store knows of that. */
   readonly pinned: boolean | undefined;
@@ -29,7 +30,7 @@ export interface FilesystemUse {
   readonly mountpoint: string;
   /** Bytes. */
   readonly usedBytes: number;
-  /** Not told by every file system. */
+  /** Not known of every file system. */
   readonly inodesUsed: number | undefined;
 }
 
@@ -39,30 +40,32 @@ export interface RuntimeInfo {
   readonly version: string;
 }
 
-/** What one look at a store saw. */
-export interface StoreLook {
+/** What one poll of a store saw. */
+export interface StoreSnapshot {
   readonly images: readonly StoreImage[];
-  /** Empty where the store does not tell. */
+  /** Empty where the store does not say. */
   readonly filesystems: readonly FilesystemUse[];
-  /** `undefined` where the store does not tell. */
+  /** `undefined` where the store does not say. */
   readonly runtime: RuntimeInfo | undefined;
 }
 
-/** Options of {@linkcode ImageStore.look}. */
-export interface LookOptions {
-  /** Ends the look; its reason, an `ObservationError`, is what the look rejects with. */
+/** Options of {@linkcode ImageStore.poll}. */
+export interface PollOptions {
+  /** Ends the poll; its reason, an `ObservationError`, is what the poll rejects with. */
   signal: AbortSignal;
-  /** Told of the transport's steps of the call that lists the images. */
+  /** Called at each of the transport's steps of the call that lists the images. */
   onMoment: OnMoment;
 }
 
 /** Options of every image store. */
 export interface ImageStoreOptions {
   endpoint: Endpoint;
-  /** Larger messages fail their call. */
+  /** Larger messages fail their call, in bytes. */
   maxMessageBytes: number;
   /** For the calls' spans and durations. */
   tracing: RpcTracing;
+  /** Time and chance. */
+  world: World;
 }
 
 /** An image store behind an endpoint. */
@@ -72,7 +75,7 @@ export interface ImageStore {
    *
    * @throws {ObservationError} the store did not answer, or not well.
    */
-  look(options: LookOptions): Promise<StoreLook>;
+  poll(options: PollOptions): Promise<StoreSnapshot>;
   /** Closes what it holds open. */
   stop(): void;
 }

@@ -1,5 +1,5 @@
 /**
- * Decodes lists of images, and only those images that the look before did not have byte by byte:
+ * Decodes lists of images, and only those images that the poll before did not have byte by byte:
  * a store of 20,000 that has hardly changed costs next to no memory and time.
  *
  * @module
@@ -12,7 +12,7 @@ interface Known {
   readonly image: StoreImage;
 }
 
-/** What the look before had. */
+/** What the poll before had. */
 export class KnownImages {
   readonly #decode: (bytes: Uint8Array) => StoreImage;
   #known = new Map<number, Known>();
@@ -21,7 +21,7 @@ export class KnownImages {
     this.#decode = decode;
   }
 
-  /** The images of a whole look, in their order. */
+  /** The images of a whole poll, in their order. */
   read(parts: Iterable<Uint8Array>): StoreImage[] {
     const known = new Map<number, Known>();
     const images: StoreImage[] = [];

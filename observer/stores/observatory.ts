@@ -5,9 +5,10 @@
  */
 import type { Attributes, Meter, Tracer } from "@opentelemetry/api";
 import type { Log } from "../../service/log.ts";
+import { realWorld, type World } from "../../service/world/world.ts";
 import { version } from "../../service/version.ts";
 import { type StoresAnswer, storeView } from "../api.ts";
-import { criStore } from "./cri_store.ts";
+import { CriStore } from "./cri_store.ts";
 import type { Endpoint } from "../grpc/endpoint.ts";
 import { ObserverMetrics } from "../metrics/metrics.ts";
 import { rktStore } from "./rkt_store.ts";
@@ -19,16 +20,16 @@ export interface ObservatoryOptions {
   tracer: Tracer;
   meter: Meter;
   log: Log;
-  /** How long one observation may take. @default 10_000 */
+  /** How long one observation may take, in milliseconds. @default 10_000 */
   timeoutMs?: number;
-  /** Larger gRPC messages fail their observation. @default 67_108_864 */
+  /** Larger gRPC messages fail their observation, in bytes. @default 67_108_864 */
   maxMessageBytes?: number;
-  /** Told to the page. @default 0 */
+  /** Time between two observations, in milliseconds, for the page to show; 0 for none. @default 0 */
   intervalMs?: number;
   /** The most series of single images; 0 for none. @default 0 */
   perImageLimit?: number;
-  /** The wall clock, in milliseconds since the epoch. @default Date.now */
-  now?: () => number;
+  /** Time and chance. @default the real world */
+  world?: World;
 }
 
 /** Watches stores. */
@@ -42,7 +43,7 @@ export class Observatory {
 
   constructor(options: ObservatoryOptions) {
     this.#options = options;
-    this.#tracing = rpcTracing(options.tracer, options.meter);
+    this.#tracing = rpcTracing(options.tracer, options.meter, options.world);
     this.metrics = new ObserverMetrics({
       states: () => this.states(),
       version,
@@ -55,21 +56,22 @@ export class Observatory {
   add(endpoint: Endpoint): void {
     const id = `${endpoint.kind}=${endpoint.address}`;
     if (this.#watches.has(id)) return;
-    const { tracer, log, timeoutMs = 10_000, maxMessageBytes = 67_108_864, now } = this.#options;
-    const tracing = this.#tracing;
+    const { tracer, log, timeoutMs = 10_000, maxMessageBytes = 67_108_864, world = realWorld } =
+      this.#options;
+    const storeOptions = { endpoint, maxMessageBytes, tracing: this.#tracing, world };
     const watch = new StoreWatch({
       endpoint,
       makeStore: (onLost) =>
         endpoint.kind === "rkt"
-          ? rktStore({ endpoint, maxMessageBytes, tracing })
-          : criStore({ endpoint, maxMessageBytes, tracing, onLost }),
+          ? rktStore(storeOptions)
+          : new CriStore({ ...storeOptions, onLost }),
       timeoutMs,
       tracer,
       log,
       onOutcome: (_, trigger, outcome, observation) =>
         this.metrics.count(endpoint, trigger, outcome, observation),
-      onChange: () => this.#subscribers.forEach((tell) => tell()),
-      ...(now && { now }),
+      onChange: () => this.#subscribers.forEach((notify) => notify()),
+      world,
     });
     this.#watches.set(id, watch);
     this.metrics.addStore(endpoint);
@@ -101,15 +103,15 @@ export class Observatory {
       pid: Deno.pid,
       signals: this.metrics.signals,
       intervalMs: this.#options.intervalMs ?? 0,
-      atMs: Date.now(),
+      atMs: (this.#options.world ?? realWorld).nowMs(),
       stores: this.states().map(storeView),
     };
   }
 
-  /** Tells of every change; call what comes back to hear no more. */
-  subscribe(tell: () => void): () => void {
-    this.#subscribers.add(tell);
-    return () => this.#subscribers.delete(tell);
+  /** Calls `notify` at every change, until what it returns is called. */
+  subscribe(notify: () => void): () => void {
+    this.#subscribers.add(notify);
+    return () => this.#subscribers.delete(notify);
   }
 
   /** Waits for what is under way, until the deadline. */

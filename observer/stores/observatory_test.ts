@@ -7,8 +7,8 @@ import { serveGrpc } from "../grpc/grpc_server.ts";
 import { startImageService } from "../image_service.ts";
 import { ImageService } from "../proto/gen/cri_images_pb.ts";
 import { PublicAPI } from "../proto/gen/rkt_api_pb.ts";
-import { silentLog, testObservatory } from "./test_observatory.ts";
-import { Health } from "../../service/health.ts";
+import { testObservatory } from "./test_observatory.ts";
+import { testContext } from "../../service/testing/context.ts";
 
 const eventNames = [
   "signal counter",
@@ -23,7 +23,7 @@ async function imageService(options: { images?: number; streaming?: boolean } = 
   const tracer = trace.getTracer("test");
   const service = await startImageService(
     { rktPort: 0, criPort: 0, changeIntervalMs: 0, ...options },
-    { health: new Health(), log: silentLog, telemetry: { tracer } as never },
+    { ...testContext(), telemetry: { tracer } as never },
   );
   return {
     ...service,
@@ -223,7 +223,7 @@ Deno.test("an inventory tells what came and went since the look before", async (
   const added = [];
   const removed = [];
   for (let i = 0; i < 6; i++) {
-    const change = service.images.change();
+    const change = service.images.change(Date.now());
     if (change.added) added.push(change.added);
     if (change.removed && !added.includes(change.removed)) removed.push(change.removed);
   }

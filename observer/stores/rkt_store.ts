@@ -1,5 +1,5 @@
 /**
- * rkt's image store, asked as the original asks it: a new connection for every look, and one call,
+ * rkt's image store, asked as the original asks it: a new connection for every poll, and one call,
  * `/v1alpha.PublicAPI/ListImages` without detail.
  *
  * @module
@@ -13,18 +13,21 @@ import { type Image, ImageSchema, PublicAPI } from "../proto/gen/rkt_api_pb.ts";
 import { tracedCall } from "../grpc/rpc_span.ts";
 
 /** Makes the store. */
-export function rktStore({ endpoint, maxMessageBytes, tracing }: ImageStoreOptions): ImageStore {
+export function rktStore(
+  { endpoint, maxMessageBytes, tracing, world }: ImageStoreOptions,
+): ImageStore {
   /** Asked for once: the original never does. */
   let runtime: RuntimeInfo | undefined;
   let askForRuntime = true;
   const known = new KnownImages((bytes) => storeImage(fromBinary(ImageSchema, bytes)));
 
   return {
-    async look({ signal, onMoment }) {
+    async poll({ signal, onMoment }) {
       const connection = await GrpcConnection.open(endpoint, {
         signal,
         maxMessageBytes,
         onMoment,
+        world,
       });
       try {
         const images = await tracedCall(
@@ -64,7 +67,7 @@ export function rktStore({ endpoint, maxMessageBytes, tracing }: ImageStoreOptio
   };
 }
 
-/** Nice to know, no more: without an answer the look is as good. */
+/** Nice to know, no more: without an answer the poll is as good. */
 async function runtimeInfo(
   connection: GrpcConnection,
   signal: AbortSignal,

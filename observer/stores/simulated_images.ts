@@ -25,6 +25,16 @@ const names = [
 
 const mebibyte = 1024 ** 2;
 
+/** Options of {@linkcode SimulatedImages}. */
+export interface SimulatedImagesOptions {
+  /** Images at the start. */
+  count: number;
+  /** The same seed, the same images and changes. @default 1 */
+  seed?: number;
+  /** The wall clock now, in milliseconds since the epoch: images were imported in the 30 days before. */
+  nowMs: number;
+}
+
 /** Holds the images. */
 export class SimulatedImages {
   readonly #random: () => number;
@@ -33,11 +43,7 @@ export class SimulatedImages {
   readonly #usual: number;
 
   /** Makes `count` images; the first is pinned, as a runtime's pause image is. */
-  constructor({ count, seed = 1, nowMs = Date.now() }: {
-    count: number;
-    seed?: number;
-    nowMs?: number;
-  }) {
+  constructor({ count, seed = 1, nowMs }: SimulatedImagesOptions) {
     this.#random = randomNumbers(seed);
     this.#usual = count;
     while (this.#images.length < count) {
@@ -57,7 +63,7 @@ export class SimulatedImages {
   }
 
   /** One pull or one removal, so that the number stays about the same. Returns what happened. */
-  change(nowMs: number = Date.now()): { added?: SimulatedImage; removed?: SimulatedImage } {
+  change(nowMs: number): { added?: SimulatedImage; removed?: SimulatedImage } {
     const surplus = this.#images.length - this.#usual;
     if (this.#images.length < 2 || this.#random() < 0.5 - surplus * 0.1) {
       const added = this.#make(nowMs);
@@ -87,7 +93,7 @@ export class SimulatedImages {
   }
 }
 
-/** Mulberry32: small and good enough for names and sizes. */
+/** Mulberry32: its sequence is what a seed has stood for since the first release. */
 function randomNumbers(seed: number): () => number {
   let state = seed >>> 0;
   return function random(): number {

@@ -16,6 +16,8 @@ import {
   type Tracer,
 } from "@opentelemetry/api";
 import type { Log } from "../../service/log.ts";
+import { timeoutSignal } from "../../service/resilience.ts";
+import type { World } from "../../service/world/world.ts";
 import type { Endpoint } from "../grpc/endpoint.ts";
 import { type FailureKind, ObservationError, timedOut } from "../grpc/failure.ts";
 import type { OnMoment } from "../grpc/grpc_connection.ts";
@@ -24,7 +26,7 @@ import type {
   ImageStore,
   RuntimeInfo,
   StoreImage,
-  StoreLook,
+  StoreSnapshot,
 } from "./image_store.ts";
 
 /** What asks for an observation: the signal, the interval, a `POST /observe`. */
@@ -92,23 +94,23 @@ export interface StoreWatchOptions {
   endpoint: Endpoint;
   /** Makes the store; it calls `onLost` when a kept connection is gone. */
   makeStore: (onLost: (reason: Error) => void) => ImageStore;
-  /** How long an observation may take. */
+  /** How long an observation may take, in milliseconds. */
   timeoutMs: number;
   tracer: Tracer;
   log: Log;
-  /** Told of each trigger that is over, before those who wait for it. */
+  /** Called for each trigger that is over, before those who wait for it are woken. */
   onOutcome: (
     watch: StoreWatch,
     trigger: Trigger,
     outcome: Outcome,
     observation?: Observation,
   ) => void;
-  /** Told when the state is another. */
+  /** Called when the state is another. */
   onChange: (watch: StoreWatch) => void;
   /** Observations remembered. @default 1_000 */
   maxHistory?: number;
-  /** The wall clock, in milliseconds since the epoch. @default Date.now */
-  now?: () => number;
+  /** Time and chance. */
+  world: World;
 }
 
 /** A trigger that has its observation, running or next. */
@@ -118,6 +120,9 @@ interface Job {
   readonly done: PromiseWithResolvers<Observation>;
   coalesced: number;
 }
+
+/** What is known of an observation when it begins. */
+type Begun = Pick<Observation, "atMs" | "trigger" | "traceId" | "spanId">;
 
 /** More links than this are not kept by a span; all are counted in its attribute. */
 const maxLinks = 128;
@@ -186,58 +191,10 @@ export class StoreWatch {
   async #run(job: Job): Promise<void> {
     this.#running = job;
     const { trigger, span } = job;
-    const { now = Date.now } = this.#options;
-    const atMs = now();
-    const startMs = performance.now();
-    const { traceId, spanId, traceFlags } = span.spanContext();
-    const common = {
-      atMs,
-      trigger,
-      ...(traceFlags & 1 ? { traceId, spanId } : { traceId: undefined, spanId: undefined }),
-    };
-    let observation: Observation;
-    try {
-      const look = await context.with(
-        trace.setSpan(context.active(), span),
-        () => this.#look(span),
-      );
-      const inventory = nextInventory(this.#state.inventory, look, atMs);
-      const { changes } = inventory;
-      observation = {
-        ...common,
-        durationMs: performance.now() - startMs,
-        outcome: "success",
-        imageCount: look.images.length,
-        changed: changes && { added: changes.added.length, removed: changes.removed.length },
-        reason: undefined,
-      };
-      this.#setState({ up: true, reason: undefined, inventory }, observation);
-      span.setAttribute("observer.images", look.images.length);
-    } catch (error) {
-      const failure = error instanceof ObservationError
-        ? error
-        : new ObservationError("protocol", "UNKNOWN", String(error), error);
-      observation = {
-        ...common,
-        durationMs: performance.now() - startMs,
-        outcome: failure.kind,
-        imageCount: undefined,
-        changed: undefined,
-        reason: failure.message,
-      };
-      span.setStatus({ code: SpanStatusCode.ERROR, message: failure.message });
-      span.setAttribute("error.type", failure.status);
-      const wasUp = this.#state.up || this.#state.history.length === 0;
-      this.#setState({ up: false, reason: failure.message }, observation);
-      context.with(trace.setSpan(context.active(), span), () => {
-        // Each failure is in metrics and traces; the log tells of the first in a row.
-        this.#options.log[wasUp ? "warn" : "debug"]("An observation failed", {
-          runtime: this.#options.endpoint.kind,
-          endpoint: this.#options.endpoint.address,
-          reason: failure.message,
-        });
-      });
-    }
+    const observation = await context.with(
+      trace.setSpan(context.active(), span),
+      () => this.#observe(job),
+    );
     span.setAttributes({
       "observer.outcome": observation.outcome,
       "observer.coalesced_triggers": job.coalesced,
@@ -251,25 +208,82 @@ export class StoreWatch {
     job.done.resolve(observation);
   }
 
-  async #look(span: Span): Promise<StoreLook> {
-    const { endpoint, timeoutMs } = this.#options;
-    const told = new Set<string>();
+  /** One poll, and what it means for the state. It never rejects: a failure is an observation too. */
+  async #observe({ trigger, span }: Job): Promise<Observation> {
+    const { world } = this.#options;
+    const startMs = world.monotonicMs();
+    const { traceId, spanId, traceFlags } = span.spanContext();
+    const begun: Begun = {
+      atMs: world.nowMs(),
+      trigger,
+      ...(traceFlags & 1 ? { traceId, spanId } : { traceId: undefined, spanId: undefined }),
+    };
+    try {
+      const snapshot = await this.#poll(span);
+      return this.#succeed(begun, span, world.monotonicMs() - startMs, snapshot);
+    } catch (error) {
+      const failure = error instanceof ObservationError
+        ? error
+        : new ObservationError("protocol", "UNKNOWN", String(error), error);
+      return this.#fail(begun, span, world.monotonicMs() - startMs, failure);
+    }
+  }
+
+  #succeed(begun: Begun, span: Span, durationMs: number, snapshot: StoreSnapshot): Observation {
+    const inventory = nextInventory(this.#state.inventory, snapshot, begun.atMs);
+    const { changes } = inventory;
+    const observation: Observation = {
+      ...begun,
+      durationMs,
+      outcome: "success",
+      imageCount: snapshot.images.length,
+      changed: changes && { added: changes.added.length, removed: changes.removed.length },
+      reason: undefined,
+    };
+    this.#setState({ up: true, reason: undefined, inventory }, observation);
+    span.setAttribute("observer.images", snapshot.images.length);
+    return observation;
+  }
+
+  #fail(begun: Begun, span: Span, durationMs: number, failure: ObservationError): Observation {
+    const observation: Observation = {
+      ...begun,
+      durationMs,
+      outcome: failure.kind,
+      imageCount: undefined,
+      changed: undefined,
+      reason: failure.message,
+    };
+    span.setStatus({ code: SpanStatusCode.ERROR, message: failure.message });
+    span.setAttribute("error.type", failure.status);
+    const wasUp = this.#state.up || this.#state.history.length === 0;
+    this.#setState({ up: false, reason: failure.message }, observation);
+    // Each failure is in metrics and traces; the log has the first in a row.
+    this.#options.log[wasUp ? "warn" : "debug"]("An observation failed", {
+      runtime: this.#options.endpoint.kind,
+      endpoint: this.#options.endpoint.address,
+      reason: failure.message,
+    });
+    return observation;
+  }
+
+  async #poll(span: Span): Promise<StoreSnapshot> {
+    const { endpoint, timeoutMs, world } = this.#options;
+    const reported = new Set<string>();
     let last = "connecting";
     const onMoment: OnMoment = (moment, attributes) => {
       last = `the last step was: ${moment}`;
       // A call may be made again another way; the first stream is the connection's proof.
-      if (told.has(moment)) return;
-      told.add(moment);
+      if (reported.has(moment)) return;
+      reported.add(moment);
       span.addEvent(moment, attributes);
     };
-    const deadline = new AbortController();
-    const timer = setTimeout(() => deadline.abort(timedOut(endpoint, last, timeoutMs)), timeoutMs);
-    const signal = AbortSignal.any([deadline.signal, this.#stopping.signal]);
-    try {
-      return await this.#store.look({ signal, onMoment });
-    } finally {
-      clearTimeout(timer);
-    }
+    using deadline = timeoutSignal(
+      timeoutMs,
+      { world, signal: this.#stopping.signal },
+      () => timedOut(endpoint, last, timeoutMs),
+    );
+    return await this.#store.poll({ signal: deadline.signal, onMoment });
   }
 
   #lost(reason: Error): void {
@@ -297,16 +311,16 @@ export class StoreWatch {
 
 function nextInventory(
   before: Inventory | undefined,
-  look: StoreLook,
+  snapshot: StoreSnapshot,
   atMs: number,
 ): Inventory {
   const firstSeenMs = new Map(
-    look.images.map(({ id }) => [id, before?.firstSeenMs.get(id) ?? atMs]),
+    snapshot.images.map(({ id }) => [id, before?.firstSeenMs.get(id) ?? atMs]),
   );
   const changes = before && {
     sinceMs: before.atMs,
-    added: look.images.filter(({ id }) => !before.firstSeenMs.has(id)),
+    added: snapshot.images.filter(({ id }) => !before.firstSeenMs.has(id)),
     removed: before.images.filter(({ id }) => !firstSeenMs.has(id)),
   };
-  return { ...look, atMs, firstSeenMs, changes };
+  return { ...snapshot, atMs, firstSeenMs, changes };
 }
