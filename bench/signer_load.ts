@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { jsonProtocol } from "../signer/sign_socket.ts";
+import { jsonProtocol } from "../signer/api/sign_socket.ts";
 
 /** What a run of the load has found. */
 export interface LoadResult {

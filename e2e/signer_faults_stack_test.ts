@@ -5,8 +5,8 @@
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { jsonProtocol } from "../signer/sign_socket.ts";
-import { importVerifier, type PublicJwk } from "../signer/signing.ts";
+import { jsonProtocol } from "../signer/api/sign_socket.ts";
+import { importVerifier, type PublicJwk } from "../signer/keys/signing.ts";
 import { eventually } from "../service/testing/eventually.ts";
 import { startProgram, type TestProgram } from "../service/testing/program.ts";
 import { type RunningKafka, startKafka } from "../stack/kafka.ts";

@@ -9,7 +9,7 @@ import { eventually } from "../service/testing/eventually.ts";
 import { startProgram } from "../service/testing/program.ts";
 import type { ReceivedRecord } from "../service/bus/bus.ts";
 import { assertRecord, type MessageName } from "../signer/document_check.ts";
-import { jsonProtocol } from "../signer/sign_socket.ts";
+import { jsonProtocol } from "../signer/api/sign_socket.ts";
 import { startKafka } from "../stack/kafka.ts";
 import { testWithStack } from "../stack/test_with_stack.ts";
 

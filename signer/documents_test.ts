@@ -6,7 +6,7 @@ import type { ReceivedRecord } from "../service/bus/bus.ts";
 import { assertPayload, assertRecord, documentedFetch, operations } from "./document_check.ts";
 import { memoryBus } from "../service/bus/memory_bus.ts";
 import { startRestApi } from "./rest_api.ts";
-import { jsonProtocol } from "./sign_socket.ts";
+import { jsonProtocol } from "./api/sign_socket.ts";
 import { noDeadline, testContext } from "../service/testing/context.ts";
 import { openSocket, testSigner } from "./test_signer.ts";
 

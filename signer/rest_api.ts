@@ -21,14 +21,18 @@ import { pageRoutes } from "../service/page/assets.ts";
 import { problemNotFound, problemOnError, problemResponse } from "../service/problem.ts";
 import asyncapi from "./asyncapi.json" with { type: "json" };
 import type { ReaderState } from "../service/bus/bus.ts";
-import { openKeyDirectory } from "./key_directory.ts";
-import { keyRoutes } from "./key_routes.ts";
+import { openKeyDirectory } from "./keys/key_directory.ts";
+import { keyRoutes } from "./api/key_routes.ts";
 import { busFlags, type BusFlagValues, openBus } from "../service/bus/open_bus.ts";
 import openapi from "./openapi.json" with { type: "json" };
-import { startRequester } from "./requester.ts";
-import { signRoutes } from "./sign_routes.ts";
-import { signingFlags, type SigningFlagValues, startSigningService } from "./signing_service.ts";
-import { keysTopic } from "./wire.ts";
+import { startRequester } from "./work/requester.ts";
+import { signRoutes } from "./api/sign_routes.ts";
+import {
+  signingFlags,
+  type SigningFlagValues,
+  startSigningService,
+} from "./work/signing_service.ts";
+import { keysTopic } from "./work/wire.ts";
 
 /** What the flags say. */
 export interface RestApiOptions extends BusFlagValues, SigningFlagValues {

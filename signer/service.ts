@@ -28,16 +28,16 @@ import {
   StartError,
 } from "../service/life_cycle.ts";
 import { problemNotFound, problemOnError } from "../service/problem.ts";
-import { verifyAuditLog } from "./audit_log.ts";
-import { keyRoutes } from "./key_routes.ts";
-import { type KeyStore, KeyStoreError, openKeyStore } from "./key_store.ts";
+import { verifyAuditLog } from "./work/audit_log.ts";
+import { keyRoutes } from "./api/key_routes.ts";
+import { type KeyStore, KeyStoreError, openKeyStore } from "./keys/key_store.ts";
 import { busFlags, type BusFlagValues, openBus } from "../service/bus/open_bus.ts";
 import {
   signerDataFolder,
   signingFlags,
   type SigningFlagValues,
   startSigningService,
-} from "./signing_service.ts";
+} from "./work/signing_service.ts";
 
 /** What the flags say. */
 export interface ServiceOptions extends BusFlagValues, SigningFlagValues {

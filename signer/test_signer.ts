@@ -5,21 +5,21 @@
  */
 import { Hono } from "hono";
 import { problemNotFound, problemOnError } from "../service/problem.ts";
-import type { AuditEntry, AuditLog } from "./audit_log.ts";
+import type { AuditEntry, AuditLog } from "./work/audit_log.ts";
 import type { Bus } from "../service/bus/bus.ts";
-import { type KeyDirectory, openKeyDirectory } from "./key_directory.ts";
-import type { PublishedKey } from "./key_store.ts";
+import { type KeyDirectory, openKeyDirectory } from "./keys/key_directory.ts";
+import type { PublishedKey } from "./keys/key_store.ts";
 import { memoryBus } from "../service/bus/memory_bus.ts";
-import { type Requester, type RequesterOptions, startRequester } from "./requester.ts";
-import { type SignRoutes, signRoutes, type SignRoutesOptions } from "./sign_routes.ts";
-import { type Algorithm, generateKey, type PrivateKey } from "./signing.ts";
+import { type Requester, type RequesterOptions, startRequester } from "./work/requester.ts";
+import { type SignRoutes, signRoutes, type SignRoutesOptions } from "./api/sign_routes.ts";
+import { type Algorithm, generateKey, type PrivateKey } from "./keys/signing.ts";
 import {
   type SigningWorker,
   type SigningWorkerOptions,
   startSigningWorker,
-} from "./signing_worker.ts";
+} from "./work/signing_worker.ts";
 import { type TestContext, testContext } from "../service/testing/context.ts";
-import { keysTopic } from "./wire.ts";
+import { keysTopic } from "./work/wire.ts";
 
 /** Options of {@linkcode testSigner}. */
 export interface TestSignerOptions {

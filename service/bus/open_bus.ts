@@ -13,7 +13,7 @@ import {
   saslMechanisms,
 } from "./kafka_connection.ts";
 import { memoryBus } from "./memory_bus.ts";
-import { requestPartitions } from "../../signer/wire.ts";
+import { requestPartitions } from "../../signer/work/wire.ts";
 
 /** The flags of both programs that say how to reach the bus. */
 export const busFlags = {

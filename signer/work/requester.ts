@@ -9,11 +9,11 @@
  */
 import type { Context } from "@opentelemetry/api";
 import { performance } from "node:perf_hooks";
-import type { ServiceContext } from "../service/life_cycle.ts";
-import type { Bus, Follower, ReaderState, ReceivedRecord } from "../service/bus/bus.ts";
-import { headerAt } from "../service/bus/bus.ts";
-import { limitedLog } from "../service/limited_log.ts";
-import { messagingTelemetry, within } from "../service/bus/messaging_telemetry.ts";
+import type { ServiceContext } from "../../service/life_cycle.ts";
+import type { Bus, Follower, ReaderState, ReceivedRecord } from "../../service/bus/bus.ts";
+import { headerAt } from "../../service/bus/bus.ts";
+import { limitedLog } from "../../service/limited_log.ts";
+import { messagingTelemetry, within } from "../../service/bus/messaging_telemetry.ts";
 import { SignError, toSignError } from "./sign_error.ts";
 import { decodeAnswer, encodeRequest, responsePrefix, type SignAnswer } from "./wire.ts";
 

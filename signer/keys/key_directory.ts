@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Bus, Follower, ReaderState } from "../service/bus/bus.ts";
+import type { Bus, Follower, ReaderState } from "../../service/bus/bus.ts";
 import type { KeyStore, PublishedKey } from "./key_store.ts";
 import {
   importVerifier,

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { StartError } from "../service/life_cycle.ts";
-import { eventually } from "../service/testing/eventually.ts";
-import { testWith } from "../service/testing/permissions.ts";
+import { StartError } from "../../service/life_cycle.ts";
+import { eventually } from "../../service/testing/eventually.ts";
+import { testWith } from "../../service/testing/permissions.ts";
 import { type KeyStore, openKeyStore } from "./key_store.ts";
 import { generateKey, importVerifier, sign } from "./signing.ts";
 

@@ -16,13 +16,13 @@ import {
   SpanKind,
   trace,
 } from "@opentelemetry/api";
-import type { Telemetry } from "../service/telemetry.ts";
-import { fail } from "../service/bus/messaging_telemetry.ts";
-import type { Requester } from "./requester.ts";
-import { SignError, toSignError } from "./sign_error.ts";
+import type { Telemetry } from "../../service/telemetry.ts";
+import { fail } from "../../service/bus/messaging_telemetry.ts";
+import type { Requester } from "../work/requester.ts";
+import { SignError, toSignError } from "../work/sign_error.ts";
 import { parseMessage } from "./sign_message.ts";
 import { SocketOutput, type SocketOutputOptions } from "./socket_output.ts";
-import type { SignAnswer } from "./wire.ts";
+import type { SignAnswer } from "../work/wire.ts";
 
 /** The subprotocol that speaks JSON. */
 export const jsonProtocol = "orrery.signer.v1+json";

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { createLocalJWKSet, flattenedVerify } from "jose";
-import { bearerAuth } from "../service/bearer_auth.ts";
-import { startIssuer } from "../service/testing/issuer.ts";
-import { eventually } from "../service/testing/eventually.ts";
+import { bearerAuth } from "../../service/bearer_auth.ts";
+import { startIssuer } from "../../service/testing/issuer.ts";
+import { eventually } from "../../service/testing/eventually.ts";
 import { jsonProtocol } from "./sign_socket.ts";
-import { generateKey } from "./signing.ts";
-import { publish, testSigner } from "./test_signer.ts";
+import { generateKey } from "../keys/signing.ts";
+import { publish, testSigner } from "../test_signer.ts";
 
 const post = (url: string, body: unknown, headers: HeadersInit = {}) =>
   fetch(url, {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { StartError } from "../service/life_cycle.ts";
-import { testWith } from "../service/testing/permissions.ts";
+import { StartError } from "../../service/life_cycle.ts";
+import { testWith } from "../../service/testing/permissions.ts";
 import { type AuditEntry, auditGenesis, openAuditLog, verifyAuditLog } from "./audit_log.ts";
 
 const needs: Deno.PermissionName[] = ["read", "write"];

@@ -5,7 +5,7 @@
  * @module
  */
 import { hash } from "node:crypto";
-import type { ServiceContext } from "../service/life_cycle.ts";
+import type { ServiceContext } from "../../service/life_cycle.ts";
 import type { AuditLog } from "./audit_log.ts";
 import {
   type Bus,
@@ -13,10 +13,14 @@ import {
   type Reader,
   type ReaderState,
   type ReceivedRecord,
-} from "../service/bus/bus.ts";
-import { limitedLog } from "../service/limited_log.ts";
-import { messagingTelemetry, type Processing, within } from "../service/bus/messaging_telemetry.ts";
-import { type Algorithm, type PrivateKey, sign, toBase64 } from "./signing.ts";
+} from "../../service/bus/bus.ts";
+import { limitedLog } from "../../service/limited_log.ts";
+import {
+  messagingTelemetry,
+  type Processing,
+  within,
+} from "../../service/bus/messaging_telemetry.ts";
+import { type Algorithm, type PrivateKey, sign, toBase64 } from "../keys/signing.ts";
 import {
   decodeRequest,
   encodeAnswer,

@@ -5,14 +5,14 @@
  * @module
  */
 import { join } from "node:path";
-import { flag } from "../service/command_line.ts";
-import { defaultDataFolder, openDataFolder } from "../service/data_folder.ts";
-import type { ServiceContext } from "../service/life_cycle.ts";
+import { flag } from "../../service/command_line.ts";
+import { defaultDataFolder, openDataFolder } from "../../service/data_folder.ts";
+import type { ServiceContext } from "../../service/life_cycle.ts";
 import { openAuditLog } from "./audit_log.ts";
-import type { Bus, ReaderState } from "../service/bus/bus.ts";
-import { publishKeys } from "./key_directory.ts";
-import { type KeyStore, openKeyStore } from "./key_store.ts";
-import { type Algorithm, algorithms } from "./signing.ts";
+import type { Bus, ReaderState } from "../../service/bus/bus.ts";
+import { publishKeys } from "../keys/key_directory.ts";
+import { type KeyStore, openKeyStore } from "../keys/key_store.ts";
+import { type Algorithm, algorithms } from "../keys/signing.ts";
 import { startSigningWorker } from "./signing_worker.ts";
 import { keysTopic } from "./wire.ts";
 

@@ -10,7 +10,7 @@
  */
 import { createHash, hash } from "node:crypto";
 import { join } from "node:path";
-import { StartError } from "../service/life_cycle.ts";
+import { StartError } from "../../service/life_cycle.ts";
 
 /** What is noted of a signature. */
 export interface AuditEntry {

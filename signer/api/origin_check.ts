@@ -5,7 +5,7 @@
  * @module
  */
 import type { MiddlewareHandler } from "hono";
-import { problemResponse } from "../service/problem.ts";
+import { problemResponse } from "../../service/problem.ts";
 
 /** Middleware that refuses what changes or begins something for a page of another origin. */
 export function checkOrigin(allowedOrigins: readonly string[] = []): MiddlewareHandler {

@@ -5,7 +5,7 @@
  * @module
  */
 import type { ContentfulStatusCode } from "hono/utils/http-status";
-import { BusError } from "../service/bus/bus.ts";
+import { BusError } from "../../service/bus/bus.ts";
 import type { ErrorType } from "./wire.ts";
 
 interface ErrorKind {

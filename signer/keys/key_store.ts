@@ -11,7 +11,7 @@
  */
 import type { JsonWebKey } from "node:crypto";
 import { join } from "node:path";
-import { StartError } from "../service/life_cycle.ts";
+import { StartError } from "../../service/life_cycle.ts";
 import {
   exportPrivateJwk,
   generateKey,

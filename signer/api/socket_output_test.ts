@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { eventually } from "../service/testing/eventually.ts";
+import { eventually } from "../../service/testing/eventually.ts";
 import { SocketOutput } from "./socket_output.ts";
 
 /** A socket whose peer reads when the test says so. */

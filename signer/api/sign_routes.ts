@@ -6,14 +6,14 @@
 import { context, trace } from "@opentelemetry/api";
 import { type Context, Hono } from "hono";
 import { createHash } from "node:crypto";
-import { type BearerAuth, bearerToken, type Caller } from "../service/bearer_auth.ts";
-import type { ServiceContext } from "../service/life_cycle.ts";
-import { problemResponse } from "../service/problem.ts";
-import { readBody } from "../service/request_body.ts";
-import type { KeyDirectory } from "./key_directory.ts";
+import { type BearerAuth, bearerToken, type Caller } from "../../service/bearer_auth.ts";
+import type { ServiceContext } from "../../service/life_cycle.ts";
+import { problemResponse } from "../../service/problem.ts";
+import { readBody } from "../../service/request_body.ts";
+import type { KeyDirectory } from "../keys/key_directory.ts";
 import { checkOrigin } from "./origin_check.ts";
-import type { Requester } from "./requester.ts";
-import { SignError, toSignError } from "./sign_error.ts";
+import type { Requester } from "../work/requester.ts";
+import { SignError, toSignError } from "../work/sign_error.ts";
 import { parseMessage } from "./sign_message.ts";
 import {
   jsonProtocol,
@@ -22,7 +22,7 @@ import {
   serveTextSocket,
   type SignSocket,
 } from "./sign_socket.ts";
-import { fromBase64, toBase64 } from "./signing.ts";
+import { fromBase64, toBase64 } from "../keys/signing.ts";
 
 /** Options of {@linkcode signRoutes}. */
 export interface SignRoutesOptions {

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { eventually } from "../service/testing/eventually.ts";
-import { type Bus, BusError, type BusHeader, type ReceivedRecord } from "../service/bus/bus.ts";
-import { memoryBus } from "../service/bus/memory_bus.ts";
-import { importVerifier, toBase64 } from "./signing.ts";
-import { type TestSigner, testSigner, type TestSignerOptions } from "./test_signer.ts";
+import { eventually } from "../../service/testing/eventually.ts";
+import { type Bus, BusError, type BusHeader, type ReceivedRecord } from "../../service/bus/bus.ts";
+import { memoryBus } from "../../service/bus/memory_bus.ts";
+import { importVerifier, toBase64 } from "../keys/signing.ts";
+import { type TestSigner, testSigner, type TestSignerOptions } from "../test_signer.ts";
 import { decodeAnswer, type SignAnswer } from "./wire.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { fromBase64 } from "./signing.ts";
-import { SignError } from "./sign_error.ts";
+import { fromBase64 } from "../keys/signing.ts";
+import { SignError } from "../work/sign_error.ts";
 
 /** A message's bytes. */
 export interface ParsedMessage {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { BusHeader, BusRecord, ReceivedRecord } from "../service/bus/bus.ts";
+import type { BusHeader, BusRecord, ReceivedRecord } from "../../service/bus/bus.ts";
 import { decodeAnswer, decodeRequest, encodeAnswer, encodeRequest } from "./wire.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);

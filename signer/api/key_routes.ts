@@ -4,10 +4,10 @@
  * @module
  */
 import { Hono } from "hono";
-import type { BearerAuth } from "../service/bearer_auth.ts";
-import type { Log } from "../service/log.ts";
-import { problemResponse } from "../service/problem.ts";
-import { type KeyStore, KeyStoreError } from "./key_store.ts";
+import type { BearerAuth } from "../../service/bearer_auth.ts";
+import type { Log } from "../../service/log.ts";
+import { problemResponse } from "../../service/problem.ts";
+import { type KeyStore, KeyStoreError } from "../keys/key_store.ts";
 import { checkOrigin } from "./origin_check.ts";
 
 /** Options of {@linkcode keyRoutes}. */

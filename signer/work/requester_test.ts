@@ -1,16 +1,16 @@
 import { ROOT_CONTEXT } from "@opentelemetry/api";
 import assert from "node:assert/strict";
-import { eventually } from "../service/testing/eventually.ts";
-import type { Bus, BusRecord, ReceivedRecord } from "../service/bus/bus.ts";
-import { BusError } from "../service/bus/bus.ts";
-import { memoryBus } from "../service/bus/memory_bus.ts";
+import { eventually } from "../../service/testing/eventually.ts";
+import type { Bus, BusRecord, ReceivedRecord } from "../../service/bus/bus.ts";
+import { BusError } from "../../service/bus/bus.ts";
+import { memoryBus } from "../../service/bus/memory_bus.ts";
 import {
   type Requester,
   type RequesterOptions,
   startRequester,
   sweepResponseTopics,
 } from "./requester.ts";
-import { noDeadline, type TestContext, testContext } from "../service/testing/context.ts";
+import { noDeadline, type TestContext, testContext } from "../../service/testing/context.ts";
 import { decodeRequest, encodeAnswer, type SignAnswer, type SignRequest } from "./wire.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);

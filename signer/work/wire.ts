@@ -12,8 +12,8 @@ import {
   headerAt,
   headerNamed,
   isTopicName,
-} from "../service/bus/bus.ts";
-import type { ReceivedRecord } from "../service/bus/bus.ts";
+} from "../../service/bus/bus.ts";
+import type { ReceivedRecord } from "../../service/bus/bus.ts";
 
 /** The topics' names unless told otherwise. */
 export const defaultRequestTopic = "signer.v1";
