@@ -27,14 +27,8 @@ import {
 } from "./service/command_line.ts";
 import { runService, type Service, type ServiceContext, StartError } from "./service/life_cycle.ts";
 import { programArguments } from "./service/program_file.ts";
-import { StackError } from "./stack/build_cache.ts";
-import {
-  acceptsTcp,
-  answersOk,
-  lastLines,
-  type RunningComponent,
-  startComponent,
-} from "./stack/component.ts";
+import { acceptsTcp, answersOk } from "./service/ports.ts";
+import { lastLines, type RunningProcess, startProcess } from "./service/supervisor.ts";
 
 /** Options of the demo, as its flags give them. */
 export interface DemoOptions {
@@ -328,7 +322,7 @@ export async function startDemo(options: DemoOptions, context: ServiceContext): 
   // All at once, so that the first trace is there soon; telemetry waits for the console by itself.
   const failed = new AbortController();
   const signal = AbortSignal.any([context.stopping, failed.signal]);
-  const starts = new Map<string, Promise<RunningComponent>>();
+  const starts = new Map<string, Promise<RunningProcess>>();
   for (const program of programs) {
     const before = program.after === undefined ? undefined : starts.get(program.after);
     const started = Promise.resolve(before).then(() => start(program, place, signal));
@@ -391,34 +385,30 @@ async function start(
   program: DemoProgram,
   place: Place,
   signal: AbortSignal,
-): Promise<RunningComponent> {
+): Promise<RunningProcess> {
   const entry = fileURLToPath(new URL(program.entry, import.meta.url));
   const args = await programArguments(entry, [...program.args(place), "--stop-with-stdin"]);
-  try {
-    return await startComponent({
-      name: program.name,
-      command: "deno",
-      args: () => args,
-      env: {
-        // Telemetry is what the demo is for, whatever the caller's environment says of it.
-        OTEL_SDK_DISABLED: "false",
-        OTEL_EXPORTER_OTLP_ENDPOINT: url(place.ports.otlp),
-        // Someone is watching: a second is long.
-        OTEL_BSP_SCHEDULE_DELAY: "250",
-        OTEL_BLRP_SCHEDULE_DELAY: "250",
-        OTEL_METRIC_EXPORT_INTERVAL: "1000",
-        NO_COLOR: "1",
-        ...smallMemory,
-        ...program.env,
-      },
-      endsWithUs: true,
-      // The ports have been chosen already, and a race lost since then is told by the program.
-      ports: {},
-      ready: (signal) => program.ready(place, signal),
-    }, { runFolder: join(place.dataFolder, program.name), readyPollMs: 25, signal });
-  } catch (error) {
-    throw error instanceof StackError ? new StartError(error.message) : error;
-  }
+  return await startProcess({
+    name: program.name,
+    command: "deno",
+    args: () => args,
+    env: {
+      // Telemetry is what the demo is for, whatever the caller's environment says of it.
+      OTEL_SDK_DISABLED: "false",
+      OTEL_EXPORTER_OTLP_ENDPOINT: url(place.ports.otlp),
+      // Someone is watching: a second is long.
+      OTEL_BSP_SCHEDULE_DELAY: "250",
+      OTEL_BLRP_SCHEDULE_DELAY: "250",
+      OTEL_METRIC_EXPORT_INTERVAL: "1000",
+      NO_COLOR: "1",
+      ...smallMemory,
+      ...program.env,
+    },
+    endsWithUs: true,
+    // The ports have been chosen already, and a race lost since then is told by the program.
+    ports: {},
+    ready: (signal) => program.ready(place, signal),
+  }, { runFolder: join(place.dataFolder, program.name), readyPollMs: 25, signal });
 }
 
 /** The wanted port, or the next one that is free; 0 is any. */
@@ -443,7 +433,7 @@ function freePortFrom(wanted: number, taken: Set<number>): number {
 }
 
 /** Rejects with the last lines of the first program that ends while nobody asked it to. */
-async function firstDeath(children: RunningComponent[], stopping: AbortSignal): Promise<void> {
+async function firstDeath(children: RunningProcess[], stopping: AbortSignal): Promise<void> {
   const stopped = new Promise<undefined>((resolve) =>
     stopping.addEventListener("abort", () => resolve(undefined), { once: true })
   );

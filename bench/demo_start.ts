@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { choosePorts } from "../stack/component.ts";
+import { choosePorts } from "../service/ports.ts";
 import { treeMemory } from "./process_memory.ts";
 import { median, report } from "./report.ts";
 

@@ -4,7 +4,7 @@ import { bundleProgram, programs } from "../bundle.ts";
 import { eventually } from "../service/testing/eventually.ts";
 import { testWith } from "../service/testing/permissions.ts";
 import { startProgram, type TestProgram } from "../service/testing/program.ts";
-import { acceptsTcp, choosePorts } from "../stack/component.ts";
+import { acceptsTcp, choosePorts } from "../service/ports.ts";
 
 const needs: Deno.PermissionName[] = ["run", "read", "write", "net", "env"];
 

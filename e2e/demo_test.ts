@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { eventually } from "../service/testing/eventually.ts";
 import { testWith } from "../service/testing/permissions.ts";
-import { acceptsTcp } from "../stack/component.ts";
+import { acceptsTcp } from "../service/ports.ts";
 import { type DemoProgram, findTraces, servicesOf, startDemo } from "./demo_program.ts";
 
 const needs: Deno.PermissionName[] = ["run", "read", "write", "net", "env"];

@@ -12,6 +12,7 @@
 
 import { createHash } from "node:crypto";
 import { dirname, join } from "node:path";
+import { StartError } from "../service/life_cycle.ts";
 
 /** A program that must be installed on the machine, and how to get it. */
 export interface Tool {
@@ -68,7 +69,7 @@ export interface BuildOptions {
 }
 
 /** Why a component cannot be had or started: a message a person can act on. */
-export class StackError extends Error {
+export class StackError extends StartError {
   override name = "StackError";
 }
 

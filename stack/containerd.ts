@@ -7,7 +7,8 @@
 
 import { join } from "node:path";
 import { requireTool, StackError, type Tool } from "./build_cache.ts";
-import { type RunningComponent, startComponent, type StartOptions } from "./component.ts";
+import { type RunningProcess, startProcess } from "../service/supervisor.ts";
+import type { StartOptions } from "./start_options.ts";
 import { ociArchive, type OciImage } from "./oci_archive.ts";
 
 /** containerd is taken as the system has it. */
@@ -25,7 +26,7 @@ const CTR_TIMEOUT_MS = 60_000;
 const NAMESPACE = "k8s.io";
 
 /** A containerd that is up. */
-export interface RunningContainerd extends RunningComponent {
+export interface RunningContainerd extends RunningProcess {
   /** Its socket, an absolute path. */
   readonly socketPath: string;
   /** The socket as CRI clients want it: `unix:///…`. */
@@ -51,7 +52,7 @@ export async function startContainerd(options: StartOptions = {}): Promise<Runni
     throw new StackError("Cannot start containerd: it has to be root to keep its images. Use sudo");
   }
   let folder = "";
-  const component = await startComponent({
+  const component = await startProcess({
     name: "containerd",
     command: CONTAINERD.command,
     args: (runFolder) => ["--config", join(runFolder, "config.toml")],

@@ -6,13 +6,9 @@
 
 import { join } from "node:path";
 import { buildOnce, type BuildRecipe, GO } from "./build_cache.ts";
-import {
-  answersOk,
-  choosePorts,
-  type RunningComponent,
-  startComponent,
-  type StartOptions,
-} from "./component.ts";
+import { answersOk, choosePorts } from "../service/ports.ts";
+import { type RunningProcess, startProcess } from "../service/supervisor.ts";
+import type { StartOptions } from "./start_options.ts";
 
 /** Options of {@link startJaeger}. Ports that are not given are free ones. */
 export interface JaegerOptions extends StartOptions {
@@ -32,7 +28,7 @@ export interface JaegerOptions extends StartOptions {
 }
 
 /** A Jaeger that is up. */
-export interface RunningJaeger extends RunningComponent {
+export interface RunningJaeger extends RunningProcess {
   /** The page, and before `/api/…` the query API. */
   readonly queryUrl: string;
   /** Where it takes OTLP over gRPC, `host:port`. */
@@ -93,7 +89,7 @@ export async function startJaeger(options: JaegerOptions = {}): Promise<RunningJ
     options.otlpGrpcPort,
     options.healthPort,
   );
-  const component = await startComponent({
+  const component = await startProcess({
     name: "jaeger",
     command: join(built, "bin", "jaeger"),
     args: () => ["--config", join(import.meta.dirname!, "jaeger.yaml")],

@@ -7,13 +7,9 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { buildOnce, type BuildRecipe, StackError, type Tool } from "./build_cache.ts";
-import {
-  acceptsTcp,
-  choosePorts,
-  type RunningComponent,
-  startComponent,
-  type StartOptions,
-} from "./component.ts";
+import { acceptsTcp, choosePorts } from "../service/ports.ts";
+import { type RunningProcess, startProcess } from "../service/supervisor.ts";
+import type { StartOptions } from "./start_options.ts";
 
 /** Apache Kafka's version. */
 export const KAFKA_VERSION = "4.1.0";
@@ -67,7 +63,7 @@ export interface KafkaOptions extends StartOptions {
 }
 
 /** A Kafka that is up. Topics are made by its clients: none comes into being by being named. */
-export interface RunningKafka extends RunningComponent {
+export interface RunningKafka extends RunningProcess {
   /** For a client's list of brokers, `host:port`. */
   readonly bootstrapServer: string;
 }
@@ -82,7 +78,7 @@ export interface RunningKafka extends RunningComponent {
 export async function startKafka(options: KafkaOptions = {}): Promise<RunningKafka> {
   const lib = join(await buildOnce(KAFKA_RECIPE, options), "lib", "*");
   const [port, controllerPort] = choosePorts(options.port, options.controllerPort);
-  const component = await startComponent({
+  const component = await startProcess({
     name: "kafka",
     command: JAVA.command,
     args: (runFolder) => [

@@ -13,9 +13,10 @@
  */
 
 import { commandLine, flag, parsePort } from "../service/command_line.ts";
-import { runCommand, StartError } from "../service/life_cycle.ts";
+import { runCommand } from "../service/life_cycle.ts";
+import { aborted, pause } from "../service/resilience.ts";
 import { buildOnce, requireTool, StackError } from "./build_cache.ts";
-import type { RunningComponent } from "./component.ts";
+import type { RunningProcess } from "../service/supervisor.ts";
 import { AIOQUIC_RECIPE } from "./aioquic.ts";
 import { HELM_RECIPE } from "./helm.ts";
 import { KUBERNETES_VALIDATE_RECIPE } from "./kubernetes_validate.ts";
@@ -51,7 +52,7 @@ interface Component {
   /** Gets it ready to be started at once. */
   build(signal: AbortSignal): Promise<unknown>;
   /** Starts it on its usual ports. */
-  start(options: UpOptions, signal: AbortSignal): Promise<RunningComponent>;
+  start(options: UpOptions, signal: AbortSignal): Promise<RunningProcess>;
   /** What to open or to point a program at, each with its use. */
   links(options: UpOptions): [use: string, where: string][];
 }
@@ -147,7 +148,7 @@ async function up(names: readonly string[], options: UpOptions, signal: AbortSig
 
   const first = await Promise.race([...ended, aborted(signal)]);
   // Ctrl-C reaches the whole process group: a component may have ended before we hear of it.
-  await Promise.race([aborted(signal), new Promise((resolve) => setTimeout(resolve, 500))]);
+  await pause(500, { signal });
   if (!signal.aborted) throw new StackError(`${first} ended by itself, so all were stopped`);
   print("stopping");
 }
@@ -177,18 +178,10 @@ async function untilSignal(run: (signal: AbortSignal) => Promise<void>): Promise
   try {
     await run(stop.signal);
   } catch (error) {
-    if (stop.signal.aborted) return;
-    throw error instanceof StackError ? new StartError(error.message, { cause: error }) : error;
+    if (!stop.signal.aborted) throw error;
   } finally {
     for (const name of signals) Deno.removeSignalListener(name, onSignal);
   }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });
 }
 
 function print(line: string): void {

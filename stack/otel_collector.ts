@@ -6,13 +6,9 @@
 
 import { join } from "node:path";
 import { buildOnce, type BuildRecipe, GO } from "./build_cache.ts";
-import {
-  answersOk,
-  choosePorts,
-  type RunningComponent,
-  startComponent,
-  type StartOptions,
-} from "./component.ts";
+import { answersOk, choosePorts } from "../service/ports.ts";
+import { type RunningProcess, startProcess } from "../service/supervisor.ts";
+import type { StartOptions } from "./start_options.ts";
 
 /** Options of {@link startOtelCollector}. Ports that are not given are free ones. */
 export interface OtelCollectorOptions extends StartOptions {
@@ -36,7 +32,7 @@ export interface OtelCollectorOptions extends StartOptions {
 }
 
 /** A collector that is up. */
-export interface RunningOtelCollector extends RunningComponent {
+export interface RunningOtelCollector extends RunningProcess {
   /** For `OTEL_EXPORTER_OTLP_ENDPOINT`. */
   readonly otlpHttpUrl: string;
   /** OTLP over gRPC, `host:port`. */
@@ -116,7 +112,7 @@ export async function startOtelCollector(
     options.selfPort,
     options.healthPort,
   );
-  const component = await startComponent({
+  const component = await startProcess({
     name: "otel-collector",
     command: join(built, "bin", "otelcol"),
     args: () => ["--config", join(import.meta.dirname!, "..", "otel-collector.yaml")],

@@ -6,13 +6,9 @@
 
 import { join, resolve } from "node:path";
 import { requireTool, StackError, type Tool } from "./build_cache.ts";
-import {
-  answersOk,
-  choosePorts,
-  type RunningComponent,
-  startComponent,
-  type StartOptions,
-} from "./component.ts";
+import { answersOk, choosePorts } from "../service/ports.ts";
+import { type RunningProcess, startProcess } from "../service/supervisor.ts";
+import type { StartOptions } from "./start_options.ts";
 
 /** Prometheus is taken as the system has it; its query API has been the same for years. */
 export const PROMETHEUS: Tool = {
@@ -47,7 +43,7 @@ export interface PrometheusOptions extends StartOptions {
 }
 
 /** A Prometheus that is up. */
-export interface RunningPrometheus extends RunningComponent {
+export interface RunningPrometheus extends RunningProcess {
   /** The page, and before `/api/v1/…` the query API. */
   readonly url: string;
 }
@@ -61,7 +57,7 @@ export interface RunningPrometheus extends RunningComponent {
 export async function startPrometheus(options: PrometheusOptions): Promise<RunningPrometheus> {
   await requireTool(PROMETHEUS, "the telemetry stack");
   const [port] = choosePorts(options.port);
-  const component = await startComponent({
+  const component = await startProcess({
     name: "prometheus",
     command: PROMETHEUS.command,
     args: (runFolder) => [

@@ -7,13 +7,9 @@
 
 import { join } from "node:path";
 import { buildOnce, type BuildRecipe, GO } from "./build_cache.ts";
-import {
-  acceptsTcp,
-  choosePorts,
-  type RunningComponent,
-  startComponent,
-  type StartOptions,
-} from "./component.ts";
+import { acceptsTcp, choosePorts } from "../service/ports.ts";
+import { type RunningProcess, startProcess } from "../service/supervisor.ts";
+import type { StartOptions } from "./start_options.ts";
 
 /** An image that the stand-in tells of. */
 export interface RktImage {
@@ -37,7 +33,7 @@ export interface RktApiServiceOptions extends StartOptions {
 }
 
 /** A stand-in that is up. */
-export interface RunningRktApiService extends RunningComponent {
+export interface RunningRktApiService extends RunningProcess {
   /** `host:port`. */
   readonly address: string;
   /** From now on it answers with these; without any, with none. */
@@ -182,7 +178,7 @@ export async function startRktApiService(
   const built = await buildOnce(RKT_API_SERVICE_RECIPE, options);
   const [port] = choosePorts(options.port);
   let answers = "";
-  const component = await startComponent({
+  const component = await startProcess({
     name: "rkt-api-service",
     command: join(built, "bin", "rkt-api-service"),
     args: (runFolder) => [`-listen=127.0.0.1:${port}`, `-images=${join(runFolder, "images.json")}`],

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { StartOptions } from "./component.ts";
+import type { StartOptions } from "./start_options.ts";
 import { type RunningJaeger, startJaeger } from "./jaeger.ts";
 import { type RunningOtelCollector, startOtelCollector } from "./otel_collector.ts";
 import { type RunningPrometheus, startPrometheus } from "./prometheus.ts";

@@ -1,22 +1,17 @@
 import assert from "node:assert/strict";
-import { eventually } from "../service/testing/eventually.ts";
-import { missingPermissions, testWith } from "../service/testing/permissions.ts";
-import {
-  acceptsTcp,
-  answersOk,
-  choosePorts,
-  type ComponentProcess,
-  startComponent,
-} from "./component.ts";
+import { eventually } from "./testing/eventually.ts";
+import { missingPermissions, testWith } from "./testing/permissions.ts";
+import { acceptsTcp, answersOk, choosePorts } from "./ports.ts";
+import { type ProcessPlan, startProcess } from "./supervisor.ts";
 
 const needed: Deno.PermissionName[] = ["run", "read", "write", "net"];
 
 testWith(
   needed,
-  "startComponent() returns when it is ready and stop() leaves nothing",
+  "startProcess() returns when it is ready and stop() leaves nothing",
   async () => {
     const [port] = choosePorts(0);
-    await using server = await startComponent(
+    await using server = await startProcess(
       program(`Deno.serve({ port: ${port} }, () => new Response())`, {
         ports: { page: port },
         ready: (signal) => answersOk(`http://127.0.0.1:${port}/`, signal),
@@ -43,7 +38,7 @@ Deno.test({
   sanitizeOps: true,
   sanitizeResources: true,
   async fn() {
-    const component = await startComponent(program(`setInterval(() => {}, 1000)`, {
+    const component = await startProcess(program(`setInterval(() => {}, 1000)`, {
       endsWithUs: true,
       ready: () => Promise.resolve(true),
     }));
@@ -51,9 +46,9 @@ Deno.test({
   },
 });
 
-testWith(needed, "startComponent() keeps a run folder that it was given", async () => {
+testWith(needed, "startProcess() keeps a run folder that it was given", async () => {
   const runFolder = await Deno.makeTempDir();
-  await using component = await startComponent(
+  await using component = await startProcess(
     program(`console.log("hello"); setInterval(() => {}, 1000)`, {
       prepare: (folder) => Deno.writeTextFile(`${folder}/config`, "x"),
       ready: async () => (await Deno.readTextFile(`${runFolder}/example.log`)).includes("hello"),
@@ -67,19 +62,19 @@ testWith(needed, "startComponent() keeps a run folder that it was given", async 
   await Deno.remove(runFolder, { recursive: true });
 });
 
-testWith(needed, "startComponent() names the port that is taken", async () => {
+testWith(needed, "startProcess() names the port that is taken", async () => {
   using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = taken.addr;
 
   await assert.rejects(
-    startComponent(program("", { ports: { page: port } })),
+    startProcess(program("", { ports: { page: port } })),
     new RegExp(`Cannot start example: port ${port} \\(page\\) is in use on 127.0.0.1`),
   );
 });
 
-testWith(needed, "startComponent() shows the last lines of a component that ends", async () => {
+testWith(needed, "startProcess() shows the last lines of a component that ends", async () => {
   await assert.rejects(
-    startComponent(
+    startProcess(
       program(`for (let i = 0; i < 50; i++) console.log("line " + i); Deno.exit(7)`),
     ),
     (error: Error) => {
@@ -91,28 +86,28 @@ testWith(needed, "startComponent() shows the last lines of a component that ends
   );
 });
 
-testWith(needed, "startComponent() stops a component that is not ready in time", async () => {
+testWith(needed, "startProcess() stops a component that is not ready in time", async () => {
   const runFolder = await Deno.makeTempDir();
   const pidFile = `${runFolder}/pid`;
   await assert.rejects(
-    startComponent(
+    startProcess(
       program(
         `Deno.writeTextFileSync(${JSON.stringify(pidFile)}, String(Deno.pid));` +
           `console.log("still thinking"); setInterval(() => {}, 99)`,
       ),
       { readyTimeoutMs: 1_500, runFolder },
     ),
-    /^StackError: Cannot start example: it was not ready within 1500 ms\. Its last lines:\nstill thinking$/,
+    /^StartError: Cannot start example: it was not ready within 1500 ms\. Its last lines:\nstill thinking$/,
   );
   const pid = Number(await Deno.readTextFile(pidFile));
   assert.throws(() => Deno.kill(pid, "SIGCONT"), Deno.errors.NotFound);
   await Deno.remove(runFolder, { recursive: true });
 });
 
-testWith(needed, "startComponent() gives up when its signal is aborted", async () => {
+testWith(needed, "startProcess() gives up when its signal is aborted", async () => {
   const stop = new AbortController();
   await assert.rejects(
-    startComponent(
+    startProcess(
       program(`setInterval(() => {}, 1000)`, {
         ready: () => {
           stop.abort();
@@ -127,7 +122,7 @@ testWith(needed, "startComponent() gives up when its signal is aborted", async (
 
 testWith(needed, "stop() kills a component that ignores SIGTERM", async () => {
   const runFolder = await Deno.makeTempDir();
-  await using component = await startComponent(
+  await using component = await startProcess(
     program(
       `Deno.addSignalListener("SIGTERM", () => {}); console.log("deaf"); setInterval(() => {}, 99)`,
       {
@@ -149,8 +144,8 @@ testWith(needed, "a component that ends with us ends even when we are killed", a
   const component = `Deno.writeTextFileSync(${JSON.stringify(pidFile)}, String(Deno.pid));` +
     `while (await Deno.stdin.read(new Uint8Array(9)) !== null);`;
   const starter = `
-    import { startComponent } from ${JSON.stringify(import.meta.resolve("./component.ts"))};
-    await startComponent({
+    import { startProcess } from ${JSON.stringify(import.meta.resolve("./supervisor.ts"))};
+    await startProcess({
       name: "example", command: "deno", args: () => ["eval", ${JSON.stringify(component)}],
       ports: {}, endsWithUs: true,
       ready: () => Deno.stat(${JSON.stringify(pidFile)}).then(() => true, () => false),
@@ -176,9 +171,9 @@ testWith(needed, "a component that ends with us ends even when we are killed", a
   await Deno.remove(runFolder, { recursive: true });
 });
 
-testWith(needed, "startComponent() cuts a log that grows too long and reads on", async () => {
+testWith(needed, "startProcess() cuts a log that grows too long and reads on", async () => {
   const runFolder = await Deno.makeTempDir();
-  await using component = await startComponent(
+  await using component = await startProcess(
     program(
       `for (let i = 0; i < 1000; i++) console.log("x".repeat(999));` +
         `Deno.writeTextFileSync(${
@@ -196,17 +191,6 @@ testWith(needed, "startComponent() cuts a log that grows too long and reads on",
   await Deno.remove(runFolder, { recursive: true });
 });
 
-Deno.test({
-  name: "choosePorts() keeps what is wanted and finds the rest, all different",
-  permissions: { net: ["127.0.0.1"] },
-  fn() {
-    const ports = choosePorts(4242, undefined, 0, undefined);
-    assert.equal(ports[0], 4242);
-    assert.equal(new Set(ports).size, 4);
-    assert.ok(ports.every((port) => port > 0 && port < 65_536));
-  },
-});
-
 function isAlive(pid: number): boolean {
   try {
     Deno.kill(pid, "SIGCONT");
@@ -217,7 +201,7 @@ function isAlive(pid: number): boolean {
   }
 }
 
-function program(script: string, rest: Partial<ComponentProcess> = {}): ComponentProcess {
+function program(script: string, rest: Partial<ProcessPlan> = {}): ProcessPlan {
   return {
     name: "example",
     command: "deno",

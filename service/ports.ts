@@ -1,0 +1,122 @@
+/**
+ * Ports of this machine's loopback: finding free ones, and asking whether something answers there.
+ *
+ * @module
+ */
+import { StartError } from "./life_cycle.ts";
+
+/** All that Orrery starts by itself listens here. */
+const hostname = "127.0.0.1";
+
+/**
+ * Finds TCP ports on 127.0.0.1 that nothing listens on.
+ *
+ * @param wanted a port to take as it is, or 0 or `undefined` for a free one
+ * @returns as many ports, no two of the found ones the same
+ *
+ * @example
+ * ```ts
+ * const [httpPort, grpcPort] = choosePorts(4318, 0); // 4318, and any free one
+ * ```
+ */
+export function choosePorts<Wanted extends (number | undefined)[]>(
+  ...wanted: Wanted
+): { [Index in keyof Wanted]: number } {
+  const listeners: Deno.TcpListener[] = [];
+  try {
+    // All are held until the last is found, so that the system gives none twice.
+    return wanted.map((port) => {
+      if (port) return port;
+      const listener = Deno.listen({ hostname, port: 0 });
+      listeners.push(listener);
+      return listener.addr.port;
+    }) as { [Index in keyof Wanted]: number };
+  } finally {
+    for (const listener of listeners) listener.close();
+  }
+}
+
+/**
+ * The wanted port, or the next one above it that is free for TCP and UDP alike.
+ *
+ * @param wanted where to begin; 0 is any port
+ * @param taken ports that are not to be given, though nothing listens there yet
+ * @throws {StartError} none is free
+ *
+ * @example
+ * ```ts
+ * const port = freePortFrom(8080, new Set([8081]));
+ * ```
+ */
+export function freePortFrom(wanted: number, taken: ReadonlySet<number> = new Set()): number {
+  for (const port of candidates(wanted)) {
+    if (taken.has(port)) continue;
+    const free = freePort(port);
+    if (free !== undefined && !taken.has(free)) return free;
+  }
+  throw new StartError(`No port from ${wanted} to 65535 is free on ${hostname}.`);
+}
+
+function* candidates(wanted: number): Iterable<number> {
+  // Asked for any port, the system gives another one each time.
+  if (wanted === 0) { for (let attempt = 0; attempt < 100; attempt++) yield 0; }
+  else for (let port = wanted; port <= 65_535; port++) yield port;
+}
+
+/** The port, or the one the system gave for 0; `undefined` if it is in use or reserved. */
+function freePort(port: number): number | undefined {
+  try {
+    using listener = Deno.listen({ hostname, port });
+    const free = listener.addr.port;
+    Deno.listenDatagram({ hostname, port: free, transport: "udp" }).close();
+    return free;
+  } catch (error) {
+    const { AddrInUse, PermissionDenied } = Deno.errors;
+    if (error instanceof AddrInUse || error instanceof PermissionDenied) return undefined;
+    throw error;
+  }
+}
+
+/** Whether a GET of the URL is answered with a 2xx status. */
+export async function answersOk(url: string, signal: AbortSignal): Promise<boolean> {
+  try {
+    const response = await fetch(url, { signal });
+    await response.body?.cancel();
+    return response.ok;
+  } catch (error) {
+    // Nobody listens yet, or resets the connection while it starts: both are "not ready".
+    if (error instanceof TypeError) return false;
+    throw error;
+  }
+}
+
+/** Whether something accepts TCP connections on the port. */
+export async function acceptsTcp(port: number): Promise<boolean> {
+  try {
+    (await Deno.connect({ hostname, port })).close();
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.ConnectionRefused) return false;
+    throw error;
+  }
+}
+
+/**
+ * Makes sure that nothing listens on the port yet, so that a program does not seem ready because
+ * another one answers for it.
+ *
+ * @param name whose port it is going to be
+ * @param use what for, both for the message
+ * @throws {StartError} something does
+ */
+export function requireFreePort(name: string, use: string, port: number): void {
+  try {
+    Deno.listen({ hostname, port }).close();
+  } catch (error) {
+    if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+    throw new StartError(
+      `Cannot start ${name}: port ${port} (${use}) is in use on ${hostname}. ` +
+        "Stop what listens there or choose another port",
+    );
+  }
+}
