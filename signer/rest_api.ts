@@ -25,6 +25,11 @@ import { openKeyDirectory } from "./keys/key_directory.ts";
 import { keyRoutes } from "./api/key_routes.ts";
 import { busFlags, type BusFlagValues, openBus } from "../service/bus/open_bus.ts";
 import openapi from "./openapi.json" with { type: "json" };
+import {
+  requestTopicFlag,
+  type RequestTopicFlagValues,
+  requestTopicOf,
+} from "./work/request_topic.ts";
 import { startRequester } from "./work/requester.ts";
 import { signRoutes } from "./api/sign_routes.ts";
 import {
@@ -35,7 +40,7 @@ import {
 import { keysTopic } from "./work/wire.ts";
 
 /** What the flags say. */
-export interface RestApiOptions extends BusFlagValues, SigningFlagValues {
+export interface RestApiOptions extends BusFlagValues, RequestTopicFlagValues, SigningFlagValues {
   host: string;
   port: number;
   allowRemoteWithoutAuth?: true | undefined;
@@ -58,7 +63,10 @@ export async function startRestApi(
   const { health, log } = context;
   const auth = bearerAuthFromFlags(options);
   health.set("answers", { reason: "starting" });
-  const bus = await openBus(options, "signer-api", context);
+  const bus = await openBus(options, {
+    clientId: "signer-api",
+    topics: [requestTopicOf(options)],
+  }, context);
   await using undo = new AsyncDisposableStack();
   undo.defer(() => bus.close());
 
@@ -188,7 +196,7 @@ const command = commandLine({
   .addOption(hostFlags.host())
   .addOption(hostFlags.allowRemoteWithoutAuth())
   .addOption(busFlags.brokers())
-  .addOption(busFlags.requestTopic())
+  .addOption(requestTopicFlag())
   .addOption(
     flag("--res-topic <name>", "the topic of answers, for this process alone (default: its own)"),
   )

@@ -33,6 +33,11 @@ import { keyRoutes } from "./api/key_routes.ts";
 import { type KeyStore, KeyStoreError, openKeyStore } from "./keys/key_store.ts";
 import { busFlags, type BusFlagValues, openBus } from "../service/bus/open_bus.ts";
 import {
+  requestTopicFlag,
+  type RequestTopicFlagValues,
+  requestTopicOf,
+} from "./work/request_topic.ts";
+import {
   signerDataFolder,
   signingFlags,
   type SigningFlagValues,
@@ -40,7 +45,7 @@ import {
 } from "./work/signing_service.ts";
 
 /** What the flags say. */
-export interface ServiceOptions extends BusFlagValues, SigningFlagValues {
+export interface ServiceOptions extends BusFlagValues, RequestTopicFlagValues, SigningFlagValues {
   groupId: string;
   host: string;
   port: number;
@@ -58,7 +63,10 @@ export async function startService(
   const { health, log } = context;
   const auth = bearerAuthFromFlags(options);
   health.set("requests", { reason: "starting" });
-  const bus = await openBus(options, "signer-service", context);
+  const bus = await openBus(options, {
+    clientId: "signer-service",
+    topics: [requestTopicOf(options)],
+  }, context);
   await using undo = new AsyncDisposableStack();
   undo.defer(() => bus.close());
   const signing = await startSigningService(
@@ -116,7 +124,7 @@ const command = commandLine({
       "signer.v1.service",
     ),
   )
-  .addOption(busFlags.requestTopic())
+  .addOption(requestTopicFlag())
   .addOption(signingFlags.algorithm())
   .addOption(signingFlags.keys())
   .addOption(signingFlags.dataDir())

@@ -9,6 +9,7 @@ import { brokerSaid, busError, clientOptions } from "./kafka_client.ts";
 import type { KafkaConnection } from "./kafka_connection.ts";
 import { KafkaFollower, KafkaGroupReader, type KafkaReaderOptions } from "./kafka_reader.ts";
 import { KafkaSender } from "./kafka_sender.ts";
+import type { World } from "../world/world.ts";
 
 /** Options of {@linkcode kafkaBus}. */
 export interface KafkaBusOptions extends KafkaReaderOptions {
@@ -19,6 +20,8 @@ export interface KafkaBusOptions extends KafkaReaderOptions {
   replicas?: number;
   /** How long records stay in a topic that is made here and not compacted. @default 3_600_000 */
   retentionMs?: number;
+  /** Time and chance. @default realWorld */
+  world?: World;
 }
 
 /** Makes a bus; nothing is connected until it is used. */

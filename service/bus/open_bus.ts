@@ -1,11 +1,12 @@
 /**
- * The bus that flags ask for.
+ * The bus that flags ask for: Kafka where brokers are named, otherwise one inside the process.
  *
  * @module
  */
 import { flag, parseInteger } from "../command_line.ts";
 import { type ServiceContext, StartError } from "../life_cycle.ts";
-import { type Bus, BusError, isTopicName } from "./bus.ts";
+import { aborted, backoffDelayMs, pause, reasonOf, timeoutSignal } from "../resilience.ts";
+import { type Bus, BusError, type TopicOptions } from "./bus.ts";
 import {
   kafkaConnection,
   type KafkaFlagValues,
@@ -13,13 +14,11 @@ import {
   saslMechanisms,
 } from "./kafka_connection.ts";
 import { memoryBus } from "./memory_bus.ts";
-import { requestPartitions } from "../../signer/work/wire.ts";
 
-/** The flags of both programs that say how to reach the bus. */
+/** The flags that say how to reach the bus, for any program that uses one. */
 export const busFlags = {
   brokers: () =>
     flag("--kafka-brokers <host:port,…>", "the brokers to begin with").argParser(parseBrokers),
-  requestTopic: () => flag("--req-topic <name>", "the topic of requests").default("signer.v1"),
   tls: () => flag("--kafka-tls", "encrypt the connection to Kafka"),
   tlsCa: () => flag("--kafka-tls-ca <file>", "PEM of the authority that signed the brokers"),
   saslMechanism: () =>
@@ -40,33 +39,55 @@ export const busFlags = {
 
 /** What {@linkcode busFlags} give. */
 export interface BusFlagValues extends KafkaFlagValues {
+  /** `host:port` each. @default none, which is a bus inside the process */
   kafkaBrokers?: readonly string[] | undefined;
-  reqTopic: string;
+  /** How long a start waits for Kafka, in milliseconds. */
   kafkaStartTimeoutMs: number;
+  /** The longest outage that readers wait for, in milliseconds. */
   kafkaOutageLimitMs: number;
+  /** The largest value of a record, in bytes. */
   maxMessageBytes: number;
 }
 
+/** A topic that a program cannot do without. */
+export interface NeededTopic extends TopicOptions {
+  name: string;
+}
+
+/** Options of {@linkcode openBus}. */
+export interface OpenBusOptions {
+  /** What the brokers' logs call this program. */
+  clientId: string;
+  /** Topics that are there when the bus is handed out, made if they are absent. @default none */
+  topics?: readonly NeededTopic[];
+}
+
+/** The wait between attempts to reach Kafka at the start. */
+const startBackoff = { baseDelayMs: 250, maxDelayMs: 1_000, jitter: 0.5 };
+
 /**
- * Opens the bus: Kafka where brokers are named, otherwise one inside the process. The topic of
- * requests is there when it resolves.
+ * Opens the bus that the flags ask for.
  *
- * @throws {StartError} Kafka cannot be reached in time
+ * @throws {StartError} Kafka cannot be reached in time, or the program is asked to stop meanwhile
+ *
+ * @example
+ * ```ts
+ * const bus = await openBus(options, {
+ *   clientId: "orb-worker",
+ *   topics: [{ name: "orb.v1.jobs", partitions: 12 }],
+ * }, context);
+ * ```
  */
 export async function openBus(
   flags: BusFlagValues,
-  clientId: string,
-  { log, stopping }: Pick<ServiceContext, "log" | "stopping">,
+  { clientId, topics = [] }: OpenBusOptions,
+  context: Pick<ServiceContext, "log" | "stopping" | "world">,
 ): Promise<Bus> {
-  if (!isTopicName(flags.reqTopic)) {
-    throw new StartError(
-      `'${flags.reqTopic}' cannot name a topic: use letters, digits, '.', '_' and '-' (--req-topic).`,
-    );
-  }
   const { kafkaBrokers: brokers = [], maxMessageBytes: maxValueBytes } = flags;
+  const { world } = context;
   if (brokers.length === 0) {
-    const bus = memoryBus({ maxValueBytes });
-    await bus.createTopic(flags.reqTopic);
+    const bus = memoryBus({ maxValueBytes, world });
+    for (const { name, ...options } of topics) await bus.createTopic(name, options);
     return bus;
   }
   // Only where it is wanted: the client library is large and reads the whole environment.
@@ -75,25 +96,74 @@ export async function openBus(
     connection: await kafkaConnection(brokers, clientId, flags),
     maxValueBytes,
     outageLimitMs: flags.kafkaOutageLimitMs,
+    world,
   });
-  const untilMs = performance.now() + flags.kafkaStartTimeoutMs;
-  for (let attempt = 0;; attempt++) {
-    try {
-      const made = await bus.createTopic(flags.reqTopic, { partitions: requestPartitions });
-      if (made) log.info("Made the topic of requests", { topic: flags.reqTopic });
-      return bus;
-    } catch (error) {
-      const hopeless = error instanceof BusError && error.kind !== "unavailable";
-      if (hopeless || performance.now() > untilMs || stopping.aborted) {
-        await bus.close();
-        throw new StartError(
-          `Cannot use Kafka at ${brokers.join(", ")}: ${
-            error instanceof Error ? error.message : error
-          }. Start it, or name other brokers with --kafka-brokers.`,
-        );
+  try {
+    await ensureTopics(bus, topics, { timeoutMs: flags.kafkaStartTimeoutMs }, context);
+    return bus;
+  } catch (error) {
+    await bus.close();
+    throw new StartError(
+      `Cannot use Kafka at ${brokers.join(", ")}: ${
+        error instanceof Error ? error.message : error
+      }. Start it, or name other brokers with --kafka-brokers.`,
+    );
+  }
+}
+
+/** Options of {@linkcode ensureTopics}. */
+export interface EnsureTopicsOptions {
+  /** How long a bus that is unavailable is waited for, in milliseconds. @default 30_000 */
+  timeoutMs?: number;
+}
+
+/**
+ * Makes the topics that are absent, waiting for a bus that is unavailable. It ends at once when
+ * the program is asked to stop.
+ *
+ * @throws {BusError} the bus was unavailable all the time, or refuses a topic; or the stop came first
+ *
+ * @example
+ * ```ts
+ * await ensureTopics(bus, [{ name: "orb.v1.jobs", partitions: 12 }], { timeoutMs: 5_000 }, context);
+ * ```
+ */
+export async function ensureTopics(
+  bus: Bus,
+  topics: readonly NeededTopic[],
+  { timeoutMs = 30_000 }: EnsureTopicsOptions,
+  { log, stopping, world }: Pick<ServiceContext, "log" | "stopping" | "world">,
+): Promise<void> {
+  using deadline = timeoutSignal(timeoutMs, { signal: stopping, world });
+  const { signal } = deadline;
+  let failures = 0;
+  let lastError: unknown;
+  for (const topic of topics) {
+    while (true) {
+      if (signal.aborted) throw tooLate();
+      try {
+        // An attempt takes as long as its connections' timeouts: it is not waited for beyond the deadline.
+        const made = await Promise.race([
+          bus.createTopic(topic.name, topic),
+          aborted(signal).then(() => Promise.reject(tooLate())),
+        ]);
+        if (made) log.info("Made a topic", { topic: topic.name });
+        break;
+      } catch (error) {
+        if (signal.aborted || !isUnavailable(error)) throw error;
+        lastError = error;
+        if (failures++ === 0) log.warn("Waiting for the bus", { reason: reasonOf(error) });
+        await pause(backoffDelayMs(failures, startBackoff, world), { signal, world });
       }
-      if (attempt === 0) log.warn("Waiting for Kafka", { brokers: brokers.join(",") });
-      await new Promise((resolve) => setTimeout(resolve, 500));
     }
   }
+
+  function tooLate(): unknown {
+    if (stopping.aborted) return new BusError("unavailable", "the program was asked to stop");
+    return lastError ?? new BusError("unavailable", `no answer within ${timeoutMs} ms`);
+  }
+}
+
+function isUnavailable(error: unknown): boolean {
+  return error instanceof BusError && error.kind === "unavailable";
 }

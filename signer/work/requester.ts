@@ -8,12 +8,12 @@
  * @module
  */
 import type { Context } from "@opentelemetry/api";
-import { performance } from "node:perf_hooks";
 import type { ServiceContext } from "../../service/life_cycle.ts";
 import type { Bus, Follower, ReaderState, ReceivedRecord } from "../../service/bus/bus.ts";
 import { headerAt } from "../../service/bus/bus.ts";
 import { limitedLog } from "../../service/limited_log.ts";
-import { messagingTelemetry, within } from "../../service/bus/messaging_telemetry.ts";
+import { realWorld, type World } from "../../service/world/world.ts";
+import { messagingTelemetry, withContext } from "../../service/bus/messaging_telemetry.ts";
 import { SignError, toSignError } from "./sign_error.ts";
 import { decodeAnswer, encodeRequest, responsePrefix, type SignAnswer } from "./wire.ts";
 
@@ -98,17 +98,18 @@ class EndedRequests {
 /** Makes the topic of answers if need be, reads it, and is ready when it resolves. */
 export async function startRequester(
   options: RequesterOptions,
-  { log, telemetry }: Pick<ServiceContext, "log" | "telemetry">,
+  context: Pick<ServiceContext, "log" | "telemetry" | "world">,
 ): Promise<Requester> {
+  const { log, telemetry, world } = context;
   const { bus, requestTopic, timeoutMs = 5_000, maxInFlight = 16_384 } = options;
   const { maxInFlightBytes = 67_108_864, maxMessageBytes = bus.maxValueBytes } = options;
-  const { meter, tracer } = telemetry;
+  const { meter } = telemetry;
   const prefix = responsePrefix(requestTopic);
   const own = options.responseTopic === undefined;
-  const responseTopic = options.responseTopic ?? `${prefix}${instanceName()}`;
+  const responseTopic = options.responseTopic ?? `${prefix}${instanceName(world)}`;
   const template = responseTopic.startsWith(prefix) ? `${prefix}{instance}` : undefined;
-  const messaging = messagingTelemetry(bus, tracer, meter);
-  const warn = limitedLog(log);
+  const messaging = messagingTelemetry(bus, context);
+  const warn = limitedLog(log, { nowMs: () => world.monotonicMs() });
   const outcomes = meter.createHistogram("signer.request.duration", {
     description: "Time from a message's arrival to its answer, by outcome.",
     unit: "s",
@@ -162,7 +163,7 @@ export async function startRequester(
   }
 
   function expire(): void {
-    const nowMs = performance.now();
+    const nowMs = world.monotonicMs();
     for (const [msgId, waiting] of pending) {
       if (waiting.deadlineMs > nowMs) break;
       if (waiting.sent) timeouts.add(1);
@@ -195,7 +196,7 @@ export async function startRequester(
 
     function drop(reason: string, message: string): void {
       dropped.add(1, { reason }, processing.context);
-      within(processing.context, () => warn(message, { reason, msgId: conversationId }));
+      withContext(processing.context, () => warn(message, { reason, msgId: conversationId }));
       processing.end(reason);
     }
   }
@@ -214,11 +215,12 @@ export async function startRequester(
     if (own) await bus.deleteTopic(responseTopic).catch(() => {});
     throw error;
   }
-  const expiryTimer = setInterval(expire, sweepTickMs);
+  const expiryTimer = world.setInterval(expire, sweepTickMs);
   const sweeper = sweepResponseTopics({
     bus,
     prefix,
     intervalMs: options.sweepIntervalMs ?? 600_000,
+    world,
     onRemoved: (topic) => log.info("Removed the topic of an instance that is gone", { topic }),
   });
 
@@ -245,13 +247,13 @@ export async function startRequester(
     },
 
     async request({ message, binary = false, actor = "anonymous" }, parent) {
-      const startMs = performance.now();
+      const startMs = world.monotonicMs();
       const refused = refusal(message.length);
       if (refused) {
-        outcomes.record((performance.now() - startMs) / 1_000, { outcome: refused.type }, parent);
+        outcomes.record((world.monotonicMs() - startMs) / 1_000, { outcome: refused.type }, parent);
         throw refused;
       }
-      const msgId = crypto.randomUUID();
+      const msgId = world.randomUuid();
       const result = await new Promise<SignAnswer | SignError>((settle) => {
         const waiting: Pending = {
           deadlineMs: startMs + timeoutMs,
@@ -262,7 +264,7 @@ export async function startRequester(
         pending.set(msgId, waiting);
         pendingBytes += message.length;
         inFlightGauge.add(1);
-        const expiresAtMs = Date.now() + timeoutMs;
+        const expiresAtMs = world.nowMs() + timeoutMs;
         const facts = { topic: requestTopic, conversationId: msgId, bodyBytes: message.length };
         messaging.send(facts, parent, (headers) =>
           bus.send(
@@ -277,14 +279,17 @@ export async function startRequester(
             (error) => {
               // Its answer may have come all the same: a lost acknowledgement is no lost record.
               if (!pending.has(msgId)) return;
-              within(parent, () => warn("A request cannot be sent", { reason: String(error) }));
+              withContext(
+                parent,
+                () => warn("A request cannot be sent", { reason: String(error) }),
+              );
               end(msgId, "timed-out", toSignError(error));
             },
           );
       });
       const failure = result instanceof SignError ? result : answerError(result);
       const outcome = failure?.type ?? "ok";
-      outcomes.record((performance.now() - startMs) / 1_000, { outcome }, parent);
+      outcomes.record((world.monotonicMs() - startMs) / 1_000, { outcome }, parent);
       if (failure) throw failure;
       return result as SignAnswer;
     },
@@ -301,7 +306,7 @@ export async function startRequester(
       for (const msgId of [...pending.keys()]) {
         end(msgId, "timed-out", new SignError("unavailable"));
       }
-      clearInterval(expiryTimer);
+      world.clearInterval(expiryTimer);
       sweeper.stop();
       await follower.close();
       if (own) {
@@ -322,8 +327,8 @@ function answerError(answer: SignAnswer): SignError | undefined {
 }
 
 /** When it was made comes first, so that a person sees which topic is old. */
-function instanceName(): string {
-  return `${Date.now().toString(36)}-${crypto.randomUUID().slice(0, 8)}`;
+function instanceName(world: World): string {
+  return `${world.nowMs().toString(36)}-${world.randomUuid().slice(0, 8)}`;
 }
 
 /** Options of {@linkcode sweepResponseTopics}. */
@@ -332,6 +337,8 @@ export interface SweepOptions {
   prefix: string;
   intervalMs: number;
   onRemoved: (topic: string) => void;
+  /** Time and chance. @default realWorld */
+  world?: World;
 }
 
 /**
@@ -339,10 +346,10 @@ export interface SweepOptions {
  * row, a whole interval apart, so that one whose reader is just coming back stays.
  */
 export function sweepResponseTopics(options: SweepOptions): { stop(): void } {
-  const { bus, prefix, intervalMs, onRemoved } = options;
+  const { bus, prefix, intervalMs, onRemoved, world = realWorld } = options;
   let suspects = new Set<string>();
   let looking = false;
-  const timer = setInterval(async () => {
+  const timer = world.setInterval(async () => {
     if (looking) return;
     looking = true;
     try {
@@ -364,5 +371,5 @@ export function sweepResponseTopics(options: SweepOptions): { stop(): void } {
     return /^[0-9a-z]{8,10}-[0-9a-f]{8}$/.test(topic.slice(prefix.length));
   }
 
-  return { stop: () => clearInterval(timer) };
+  return { stop: () => world.clearInterval(timer) };
 }

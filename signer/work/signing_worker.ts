@@ -18,7 +18,7 @@ import { limitedLog } from "../../service/limited_log.ts";
 import {
   messagingTelemetry,
   type Processing,
-  within,
+  withContext,
 } from "../../service/bus/messaging_telemetry.ts";
 import { type Algorithm, type PrivateKey, sign, toBase64 } from "../keys/signing.ts";
 import {
@@ -60,14 +60,15 @@ export interface SigningWorker {
 /** Begins to serve; the topics are made if they are absent. */
 export async function startSigningWorker(
   options: SigningWorkerOptions,
-  { log, telemetry }: Pick<ServiceContext, "log" | "telemetry">,
+  context: Pick<ServiceContext, "log" | "telemetry" | "world">,
 ): Promise<SigningWorker> {
+  const { log, telemetry, world } = context;
   const { bus, requestTopic, group, algorithm, audit } = options;
   const { expiryGraceMs = 1_000, sendTimeoutMs = 5_000 } = options;
   const { maxInFlight = algorithm === "es256" ? 64 : 1024 } = options;
   const { tracer, meter } = telemetry;
-  const messaging = messagingTelemetry(bus, tracer, meter);
-  const warn = limitedLog(log);
+  const messaging = messagingTelemetry(bus, context);
+  const warn = limitedLog(log, { nowMs: () => world.monotonicMs() });
   const forbidden = [requestTopic, keysTopic(requestTopic)];
   const template = `${responsePrefix(requestTopic)}{instance}`;
   const signatures = meter.createCounter("signer.signatures", {
@@ -124,7 +125,7 @@ export async function startSigningWorker(
     record: ReceivedRecord,
     processing: Processing,
   ): Promise<string | undefined> {
-    if (request.expiresAtMs !== undefined && Date.now() > request.expiresAtMs + expiryGraceMs) {
+    if (request.expiresAtMs !== undefined && world.nowMs() > request.expiresAtMs + expiryGraceMs) {
       refused.add(1, { reason: "expired" }, processing.context);
       return "expired";
     }
@@ -153,7 +154,7 @@ export async function startSigningWorker(
       });
       await send(request.respTopic, {
         msgId: request.msgId,
-        respId: crypto.randomUUID(),
+        respId: world.randomUuid(),
         error: "too-large",
         payload:
           `The answer would have ${answer.payload.length} bytes, more than the ${bus.maxValueBytes} that are allowed. Send a shorter message.`,
@@ -168,12 +169,12 @@ export async function startSigningWorker(
       { attributes: { "signer.algorithm": algorithm } },
       processing.context,
     );
-    const startMs = performance.now();
+    const startMs = world.monotonicMs();
     const key = options.key?.();
     const keyId = key?.publicJwk.kid;
     const payload = toBase64(key ? sign(key, request.message) : request.message);
     signDuration.record(
-      (performance.now() - startMs) / 1_000,
+      (world.monotonicMs() - startMs) / 1_000,
       { "signer.algorithm": algorithm },
       processing.context,
     );
@@ -194,7 +195,7 @@ export async function startSigningWorker(
     );
     return {
       msgId: request.msgId,
-      respId: crypto.randomUUID(),
+      respId: world.randomUuid(),
       payload,
       algorithm,
       ...(keyId && { keyId }),
@@ -214,7 +215,7 @@ export async function startSigningWorker(
     try {
       await send(
         respTopic,
-        { msgId, respId: crypto.randomUUID(), error: "invalid", payload: `${request.detail}.` },
+        { msgId, respId: world.randomUuid(), error: "invalid", payload: `${request.detail}.` },
         processing,
       );
     } catch (error) {
@@ -245,7 +246,7 @@ export async function startSigningWorker(
     record: ReceivedRecord,
     fields: Record<string, string | number>,
   ): void {
-    within(processing.context, () =>
+    withContext(processing.context, () =>
       warn(message, {
         ...fields,
         partition: record.partition,
@@ -272,7 +273,7 @@ export async function startSigningWorker(
       "messaging.consumer.group.name": group,
     });
   lag.addCallback(observe);
-  const lagTimer = setInterval(async () => {
+  const lagTimer = world.setInterval(async () => {
     try {
       lastLag = await reader.lag();
     } catch {
@@ -284,7 +285,7 @@ export async function startSigningWorker(
     failed: reader.failed,
     lag: () => reader.lag(),
     async close(deadline) {
-      clearInterval(lagTimer);
+      world.clearInterval(lagTimer);
       lag.removeCallback(observe);
       await reader.close(deadline);
     },
