@@ -5,6 +5,7 @@
  * @module
  */
 import { context, metrics, propagation, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
+import { realWorld, type World } from "./world/world.ts";
 
 /** The buckets that the HTTP conventions ask for, in seconds. */
 export const httpDurationBuckets = [
@@ -24,8 +25,19 @@ export const httpDurationBuckets = [
   10,
 ];
 
-/** Makes a traced `fetch` whose spans carry `scope` as instrumentation scope. */
-export function tracedFetch(scope: string): typeof fetch {
+/**
+ * Makes a traced `fetch` whose spans carry `scope` as instrumentation scope.
+ *
+ * @example
+ * ```ts
+ * const fetch = tracedFetch("orb-client");
+ * const response = await fetch("http://127.0.0.1:4242/api/signup", { method: "POST", body });
+ * ```
+ */
+export function tracedFetch(
+  scope: string,
+  { world = realWorld }: { /** Whose time it is. @default the real world */ world?: World } = {},
+): typeof fetch {
   const tracer = trace.getTracer(scope);
   const duration = metrics.getMeter(scope).createHistogram("http.client.request.duration", {
     description: "Duration of HTTP client requests.",
@@ -44,7 +56,7 @@ export function tracedFetch(scope: string): typeof fetch {
       kind: SpanKind.CLIENT,
       attributes: { ...attributes, "url.full": `${url.origin}${url.pathname}` },
     });
-    const startMs = performance.now();
+    const startMs = world.monotonicMs();
     const active = trace.setSpan(context.active(), span);
     try {
       propagation.inject(active, request.headers, {
@@ -66,7 +78,7 @@ export function tracedFetch(scope: string): typeof fetch {
     } finally {
       span.setAttributes(attributes);
       span.end();
-      duration.record((performance.now() - startMs) / 1_000, attributes, active);
+      duration.record((world.monotonicMs() - startMs) / 1_000, attributes, active);
     }
   };
 }

@@ -1,12 +1,13 @@
 /**
- * Listening for HTTP with the house rules: loopback unless authentication is on, a taken port is
- * told and not thrown, requests under way are bounded, and a stop drains with a deadline.
+ * Listening for HTTP with the house rules: loopback unless authentication is on, a taken port
+ * is a reason in words, requests under way are bounded, and a stop drains with a deadline.
  *
  * @module
  */
 import { flag, parsePort } from "./command_line.ts";
 import { type Service, StartError } from "./life_cycle.ts";
 import { problemResponse } from "./problem.ts";
+import { settledWithin } from "./resilience.ts";
 
 /** Answers a request; `fetch` of a Hono app is one. */
 export type RequestHandler = (
@@ -153,13 +154,6 @@ function cutShort(): Response {
     title: "Shutting down",
     detail: "The server ends before the request was finished. Send it again to another one.",
   }, { connection: "close" });
-}
-
-async function settledWithin(promise: Promise<void>, timeoutMs: number): Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const timeout = new Promise<void>((resolve) => timer = setTimeout(resolve, timeoutMs));
-  await Promise.race([promise, timeout]);
-  clearTimeout(timer);
 }
 
 /** True for 127.0.0.0/8, ::1 and `localhost`. */

@@ -4,13 +4,16 @@
  * @module
  */
 import { ProblemError } from "./problem.ts";
+import { realWorld, type World } from "./world/world.ts";
 
 /** Options of {@linkcode readBody}. */
 export interface ReadBodyOptions {
   /** The most bytes that are read; beyond it 413. */
   limitBytes: number;
-  /** How long the whole body may take; beyond it 408. @default 30_000 */
+  /** How long the whole body may take, in milliseconds; beyond it 408. @default 30_000 */
   timeoutMs?: number;
+  /** Whose time it is. @default the real world */
+  world?: World;
 }
 
 /**
@@ -18,12 +21,17 @@ export interface ReadBodyOptions {
  *
  * @throws {ProblemError} 413 beyond the limit (RFC 9110, section 15.5.14), 408 when the body
  * takes too long (section 15.5.9), 400 when the client went away in the middle of it.
+ *
+ * @example
+ * ```ts
+ * const bytes = await readBody(c.req.raw, { limitBytes: 1024 ** 2, timeoutMs: 5_000 });
+ * ```
  */
 export async function readBody(request: Request, options: ReadBodyOptions): Promise<Uint8Array> {
   const read = isDeclaredWithin(request, options.limitBytes)
     ? request.bytes()
     : readChunks(request.body, options.limitBytes);
-  return await inTime(read, options.timeoutMs);
+  return await inTime(read, options);
 }
 
 /**
@@ -31,18 +39,23 @@ export async function readBody(request: Request, options: ReadBodyOptions): Prom
  * third less time than {@linkcode readBody} and a decoder.
  *
  * @throws {ProblemError} as {@linkcode readBody}.
+ *
+ * @example
+ * ```ts
+ * const text = await readText(c.req.raw, { limitBytes: 1024 ** 2 });
+ * ```
  */
 export async function readText(request: Request, options: ReadBodyOptions): Promise<string> {
   const read = isDeclaredWithin(request, options.limitBytes)
     ? request.text()
     : readChunks(request.body, options.limitBytes).then((bytes) => new TextDecoder().decode(bytes));
-  return await inTime(read, options.timeoutMs);
+  return await inTime(read, options);
 }
 
 /**
  * True when the body's length is declared: HTTP ends it there, so it may be read in one piece.
- * (`request.body` is not asked here: the mere look makes a stream of it, which costs more than
- * the rest of a small request.)
+ * (`request.body` is not read here: the mere access makes a stream of it, which costs more than the
+ * rest of a small request.)
  */
 function isDeclaredWithin(request: Request, limitBytes: number): boolean {
   const declared = request.headers.get("content-length");
@@ -50,9 +63,12 @@ function isDeclaredWithin(request: Request, limitBytes: number): boolean {
   return declared !== null;
 }
 
-function inTime<Body>(read: Promise<Body>, timeoutMs = 30_000): Promise<Body> {
+function inTime<Body>(
+  read: Promise<Body>,
+  { timeoutMs = 30_000, world = realWorld }: ReadBodyOptions,
+): Promise<Body> {
   return new Promise((resolve, reject) => {
-    const end = startDeadline(timeoutMs, () => reject(tooSlow(timeoutMs)));
+    const end = startDeadline(world, timeoutMs, () => reject(tooSlow(timeoutMs)));
     read.then((body) => {
       end();
       resolve(body);
@@ -64,40 +80,52 @@ function inTime<Body>(read: Promise<Body>, timeoutMs = 30_000): Promise<Body> {
 }
 
 /**
- * Deadlines of the same length, oldest first. They share a timer: one each costs more than
- * reading a small body.
+ * Deadlines of the same length in the same world, oldest first. They share a timer: one each costs
+ * more than reading a small body.
  */
-interface Deadlines {
-  pending: Set<{ dueMs: number; expire: () => void }>;
-  armed: boolean;
-}
-const deadlinesByLength = new Map<number, Deadlines>();
+class Deadlines {
+  readonly #world: World;
+  readonly #timeoutMs: number;
+  readonly #pending = new Set<{ dueMs: number; expire: () => void }>();
+  #armed = false;
 
-/** Calls `expire` after `timeoutMs`, unless the function that it returns is called before. */
-function startDeadline(timeoutMs: number, expire: () => void): () => void {
-  let deadlines = deadlinesByLength.get(timeoutMs);
-  if (deadlines === undefined) {
-    deadlines = { pending: new Set(), armed: false };
-    deadlinesByLength.set(timeoutMs, deadlines);
+  constructor(world: World, timeoutMs: number) {
+    this.#world = world;
+    this.#timeoutMs = timeoutMs;
   }
-  const { pending } = deadlines;
-  const deadline = { dueMs: performance.now() + timeoutMs, expire };
-  pending.add(deadline);
-  if (!deadlines.armed) arm(deadlines, timeoutMs);
-  return () => pending.delete(deadline);
+
+  /** Calls `expire` when the time is up, unless the function that it returns is called before. */
+  start(expire: () => void): () => void {
+    const deadline = { dueMs: this.#world.monotonicMs() + this.#timeoutMs, expire };
+    this.#pending.add(deadline);
+    if (!this.#armed) this.#arm(this.#timeoutMs);
+    return () => this.#pending.delete(deadline);
+  }
+
+  #arm(delayMs: number): void {
+    this.#armed = true;
+    this.#world.setTimeout(() => {
+      this.#armed = false;
+      const nowMs = this.#world.monotonicMs();
+      for (const deadline of this.#pending) {
+        if (deadline.dueMs > nowMs) return this.#arm(deadline.dueMs - nowMs);
+        this.#pending.delete(deadline);
+        deadline.expire();
+      }
+    }, delayMs);
+  }
 }
 
-function arm(deadlines: Deadlines, delayMs: number): void {
-  deadlines.armed = true;
-  setTimeout(() => {
-    deadlines.armed = false;
-    const nowMs = performance.now();
-    for (const deadline of deadlines.pending) {
-      if (deadline.dueMs > nowMs) return arm(deadlines, deadline.dueMs - nowMs);
-      deadlines.pending.delete(deadline);
-      deadline.expire();
-    }
-  }, delayMs);
+const deadlinesByWorld = new WeakMap<World, Map<number, Deadlines>>();
+
+function startDeadline(world: World, timeoutMs: number, expire: () => void): () => void {
+  let byLength = deadlinesByWorld.get(world);
+  if (byLength === undefined) deadlinesByWorld.set(world, byLength = new Map());
+  let deadlines = byLength.get(timeoutMs);
+  if (deadlines === undefined) {
+    byLength.set(timeoutMs, deadlines = new Deadlines(world, timeoutMs));
+  }
+  return deadlines.start(expire);
 }
 
 async function readChunks(

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { ProblemError } from "./problem.ts";
 import { readBody, readText } from "./request_body.ts";
 import { listen } from "./http_server.ts";
+import { VirtualWorld } from "./world/virtual_world.ts";
 
 function chunked(...chunks: string[]): Request {
   const body = ReadableStream.from(chunks.map((chunk) => new TextEncoder().encode(chunk)));
@@ -74,15 +75,25 @@ Deno.test("readText() gives the text, however it comes, within the same limits",
 });
 
 Deno.test("every body has its own deadline, however many there are", async () => {
+  const world = new VirtualWorld();
   const slow = (body: ReadableStream<Uint8Array>) =>
     readBody(new Request("http://127.0.0.1/", { method: "POST", body }), {
       limitBytes: 4,
-      timeoutMs: 40,
+      timeoutMs: 40_000,
+      world,
     });
   // The first is done long before the timer that all three share fires.
   const first = await slow(ReadableStream.from([new Uint8Array(2)]));
   assert.equal(first.length, 2);
   const never = () => new ReadableStream<Uint8Array>();
-  const statuses = await Promise.all([refusal(slow(never())), refusal(slow(never()))]);
-  assert.deepEqual(statuses, [408, 408]);
+  const one = refusal(slow(never()));
+  await world.advance(30_000);
+  const two = refusal(slow(never()));
+  assert.equal(world.pendingTimers, 1);
+  await world.advance(10_000);
+  assert.equal(await one, 408);
+  assert.equal(world.pendingTimers, 1, "the second has 30 s left");
+  await world.advance(30_000);
+  assert.equal(await two, 408);
+  assert.equal(world.pendingTimers, 0);
 });
