@@ -7,7 +7,7 @@
 import { flag, parsePort } from "./command_line.ts";
 import { type Service, StartError } from "./life_cycle.ts";
 import { problemResponse } from "./problem.ts";
-import { settledWithin } from "./resilience.ts";
+import { aborted, settledWithin } from "./resilience.ts";
 
 /** Answers a request; `fetch` of a Hono app is one. */
 export type RequestHandler = (
@@ -71,6 +71,13 @@ export function portFlag<Usage extends `--${string} <port>`>(
  *
  * @throws {StartError} the port is taken or may not be bound, or the address is not loopback
  * while nobody has to authenticate.
+ *
+ * @example
+ * ```ts
+ * const server = listen(app.fetch, { host, port: 4242, portFlag: "--orb-api-port" });
+ * log.info("Ready", { url: server.url });
+ * await server.stop(deadline);
+ * ```
  */
 export function listen(handler: RequestHandler, options: ListenOptions): HttpServer {
   const { host = "127.0.0.1", port, maxRequestsInFlight = 1024 } = options;
@@ -79,31 +86,7 @@ export function listen(handler: RequestHandler, options: ListenOptions): HttpSer
       `Refuses to listen on ${host}: it is not a loopback address and nobody has to authenticate. Listen on 127.0.0.1, turn authentication on, or say --allow-remote-without-auth.`,
     );
   }
-  // One entry a request under way: what answers it early when the drain deadline has passed.
-  const underWay = new Set<(response: Response) => void>();
-
-  function bounded(
-    request: Request,
-    info: Deno.ServeHandlerInfo<Deno.NetAddr>,
-  ): Promise<Response> {
-    if (underWay.size >= maxRequestsInFlight) {
-      return Promise.resolve(problemResponse(503, {
-        title: "Overloaded",
-        detail: `${maxRequestsInFlight} requests are under way already. Try again later.`,
-      }, { "retry-after": "1" }));
-    }
-    const { promise, resolve, reject } = Promise.withResolvers<Response>();
-    underWay.add(resolve);
-    const done = () => underWay.delete(resolve);
-    promise.then(done, done);
-    try {
-      Promise.resolve(handler(request, info)).then(resolve, reject);
-    } catch (error) {
-      reject(error);
-    }
-    return promise;
-  }
-
+  const underWay = new RequestsUnderWay(handler, maxRequestsInFlight);
   let server: Deno.HttpServer<Deno.NetAddr>;
   try {
     server = Deno.serve(
@@ -114,7 +97,7 @@ export function listen(handler: RequestHandler, options: ListenOptions): HttpSer
         reusePort: options.reusePort ?? false,
         ...options.tls,
       },
-      bounded,
+      (request, info) => underWay.answer(request, info),
     );
   } catch (error) {
     throw listenError(error, host, port, options.portFlag);
@@ -128,22 +111,68 @@ export function listen(handler: RequestHandler, options: ListenOptions): HttpSer
     url: `${options.tls ? "https" : "http"}://${
       urlHost.includes(":") ? `[${urlHost}]` : urlHost
     }:${address.port}`,
-    async stop(deadline) {
-      // Aborting Deno.serve's own signal after shutdown() throws BadResource out of its listener
-      // (Deno 2.9.6), so requests are cut by answering them. A body that streams on for ever is
-      // not waited for: it ends with the process.
-      const late = Promise.withResolvers<void>();
-      const onDeadline = () => {
-        for (const answer of underWay) answer(cutShort());
-        late.resolve();
-      };
-      if (deadline.aborted) onDeadline();
-      else deadline.addEventListener("abort", onDeadline, { once: true });
-      const drained = server.shutdown();
-      await Promise.race([drained, late.promise.then(() => settledWithin(drained, cutGraceMs))]);
-      deadline.removeEventListener("abort", onDeadline);
-    },
+    stop: (deadline) => drain(server, underWay, deadline),
   };
+}
+
+/** What is being answered: not more than so many requests, each of which can be cut short. */
+class RequestsUnderWay {
+  readonly #handler: RequestHandler;
+  readonly #max: number;
+  /** One entry a request: what answers it early when the drain deadline has passed. */
+  readonly #answers = new Set<(response: Response) => void>();
+
+  constructor(handler: RequestHandler, max: number) {
+    this.#handler = handler;
+    this.#max = max;
+  }
+
+  answer(request: Request, info: Deno.ServeHandlerInfo<Deno.NetAddr>): Promise<Response> {
+    if (this.#answers.size >= this.#max) return Promise.resolve(overloaded(this.#max));
+    const { promise, resolve, reject } = Promise.withResolvers<Response>();
+    this.#answers.add(resolve);
+    const done = () => this.#answers.delete(resolve);
+    promise.then(done, done);
+    try {
+      Promise.resolve(this.#handler(request, info)).then(resolve, reject);
+    } catch (error) {
+      reject(error);
+    }
+    return promise;
+  }
+
+  cut(): void {
+    for (const answer of this.#answers) answer(cutShort());
+  }
+}
+
+/**
+ * Stops accepting and waits for what is under way until `deadline` aborts; then it is cut.
+ *
+ * Aborting Deno.serve's own signal after shutdown() throws BadResource out of its listener (Deno
+ * 2.9.6), so requests are cut by answering them. A body that streams on for ever is not waited for:
+ * it ends with the process.
+ */
+async function drain(
+  server: Deno.HttpServer<Deno.NetAddr>,
+  underWay: RequestsUnderWay,
+  deadline: AbortSignal,
+): Promise<void> {
+  const ended = new AbortController();
+  const cut = aborted(AbortSignal.any([deadline, ended.signal])).then(() => {
+    if (!ended.signal.aborted) underWay.cut();
+  });
+  const drained = server.shutdown();
+  await Promise.race([drained, cut.then(() => settledWithin(drained, cutGraceMs))]);
+  // Takes the listener back.
+  ended.abort();
+}
+
+function overloaded(maxRequests: number): Response {
+  return problemResponse(503, {
+    title: "Overloaded",
+    detail: `${maxRequests} requests are under way already. Try again later.`,
+  }, { "retry-after": "1" });
 }
 
 /** How long requests that were cut have to get their last bytes out. */
