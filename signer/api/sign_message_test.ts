@@ -27,8 +27,8 @@ Deno.test("parseMessage() says what is wrong", () => {
   for (const [json, detail] of cases) {
     assert.throws(
       () => parseMessage(json),
-      (error: Error & { type?: string; detail?: string }) =>
-        error.type === "invalid" && detail.test(error.detail ?? ""),
+      (error: Error & { kind?: string; detail?: string }) =>
+        error.kind === "invalid" && detail.test(error.detail ?? ""),
     );
   }
 });

@@ -260,7 +260,7 @@ function toKnown(error: unknown): SignError {
 export function signProblem(error: SignError): Response {
   return problemResponse(
     error.status,
-    { type: error.type, title: error.title, detail: error.detail },
+    { type: error.kind, title: error.title, detail: error.detail },
     error.retryAfterSeconds === undefined ? {} : { "retry-after": String(error.retryAfterSeconds) },
   );
 }

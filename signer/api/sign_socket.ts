@@ -269,7 +269,7 @@ async function traced(
     links: connection ? [{ context: connection }] : [],
   }, parent);
   const { text, error } = await work(trace.setSpan(parent, span));
-  if (error) fail(span, error.type);
+  if (error) fail(span, error.kind);
   span.end();
   return text;
 }

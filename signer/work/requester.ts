@@ -7,33 +7,44 @@
  *
  * @module
  */
-import type { Context } from "@opentelemetry/api";
-import type { ServiceContext } from "../../service/life_cycle.ts";
+import type { Context, Counter, Histogram, Meter, UpDownCounter } from "@opentelemetry/api";
 import type { Bus, Follower, ReaderState, ReceivedRecord } from "../../service/bus/bus.ts";
 import { headerAt } from "../../service/bus/bus.ts";
+import {
+  type MessagingTelemetry,
+  messagingTelemetry,
+  type Processing,
+  withContext,
+} from "../../service/bus/messaging_telemetry.ts";
+import type { ServiceContext } from "../../service/life_cycle.ts";
 import { limitedLog } from "../../service/limited_log.ts";
-import { realWorld, type World } from "../../service/world/world.ts";
-import { messagingTelemetry, withContext } from "../../service/bus/messaging_telemetry.ts";
+import type { Log } from "../../service/log.ts";
+import { checkPositiveIntegers } from "../../service/options.ts";
+import { aborted, reasonOf } from "../../service/resilience.ts";
+import type { TimerId, World } from "../../service/world/world.ts";
+import { type Ending, type PendingRequest, PendingRequests } from "./pending_requests.ts";
+import { instanceName, type Sweep, sweepResponseTopics } from "./response_topics.ts";
 import { SignError, toSignError } from "./sign_error.ts";
 import { decodeAnswer, encodeRequest, responsePrefix, type SignAnswer } from "./wire.ts";
 
 /** Options of {@linkcode startRequester}. */
 export interface RequesterOptions {
   bus: Bus;
+  /** Topic of the requests; it must be there. */
   requestTopic: string;
   /** Topic of the answers; this process must be the only one that it is for. @default one of its own, removed on stop */
   responseTopic?: string;
-  /** How long an answer may take. @default 5_000 */
+  /** How long an answer may take, in milliseconds. @default 5_000 */
   timeoutMs?: number;
   /** Requests under way at once; one more is refused as overloaded. @default 16_384 */
   maxInFlight?: number;
-  /** Their messages' bytes. @default 67_108_864 */
+  /** Their messages together, in bytes. @default 67_108_864 */
   maxInFlightBytes?: number;
   /** The largest message, in bytes. @default what the bus takes */
   maxMessageBytes?: number;
-  /** How often topics of instances that died are looked for. @default 600_000 */
+  /** Time between two searches for topics of instances that died, in milliseconds. @default 600_000 */
   sweepIntervalMs?: number;
-  /** Told when answers stop or resume to flow. */
+  /** Notified when answers stop or resume to flow. @default nobody is */
   onState?: (state: ReaderState) => void;
 }
 
@@ -66,310 +77,298 @@ export interface Requester {
   close(deadline?: AbortSignal): Promise<void>;
 }
 
-interface Pending {
-  deadlineMs: number;
-  bytes: number;
-  /** Whether the bus has it: then the time is the service's, before it is the bus's. */
-  sent: boolean;
-  settle: (result: SignAnswer | SignError) => void;
-}
+/** How often requests whose time is up are ended. */
+const expiryIntervalMs = 25;
 
-const sweepTickMs = 25;
-const rememberedAnswers = 16_384;
-
-/** How the last requests ended, in two generations: forgetting one at a time would cost more than all else. */
-class EndedRequests {
-  #young = new Map<string, "answered" | "timed-out">();
-  #old = new Map<string, "answered" | "timed-out">();
-
-  add(msgId: string, how: "answered" | "timed-out"): void {
-    if (this.#young.size >= rememberedAnswers) {
-      this.#old = this.#young;
-      this.#young = new Map();
-    }
-    this.#young.set(msgId, how);
-  }
-
-  howOf(msgId: string): "answered" | "timed-out" | undefined {
-    return this.#young.get(msgId) ?? this.#old.get(msgId);
-  }
-}
-
-/** Makes the topic of answers if need be, reads it, and is ready when it resolves. */
+/**
+ * Makes the topic of answers if need be, reads it, and is ready when it resolves.
+ *
+ * @throws {RangeError} an option is out of range
+ * @throws {BusError} the topic of answers cannot be made or read
+ *
+ * @example
+ * ```ts
+ * const requester = await startRequester({ bus, requestTopic: "signer.v1" }, context);
+ * const answer = await requester.request({ message: encoder.encode("hi") }, ROOT_CONTEXT);
+ * await requester.close();
+ * ```
+ */
 export async function startRequester(
   options: RequesterOptions,
   context: Pick<ServiceContext, "log" | "telemetry" | "world">,
 ): Promise<Requester> {
-  const { log, telemetry, world } = context;
-  const { bus, requestTopic, timeoutMs = 5_000, maxInFlight = 16_384 } = options;
-  const { maxInFlightBytes = 67_108_864, maxMessageBytes = bus.maxValueBytes } = options;
-  const { meter } = telemetry;
-  const prefix = responsePrefix(requestTopic);
-  const own = options.responseTopic === undefined;
-  const responseTopic = options.responseTopic ?? `${prefix}${instanceName(world)}`;
-  const template = responseTopic.startsWith(prefix) ? `${prefix}{instance}` : undefined;
-  const messaging = messagingTelemetry(bus, context);
-  const warn = limitedLog(log, { nowMs: () => world.monotonicMs() });
-  const outcomes = meter.createHistogram("signer.request.duration", {
-    description: "Time from a message's arrival to its answer, by outcome.",
-    unit: "s",
-    advice: {
-      explicitBucketBoundaries: [
-        0.001,
-        0.0025,
-        0.005,
-        0.01,
-        0.025,
-        0.05,
-        0.1,
-        0.25,
-        0.5,
-        1,
-        2.5,
-        5,
-        10,
-      ],
-    },
+  const { timeoutMs, maxInFlight, maxInFlightBytes, maxMessageBytes, sweepIntervalMs } = options;
+  checkPositiveIntegers("start a requester", {
+    ...{ timeoutMs, maxInFlight, maxInFlightBytes, maxMessageBytes, sweepIntervalMs },
   });
-  const timeouts = meter.createCounter("signer.request.timeouts", {
-    description: "Requests that had no answer in time.",
-    unit: "{request}",
-  });
-  const inFlightGauge = meter.createUpDownCounter("signer.requests.in_flight", {
-    description: "Requests that wait for their answers.",
-    unit: "{request}",
-  });
-  const dropped = meter.createCounter("signer.answers.dropped", {
-    description: "Answers that belong to no waiting request, by reason.",
-    unit: "{answer}",
-  });
+  const requester = new BusRequester(options, context);
+  await requester.open();
+  return requester;
+}
 
-  /** In the order of their deadlines, as all have the same time. */
-  const pending = new Map<string, Pending>();
-  /** Requests that have ended lately, to tell a double or late answer from a stranger's. */
-  const ended = new EndedRequests();
-  let pendingBytes = 0;
-  let closing = false;
-  let onEmpty = () => {};
+class BusRequester implements Requester {
+  readonly responseTopic: string;
+  readonly maxMessageBytes: number;
+  readonly #options: RequesterOptions;
+  readonly #timeoutMs: number;
+  /** Whether the topic of answers is this instance's own, to be made again and removed. */
+  readonly #ownsTopic: boolean;
+  /** What the topic is called where it must not make a series of metrics of its own. */
+  readonly #topicTemplate: string | undefined;
+  readonly #log: Log;
+  readonly #warn: ReturnType<typeof limitedLog>;
+  readonly #world: World;
+  readonly #messaging: MessagingTelemetry;
+  readonly #instruments: Instruments;
+  readonly #pending: PendingRequests;
+  #follower!: Follower;
+  #expiryTimer: TimerId | undefined;
+  #sweep: Sweep | undefined;
+  #closing = false;
 
-  function end(msgId: string, how: "answered" | "timed-out", result: SignAnswer | SignError): void {
-    const waiting = pending.get(msgId)!;
-    pending.delete(msgId);
-    pendingBytes -= waiting.bytes;
-    inFlightGauge.add(-1);
-    ended.add(msgId, how);
-    waiting.settle(result);
-    if (pending.size === 0) onEmpty();
+  constructor(
+    options: RequesterOptions,
+    context: Pick<ServiceContext, "log" | "telemetry" | "world">,
+  ) {
+    const { log, telemetry, world } = context;
+    const prefix = responsePrefix(options.requestTopic);
+    this.#options = options;
+    this.#timeoutMs = options.timeoutMs ?? 5_000;
+    this.maxMessageBytes = options.maxMessageBytes ?? options.bus.maxValueBytes;
+    this.#ownsTopic = options.responseTopic === undefined;
+    this.responseTopic = options.responseTopic ?? `${prefix}${instanceName(world)}`;
+    if (this.responseTopic.startsWith(prefix)) this.#topicTemplate = `${prefix}{instance}`;
+    this.#log = log;
+    this.#warn = limitedLog(log, { nowMs: () => world.monotonicMs() });
+    this.#world = world;
+    this.#messaging = messagingTelemetry(options.bus, context);
+    this.#instruments = makeInstruments(telemetry.meter);
+    this.#pending = new PendingRequests({
+      maxRequests: options.maxInFlight ?? 16_384,
+      maxBytes: options.maxInFlightBytes ?? 67_108_864,
+    });
   }
 
-  function expire(): void {
-    const nowMs = world.monotonicMs();
-    for (const [msgId, waiting] of pending) {
-      if (waiting.deadlineMs > nowMs) break;
-      if (waiting.sent) timeouts.add(1);
-      end(msgId, "timed-out", new SignError(waiting.sent ? "timeout" : "unavailable"));
+  get failed(): Promise<never> {
+    return this.#follower.failed;
+  }
+
+  get inFlight(): number {
+    return this.#pending.size;
+  }
+
+  async open(): Promise<void> {
+    const { bus, requestTopic, sweepIntervalMs = 600_000 } = this.#options;
+    await bus.createTopic(this.responseTopic);
+    try {
+      this.#follower = await bus.follow({
+        topic: this.responseTopic,
+        from: "end",
+        handle: (record) => this.#take(record),
+        onState: (state) => this.#onState(state),
+      });
+    } catch (error) {
+      // The reason why answers cannot be read says more than that a topic is left over.
+      if (this.#ownsTopic) await bus.deleteTopic(this.responseTopic).catch(() => {});
+      throw error;
+    }
+    this.#expiryTimer = this.#world.setInterval(() => this.#expire(), expiryIntervalMs);
+    this.#sweep = sweepResponseTopics({
+      bus,
+      prefix: responsePrefix(requestTopic),
+      intervalMs: sweepIntervalMs,
+      onRemoved: (topic) =>
+        this.#log.info("Removed the topic of an instance that is gone", { topic }),
+      world: this.#world,
+    });
+  }
+
+  async request(wanted: RequestedSignature, parent: Context): Promise<SignAnswer> {
+    const startMs = this.#world.monotonicMs();
+    const refused = this.#refusal(wanted.message.length);
+    const result = refused ?? await this.#ask(wanted, startMs, parent);
+    const failure = result instanceof SignError ? result : errorOf(result);
+    this.#instruments.duration.record(
+      (this.#world.monotonicMs() - startMs) / 1_000,
+      { outcome: failure?.kind ?? "ok" },
+      parent,
+    );
+    if (failure) throw failure;
+    return result as SignAnswer;
+  }
+
+  async close(deadline?: AbortSignal): Promise<void> {
+    this.#closing = true;
+    await Promise.race([this.#pending.none(), aborted(deadline)]);
+    for (const msgId of this.#pending.ids()) {
+      this.#end(msgId, "timed-out", new SignError("unavailable"));
+    }
+    this.#world.clearInterval(this.#expiryTimer);
+    this.#sweep?.stop();
+    await this.#follower.close();
+    if (this.#ownsTopic) await this.#removeTopic();
+  }
+
+  #refusal(bytes: number): SignError | undefined {
+    if (this.#closing) return new SignError("unavailable", "This instance is stopping. Try again.");
+    if (bytes > this.maxMessageBytes) {
+      return new SignError(
+        "too-large",
+        `The message has ${bytes} bytes; at most ${this.maxMessageBytes} are allowed.`,
+      );
+    }
+    return this.#pending.hasRoomFor(bytes) ? undefined : new SignError("overloaded");
+  }
+
+  /** Resolves with what the request ends in. */
+  #ask(
+    wanted: RequestedSignature,
+    startMs: number,
+    parent: Context,
+  ): Promise<SignAnswer | SignError> {
+    const msgId = this.#world.randomUuid();
+    return new Promise((settle) => {
+      const request: PendingRequest = {
+        deadlineMs: startMs + this.#timeoutMs,
+        bytes: wanted.message.length,
+        sent: false,
+        settle,
+      };
+      this.#pending.add(msgId, request);
+      this.#instruments.inFlight.add(1);
+      this.#send(msgId, wanted, parent).then(
+        () => request.sent = true,
+        (error) => this.#sendFailed(msgId, error, parent),
+      );
+    });
+  }
+
+  #send(msgId: string, wanted: RequestedSignature, parent: Context): Promise<void> {
+    const { bus, requestTopic } = this.#options;
+    const { message, binary = false, actor = "anonymous" } = wanted;
+    const expiresAtMs = this.#world.nowMs() + this.#timeoutMs;
+    const request = { msgId, respTopic: this.responseTopic, message, binary, actor, expiresAtMs };
+    const facts = { topic: requestTopic, conversationId: msgId, bodyBytes: message.length };
+    return this.#messaging.send(
+      facts,
+      parent,
+      (headers) => bus.send(requestTopic, encodeRequest(request, headers), this.#timeoutMs),
+    );
+  }
+
+  #sendFailed(msgId: string, error: unknown, parent: Context): void {
+    // Its answer may have come all the same: a lost acknowledgement is no lost record.
+    if (!this.#pending.has(msgId)) return;
+    withContext(parent, () => this.#warn("A request cannot be sent", { reason: String(error) }));
+    this.#end(msgId, "timed-out", toSignError(error));
+  }
+
+  #end(msgId: string, how: Ending, result: SignAnswer | SignError): void {
+    this.#instruments.inFlight.add(-1);
+    this.#pending.end(msgId, how, result);
+  }
+
+  #expire(): void {
+    const nowMs = this.#world.monotonicMs();
+    let overdue = this.#pending.overdue(nowMs);
+    while (overdue) {
+      const [msgId, { sent }] = overdue;
+      if (sent) this.#instruments.timeouts.add(1);
+      this.#end(msgId, "timed-out", new SignError(sent ? "timeout" : "unavailable"));
+      overdue = this.#pending.overdue(nowMs);
     }
   }
 
-  function take(record: ReceivedRecord): void {
+  #take(record: ReceivedRecord): void {
     const conversationId = headerAt(record.headers, 0, "msg_id")?.slice(0, 128);
-    const processing = messaging.startProcess({
+    const processing = this.#messaging.startProcess({
       topic: record.topic,
-      ...(template && { template }),
+      ...(this.#topicTemplate && { template: this.#topicTemplate }),
       partition: record.partition,
       offset: record.offset,
       bodyBytes: record.value?.length ?? 0,
       ...(conversationId && { conversationId }),
     }, record.headers);
     const answer = decodeAnswer(record);
-    if (typeof answer === "string") {
-      drop("malformed", `An answer is skipped: ${answer}`);
-    } else if (pending.has(answer.msgId)) {
-      end(answer.msgId, "answered", answer);
+    if (typeof answer !== "string" && this.#pending.has(answer.msgId)) {
+      this.#end(answer.msgId, "answered", answer);
       processing.end(answer.error);
     } else {
-      const before = ended.howOf(answer.msgId);
-      if (before === "answered") drop("duplicate", "An answer came twice; the second is dropped");
-      else if (before) drop("late", "An answer came after its request had timed out");
-      else drop("unknown", "An answer belongs to no request of this process");
-    }
-
-    function drop(reason: string, message: string): void {
-      dropped.add(1, { reason }, processing.context);
-      withContext(processing.context, () => warn(message, { reason, msgId: conversationId }));
-      processing.end(reason);
+      this.#drop(answer, conversationId, processing);
     }
   }
 
-  function onState(state: ReaderState): void {
-    options.onState?.(state);
-    // Whoever removed our topic did not mean us: without it nobody can answer.
-    if (state !== "ok" && own && !closing) bus.createTopic(responseTopic).catch(() => {});
+  /** An answer that nobody waits for, or a text that says why it is none. */
+  #drop(
+    answer: SignAnswer | string,
+    msgId: string | undefined,
+    processing: Processing,
+  ): void {
+    const ending = typeof answer === "string" ? undefined : this.#pending.endingOf(answer.msgId);
+    const [reason, message] = typeof answer === "string"
+      ? ["malformed", `An answer is skipped: ${answer}`]
+      : ending === "answered"
+      ? ["duplicate", "An answer came twice; the second is dropped"]
+      : ending === "timed-out"
+      ? ["late", "An answer came after its request had timed out"]
+      : ["unknown", "An answer belongs to no request of this process"];
+    this.#instruments.dropped.add(1, { reason }, processing.context);
+    withContext(processing.context, () => this.#warn(message, { reason, msgId }));
+    processing.end(reason);
   }
 
-  await bus.createTopic(responseTopic);
-  let follower: Follower;
-  try {
-    follower = await bus.follow({ topic: responseTopic, from: "end", handle: take, onState });
-  } catch (error) {
-    if (own) await bus.deleteTopic(responseTopic).catch(() => {});
-    throw error;
-  }
-  const expiryTimer = world.setInterval(expire, sweepTickMs);
-  const sweeper = sweepResponseTopics({
-    bus,
-    prefix,
-    intervalMs: options.sweepIntervalMs ?? 600_000,
-    world,
-    onRemoved: (topic) => log.info("Removed the topic of an instance that is gone", { topic }),
-  });
-
-  function refusal(bytes: number): SignError | undefined {
-    if (closing) return new SignError("unavailable", "This instance is stopping. Try again.");
-    if (bytes > maxMessageBytes) {
-      return new SignError(
-        "too-large",
-        `The message has ${bytes} bytes; at most ${maxMessageBytes} are allowed.`,
-      );
-    }
-    if (pending.size >= maxInFlight || pendingBytes + bytes > maxInFlightBytes) {
-      return new SignError("overloaded");
-    }
-    return undefined;
+  #onState(state: ReaderState): void {
+    this.#options.onState?.(state);
+    if (state === "ok" || !this.#ownsTopic || this.#closing) return;
+    // Whoever removed our topic did not mean us: without it nobody can answer. While the broker is
+    // away this fails, and the reader reports again when it is back.
+    this.#options.bus.createTopic(this.responseTopic).catch(() => {});
   }
 
-  return {
-    responseTopic,
-    maxMessageBytes,
-    failed: follower.failed,
-    get inFlight() {
-      return pending.size;
-    },
-
-    async request({ message, binary = false, actor = "anonymous" }, parent) {
-      const startMs = world.monotonicMs();
-      const refused = refusal(message.length);
-      if (refused) {
-        outcomes.record((world.monotonicMs() - startMs) / 1_000, { outcome: refused.type }, parent);
-        throw refused;
-      }
-      const msgId = world.randomUuid();
-      const result = await new Promise<SignAnswer | SignError>((settle) => {
-        const waiting: Pending = {
-          deadlineMs: startMs + timeoutMs,
-          bytes: message.length,
-          sent: false,
-          settle,
-        };
-        pending.set(msgId, waiting);
-        pendingBytes += message.length;
-        inFlightGauge.add(1);
-        const expiresAtMs = world.nowMs() + timeoutMs;
-        const facts = { topic: requestTopic, conversationId: msgId, bodyBytes: message.length };
-        messaging.send(facts, parent, (headers) =>
-          bus.send(
-            requestTopic,
-            encodeRequest(
-              { msgId, respTopic: responseTopic, message, binary, actor, expiresAtMs },
-              headers,
-            ),
-            timeoutMs,
-          )).then(
-            () => waiting.sent = true,
-            (error) => {
-              // Its answer may have come all the same: a lost acknowledgement is no lost record.
-              if (!pending.has(msgId)) return;
-              withContext(
-                parent,
-                () => warn("A request cannot be sent", { reason: String(error) }),
-              );
-              end(msgId, "timed-out", toSignError(error));
-            },
-          );
+  async #removeTopic(): Promise<void> {
+    try {
+      await this.#options.bus.deleteTopic(this.responseTopic);
+    } catch (error) {
+      this.#log.warn("Cannot remove the topic of answers; another instance will sweep it", {
+        topic: this.responseTopic,
+        reason: reasonOf(error),
       });
-      const failure = result instanceof SignError ? result : answerError(result);
-      const outcome = failure?.type ?? "ok";
-      outcomes.record((world.monotonicMs() - startMs) / 1_000, { outcome }, parent);
-      if (failure) throw failure;
-      return result as SignAnswer;
-    },
-
-    async close(deadline) {
-      closing = true;
-      if (pending.size > 0) {
-        await new Promise<void>((resolve) => {
-          onEmpty = resolve;
-          if (deadline?.aborted) resolve();
-          else deadline?.addEventListener("abort", () => resolve(), { once: true });
-        });
-      }
-      for (const msgId of [...pending.keys()]) {
-        end(msgId, "timed-out", new SignError("unavailable"));
-      }
-      world.clearInterval(expiryTimer);
-      sweeper.stop();
-      await follower.close();
-      if (own) {
-        await bus.deleteTopic(responseTopic).catch((error) => {
-          log.warn("Cannot remove the topic of answers; another instance will sweep it", {
-            topic: responseTopic,
-            reason: String(error),
-          });
-        });
-      }
-    },
-  };
+    }
+  }
 }
 
 /** The error that an answer brings, in our words: whoever may write to the topic must not speak to users. */
-function answerError(answer: SignAnswer): SignError | undefined {
+function errorOf(answer: SignAnswer): SignError | undefined {
   return answer.error && new SignError(answer.error);
 }
 
-/** When it was made comes first, so that a person sees which topic is old. */
-function instanceName(world: World): string {
-  return `${world.nowMs().toString(36)}-${world.randomUuid().slice(0, 8)}`;
+interface Instruments {
+  duration: Histogram;
+  timeouts: Counter;
+  inFlight: UpDownCounter;
+  dropped: Counter;
 }
 
-/** Options of {@linkcode sweepResponseTopics}. */
-export interface SweepOptions {
-  bus: Bus;
-  prefix: string;
-  intervalMs: number;
-  onRemoved: (topic: string) => void;
-  /** Time and chance. @default realWorld */
-  world?: World;
-}
+const durationBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
-/**
- * Removes topics whose reader is gone: a topic goes only when nobody reads it at two looks in a
- * row, a whole interval apart, so that one whose reader is just coming back stays.
- */
-export function sweepResponseTopics(options: SweepOptions): { stop(): void } {
-  const { bus, prefix, intervalMs, onRemoved, world = realWorld } = options;
-  let suspects = new Set<string>();
-  let looking = false;
-  const timer = world.setInterval(async () => {
-    if (looking) return;
-    looking = true;
-    try {
-      const unread = (await bus.unfollowedTopics(prefix)).filter((topic) => isInstance(topic));
-      for (const topic of unread.filter((topic) => suspects.has(topic))) {
-        await bus.deleteTopic(topic);
-        onRemoved(topic);
-      }
-      suspects = new Set(unread);
-    } catch {
-      // The broker is away, or does not let us: what could not be swept costs an empty topic.
-      suspects = new Set();
-    }
-    looking = false;
-  }, intervalMs);
-
-  /** Made by {@linkcode instanceName}: a topic that somebody named by hand is theirs. */
-  function isInstance(topic: string): boolean {
-    return /^[0-9a-z]{8,10}-[0-9a-f]{8}$/.test(topic.slice(prefix.length));
-  }
-
-  return { stop: () => world.clearInterval(timer) };
+function makeInstruments(meter: Meter): Instruments {
+  return {
+    duration: meter.createHistogram("signer.request.duration", {
+      description: "Time from a message's arrival to its answer, by outcome.",
+      unit: "s",
+      advice: { explicitBucketBoundaries: durationBuckets },
+    }),
+    timeouts: meter.createCounter("signer.request.timeouts", {
+      description: "Requests that had no answer in time.",
+      unit: "{request}",
+    }),
+    inFlight: meter.createUpDownCounter("signer.requests.in_flight", {
+      description: "Requests that wait for their answers.",
+      unit: "{request}",
+    }),
+    dropped: meter.createCounter("signer.answers.dropped", {
+      description: "Answers that belong to no waiting request, by reason.",
+      unit: "{answer}",
+    }),
+  };
 }

@@ -4,12 +4,8 @@ import { eventually } from "../../service/testing/eventually.ts";
 import type { Bus, BusRecord, ReceivedRecord } from "../../service/bus/bus.ts";
 import { BusError } from "../../service/bus/bus.ts";
 import { memoryBus } from "../../service/bus/memory_bus.ts";
-import {
-  type Requester,
-  type RequesterOptions,
-  startRequester,
-  sweepResponseTopics,
-} from "./requester.ts";
+import { type Requester, type RequesterOptions, startRequester } from "./requester.ts";
+import { VirtualWorld } from "../../service/world/virtual_world.ts";
 import { noDeadline, type TestContext, testContext } from "../../service/testing/context.ts";
 import { decodeRequest, encodeAnswer, type SignAnswer, type SignRequest } from "./wire.ts";
 
@@ -19,6 +15,7 @@ interface Scene {
   bus: Bus;
   requester: Requester;
   context: TestContext;
+  world: VirtualWorld;
   /** Requests as a service would get them. */
   requests: SignRequest[];
   answer(request: SignRequest, answer?: Partial<SignAnswer>): Promise<void>;
@@ -31,7 +28,8 @@ async function scene(
   run: (scene: Scene) => Promise<void>,
   bus: Bus = memoryBus(),
 ): Promise<void> {
-  const context = testContext();
+  const world = new VirtualWorld();
+  const context = testContext({ world });
   await bus.createTopic("signer.v1");
   const requests: SignRequest[] = [];
   await bus.follow({
@@ -44,6 +42,7 @@ async function scene(
     bus,
     requester,
     context,
+    world,
     requests,
     answer: ({ msgId, respTopic }, answer = {}) =>
       bus.send(respTopic, encodeAnswer({ msgId, respId: "i", payload: "p", ...answer })),
@@ -67,8 +66,10 @@ Deno.test("request() pairs answers that come in another order", () =>
   }));
 
 Deno.test("request() gives up when no answer comes in time, once, and drops what comes late", () =>
-  scene({ timeoutMs: 30 }, async ({ requests, answer, ask, requester, context }) => {
-    await assert.rejects(ask("a"), { name: "SignError", type: "timeout" });
+  scene({ timeoutMs: 30_000 }, async ({ requests, answer, ask, requester, context, world }) => {
+    await world.runUntil(assert.rejects(ask("a"), { name: "SignError", kind: "timeout" }));
+    const waitedMs = world.monotonicMs();
+    assert.ok(waitedMs >= 30_000 && waitedMs < 30_100, `it took ${waitedMs} ms`);
     assert.equal(requester.inFlight, 0);
     await answer(requests[0]!);
     await eventually(
@@ -92,15 +93,34 @@ Deno.test("request() drops an answer that comes twice, a stranger's and a malfor
     assert.match(context.lines.join("\n"), /came twice[^]*no request of this process[^]*skipped/);
   }));
 
+Deno.test("request() gives up each request at its own time", () =>
+  scene({ timeoutMs: 1_000 }, async ({ ask, requester, world }) => {
+    const early = assert.rejects(ask("a"), { kind: "timeout" });
+    await world.advance(500);
+    const late = assert.rejects(ask("b"), { kind: "timeout" });
+    await world.advance(550);
+    await early;
+    assert.equal(requester.inFlight, 1);
+    await world.advance(500);
+    await late;
+    assert.equal(requester.inFlight, 0);
+  }));
+
+Deno.test("startRequester() refuses options that are out of range", () =>
+  assert.rejects(
+    scene({ maxInFlight: 0 }, () => Promise.resolve()),
+    /^RangeError: Cannot start a requester as 'maxInFlight' must be a positive integer: current value is 0$/,
+  ));
+
 Deno.test("request() is overloaded beyond its limits, and works again below", () =>
   scene({ maxInFlight: 2, maxInFlightBytes: 10 }, async ({ requests, answer, ask }) => {
     const held = [ask("a"), ask("b")];
-    await assert.rejects(ask("c"), { type: "overloaded", retryAfterSeconds: 1 });
+    await assert.rejects(ask("c"), { kind: "overloaded", retryAfterSeconds: 1 });
     await asked(requests, 2);
     for (const request of requests) await answer(request);
     await Promise.all(held);
     const heavy = ask("12345678");
-    await assert.rejects(ask("123"), { type: "overloaded" });
+    await assert.rejects(ask("123"), { kind: "overloaded" });
     await asked(requests, 3);
     await answer(requests[2]!);
     await heavy;
@@ -108,7 +128,7 @@ Deno.test("request() is overloaded beyond its limits, and works again below", ()
 
 Deno.test("request() refuses a message that is too large before it is sent", () =>
   scene({ maxMessageBytes: 3 }, async ({ requests, ask }) => {
-    await assert.rejects(ask("four"), { type: "too-large" });
+    await assert.rejects(ask("four"), { kind: "too-large" });
     assert.equal(requests.length, 0);
   }));
 
@@ -119,8 +139,8 @@ Deno.test("request() tells a service's errors in our words only", () =>
     await answer(requests[0]!, { error: "too-large", payload: "KafkaError: broker 7 said no" });
     await assert.rejects(
       told,
-      (error: Error & { type?: string; detail?: string }) =>
-        error.type === "too-large" && !/broker|Kafka/.test(error.detail! + error.message),
+      (error: Error & { kind?: string; detail?: string }) =>
+        error.kind === "too-large" && !/broker|Kafka/.test(error.detail! + error.message),
     );
   }));
 
@@ -135,11 +155,11 @@ Deno.test("request() tells nothing of the bus when it cannot send", async () => 
   await scene({}, async ({ ask, requester }) => {
     await assert.rejects(
       ask("a"),
-      (error: Error & { type?: string; detail?: string }) =>
-        error.type === "unavailable" && !/10\.0\.0/.test(JSON.stringify(error) + error.message),
+      (error: Error & { kind?: string; detail?: string }) =>
+        error.kind === "unavailable" && !/10\.0\.0/.test(JSON.stringify(error) + error.message),
     );
     reason = new TypeError("a fault of ours");
-    await assert.rejects(ask("a"), { type: "internal" });
+    await assert.rejects(ask("a"), { kind: "internal" });
     assert.equal(requester.inFlight, 0);
   }, broken);
 });
@@ -151,8 +171,8 @@ Deno.test("request() is unavailable, not timed out, while the bus does not take 
     send: (topic, record) =>
       topic === "signer.v1" ? new Promise(() => {}) : bus.send(topic, record),
   };
-  await scene({ timeoutMs: 30 }, async ({ ask }) => {
-    await assert.rejects(ask("a"), { type: "unavailable" });
+  await scene({ timeoutMs: 30_000 }, async ({ ask, world }) => {
+    await world.runUntil(assert.rejects(ask("a"), { kind: "unavailable" }));
   }, stuck);
 });
 
@@ -183,7 +203,7 @@ Deno.test("close() waits for what is under way, and ends the rest as unavailable
     const first = ask("a");
     await asked(requests, 1);
     const closing = requester.close(noDeadline);
-    await assert.rejects(ask("b"), { type: "unavailable" });
+    await assert.rejects(ask("b"), { kind: "unavailable" });
     await answer(requests[0]!);
     assert.equal((await first).payload, "p");
     await closing;
@@ -203,39 +223,4 @@ Deno.test("close() leaves a topic of answers that was given to it", async () => 
     await requester.close();
     assert.deepEqual(await bus.unfollowedTopics("signer.v1.resp"), ["signer.v1.resp0"]);
   }, bus);
-});
-
-Deno.test("sweepResponseTopics() removes only topics of ours that nobody reads, at the second look", async () => {
-  const bus = memoryBus();
-  const prefix = "signer.v1.resp.";
-  const dead = `${prefix}mwqbz535-abaab331`;
-  const alive = `${prefix}mwqbz536-abaab332`;
-  for (const topic of [dead, alive, `${prefix}by-hand`, "signer.v1.resp0"]) {
-    await bus.createTopic(topic);
-  }
-  await bus.follow({ topic: alive, from: "end", handle: () => {} });
-  const removed: string[] = [];
-  let looks = 0;
-  const counting: Bus = {
-    ...bus,
-    unfollowedTopics(prefix) {
-      looks++;
-      return bus.unfollowedTopics(prefix);
-    },
-  };
-  const looksWhenRemoved: number[] = [];
-  const sweeper = sweepResponseTopics({
-    bus: counting,
-    prefix,
-    intervalMs: 5,
-    onRemoved(topic) {
-      removed.push(topic);
-      looksWhenRemoved.push(looks);
-    },
-  });
-  await eventually("four looks", () => looks >= 4 || undefined);
-  sweeper.stop();
-  assert.deepEqual(removed, [dead]);
-  assert.deepEqual(looksWhenRemoved, [2]);
-  await bus.close();
 });

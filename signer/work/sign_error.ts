@@ -1,22 +1,22 @@
 /**
- * The errors that users see: six stable types, in the same words on every route. What went wrong
+ * The errors that users see: six stable kinds, in the same words on every route. What went wrong
  * inside (a broker's message, a stack) is in the log and the trace, never here.
  *
  * @module
  */
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { BusError } from "../../service/bus/bus.ts";
-import type { ErrorType } from "./wire.ts";
+import type { SignErrorKind } from "./wire.ts";
 
-interface ErrorKind {
+interface ErrorFacts {
   status: ContentfulStatusCode;
   title: string;
   detail: string;
   retryAfterSeconds?: number;
 }
 
-/** What each type means; `text` clients get the title in lower case. */
-const kinds: Record<ErrorType, ErrorKind> = {
+/** What each kind means; `text` clients get the title in lower case. */
+const kinds: Record<SignErrorKind, ErrorFacts> = {
   "invalid": { status: 400, title: "Invalid request", detail: "The request cannot be understood." },
   "timeout": {
     status: 504,
@@ -47,28 +47,38 @@ const kinds: Record<ErrorType, ErrorKind> = {
   },
 };
 
-/** An error as users see it. */
+/**
+ * An error as users see it.
+ *
+ * @example
+ * ```ts
+ * const error = new SignError("overloaded");
+ * error.status; // 503
+ * JSON.stringify(error); // {"type":"overloaded","title":"Overloaded","detail":"Too many …"}
+ * ```
+ */
 export class SignError extends Error {
   override name = "SignError";
-  readonly type: ErrorType;
+  /** Stable; `type` on the wire. */
+  readonly kind: SignErrorKind;
   readonly status: ContentfulStatusCode;
   readonly title: string;
   readonly detail: string;
   /** When it makes sense to try again. */
   readonly retryAfterSeconds: number | undefined;
 
-  constructor(type: ErrorType, detail = kinds[type].detail, cause?: unknown) {
+  constructor(kind: SignErrorKind, detail = kinds[kind].detail, cause?: unknown) {
     super(detail, { cause });
-    this.type = type;
-    this.status = kinds[type].status;
-    this.title = kinds[type].title;
+    this.kind = kind;
+    this.status = kinds[kind].status;
+    this.title = kinds[kind].title;
     this.detail = detail;
-    this.retryAfterSeconds = kinds[type].retryAfterSeconds;
+    this.retryAfterSeconds = kinds[kind].retryAfterSeconds;
   }
 
   /** The members that go into a JSON answer. */
-  toJSON(): { type: ErrorType; title: string; detail: string } {
-    return { type: this.type, title: this.title, detail: this.detail };
+  toJSON(): { type: SignErrorKind; title: string; detail: string } {
+    return { type: this.kind, title: this.title, detail: this.detail };
   }
 }
 
@@ -76,6 +86,6 @@ export class SignError extends Error {
 export function toSignError(error: unknown): SignError {
   if (error instanceof SignError) return error;
   if (!(error instanceof BusError)) return new SignError("internal", undefined, error);
-  const type = error.kind === "unknown-topic" ? "unavailable" : error.kind;
-  return new SignError(type, undefined, error);
+  const kind = error.kind === "unknown-topic" ? "unavailable" : error.kind;
+  return new SignError(kind, undefined, error);
 }

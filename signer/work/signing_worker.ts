@@ -4,9 +4,14 @@
  *
  * @module
  */
+import type {
+  Counter,
+  Histogram,
+  Meter,
+  ObservableGauge,
+  ObservableResult,
+} from "@opentelemetry/api";
 import { hash } from "node:crypto";
-import type { ServiceContext } from "../../service/life_cycle.ts";
-import type { AuditLog } from "./audit_log.ts";
 import {
   type Bus,
   BusError,
@@ -14,17 +19,24 @@ import {
   type ReaderState,
   type ReceivedRecord,
 } from "../../service/bus/bus.ts";
-import { limitedLog } from "../../service/limited_log.ts";
 import {
+  type MessagingTelemetry,
   messagingTelemetry,
   type Processing,
   withContext,
 } from "../../service/bus/messaging_telemetry.ts";
+import type { ServiceContext } from "../../service/life_cycle.ts";
+import { limitedLog } from "../../service/limited_log.ts";
+import { checkPositiveIntegers } from "../../service/options.ts";
+import type { Telemetry } from "../../service/telemetry.ts";
+import type { TimerId, World } from "../../service/world/world.ts";
 import { type Algorithm, type PrivateKey, sign, toBase64 } from "../keys/signing.ts";
+import type { AuditLog } from "./audit_log.ts";
 import {
   decodeRequest,
   encodeAnswer,
   keysTopic,
+  type RefusedRequest,
   requestPartitions,
   responsePrefix,
   type SignAnswer,
@@ -34,84 +46,142 @@ import {
 /** Options of {@linkcode startSigningWorker}. */
 export interface SigningWorkerOptions {
   bus: Bus;
+  /** Topic of the requests; made if it is absent. */
   requestTopic: string;
+  /** Workers of one group share the requests. */
   group: string;
   algorithm: Algorithm;
-  /** The key that signs now; absent for `base64`, which has none. */
+  /** The key that signs now. @default none, as for `base64` */
   key?: () => PrivateKey;
   audit: AuditLog;
   /** Requests at work at once. @default 1024, for es256 64, as its signatures take a millisecond each */
   maxInFlight?: number;
-  /** Added to a request's own limit before it counts as given up: clocks differ. @default 1_000 */
+  /** Added to a request's own limit before it counts as given up, in milliseconds: clocks differ. @default 1_000 */
   expiryGraceMs?: number;
-  /** How long an answer may take to be sent before the request is taken up again. @default 5_000 */
+  /** How long an answer may take to be sent before the request is taken up again, in milliseconds. @default 5_000 */
   sendTimeoutMs?: number;
-  /** Told when requests stop or resume to flow. */
+  /** Notified when requests stop or resume to flow. @default nobody is */
   onState?: (state: ReaderState) => void;
 }
 
 /** A service at work. */
 export interface SigningWorker {
+  /** Rejects when requests cannot be read for good. */
   readonly failed: Promise<never>;
+  /** Requests that wait to be taken up, as far as is known. */
   lag(): Promise<number>;
+  /** Takes no more requests, and answers those under way until `deadline` aborts. */
   close(deadline?: AbortSignal): Promise<void>;
 }
 
-/** Begins to serve; the topics are made if they are absent. */
+/**
+ * Begins to serve; the topics are made if they are absent.
+ *
+ * @throws {RangeError} an option is out of range
+ * @throws {BusError} the topic of requests cannot be made or read
+ *
+ * @example
+ * ```ts
+ * const worker = await startSigningWorker({
+ *   ...{ bus, requestTopic: "signer.v1", group: "signer.v1.service" },
+ *   ...{ algorithm: "ed25519", key: () => store.active, audit },
+ * }, context);
+ * await worker.close();
+ * ```
+ */
 export async function startSigningWorker(
   options: SigningWorkerOptions,
   context: Pick<ServiceContext, "log" | "telemetry" | "world">,
 ): Promise<SigningWorker> {
-  const { log, telemetry, world } = context;
-  const { bus, requestTopic, group, algorithm, audit } = options;
-  const { expiryGraceMs = 1_000, sendTimeoutMs = 5_000 } = options;
-  const { maxInFlight = algorithm === "es256" ? 64 : 1024 } = options;
-  const { tracer, meter } = telemetry;
-  const messaging = messagingTelemetry(bus, context);
-  const warn = limitedLog(log, { nowMs: () => world.monotonicMs() });
-  const forbidden = [requestTopic, keysTopic(requestTopic)];
-  const template = `${responsePrefix(requestTopic)}{instance}`;
-  const signatures = meter.createCounter("signer.signatures", {
-    description: "Signatures made, by key.",
-    unit: "{signature}",
-  });
-  const refused = meter.createCounter("signer.requests.refused", {
-    description: "Requests on the bus that were not served, by reason.",
-    unit: "{request}",
-  });
-  const signDuration = meter.createHistogram("signer.sign.duration", {
-    description: "Duration of making one signature.",
-    unit: "s",
-    advice: {
-      explicitBucketBoundaries: [
-        0.00001,
-        0.000025,
-        0.00005,
-        0.0001,
-        0.00025,
-        0.0005,
-        0.001,
-        0.005,
-        0.01,
-      ],
-    },
-  });
+  const { maxInFlight, sendTimeoutMs } = options;
+  checkPositiveIntegers("start a signing worker", { maxInFlight, sendTimeoutMs });
+  const worker = new BusSigningWorker(options, context);
+  await worker.open();
+  return worker;
+}
 
-  async function handle(record: ReceivedRecord): Promise<void> {
-    const request = decodeRequest(record, forbidden);
-    const processing = messaging.startProcess({
+class BusSigningWorker implements SigningWorker {
+  readonly #options: SigningWorkerOptions;
+  readonly #expiryGraceMs: number;
+  readonly #sendTimeoutMs: number;
+  /** Topics that no answer may go to. */
+  readonly #forbiddenTopics: readonly string[];
+  readonly #responsePrefix: string;
+  readonly #warn: ReturnType<typeof limitedLog>;
+  readonly #telemetry: Pick<Telemetry, "tracer" | "meter">;
+  readonly #world: World;
+  readonly #messaging: MessagingTelemetry;
+  readonly #instruments: Instruments;
+  #reader!: Reader;
+  #lagGauge: LagGauge | undefined;
+
+  constructor(
+    options: SigningWorkerOptions,
+    context: Pick<ServiceContext, "log" | "telemetry" | "world">,
+  ) {
+    const { log, telemetry, world } = context;
+    const { bus, requestTopic } = options;
+    this.#options = options;
+    this.#expiryGraceMs = options.expiryGraceMs ?? 1_000;
+    this.#sendTimeoutMs = options.sendTimeoutMs ?? 5_000;
+    this.#forbiddenTopics = [requestTopic, keysTopic(requestTopic)];
+    this.#responsePrefix = responsePrefix(requestTopic);
+    this.#warn = limitedLog(log, { nowMs: () => world.monotonicMs() });
+    this.#telemetry = telemetry;
+    this.#world = world;
+    this.#messaging = messagingTelemetry(bus, context);
+    this.#instruments = makeInstruments(telemetry.meter);
+  }
+
+  get failed(): Promise<never> {
+    return this.#reader.failed;
+  }
+
+  async open(): Promise<void> {
+    const { bus, requestTopic, group, algorithm, onState } = this.#options;
+    await bus.createTopic(requestTopic, { partitions: requestPartitions });
+    this.#reader = await bus.consume({
+      topic: requestTopic,
+      group,
+      maxInFlight: this.#options.maxInFlight ?? (algorithm === "es256" ? 64 : 1024),
+      handle: (record) => this.#handle(record),
+      ...(onState && { onState }),
+    });
+    this.#lagGauge = new LagGauge({
+      reader: this.#reader,
+      meter: this.#telemetry.meter,
+      attributes: {
+        "messaging.destination.name": requestTopic,
+        "messaging.consumer.group.name": group,
+      },
+      world: this.#world,
+    });
+  }
+
+  lag(): Promise<number> {
+    return this.#reader.lag();
+  }
+
+  async close(deadline?: AbortSignal): Promise<void> {
+    this.#lagGauge?.stop();
+    await this.#reader.close(deadline);
+  }
+
+  async #handle(record: ReceivedRecord): Promise<void> {
+    const request = decodeRequest(record, this.#forbiddenTopics);
+    const processing = this.#messaging.startProcess({
       topic: record.topic,
       partition: record.partition,
       offset: record.offset,
-      group,
+      group: this.#options.group,
       bodyBytes: record.value?.length ?? 0,
       ...("msgId" in request && request.msgId !== undefined && { conversationId: request.msgId }),
     }, record.headers);
     let errorType: string | undefined;
     try {
       errorType = "reason" in request
-        ? await refuse(request, record, processing)
-        : await serve(request, record, processing);
+        ? await this.#refuse(request, record, processing)
+        : await this.#serve(request, record, processing);
     } catch (error) {
       errorType = error instanceof BusError ? error.kind : "internal";
       throw error;
@@ -120,61 +190,74 @@ export async function startSigningWorker(
     }
   }
 
-  async function serve(
+  /** Signs and answers; resolves with what went wrong, if the request is done with all the same. */
+  async #serve(
     request: SignRequest,
     record: ReceivedRecord,
     processing: Processing,
   ): Promise<string | undefined> {
-    if (request.expiresAtMs !== undefined && world.nowMs() > request.expiresAtMs + expiryGraceMs) {
-      refused.add(1, { reason: "expired" }, processing.context);
+    if (this.#isExpired(request)) {
+      this.#instruments.refused.add(1, { reason: "expired" }, processing.context);
       return "expired";
     }
-    const answer = await signed(request, processing);
+    const answer = await this.#signed(request, processing);
     try {
-      await send(request.respTopic, answer, processing);
+      await this.#send(request.respTopic, answer, processing);
       return answer.error;
     } catch (error) {
-      if (
-        !(error instanceof BusError) || error.kind === "unavailable" || error.kind === "overloaded"
-      ) {
-        throw error;
-      }
+      if (!(error instanceof BusError)) throw error;
+      if (error.kind === "unavailable" || error.kind === "overloaded") throw error;
+      this.#instruments.refused.add(1, { reason: error.kind }, processing.context);
       if (error.kind === "unknown-topic") {
-        refused.add(1, { reason: "unknown-topic" }, processing.context);
-        told(processing, "No answer can be sent: there is no such topic", record, {
-          msgId: request.msgId,
-          respTopic: request.respTopic,
+        const { msgId, respTopic } = request;
+        this.#warnOf(processing, "No answer can be sent: there is no such topic", record, {
+          msgId,
+          respTopic,
         });
-        return "unknown-topic";
+      } else {
+        await this.#answerTooLarge(request, answer.payload.length, record, processing);
       }
-      refused.add(1, { reason: "too-large" }, processing.context);
-      told(processing, "The answer is larger than the bus allows", record, {
-        msgId: request.msgId,
-        answerBytes: answer.payload.length,
-      });
-      await send(request.respTopic, {
-        msgId: request.msgId,
-        respId: world.randomUuid(),
-        error: "too-large",
-        payload:
-          `The answer would have ${answer.payload.length} bytes, more than the ${bus.maxValueBytes} that are allowed. Send a shorter message.`,
-      }, processing);
-      return "too-large";
+      return error.kind;
     }
   }
 
-  async function signed(request: SignRequest, processing: Processing): Promise<SignAnswer> {
-    const span = tracer.startSpan(
+  #isExpired({ expiresAtMs }: SignRequest): boolean {
+    return expiresAtMs !== undefined && this.#world.nowMs() > expiresAtMs + this.#expiryGraceMs;
+  }
+
+  async #answerTooLarge(
+    { msgId, respTopic }: SignRequest,
+    answerBytes: number,
+    record: ReceivedRecord,
+    processing: Processing,
+  ): Promise<void> {
+    this.#warnOf(processing, "The answer is larger than the bus allows", record, {
+      msgId,
+      answerBytes,
+    });
+    await this.#send(respTopic, {
+      msgId,
+      respId: this.#world.randomUuid(),
+      error: "too-large",
+      payload:
+        `The answer would have ${answerBytes} bytes, more than the ${this.#options.bus.maxValueBytes} that are allowed. Send a shorter message.`,
+    }, processing);
+  }
+
+  /** Makes the signature and notes it: nothing goes out that the audit log does not have. */
+  async #signed(request: SignRequest, processing: Processing): Promise<SignAnswer> {
+    const { algorithm, audit, key: currentKey } = this.#options;
+    const span = this.#telemetry.tracer.startSpan(
       "sign",
       { attributes: { "signer.algorithm": algorithm } },
       processing.context,
     );
-    const startMs = world.monotonicMs();
-    const key = options.key?.();
+    const startMs = this.#world.monotonicMs();
+    const key = currentKey?.();
     const keyId = key?.publicJwk.kid;
     const payload = toBase64(key ? sign(key, request.message) : request.message);
-    signDuration.record(
-      (world.monotonicMs() - startMs) / 1_000,
+    this.#instruments.signDuration.record(
+      (this.#world.monotonicMs() - startMs) / 1_000,
       { "signer.algorithm": algorithm },
       processing.context,
     );
@@ -188,106 +271,139 @@ export async function startSigningWorker(
       keyId: keyId ?? null,
     });
     span.end();
-    signatures.add(
+    this.#instruments.signatures.add(
       1,
       { "signer.algorithm": algorithm, "signer.key.id": keyId ?? "none" },
       processing.context,
     );
     return {
       msgId: request.msgId,
-      respId: world.randomUuid(),
+      respId: this.#world.randomUuid(),
       payload,
       algorithm,
       ...(keyId && { keyId }),
     };
   }
 
-  /** Tells the log, the figures and, if it can be told, the sender. */
-  async function refuse(
-    request: Exclude<ReturnType<typeof decodeRequest>, SignRequest>,
+  /** Notes a bad request in the log and the metrics and answers its sender, if one can be made out. */
+  async #refuse(
+    { reason, detail, msgId, respTopic }: RefusedRequest,
     record: ReceivedRecord,
     processing: Processing,
   ): Promise<string> {
-    refused.add(1, { reason: request.reason }, processing.context);
-    told(processing, `A request is skipped: ${request.detail}`, record, { reason: request.reason });
-    const { msgId, respTopic } = request;
-    if (msgId === undefined || respTopic === undefined) return request.reason;
+    this.#instruments.refused.add(1, { reason }, processing.context);
+    this.#warnOf(processing, `A request is skipped: ${detail}`, record, { reason });
+    if (msgId === undefined || respTopic === undefined) return reason;
+    const respId = this.#world.randomUuid();
     try {
-      await send(
+      await this.#send(
         respTopic,
-        { msgId, respId: world.randomUuid(), error: "invalid", payload: `${request.detail}.` },
+        { msgId, respId, error: "invalid", payload: `${detail}.` },
         processing,
       );
     } catch (error) {
       // The sender of a bad request on a bad topic is not worth more than this.
-      if (error instanceof BusError && error.kind === "unknown-topic") return request.reason;
+      if (error instanceof BusError && error.kind === "unknown-topic") return reason;
       throw error;
     }
-    return request.reason;
+    return reason;
   }
 
-  function send(topic: string, answer: SignAnswer, processing: Processing): Promise<void> {
+  #send(topic: string, answer: SignAnswer, processing: Processing): Promise<void> {
     const facts = {
       topic,
-      ...(topic.startsWith(responsePrefix(requestTopic)) && { template }),
+      ...(topic.startsWith(this.#responsePrefix) &&
+        { template: `${this.#responsePrefix}{instance}` }),
       conversationId: answer.msgId,
       bodyBytes: answer.payload.length,
     };
-    return messaging.send(
+    return this.#messaging.send(
       facts,
       processing.context,
-      (headers) => bus.send(topic, encodeAnswer(answer, headers), sendTimeoutMs),
+      (headers) =>
+        this.#options.bus.send(topic, encodeAnswer(answer, headers), this.#sendTimeoutMs),
     );
   }
 
-  function told(
+  #warnOf(
     processing: Processing,
     message: string,
-    record: ReceivedRecord,
+    { partition, offset }: ReceivedRecord,
     fields: Record<string, string | number>,
   ): void {
-    withContext(processing.context, () =>
-      warn(message, {
-        ...fields,
-        partition: record.partition,
-        offset: Number(record.offset),
-      }));
+    withContext(
+      processing.context,
+      () => this.#warn(message, { ...fields, partition, offset: Number(offset) }),
+    );
+  }
+}
+
+interface LagGaugeOptions {
+  reader: Reader;
+  meter: Meter;
+  attributes: Record<string, string>;
+  world: World;
+}
+
+const lagIntervalMs = 5_000;
+
+/** Measures how many requests wait; in between, and while the broker is away, the figure stays. */
+class LagGauge {
+  readonly #options: LagGaugeOptions;
+  readonly #gauge: ObservableGauge;
+  readonly #observe: (result: ObservableResult) => void;
+  readonly #timer: TimerId;
+  #lastLag = 0;
+
+  constructor(options: LagGaugeOptions) {
+    this.#options = options;
+    this.#gauge = options.meter.createObservableGauge("signer.consumer.lag", {
+      description: "Requests that wait to be taken up by the group, in this member's partitions.",
+      unit: "{request}",
+    });
+    this.#observe = (result) => result.observe(this.#lastLag, options.attributes);
+    this.#gauge.addCallback(this.#observe);
+    this.#timer = options.world.setInterval(() => this.#poll(), lagIntervalMs);
   }
 
-  await bus.createTopic(requestTopic, { partitions: requestPartitions });
-  const reader: Reader = await bus.consume({
-    topic: requestTopic,
-    group,
-    maxInFlight,
-    handle,
-    ...(options.onState && { onState: options.onState }),
-  });
-  const lag = meter.createObservableGauge("signer.consumer.lag", {
-    description: "Requests that wait to be taken up by the group, in this member's partitions.",
-    unit: "{request}",
-  });
-  let lastLag = 0;
-  const observe = (result: { observe(value: number, attributes?: Record<string, string>): void }) =>
-    result.observe(lastLag, {
-      "messaging.destination.name": requestTopic,
-      "messaging.consumer.group.name": group,
-    });
-  lag.addCallback(observe);
-  const lagTimer = world.setInterval(async () => {
-    try {
-      lastLag = await reader.lag();
-    } catch {
-      // While the broker is away the figure stays as it was; `onState` tells of the outage.
-    }
-  }, 5_000);
+  stop(): void {
+    this.#options.world.clearInterval(this.#timer);
+    this.#gauge.removeCallback(this.#observe);
+  }
 
+  async #poll(): Promise<void> {
+    try {
+      this.#lastLag = await this.#options.reader.lag();
+    } catch {
+      // The broker is away: `onState` reports the outage.
+    }
+  }
+}
+
+interface Instruments {
+  signatures: Counter;
+  refused: Counter;
+  signDuration: Histogram;
+}
+
+const signDurationBuckets = [
+  ...[0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.005, 0.01],
+];
+
+function makeInstruments(meter: Meter): Instruments {
   return {
-    failed: reader.failed,
-    lag: () => reader.lag(),
-    async close(deadline) {
-      world.clearInterval(lagTimer);
-      lag.removeCallback(observe);
-      await reader.close(deadline);
-    },
+    signatures: meter.createCounter("signer.signatures", {
+      description: "Signatures made, by key.",
+      unit: "{signature}",
+    }),
+    refused: meter.createCounter("signer.requests.refused", {
+      description: "Requests on the bus that were not served, by reason.",
+      unit: "{request}",
+    }),
+    signDuration: meter.createHistogram("signer.sign.duration", {
+      description: "Duration of making one signature.",
+      unit: "s",
+      advice: { explicitBucketBoundaries: signDurationBuckets },
+    }),
   };
 }

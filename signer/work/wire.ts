@@ -47,7 +47,7 @@ export interface SignRequest {
 }
 
 /** The kinds of errors that an answer or a user may see; none ever has a broker's words in it. */
-export const errorTypes = [
+export const signErrorKinds = [
   "invalid",
   "timeout",
   "unavailable",
@@ -55,8 +55,8 @@ export const errorTypes = [
   "overloaded",
   "internal",
 ] as const;
-/** One of {@linkcode errorTypes}. */
-export type ErrorType = typeof errorTypes[number];
+/** One of {@linkcode signErrorKinds}. */
+export type SignErrorKind = typeof signErrorKinds[number];
 
 /** An answer: a payload that is the signature, or an error with its text as payload. */
 export interface SignAnswer {
@@ -70,7 +70,7 @@ export interface SignAnswer {
   /** Which key signed; `base64` has none. */
   keyId?: string;
   /** Set if the payload is not a signature. */
-  error?: ErrorType;
+  error?: SignErrorKind;
 }
 
 /** Why a request cannot be served. `respTopic` is set if its sender can be told. */
@@ -190,7 +190,8 @@ export function decodeAnswer(record: ReceivedRecord): SignAnswer | string {
     msgId,
     respId,
     payload,
-    ...(error !== undefined && { error: errorTypes.find((type) => type === error) ?? "internal" }),
+    ...(error !== undefined &&
+      { error: signErrorKinds.find((kind) => kind === error) ?? "internal" }),
     ...(algorithm && { algorithm: algorithm.slice(0, 40) }),
     ...(keyId && { keyId: keyId.slice(0, 200) }),
   };
