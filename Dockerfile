@@ -27,7 +27,7 @@ EXPOSE 4318 8080
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --start-interval=1s --retries=3 \
   CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:8080/readyz')).ok ? 0 : 1)"]
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
-  "--allow-net", "--allow-read=/app", "--allow-env=OTEL_*,CONSOLE_*", "console.js"]
+  "--allow-net", "--allow-read=/app", "--allow-env=CONSOLE_*", "console.js"]
 CMD ["--host", "0.0.0.0", "--allow-remote-without-auth"]
 
 FROM program AS orb-server
@@ -42,11 +42,11 @@ ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
   "orb-server.js"]
 CMD ["--host", "0.0.0.0", "--allow-remote-without-auth", "--data-dir", "/data"]
 
-# It serves nothing that could be asked: when it ends, it is unhealthy.
+# It serves nothing that could be asked: when it ends, it is unhealthy. Mount images at /data.
 FROM program AS orb-client
 COPY --from=bundle /app/dist/orb-client.js ./
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
-  "--allow-net", "--allow-read", "--allow-sys=cpus,systemMemoryInfo,statfs", \
+  "--allow-net", "--allow-read=/app,/data", "--allow-sys=cpus,systemMemoryInfo,statfs", \
   "--allow-env=OTEL_*,ORB_CLIENT_*", "orb-client.js"]
 
 # To observe a runtime, mount its socket, say --endpoint cri=unix:///path, and run it as a user
@@ -57,6 +57,7 @@ EXPOSE 33333
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --start-interval=1s --retries=3 \
   CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:33333/readyz')).ok ? 0 : 1)"]
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
+  "--v8-flags=--max-semi-space-size=2,--heap-growing-percent=20", \
   "--allow-net", "--allow-read=/app,/run", "--allow-write=/run", "--allow-env=OTEL_*,OBSERVER_*", \
   "observer.js"]
 CMD ["--metrics-address", "0.0.0.0:33333", "--allow-remote-without-auth", "--interval", "30s"]
@@ -112,6 +113,7 @@ EXPOSE 4433/udp 4433 4480
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --start-interval=1s --retries=3 \
   CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:4480/readyz')).ok ? 0 : 1)"]
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", "--unstable-net", \
+  "--v8-flags=--no-allocation-site-pretenuring", \
   "--allow-net", "--allow-read=/app,/data", "--allow-write=/data", "--allow-sys=networkInterfaces", \
   "--allow-env=OTEL_*,PINGPONG_SERVER_*", "pingpong-server.js"]
 CMD ["--host", "0.0.0.0", "--allow-remote-without-auth", "--generate-certificate", \

@@ -9,27 +9,17 @@
  * deno task compile orb-server
  * ```
  *
+ * It starts `deno`, which reads and writes where its cache and the target are, and which inherits
+ * the environment: no list can name what that touches.
+ *
  * @module
  */
 import { fileURLToPath } from "node:url";
+import { type Program, programNamed, programs } from "./programs.ts";
 import { commandLine, flag } from "./service/command_line.ts";
 import { runCommand, StartError } from "./service/life_cycle.ts";
-import { findPages, pageEmbedding } from "./service/page/build.ts";
+import { pageEmbedding } from "./service/page/build.ts";
 import { shebangArguments } from "./service/program_file.ts";
-
-/** Every program: its entry file, by its `service.name`. */
-export const programs: Readonly<Record<string, string>> = {
-  "console": "console/server.ts",
-  "image-service": "observer/image_service.ts",
-  "observer": "observer/observer.ts",
-  "orb-client": "orb/client.ts",
-  "orb-server": "orb/server.ts",
-  "pingpong-client": "pingpong/client.ts",
-  "pingpong-server": "pingpong/server.ts",
-  "signer-api": "signer/rest_api.ts",
-  "signer-load": "signer/load.ts",
-  "signer-service": "signer/service.ts",
-};
 
 const root = new URL(".", import.meta.url);
 
@@ -37,45 +27,68 @@ const root = new URL(".", import.meta.url);
  * Bundles a program with `deno bundle`, its page and its shebang included.
  *
  * @throws {StartError} it does not bundle.
+ *
+ * @example
+ * ```ts
+ * await bundleProgram(programNamed("console"), new URL("dist/console.js", import.meta.url));
+ * ```
  */
-export async function bundleProgram(name: string, target: URL): Promise<void> {
-  const entry = fileURLToPath(new URL(programs[name]!, root));
-  const shebang = await firstLine(entry);
+export async function bundleProgram({ entry, page }: Program, target: URL): Promise<void> {
+  const path = fileURLToPath(new URL(entry, root));
+  const shebang = await firstLine(path);
   await run("deno", [
-    ...["bundle", "--quiet", "--platform", "deno", "--output", fileURLToPath(target), entry],
+    ...["bundle", "--quiet", "--platform", "deno", "--output", fileURLToPath(target), path],
   ]);
-  const page = programs[name]!.split("/")[0]!;
-  const pages = (await findPages()).includes(page) ? await pageEmbedding([page]) : "";
+  const embeddedPage = page === undefined ? "" : await pageEmbedding([page]);
   const code = await embedWasm(await Deno.readTextFile(target));
-  await Deno.writeTextFile(target, `${shebang}\n${pages}${code.replace(/^#!.*\n/, "")}`);
+  await Deno.writeTextFile(target, `${shebang}\n${embeddedPage}${code.replace(/^#!.*\n/, "")}`);
   if (Deno.build.os !== "windows") await Deno.chmod(target, 0o755);
 }
 
-/** The Kafka client reads its WebAssembly from beside itself: alone in a folder it must be inside. */
-async function embedWasm(code: string): Promise<string> {
+/**
+ * Puts the WebAssembly that the Kafka client reads from beside itself into a bundle, which is alone
+ * in its folder. Its loader is found by how it is written, so another version of it may be missed:
+ * then a file is still read, and the bundle is refused.
+ *
+ * @throws {StartError} the bundle would read a file from beside itself.
+ */
+export async function embedWasm(code: string): Promise<string> {
   const reading =
     /"(node_modules\/[^"]+\/wasm-utils\/dist)\/index\.js"\(\) \{[^]*?(readFileSync\d*\(new URL\("\.\.\/dist\/native\.wasm", import\.meta\.url\)\))/;
   const [, folder, expression] = reading.exec(code) ?? [];
-  if (folder === undefined || expression === undefined) return code;
-  const wasm = await Deno.readFile(new URL(`${folder}/native.wasm`, root));
-  return code.replace(expression, () => `Uint8Array.fromBase64("${wasm.toBase64()}")`);
+  const embedded = folder === undefined || expression === undefined
+    ? code
+    : code.replace(expression, await wasmExpression(new URL(`${folder}/native.wasm`, root)));
+  const [left] = /new URL\("[^"]*", import\.meta\.url\)|"[^"]*\.wasm"/.exec(embedded) ?? [];
+  if (left === undefined) return embedded;
+  throw new StartError(
+    `Cannot bundle: the code still reads a file from beside itself, ${left}. ` +
+      "If a new version of @platformatic/wasm-utils loads otherwise, adapt embedWasm() of bundle.ts",
+  );
+}
+
+async function wasmExpression(path: URL): Promise<string> {
+  return `Uint8Array.fromBase64("${(await Deno.readFile(path)).toBase64()}")`;
 }
 
 /**
  * Compiles a program with `deno compile`, with the permissions of its shebang.
  *
  * @throws {StartError} it does not compile, or Deno's base binary could not be downloaded.
+ *
+ * @example
+ * ```ts
+ * await compileProgram(programNamed("console"), new URL("dist/console", import.meta.url));
+ * ```
  */
-export async function compileProgram(name: string, target: URL): Promise<void> {
-  const entry = fileURLToPath(new URL(programs[name]!, root));
-  const [, ...permissions] = shebangArguments(await firstLine(entry), entry);
-  const page = programs[name]!.split("/")[0]!;
-  const pages = (await findPages()).includes(page) ? ["--include", `dist/pages/${page}.json`] : [];
+export async function compileProgram({ entry, page }: Program, target: URL): Promise<void> {
+  const path = fileURLToPath(new URL(entry, root));
+  const [, ...permissions] = shebangArguments(await firstLine(path), path);
   await run("deno", [
     ...["compile", "--quiet", "--output", fileURLToPath(target)],
     ...permissions,
-    ...pages,
-    entry,
+    ...(page === undefined ? [] : ["--include", `dist/pages/${page}.json`]),
+    path,
   ]);
 }
 
@@ -95,32 +108,44 @@ async function run(command: string, args: string[]): Promise<void> {
   throw new StartError(`'${command} ${args.join(" ")}' failed:\n${reason}`);
 }
 
-const command = commandLine({
-  name: "bundle",
-  summary: "Makes each program one file in dist/.",
-  examples: [
-    ["deno task bundle", "every program, as JavaScript for Deno"],
-    ["deno task bundle orb-server", "one program"],
-    ["deno task compile", "every program, as a binary of its own"],
-  ],
-})
-  .argument("[programs...]", `which: ${Object.keys(programs).join(", ")}`, [] as string[])
-  .addOption(flag("--compile", "make binaries with deno compile"))
-  .action(async (names: string[], { compile }: { compile?: true }) => {
-    const unknown = names.find((name) => !(name in programs));
-    if (unknown !== undefined) {
-      throw new StartError(
-        `There is no program '${unknown}'. Programs: ${Object.keys(programs).join(", ")}`,
-      );
-    }
-    await Deno.mkdir(new URL("dist/", root), { recursive: true });
-    for (const name of names.length > 0 ? names : Object.keys(programs)) {
-      const target = new URL(compile ? `dist/${name}` : `dist/${name}.js`, root);
-      await (compile ? compileProgram : bundleProgram)(name, target);
-      const { size } = await Deno.stat(target);
-      // deno-lint-ignore no-console -- the result of a tool that a person runs
-      console.log(`dist/${name}${compile ? "" : ".js"}  ${Math.round(size / 1000)} kB`);
-    }
-  });
+/** Makes the named programs, or all, and says how large each has become. */
+async function makeAll(names: string[], compile: boolean): Promise<void> {
+  const known = programs.map(({ name }) => name);
+  const unknown = names.find((name) => !known.includes(name));
+  if (unknown !== undefined) {
+    throw new StartError(`There is no program '${unknown}'. Programs: ${known.join(", ")}`);
+  }
+  await Deno.mkdir(new URL("dist/", root), { recursive: true });
+  for (const program of names.length > 0 ? names.map(programNamed) : programs) {
+    const file = `dist/${program.name}${compile ? "" : ".js"}`;
+    const target = new URL(file, root);
+    await (compile ? compileProgram : bundleProgram)(program, target);
+    const { size } = await Deno.stat(target);
+    // deno-lint-ignore no-console -- the result of a tool that a person runs
+    console.log(`${file}  ${Math.round(size / 1000)} kB`);
+  }
+}
 
-if (import.meta.main) await runCommand(command);
+async function main(): Promise<void> {
+  const command = commandLine({
+    name: "bundle",
+    summary: "Makes each program one file in dist/.",
+    examples: [
+      ["deno task bundle", "every program, as JavaScript for Deno"],
+      ["deno task bundle orb-server", "one program"],
+      ["deno task compile", "every program, as a binary of its own"],
+    ],
+  })
+    .argument(
+      "[programs...]",
+      `which: ${programs.map(({ name }) => name).join(", ")}`,
+      [] as string[],
+    )
+    .addOption(flag("--compile", "make binaries with deno compile"))
+    .action((names: string[], { compile = false }: { compile?: boolean }) =>
+      makeAll(names, compile)
+    );
+  await runCommand(command);
+}
+
+if (import.meta.main) await main();

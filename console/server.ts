@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --allow-net --allow-read --allow-env=CONSOLE_*
+#!/usr/bin/env -S deno run --allow-net --allow-read=dist/pages --allow-env=CONSOLE_*
 /**
  * The console: an OpenTelemetry collector and viewer in one process, for one machine. It takes in
  * traces, metrics and logs by OTLP/HTTP, keeps the newest within stated limits, shows them on a

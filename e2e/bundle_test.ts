@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { pathToFileURL } from "node:url";
-import { bundleProgram, programs } from "../bundle.ts";
+import { bundleProgram, embedWasm } from "../bundle.ts";
+import { programs } from "../programs.ts";
 import { eventually } from "../service/testing/eventually.ts";
 import { testWith } from "../service/testing/permissions.ts";
 import { startProgram, type TestProgram } from "../service/testing/program.ts";
@@ -138,17 +139,40 @@ async function assertServesPage(url: string): Promise<void> {
   assert.ok(Math.max(...sizes) > 10_000, html);
 }
 
-for (const name of Object.keys(programs)) {
+for (const program of programs) {
+  const { name } = program;
   testWith(needs, `bundled ${name} works alone in an empty folder`, async () => {
     const proof = proofs[name];
     assert.ok(proof, `no proof for ${name}`);
     const folder = await Deno.makeTempDir();
     try {
       const file = pathToFileURL(`${folder}/${name}.js`);
-      await bundleProgram(name, file);
+      await bundleProgram(program, file);
       await proof(folder, file);
     } finally {
       await Deno.remove(folder, { recursive: true });
     }
   });
 }
+
+testWith(
+  ["read"],
+  "a bundle whose WebAssembly loader is not known any more is refused",
+  async () => {
+    // As version 0.2.1 of @platformatic/wasm-utils is bundled.
+    const known = `
+    "node_modules/.deno/@platformatic+wasm-utils@0.2.1/node_modules/@platformatic/wasm-utils/dist/index.js"() {
+      wasm = readFileSync2(new URL("../dist/native.wasm", import.meta.url));
+    }`;
+    assert.match(await embedWasm(known), /wasm = Uint8Array\.fromBase64\("AGFzbQ[^"]+"\);/);
+    const others = [
+      known.replace("readFileSync2(", "await readFile("),
+      known.replace("wasm-utils/dist/index.js", "wasm-utils/lib/index.js"),
+      known.replace('new URL("../dist/native.wasm", import.meta.url)', '"native.wasm"'),
+    ];
+    for (const other of others) {
+      await assert.rejects(embedWasm(other), /^StartError: Cannot bundle: .*native\.wasm/, other);
+    }
+    assert.equal(await embedWasm("no_file()"), "no_file()");
+  },
+);

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { CORE_SCHEMA, load as parseYaml, mergeTag } from "js-yaml";
-import { programs } from "../bundle.ts";
+import { programNamed } from "../programs.ts";
 import { testWith } from "../service/testing/permissions.ts";
 import { JAEGER_MODULE_VERSION } from "./jaeger.ts";
 import { OTEL_COLLECTOR_VERSION } from "./otel_collector.ts";
@@ -58,11 +58,6 @@ testWith(["read"], "compose.yaml waits for health only where health is checked",
   }
 });
 
-testWith(["read"], "compose.yaml and Dockerfile have the same programs", async () => {
-  const targets = Object.values((await compose()).services).flatMap((s) => s.build?.target ?? []);
-  assert.deepEqual(targets.sort(), [...(await programStages()).keys()].sort());
-});
-
 testWith(["read"], "compose.yaml sets variables that the configuration files read", async () => {
   const { services } = await compose();
   for (
@@ -111,22 +106,6 @@ testWith(
     }
   },
 );
-
-testWith(["read"], "Dockerfile copies what the bundle task makes", async () => {
-  assert.deepEqual([...(await programStages()).keys()].sort(), Object.keys(programs).sort());
-});
-
-testWith(["read"], "Dockerfile grants each program the permissions of its shebang", async () => {
-  for (const [name, stage] of await programStages()) {
-    const entry = programs[name]!;
-    const [shebang = ""] = (await Deno.readTextFile(join(root, entry))).split("\n", 1);
-    assert.deepEqual(
-      permissionNames(entrypoint(stage)),
-      permissionNames(shebang.split(" ")),
-      `${name}: Dockerfile and ${entry} differ`,
-    );
-  }
-});
 
 testWith(["read", "run"], "programs know the flags that containers give them", async () => {
   const { services } = await compose();
@@ -202,17 +181,20 @@ function entrypoint(stage: string): string[] {
   return jsonInstruction(stage, "ENTRYPOINT");
 }
 
-/** Which kinds of permission a command line grants: a container's own paths and hosts differ. */
-function permissionNames(words: readonly string[]): string[] {
-  return words.flatMap((word) => /^--allow-[a-z]+/.exec(word) ?? []).sort();
+/** What programs print for --help with the permissions that their containers give them. */
+const helps = new Map<string, Promise<string>>();
+
+function helpOf(name: string, command: readonly string[]): Promise<string> {
+  const help = helps.get(name) ?? printHelp(name, command);
+  helps.set(name, help);
+  return help;
 }
 
-/** What a program prints for --help with the permissions that its container gives it. */
-async function helpOf(name: string, command: readonly string[]): Promise<string> {
+async function printHelp(name: string, command: readonly string[]): Promise<string> {
   const output = await new Deno.Command("deno", {
     args: ["run", "--no-prompt"].concat(
       command.filter((word) => word.startsWith("--allow-")),
-      programs[name]!,
+      programNamed(name).entry,
       "--help",
     ),
     cwd: root,

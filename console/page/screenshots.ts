@@ -1,3 +1,4 @@
+#!/usr/bin/env -S deno run --allow-net=127.0.0.1 --allow-read --allow-write --allow-run --allow-env --allow-sys
 /**
  * Takes the pictures in `docs/screenshots/`: the real console with real programs sending to it, in
  * light and dark, wide and narrow, empty, busy and broken.
