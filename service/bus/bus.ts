@@ -1,13 +1,14 @@
 /**
- * The bus: what the two programs need of a message broker, and no more. `memory_bus.ts` is one
- * inside the process, `kafka_bus.ts` is Apache Kafka; both pass the suite of `bus_suite.ts`.
+ * The bus: what programs need of a message broker, and no more. `memory_bus.ts` is one inside the
+ * process, `kafka_bus.ts` is Apache Kafka; both pass the suite of `bus_suite.ts`.
  *
  * Promises every bus keeps:
  *
  * - a record that {@linkcode Bus.send} has resolved for is kept for its readers; a rejected one may
  *   or may not be there (the answer may have been lost on the way), so readers must bear doubles;
- * - a group gives each record to one member, at least once: it is done with when `handle` resolves,
- *   and is given out again, perhaps to another member, when `handle` rejects or the member is gone;
+ * - a group gives each record to one member, at least once: it is done with when `handle` resolves;
+ *   when `handle` rejects, this record alone is given out again, after a short wait and perhaps to
+ *   another member; when the member is gone, all that it had not done with is;
  * - a follower reads every record, alone, in the order of each partition;
  * - nothing waits for ever and nothing grows without a limit.
  *
@@ -71,7 +72,7 @@ export type ReaderState = "ok" | { reason: string };
 /** Options that both kinds of reader have. */
 interface ReaderOptions {
   topic: string;
-  /** Told when records stop or resume to flow. */
+  /** Notified when records stop or resume to flow. */
   onState?: (state: ReaderState) => void;
 }
 
@@ -81,7 +82,7 @@ export interface ConsumeOptions extends ReaderOptions {
   group: string;
   /** The most records whose `handle` has not settled. @default 1024 */
   maxInFlight?: number;
-  /** Does the work of one record; rejecting asks for it again. */
+  /** Does the work of one record; rejecting asks for it again, as often as it takes. */
   handle: (record: ReceivedRecord) => Promise<void>;
 }
 
@@ -101,6 +102,15 @@ export interface Reader {
   readonly failed: Promise<never>;
   /** Stops taking records, waits for those under way until `deadline` aborts, and leaves. */
   close(deadline?: AbortSignal): Promise<void>;
+}
+
+/** A {@linkcode Reader} that shares a topic with the other members of its group. */
+export interface GroupReader extends Reader {
+  /**
+   * The partitions that are this member's at the moment. None while it waits for its share; where a
+   * bus deals by records instead of partitions, all members have all.
+   */
+  readonly partitions: readonly number[];
 }
 
 /** A {@linkcode Reader} that also knows when it has read what was there when it began. */
@@ -127,7 +137,7 @@ export interface Bus {
    */
   send(topic: string, record: BusRecord, timeoutMs?: number): Promise<void>;
   /** Reads as a member of a group. */
-  consume(options: ConsumeOptions): Promise<Reader>;
+  consume(options: ConsumeOptions): Promise<GroupReader>;
   /** Reads alone. */
   follow(options: FollowOptions): Promise<Follower>;
   /** Lets go of everything; readers are to be closed before. */

@@ -7,21 +7,23 @@ import { Admin } from "@platformatic/kafka";
 import { type Bus, BusError, isTopicName, type TopicOptions } from "./bus.ts";
 import { brokerSaid, busError, clientOptions } from "./kafka_client.ts";
 import type { KafkaConnection } from "./kafka_connection.ts";
-import { KafkaFollower, KafkaGroupReader, type KafkaReaderOptions } from "./kafka_reader.ts";
+import { followerGroupPrefix, KafkaFollower } from "./kafka_follower.ts";
+import { KafkaGroupReader } from "./kafka_group_reader.ts";
+import { type KafkaReaderOptions, readerOptions } from "./kafka_reader.ts";
 import { KafkaSender } from "./kafka_sender.ts";
-import type { World } from "../world/world.ts";
+import { platformaticConsumer } from "./platformatic_consumer.ts";
 
 /** Options of {@linkcode kafkaBus}. */
 export interface KafkaBusOptions extends KafkaReaderOptions {
   connection: KafkaConnection;
+  /** When a member that is silent is held for dead, in milliseconds. @default 6_000 */
+  sessionTimeoutMs?: number;
   /** The largest value, in bytes; with its headers it must stay below the brokers' `message.max.bytes`. @default 1_000_000 */
   maxValueBytes?: number;
   /** Copies of each topic that is made here; `-1` is the cluster's default. @default -1 */
   replicas?: number;
-  /** How long records stay in a topic that is made here and not compacted. @default 3_600_000 */
+  /** How long records stay in a topic that is made here and not compacted, in milliseconds. @default 3_600_000 */
   retentionMs?: number;
-  /** Time and chance. @default realWorld */
-  world?: World;
 }
 
 /** Makes a bus; nothing is connected until it is used. */
@@ -29,13 +31,8 @@ export function kafkaBus(options: KafkaBusOptions): Bus {
   const { connection, maxValueBytes = 1_000_000, replicas = -1, retentionMs = 3_600_000 } = options;
   const admin = new Admin({ ...clientOptions(connection), retries: 3, retryDelay: 300 });
   const sender = new KafkaSender({ connection, maxValueBytes });
-  const readerOptions = {
-    connection,
-    outageLimitMs: options.outageLimitMs ?? 300_000,
-    sessionTimeoutMs: options.sessionTimeoutMs ?? 6_000,
-    commitIntervalMs: options.commitIntervalMs ?? 200,
-    maxRetryDelayMs: options.maxRetryDelayMs ?? 1_000,
-  };
+  const makeConsumer = platformaticConsumer(connection, options.sessionTimeoutMs ?? 6_000);
+  const reading = readerOptions(options);
 
   return {
     system: "kafka",
@@ -74,8 +71,8 @@ export function kafkaBus(options: KafkaBusOptions): Bus {
       return sender.send(topic, record, timeoutMs);
     },
 
-    consume: (consume) => new KafkaGroupReader(readerOptions, consume).start(),
-    follow: (follow) => new KafkaFollower(readerOptions, follow).start(),
+    consume: (consume) => new KafkaGroupReader(consume, reading, makeConsumer).start(),
+    follow: (follow) => new KafkaFollower(follow, reading, makeConsumer).start(),
 
     async unfollowedTopics(prefix) {
       try {
@@ -84,7 +81,7 @@ export function kafkaBus(options: KafkaBusOptions): Bus {
         const groups = [...(await admin.listGroups()).values()]
           .filter((group) => !/^(empty|dead)$/i.test(group.state));
         return topics.filter((topic) =>
-          !groups.some((group) => group.id.startsWith(`${topic}.reader.`))
+          !groups.some((group) => group.id.startsWith(followerGroupPrefix(topic)))
         );
       } catch (error) {
         throw busError(error, "list topics and groups");

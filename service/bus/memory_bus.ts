@@ -16,8 +16,8 @@ import {
   type ConsumeOptions,
   type Follower,
   type FollowOptions,
+  type GroupReader,
   isTopicName,
-  type Reader,
   type ReceivedRecord,
   type TopicOptions,
 } from "./bus.ts";
@@ -113,7 +113,7 @@ class MemoryBroker {
     topic.append(record);
   }
 
-  consume(options: ConsumeOptions): Reader {
+  consume(options: ConsumeOptions): GroupReader {
     const topic = this.#existing(options.topic);
     if (topic.compacted) throw new TypeError("A compacted topic is for followers, not groups.");
     const reader = topic.group(options.group, this.#redelivery).join(options);
@@ -296,8 +296,9 @@ class MemoryGroup {
 }
 
 /** One member's reader. */
-class MemoryMember implements Reader {
+class MemoryMember implements GroupReader {
   readonly failed: Promise<never> = never;
+  readonly partitions = [0];
   readonly #inFlight = new Set<ReceivedRecord>();
   readonly #maxInFlight: number;
   #closing = false;

@@ -5,34 +5,32 @@
  * @module
  */
 
-/** Tracks one partition, for one assignment of it. */
+/**
+ * Tracks one partition, for one assignment of it. What it remembers is bounded by the records under
+ * way, however many are done with behind one that is not.
+ */
 export class OffsetTracker {
-  /** Records under way or done behind one that is not, in the order of their offsets. */
-  #open = new Map<number, boolean>();
-  #next = -1;
-  #done = -1;
+  /** Records under way in the order of their offsets, each with the end of the record before it. */
+  #open = new Map<number, number | undefined>();
+  /** End of the last record that was begun. */
+  #end: number | undefined;
 
   /** Takes note of a record; false if it was here before (a rebalance reads on from the last commit). */
   begin(offset: number): boolean {
-    if (offset < this.#next) return false;
-    this.#next = offset + 1;
-    this.#open.set(offset, false);
+    if (this.#end !== undefined && offset < this.#end) return false;
+    this.#open.set(offset, this.#end);
+    this.#end = offset + 1;
     return true;
   }
 
-  /** Says that the record is done with. */
+  /** Takes note that the record is done with. */
   finish(offset: number): void {
-    if (!this.#open.has(offset)) return;
-    this.#open.set(offset, true);
-    for (const [first, done] of this.#open) {
-      if (!done) break;
-      this.#open.delete(first);
-      this.#done = first + 1;
-    }
+    this.#open.delete(offset);
   }
 
   /** Offset of the first record that is not done with, once there was one; what may be committed. */
   get committable(): number | undefined {
-    return this.#done < 0 ? undefined : this.#done;
+    for (const endOfLastDone of this.#open.values()) return endOfLastDone;
+    return this.#end;
   }
 }

@@ -1,0 +1,333 @@
+import assert from "node:assert/strict";
+import { drainMicrotasks, VirtualWorld } from "../world/virtual_world.ts";
+import type { ConsumeOptions, ReaderState, ReceivedRecord } from "./bus.ts";
+import { KafkaGroupReader } from "./kafka_group_reader.ts";
+import { type KafkaReaderOptions, readerOptions } from "./kafka_reader.ts";
+import { ScriptedTopic } from "./test_kafka_consumer.ts";
+
+interface Scene {
+  topic: ScriptedTopic;
+  world: VirtualWorld;
+  reader: KafkaGroupReader;
+  /** Values of the records that `handle` was called with, in order. */
+  handled: string[];
+  /** Settles the oldest open call for this value. */
+  settle(value: string, how?: "done" | "reject"): Promise<void>;
+  states: ReaderState[];
+}
+
+/** A reader on a scripted topic, whose handler is the test itself. */
+async function scene(
+  options: Partial<ConsumeOptions> & KafkaReaderOptions & { topic?: never; partitions?: number },
+  run: (scene: Scene) => Promise<void>,
+): Promise<void> {
+  const world = new VirtualWorld();
+  const topic = new ScriptedTopic(options.partitions);
+  const handled: string[] = [];
+  const open: { value: string; resolve: () => void; reject: (error: Error) => void }[] = [];
+  const states: ReaderState[] = [];
+  const reader = new KafkaGroupReader(
+    {
+      topic: "t",
+      group: "g",
+      onState: (state) => states.push(state),
+      handle: (record) => {
+        const value = text(record);
+        handled.push(value);
+        return new Promise<void>((resolve, reject) => open.push({ value, resolve, reject }));
+      },
+      ...options.maxInFlight !== undefined && { maxInFlight: options.maxInFlight },
+      ...options.handle && { handle: options.handle },
+    },
+    readerOptions({ ...options, world }),
+    topic.makeConsumer,
+  );
+  await reader.start();
+  await run({
+    topic,
+    world,
+    reader,
+    handled,
+    states,
+    async settle(value, how = "done") {
+      const index = open.findIndex((call) => call.value === value);
+      assert.notEqual(index, -1, `nobody works on ${value}`);
+      const [call] = open.splice(index, 1);
+      if (how === "done") call!.resolve();
+      else call!.reject(new Error("not this time"));
+      await drainMicrotasks();
+    },
+  });
+  await world.runUntil(reader.close(AbortSignal.abort()));
+  assert.equal(world.pendingTimers, 0, "no timer is left behind");
+}
+
+Deno.test("KafkaGroupReader commits what is done with, never past what is not", () =>
+  scene({}, async ({ topic, world, settle }) => {
+    topic.add(3);
+    await world.advance(1);
+    await settle("0:0");
+    await settle("0:2");
+    await world.advance(200);
+    assert.equal(topic.committed.get(0), 1n);
+    await settle("0:1");
+    await world.advance(200);
+    assert.equal(topic.committed.get(0), 3n);
+    await world.advance(1_000);
+    assert.equal(topic.consumer.commits.length, 2, "what is committed is not committed again");
+  }));
+
+Deno.test("KafkaGroupReader goes on with room that records of a lost stay have made", () =>
+  scene({ maxInFlight: 4 }, async ({ topic, world, settle, handled, states }) => {
+    topic.add(20);
+    await world.advance(1);
+    assert.deepEqual(handled, ["0:0", "0:1", "0:2", "0:3"]);
+    assert.equal(topic.consumer.isPaused, true);
+
+    // A reconnect under load: the new stay begins while the old one's records are under way.
+    topic.consumer.break();
+    await world.advance(1_100);
+    assert.equal(topic.consumers.length, 2);
+    assert.deepEqual(states.at(-1), "ok");
+    assert.equal(handled.length, 4, "no more than maxInFlight are under way");
+    for (const value of ["0:0", "0:1", "0:2", "0:3"]) await settle(value);
+    await world.advance(1);
+    assert.equal(handled.length, 8, "the new stay's records flow");
+    assert.equal(topic.consumers[0]!.isClosed, true);
+    assert.equal(topic.consumers[0]!.isPaused, true, "nothing resumes the stay that is lost");
+  }));
+
+Deno.test("KafkaGroupReader takes a rejected record up again alone, in place", () =>
+  scene({}, async ({ topic, world, settle, handled, states }) => {
+    topic.add(3);
+    await world.advance(1);
+    await settle("0:1", "reject");
+    await settle("0:0");
+    await world.advance(49);
+    assert.deepEqual(handled, ["0:0", "0:1", "0:2"], "not at once");
+    await world.advance(200);
+    assert.deepEqual(handled, ["0:0", "0:1", "0:2", "0:1"]);
+    assert.equal(topic.consumers.length, 1, "the stay goes on");
+    assert.deepEqual(states, ["ok"]);
+
+    topic.add(1);
+    await world.advance(1);
+    await settle("0:2");
+    await settle("0:3");
+    await world.advance(1_000);
+    assert.equal(topic.committed.get(0), 1n, "nothing is committed past it");
+    await settle("0:1");
+    await world.advance(200);
+    assert.equal(topic.committed.get(0), 4n);
+    assert.deepEqual(handled, ["0:0", "0:1", "0:2", "0:1", "0:3"], "no other came twice");
+  }));
+
+Deno.test("KafkaGroupReader waits longer for a record that is rejected again and again, up to a limit", async () => {
+  const at: number[] = [];
+  const world = new VirtualWorld();
+  const topic = new ScriptedTopic();
+  const reader = new KafkaGroupReader(
+    {
+      topic: "t",
+      group: "g",
+      handle: () => {
+        at.push(world.monotonicMs());
+        return Promise.reject(new Error("never"));
+      },
+    },
+    readerOptions({ world, redeliverDelayMs: 100, maxRedeliverDelayMs: 1_000 }),
+    topic.makeConsumer,
+  );
+  await reader.start();
+  topic.add(1);
+  await world.advance(10_000);
+  const waits = at.slice(1).map((nowMs, index) => nowMs - at[index]!);
+  waits.forEach((waitMs, index) => {
+    const mostMs = Math.min(1_000, 100 * 2 ** index);
+    assert.ok(waitMs <= mostMs && waitMs >= mostMs / 2, `wait ${index} was ${waitMs} ms`);
+  });
+  assert.ok(new Set(waits).size > 4, "by chance, so that many do not come together");
+  await world.runUntil(reader.close());
+  assert.equal(topic.committed.size, 0);
+});
+
+Deno.test("KafkaGroupReader gives a rejected record back when its partition or its stay is gone", () =>
+  scene({ partitions: 2 }, async ({ topic, world, settle, handled }) => {
+    topic.add(1, { partition: 0 });
+    topic.add(1, { partition: 1 });
+    await world.advance(1);
+    await settle("1:0", "reject");
+    topic.consumer.assign([0]);
+    await world.advance(5_000);
+    assert.deepEqual(handled, ["0:0", "1:0"], "another member's record is not ours to repeat");
+
+    await settle("0:0", "reject");
+    topic.consumer.break();
+    topic.joins.push(new Promise(() => {}));
+    await world.advance(5_000);
+    assert.deepEqual(handled, ["0:0", "1:0"], "the next stay reads it again, not this one");
+    assert.equal(topic.committed.size, 0);
+  }));
+
+Deno.test("KafkaGroupReader takes no record twice when the group deals anew", () =>
+  scene({ partitions: 2 }, async ({ topic, world, settle, handled }) => {
+    topic.add(2, { partition: 0 });
+    topic.add(2, { partition: 1 });
+    await world.advance(1);
+    topic.consumer.assign([1]);
+    await world.advance(1);
+    assert.equal(handled.length, 4);
+    await settle("0:0");
+    await world.advance(500);
+    assert.equal(topic.committed.has(0), false, "what is gone is not committed");
+    topic.consumer.assign([0, 1]);
+    await world.advance(1);
+    assert.deepEqual(handled.slice(4), ["0:0", "0:1"], "what came back is read from the commit");
+  }));
+
+Deno.test("KafkaGroupReader comes back as the member that it was, unless it is unknown by now", () =>
+  scene({}, async ({ topic, world }) => {
+    topic.consumer.break();
+    await world.advance(1_100);
+    assert.equal(topic.consumers[1]!.options.memberId, "member-0");
+    topic.consumer.memberId = undefined;
+    topic.consumer.break();
+    await world.advance(1_100);
+    assert.equal(topic.consumers[2]!.options.memberId, undefined);
+  }));
+
+Deno.test("KafkaGroupReader draws its waits by chance, within limits", async () => {
+  async function joinTimes(seed: number): Promise<number[]> {
+    const world = new VirtualWorld({ seed });
+    const topic = new ScriptedTopic();
+    const times: number[] = [];
+    const makeConsumer: typeof topic.makeConsumer = (options) => {
+      times.push(world.monotonicMs());
+      return topic.makeConsumer(options);
+    };
+    const reader = new KafkaGroupReader(
+      { topic: "t", group: "g", handle: () => Promise.resolve() },
+      readerOptions({ world, maxRetryDelayMs: 1_000 }),
+      makeConsumer,
+    );
+    await reader.start();
+    topic.joins.push(...Array.from({ length: 20 }, () => new Error("away")));
+    topic.consumer.break();
+    await world.advance(20_000);
+    await world.runUntil(reader.close());
+    return times;
+  }
+  const [one, same, other] = [await joinTimes(1), await joinTimes(1), await joinTimes(2)];
+  assert.deepEqual(one, same);
+  assert.notDeepEqual(one, other);
+  assert.equal(one.length, 22);
+  one.slice(1).forEach((nowMs, index) => {
+    const waitMs = nowMs - one[index]!;
+    assert.ok(waitMs <= Math.min(1_000, 50 * 2 ** index), `wait ${index} was ${waitMs} ms`);
+  });
+});
+
+Deno.test("KafkaGroupReader gives up when an outage outlasts its limit", () =>
+  scene({ outageLimitMs: 10_000 }, async ({ topic, world, reader, states }) => {
+    topic.joins.push(...Array.from({ length: 200 }, () => new Error("away")));
+    topic.consumer.break();
+    const failure = assert.rejects(
+      reader.failed,
+      /Reading t from Kafka has failed for 1\d s, longer than the limit of 10000 ms: away/,
+    );
+    await world.advance(15_000);
+    await failure;
+    assert.deepEqual(states[1], { reason: "the connection is lost" });
+    const made = topic.consumers.length;
+    await world.advance(60_000);
+    assert.equal(topic.consumers.length, made, "and tries no more");
+  }));
+
+Deno.test("KafkaGroupReader tries a commit again that failed", () =>
+  scene({}, async ({ topic, world, settle }) => {
+    topic.add(1);
+    topic.consumer.failingCommits.push(new Error("busy"));
+    await world.advance(1);
+    await settle("0:0");
+    await world.advance(200);
+    assert.equal(topic.committed.size, 0);
+    await world.advance(200);
+    assert.equal(topic.committed.get(0), 1n);
+  }));
+
+Deno.test("KafkaGroupReader counts as lag what the group has not committed", () =>
+  scene({ partitions: 2 }, async ({ topic, world, settle, reader }) => {
+    topic.add(2, { partition: 0 });
+    topic.add(1, { partition: 1 });
+    await world.advance(1);
+    assert.equal(await reader.lag(), 3);
+    await settle("0:0");
+    await world.advance(200);
+    assert.equal(await reader.lag(), 2);
+    topic.consumer.assign([1]);
+    assert.deepEqual(reader.partitions, [1]);
+    assert.equal(await reader.lag(), 1);
+  }));
+
+Deno.test("close() waits for what is under way and commits it", () =>
+  scene({}, async ({ topic, world, settle, reader, handled }) => {
+    topic.add(1);
+    await world.advance(1);
+    const closing = reader.close();
+    topic.add(1);
+    await world.advance(10_000);
+    assert.equal(topic.consumer.isClosed, false);
+    await settle("0:0");
+    await world.runUntil(closing);
+    assert.equal(topic.committed.get(0), 1n);
+    assert.equal(topic.consumer.isClosed, true);
+    assert.deepEqual(handled, ["0:0"], "nothing new is taken");
+  }));
+
+Deno.test("close() leaves at its deadline, and what is under way is the group's", () =>
+  scene({}, async ({ topic, world, settle, reader }) => {
+    topic.add(2);
+    await world.advance(1);
+    await settle("0:1");
+    const deadline = new AbortController();
+    const closing = reader.close(deadline.signal);
+    await world.advance(1_000);
+    assert.equal(topic.consumer.isClosed, false);
+    deadline.abort();
+    await world.runUntil(closing);
+    assert.equal(topic.consumer.isClosed, true);
+    assert.equal(topic.committed.size, 0);
+  }));
+
+Deno.test("close() does not wait for a rejected record to be taken up again", () =>
+  scene({}, async ({ topic, world, settle, reader }) => {
+    topic.add(1);
+    await world.advance(1);
+    await settle("0:0", "reject");
+    await world.runUntil(reader.close());
+    assert.equal(world.monotonicMs(), 1);
+    assert.equal(topic.committed.size, 0);
+  }));
+
+Deno.test("close() ends a reader that waits to join, and one whose join hangs", async () => {
+  await scene({}, async ({ topic, world, reader }) => {
+    topic.joins.push(new Promise(() => {}));
+    topic.consumer.break();
+    await drainMicrotasks();
+    await reader.close();
+    assert.equal(topic.consumers.length, 1, "it was still waiting");
+    assert.equal(world.monotonicMs(), 0);
+  });
+  await scene({}, async ({ topic, world, reader }) => {
+    topic.joins.push(new Promise(() => {}));
+    topic.consumer.break();
+    await world.advance(1_000);
+    assert.equal(topic.consumers.length, 2);
+    await reader.close();
+    assert.equal(topic.consumer.isClosed, true);
+  });
+});
+
+function text(record: ReceivedRecord): string {
+  return new TextDecoder().decode(record.value!);
+}

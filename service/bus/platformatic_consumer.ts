@@ -1,0 +1,171 @@
+/**
+ * The {@linkcode KafkaConsumer} of `@platformatic/kafka`.
+ *
+ * @module
+ */
+import type { Buffer } from "node:buffer";
+import { Consumer, type Message, type MessagesStream } from "@platformatic/kafka";
+import type { BusHeader } from "./bus.ts";
+import { brokerSaid, busError, clientOptions } from "./kafka_client.ts";
+import type { KafkaConnection } from "./kafka_connection.ts";
+import type {
+  KafkaConsumer,
+  KafkaConsumerEvents,
+  KafkaConsumerOptions,
+  KafkaRecord,
+  MakeKafkaConsumer,
+  PartitionOffset,
+  ReadFrom,
+} from "./kafka_consumer.ts";
+
+/** Bytes that one answer of a broker may bring, and so what a reader may hold. */
+const maxFetchBytes = 4_194_304;
+const maxPartitionBytes = 1_048_576;
+const maxWaitTimeMs = 500;
+
+/**
+ * Makes consumers of `@platformatic/kafka`.
+ *
+ * @param sessionTimeoutMs when a member that is silent is held for dead
+ */
+export function platformaticConsumer(
+  connection: KafkaConnection,
+  sessionTimeoutMs: number,
+): MakeKafkaConsumer {
+  return (options) => new PlatformaticConsumer(connection, sessionTimeoutMs, options);
+}
+
+class PlatformaticConsumer implements KafkaConsumer {
+  readonly #topic: string;
+  readonly #consumer: Consumer<Buffer, Buffer, Buffer, Buffer>;
+  #stream: MessagesStream<Buffer, Buffer, Buffer, Buffer> | undefined;
+  #onRecord: KafkaConsumerEvents["onRecord"] = () => {};
+  #isFlowing = false;
+  #isUnknown = false;
+
+  constructor(
+    connection: KafkaConnection,
+    sessionTimeoutMs: number,
+    { topic, group, memberId }: KafkaConsumerOptions,
+  ) {
+    this.#topic = topic;
+    this.#consumer = new Consumer({
+      ...clientOptions(connection),
+      groupId: group,
+      sessionTimeout: sessionTimeoutMs,
+      rebalanceTimeout: Math.max(10_000, sessionTimeoutMs),
+      heartbeatInterval: Math.floor(sessionTimeoutMs / 3),
+      autocommit: false,
+      minBytes: 1,
+      maxBytes: maxFetchBytes,
+      maxBytesPerPartition: maxPartitionBytes,
+      maxWaitTime: maxWaitTimeMs,
+      // Joining has retries of its own: the coordinator may be loading its groups.
+      retries: 5,
+      retryDelay: 200,
+    });
+    if (memberId !== undefined) this.#consumer.memberId = memberId;
+  }
+
+  get memberId(): string | undefined {
+    return this.#isUnknown ? undefined : this.#consumer.memberId ?? undefined;
+  }
+
+  get assigned(): readonly number[] {
+    const topic = this.#topic;
+    return this.#consumer.assignments?.find((one) => one.topic === topic)?.partitions ?? [];
+  }
+
+  async read(from: ReadFrom, events: KafkaConsumerEvents): Promise<void> {
+    const topic = this.#topic;
+    const onBroken = (error: unknown) => events.onBroken(this.#meaning(error));
+    this.#listenToGroup(events, onBroken);
+    try {
+      const stream = this.#stream = await this.#consumer.consume({
+        topics: [topic],
+        autocommit: false,
+        ...(from === "committed" ? { mode: "committed", fallbackMode: "earliest" } : {
+          mode: "manual",
+          offsets: from.map((offset, partition) => ({ topic, partition, offset })),
+        }),
+      });
+      stream.once("error", onBroken);
+      stream.once("close", () => onBroken(new Error("the stream of records has ended")));
+      stream.on("fetch", () => events.onFetched());
+      this.#onRecord = events.onRecord;
+    } catch (error) {
+      throw this.#meaning(error);
+    }
+  }
+
+  #listenToGroup(events: KafkaConsumerEvents, onBroken: (error: unknown) => void): void {
+    const consumer = this.#consumer;
+    consumer.on("consumer:group:join", () => events.onAssigned());
+    // A single heartbeat may fail. When none gets through for long, or the member cannot join again
+    // after a rebalance, the stream would go on with what is another member's.
+    consumer.on("consumer:heartbeat:error", () => {});
+    consumer.on("consumer:heartbeat:stalled", ({ lastError }) => {
+      onBroken(lastError ?? new Error("no heartbeat has been answered for too long"));
+    });
+    consumer.on("error", onBroken);
+  }
+
+  #meaning(error: unknown): unknown {
+    if (brokerSaid(error, "UNKNOWN_MEMBER_ID", "FENCED_INSTANCE_ID")) this.#isUnknown = true;
+    return busError(error, `read ${this.#topic}`);
+  }
+
+  resume(): void {
+    if (this.#isFlowing) this.#stream?.resume();
+    else {
+      this.#isFlowing = true;
+      // The first listener lets the stream flow.
+      this.#stream?.on("data", (message) => this.#onRecord(received(message)));
+    }
+  }
+
+  pause(): void {
+    if (this.#isFlowing) this.#stream?.pause();
+  }
+
+  async listOffsets(which: "oldest" | "next"): Promise<readonly bigint[]> {
+    const timestamp = which === "oldest" ? -2n : -1n;
+    const offsets = await this.#consumer.listOffsets({ topics: [this.#topic], timestamp });
+    return offsets.get(this.#topic) ?? [];
+  }
+
+  async listCommitted(partitions: readonly number[]): Promise<ReadonlyMap<number, bigint>> {
+    const committed = await this.#consumer.listCommittedOffsets({
+      topics: [{ topic: this.#topic, partitions: [...partitions] }],
+    });
+    const offsets = committed.get(this.#topic) ?? [];
+    return new Map(
+      partitions.map((partition) => [partition, offsets[partition] ?? -1n] as const)
+        .filter(([, offset]) => offset >= 0n),
+    );
+  }
+
+  async commit(offsets: readonly PartitionOffset[]): Promise<void> {
+    await this.#consumer.commit({
+      offsets: offsets.map((one) => ({ topic: this.#topic, ...one })),
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#consumer.close(true);
+  }
+}
+
+function received(message: Message<Buffer, Buffer, Buffer, Buffer>): KafkaRecord {
+  return {
+    topic: message.topic,
+    partition: message.partition,
+    offset: message.offset,
+    leaderEpoch: message.leaderEpoch,
+    // A record without key or value has `undefined` there, whatever the type says.
+    key: (message.key as Buffer | undefined)?.toString(),
+    headers: message.headerEntries
+      .map(([name, value]): BusHeader => [name?.toString() ?? "", value ?? new Uint8Array()]),
+    value: (message.value as Buffer | undefined) ?? null,
+  };
+}
