@@ -14,9 +14,9 @@ export interface ImageView {
   readonly digests: readonly string[];
   readonly sizeBytes?: number;
   readonly pinned?: boolean;
-  /** When it was imported, where the store tells; milliseconds since the epoch. */
+  /** When it was imported, where the store says so; milliseconds since the epoch. */
   readonly importedAtMs?: number;
-  /** When the observer saw it first: where the store does not tell its age, it is at least that old. */
+  /** When the observer saw it first: where the store does not say its age, it is at least that old. */
   readonly firstSeenMs: number;
 }
 

@@ -4,8 +4,10 @@
  *
  * @module
  */
-import { Hono, type MiddlewareHandler } from "hono";
-import { isLoopback } from "../service/http_server.ts";
+import type { Context, Hono } from "hono";
+import { EventStreamHub } from "../service/event_stream.ts";
+import { httpApp } from "../service/http_app.ts";
+import type { ServiceContext } from "../service/life_cycle.ts";
 import { ProblemError } from "../service/problem.ts";
 import { type ImagesAnswer, imageView, type ObserveAnswer, type StoresAnswer } from "./api.ts";
 import { contentTypes, expositionText, negotiate } from "./metrics/exposition.ts";
@@ -17,25 +19,37 @@ export interface HttpApiOptions {
   observatory: Observatory;
   /** The address listened on; it is a good host name too. */
   host: string;
-  /** Takes any host name: the operator has said that strangers may come. @default false */
-  anyHost?: boolean;
+  /** Names the observer is known by, beside loopback's. @default none */
+  allowedHosts?: readonly string[] | undefined;
+  /** Origins whose pages may call. @default none */
+  allowedOrigins?: readonly string[] | undefined;
   /** Live streams at once; one more is answered 503. @default 64 */
   maxStreams?: number;
-  /** Ends the live streams. */
-  stopping: AbortSignal;
 }
+
+/** What the routes take from the program's context. */
+export type HttpApiContext = Pick<
+  ServiceContext,
+  "health" | "log" | "stopping" | "telemetry" | "world"
+>;
 
 const maxImagesAnswered = 50_000;
 /** A live page counts a silence of 15 s as a broken stream. */
 const heartbeatMs = 5_000;
-/** Changes closer together than this are told as one. */
+/** Changes closer together than this are sent as one. */
 const liveDelayMs = 50;
 
 /** Makes the routes. */
-export function httpApi(options: HttpApiOptions): Hono {
-  const { observatory, maxStreams = 64, stopping } = options;
-  const app = new Hono();
-  let streams = 0;
+export function httpApi(options: HttpApiOptions, context: HttpApiContext): Hono {
+  const { observatory, host, allowedHosts, allowedOrigins } = options;
+  const app = httpApp({
+    name: "observer",
+    host,
+    allowedHosts,
+    allowedOrigins,
+    untraced: ["/api/live"],
+  }, context);
+  const live = liveStream(options, context);
 
   app.get("/metrics", (c) => {
     const format = negotiate(c.req.header("accept"));
@@ -44,8 +58,6 @@ export function httpApi(options: HttpApiOptions): Hono {
       vary: "accept",
     });
   });
-
-  app.use(siteGuard(options));
 
   app.post("/observe", async (c) => {
     const observations = await observatory.trigger("http");
@@ -61,137 +73,70 @@ export function httpApi(options: HttpApiOptions): Hono {
 
   app.get("/api/stores", (c) => c.json<StoresAnswer>(observatory.view()));
 
-  app.get("/api/images", (c) => {
-    const id = c.req.query("store") ?? "";
-    const state = observatory.states().find(({ endpoint }) =>
-      `${endpoint.kind}=${endpoint.address}` === id
-    );
-    if (!state) {
-      throw new ProblemError(404, {
-        title: "No such store",
-        detail: `There is no store '${id.slice(0, 200)}'. GET /api/stores names them.`,
-      });
-    }
-    const { inventory } = state;
-    if (!inventory) return c.json<ImagesAnswer>({ total: 0, images: [] });
-    const text = (c.req.query("q") ?? "").toLowerCase();
-    const fitting = text === ""
-      ? inventory.images
-      : inventory.images.filter(({ id, tags, digests }) =>
-        [id, ...tags, ...digests].some((name) => name.toLowerCase().includes(text))
-      );
-    const sorted = sortImages(fitting, c.req.query("sort") ?? "name");
-    const offset = wholeNumber(c.req.query("offset"), "offset", 0);
-    const limit = Math.min(wholeNumber(c.req.query("limit"), "limit", 200), maxImagesAnswered);
-    return c.json<ImagesAnswer>({
-      atMs: inventory.atMs,
-      total: fitting.length,
-      images: sorted.slice(offset, offset + limit)
-        .map((image) => imageView(image, inventory.firstSeenMs.get(image.id)!)),
-    });
-  });
-
-  app.get("/api/live", () => {
-    if (streams >= maxStreams) {
-      throw new ProblemError(503, {
-        title: "Too many live pages",
-        detail: `${maxStreams} live streams are open already. Close a page, or try again later.`,
-      }, { "retry-after": "5" });
-    }
-    streams++;
-    return liveStream(observatory, stopping, () => streams--);
-  });
-
+  app.get("/api/images", (c) => c.json(imagesAnswer(observatory, c)));
+  app.get("/api/live", () => live());
   return app;
 }
 
+/** The state of all stores, at once and at every change; a reader that does not keep up gets the newest. */
 function liveStream(
-  observatory: Observatory,
-  stopping: AbortSignal,
-  onEnd: () => void,
-): Response {
-  const encoder = new TextEncoder();
-  let end = () => {};
-  const body = new ReadableStream<Uint8Array>({
-    start(controller) {
-      let eventId = 0;
-      let timer: ReturnType<typeof setTimeout> | undefined;
-      function send(): void {
-        clearTimeout(timer);
-        timer = setTimeout(send, heartbeatMs);
-        pending = false;
-        // A reader that does not keep up gets the newest state later, not all that were.
-        if ((controller.desiredSize ?? 0) <= 0) return;
-        const data = JSON.stringify(observatory.view());
-        controller.enqueue(encoder.encode(`id: ${++eventId}\nevent: stores\ndata: ${data}\n\n`));
-      }
-      let pending = false;
-      const unsubscribe = observatory.subscribe(() => {
-        if (pending) return;
-        pending = true;
-        clearTimeout(timer);
-        timer = setTimeout(send, liveDelayMs);
-      });
-      let ended = false;
-      end = () => {
-        if (ended) return;
-        ended = true;
-        clearTimeout(timer);
-        unsubscribe();
-        stopping.removeEventListener("abort", close);
-        onEnd();
-      };
-      function close(): void {
-        end();
-        controller.close();
-      }
-      stopping.addEventListener("abort", close, { once: true });
-      send();
-    },
-    cancel: () => end(),
-  }, { highWaterMark: 4 });
-  return new Response(body, {
-    headers: { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-store" },
+  { observatory, maxStreams = 64 }: HttpApiOptions,
+  { stopping, world }: HttpApiContext,
+): () => Response {
+  let eventId = 0;
+  const state = () => ({ id: String(++eventId), name: "stores", data: observatory.view() });
+  const hub = new EventStreamHub<undefined>({
+    maxClients: maxStreams,
+    heartbeatMs,
+    heartbeatEvent: state,
+    stopping,
+    world,
   });
+  let pending = false;
+  observatory.subscribe(() => {
+    if (pending || hub.size === 0) return;
+    pending = true;
+    world.setTimeout(() => {
+      pending = false;
+      hub.broadcast(state(), { latest: true });
+    }, liveDelayMs);
+  });
+  return () =>
+    hub.open({
+      state: undefined,
+      greet: (client) => void client.send(state(), { latest: true }),
+    });
 }
 
-/**
- * Keeps other web sites away from a port that asks nobody for a password: refuses with 403 a
- * request for a host name that is not this machine's (a name made to point to loopback, "DNS
- * rebinding"), and one that another origin's page makes.
- */
-function siteGuard({ host, anyHost = false }: HttpApiOptions): MiddlewareHandler {
-  return async function guardSite(c, next) {
-    const url = new URL(c.req.url);
-    if (!anyHost && !isLoopback(url.hostname) && url.hostname !== host) {
-      throw new ProblemError(403, {
-        title: "Foreign host name",
-        detail: `The observer answers to 127.0.0.1 and localhost, not to ${url.hostname}.`,
-      });
-    }
-    const origin = c.req.header("origin");
-    const site = c.req.header("sec-fetch-site");
-    const crossSite = site === "cross-site" || site === "same-site";
-    if (crossSite && c.req.method === "GET" && c.req.header("sec-fetch-mode") === "navigate") {
-      // A link to the page from elsewhere: nothing is asked for and nothing can be read.
-      return await next();
-    }
-    if (crossSite || (origin !== undefined && !isOwn(origin, c.req.header("host")))) {
-      throw new ProblemError(403, {
-        title: "Foreign origin",
-        detail: "Pages of other origins may not use the observer.",
-      });
-    }
-    await next();
-  };
-}
-
-function isOwn(origin: string, host: string | undefined): boolean {
-  try {
-    return new URL(origin).host === host;
-  } catch {
-    return false;
+/** `GET /api/images?store=&q=&sort=&offset=&limit=`. */
+function imagesAnswer(observatory: Observatory, c: Context): ImagesAnswer {
+  const id = c.req.query("store") ?? "";
+  const state = observatory.states().find(({ endpoint }) =>
+    `${endpoint.kind}=${endpoint.address}` === id
+  );
+  if (!state) {
+    throw new ProblemError(404, {
+      title: "No such store",
+      detail: `There is no store '${id.slice(0, 200)}'. GET /api/stores names them.`,
+    });
   }
+  const { inventory } = state;
+  if (!inventory) return { total: 0, images: [] };
+  const text = (c.req.query("q") ?? "").toLowerCase();
+  const fitting = text === ""
+    ? inventory.images
+    : inventory.images.filter(({ id, tags, digests }) =>
+      [id, ...tags, ...digests].some((name) => name.toLowerCase().includes(text))
+    );
+  const sorted = sortImages(fitting, c.req.query("sort") ?? "name");
+  const offset = wholeNumber(c.req.query("offset"), "offset", 0);
+  const limit = Math.min(wholeNumber(c.req.query("limit"), "limit", 200), maxImagesAnswered);
+  return {
+    atMs: inventory.atMs,
+    total: fitting.length,
+    images: sorted.slice(offset, offset + limit)
+      .map((image) => imageView(image, inventory.firstSeenMs.get(image.id)!)),
+  };
 }
 
 /** By name, or the largest or youngest first; those of which that is not known at the end. */

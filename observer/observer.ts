@@ -20,7 +20,6 @@
  * @module
  */
 import { metrics, trace } from "@opentelemetry/api";
-import { Hono } from "hono";
 import {
   commandLine,
   flag,
@@ -28,13 +27,11 @@ import {
   parseByteCount,
   parseInteger,
 } from "../service/command_line.ts";
-import { healthRoutes } from "../service/health.ts";
+import { guardFlags } from "../service/http_guard.ts";
 import { hostFlags, type HttpServer, listen } from "../service/http_server.ts";
-import { httpTelemetry } from "../service/http_telemetry.ts";
 import { runService, type Service, type ServiceContext } from "../service/life_cycle.ts";
 import { createLog, stdoutLines } from "../service/log.ts";
 import { pageRoutes } from "../service/page/assets.ts";
-import { problemNotFound, problemOnError } from "../service/problem.ts";
 import { realWorld } from "../service/world/world.ts";
 import { type Endpoint, parseEndpoint, type RuntimeKind } from "./grpc/endpoint.ts";
 import { httpApi } from "./http_api.ts";
@@ -62,8 +59,12 @@ export interface StoreOptions {
 export interface ObserverOptions extends StoreOptions {
   /** Where `/metrics` and the page are. @default 127.0.0.1:33333 */
   metricsAddress?: { host: string; port: number };
-  /** Lets it listen beyond loopback, and answer to any host name. Nobody has to authenticate. @default false */
-  allowRemoteWithoutAuth?: true;
+  /** Lets it listen beyond loopback. Nobody has to authenticate. @default false */
+  allowRemoteWithoutAuth?: boolean;
+  /** Names it is known by, beside those of loopback. @default none */
+  allowedHost?: readonly string[];
+  /** Origins of web pages that may call it. @default none */
+  allowedOrigin?: readonly string[];
   /** Pause between two observations in milliseconds; 0 for on demand only. @default 0 */
   interval?: number;
   /** The most series of single images; 0 for none. @default 0 */
@@ -90,7 +91,7 @@ export async function startObserver(
   context: Pick<ServiceContext, "health" | "log" | "stopping" | "telemetry" | "world">,
 ): Promise<ObserverService> {
   const { metricsAddress: { host, port } = defaultMetricsAddress, interval = 0 } = options;
-  const { health, log, stopping, world } = context;
+  const { health, log, world } = context;
   const observatory = new Observatory({
     ...observatoryOptions(options),
     tracer: context.telemetry.tracer,
@@ -102,19 +103,18 @@ export async function startObserver(
   });
   const search = storeSearch(options, observatory, context);
 
-  const app = new Hono();
-  app.onError(problemOnError(log));
-  app.notFound(problemNotFound);
-  app.route("/", healthRoutes(health));
-  app.use(httpTelemetry("observer"));
-  const anyHost = options.allowRemoteWithoutAuth === true;
-  app.route("/", httpApi({ observatory, host, anyHost, stopping }));
+  const app = httpApi({
+    observatory,
+    host,
+    allowedHosts: options.allowedHost,
+    allowedOrigins: options.allowedOrigin,
+  }, context);
   app.route("/", pageRoutes("observer", { routes: ["/"] }));
   const server: HttpServer = listen(app.fetch, {
     host,
     port,
     portFlag: "--metrics-address",
-    ...(anyHost && { allowRemoteWithoutAuth: true }),
+    ...(options.allowRemoteWithoutAuth && { allowRemoteWithoutAuth: true }),
   });
 
   // Whether a store answers is no reason to be unready: what is known is served without it.
@@ -212,7 +212,7 @@ const command = commandLine({
     ["deno task observer --interval 30s", "and every 30 seconds"],
     ["deno task observer --endpoint rkt=127.0.0.1:15441", "as the original"],
     ["deno task observer --endpoint cri=unix:///run/crio/crio.sock", "a runtime by its socket"],
-    ["deno task observer list --json", "look once and print"],
+    ["deno task observer list --json", "poll once and print"],
   ],
 })
   .addOption(
@@ -241,6 +241,8 @@ const command = commandLine({
       .argParser(parseAddress).default(defaultMetricsAddress, "127.0.0.1:33333"),
   )
   .addOption(hostFlags.allowRemoteWithoutAuth())
+  .addOption(guardFlags.allowedHost())
+  .addOption(guardFlags.allowedOrigin())
   .addOption(
     flag("--interval <duration>", "pause between observations, such as 30s; 0: on demand only")
       .argParser(parseDuration).default(0),
@@ -249,7 +251,7 @@ const command = commandLine({
     flag("--per-image <count>", "series of single images at most, the largest first; 0: none")
       .argParser(parseInteger({ min: 0, max: 100_000 })).default(0),
   );
-command.command("list").description("look at every store once and print its images")
+command.command("list").description("poll every store once and print its images")
   .addOption(flag("--json", "print JSON"))
   .configureHelp({ showGlobalOptions: true })
   .action(async (_, subcommand) => Deno.exit(await list(subcommand.optsWithGlobals())));

@@ -5,6 +5,8 @@
  * @module
  */
 import { InvalidArgumentError } from "../../service/command_line.ts";
+import { timeoutSignal } from "../../service/resilience.ts";
+import { realWorld, type World } from "../../service/world/world.ts";
 
 /** The APIs an image store can speak: rkt's api-service, or the Container Runtime Interface. */
 export const runtimeKinds = ["rkt", "cri"] as const;
@@ -24,7 +26,7 @@ export interface Endpoint {
 /** Where rkt's api-service listens. */
 export const rktAddress = "127.0.0.1:15441";
 
-/** Where the runtimes of today have their sockets; crictl looks at the first three too. */
+/** Where the runtimes of today have their sockets; crictl tries the first three too. */
 export const criSockets = [
   "/run/containerd/containerd.sock",
   "/run/crio/crio.sock",
@@ -72,45 +74,50 @@ export interface Discovery {
 
 /** Options of {@linkcode discover}. */
 export interface DiscoverOptions {
-  /** Look for these only. @default all of {@linkcode runtimeKinds} */
+  /** Search for these only. @default all of {@linkcode runtimeKinds} */
   kinds?: readonly RuntimeKind[];
   /** @default rktAddress */
   rkt?: string;
   /** @default criSockets */
   sockets?: readonly string[];
-  /** How long rkt's port may take to answer. @default 1_000 */
+  /** How long rkt's port may take to answer, in milliseconds. @default 1_000 */
   connectTimeoutMs?: number;
+  /** Time and chance. @default the real world */
+  world?: World;
 }
 
-/** Looks for the known runtimes: whether rkt's port takes connections, which sockets there are. */
+/** Searches for the known runtimes: whether rkt's port takes connections, which sockets there are. */
 export async function discover(options: DiscoverOptions = {}): Promise<Discovery> {
   const { kinds = runtimeKinds, rkt = rktAddress, sockets = criSockets } = options;
   const discovery: Discovery = { found: [], missing: [] };
-  async function look(endpoint: Endpoint, probe: () => Promise<string | undefined>): Promise<void> {
+  async function probeAt(
+    endpoint: Endpoint,
+    probe: () => Promise<string | undefined>,
+  ): Promise<void> {
     const reason = await probe();
     if (reason === undefined) discovery.found.push(endpoint);
     else discovery.missing.push({ place: `${endpoint.kind}=${endpoint.address}`, reason });
   }
   if (kinds.includes("rkt")) {
     const endpoint = makeEndpoint("rkt", rkt);
-    await look(endpoint, () => connectable(endpoint, options.connectTimeoutMs ?? 1_000));
+    await probeAt(endpoint, () => connectable(endpoint, options));
   }
   if (kinds.includes("cri")) {
     for (const path of sockets) {
-      await look(makeEndpoint("cri", `unix://${path}`), () => isSocket(path));
+      await probeAt(makeEndpoint("cri", `unix://${path}`), () => isSocket(path));
     }
   }
   return discovery;
 }
 
-async function connectable(endpoint: Endpoint, timeoutMs: number): Promise<string | undefined> {
+async function connectable(
+  endpoint: Endpoint,
+  { connectTimeoutMs = 1_000, world = realWorld }: DiscoverOptions,
+): Promise<string | undefined> {
   const { host, port } = endpoint.target as { host: string; port: number };
+  using deadline = timeoutSignal(connectTimeoutMs, { world });
   try {
-    const connection = await Deno.connect({
-      hostname: host,
-      port,
-      signal: AbortSignal.timeout(timeoutMs),
-    });
+    const connection = await Deno.connect({ hostname: host, port, signal: deadline.signal });
     connection.close();
     return undefined;
   } catch (error) {

@@ -21,7 +21,7 @@ export const clientPrefaceBytes = 24;
 export interface GoawayFilterOptions {
   /** Bytes at the begin that are no frames. @default 0 */
   skipBytes?: number;
-  /** Told of each GOAWAY that was taken out. @default nobody */
+  /** Called for each GOAWAY that was taken out. @default nothing is */
   onGoaway?: OnGoaway;
 }
 

@@ -51,31 +51,7 @@ export function ImageList({ store }: { store: StoreView }) {
 
   return (
     <section class="images" aria-labelledby="images-title">
-      <div class="images-head">
-        <h2 id="images-title">Images</h2>
-        <SearchField
-          label="Name, tag, digest"
-          value={q}
-          onChange={(text) => setParams({ q: text }, { replace: true })}
-        />
-        <div class="choice" role="group" aria-label="Order">
-          {sorts.map((one) => (
-            <button
-              key={one}
-              type="button"
-              aria-pressed={sort.value === one}
-              onClick={() => setParams({ sort: one === "name" ? undefined : one })}
-            >
-              {sortLabels[one]}
-            </button>
-          ))}
-        </div>
-        {shown && (
-          <span class="quiet images-total" role="status">
-            {formatCounted(shown.total, "image")}
-          </span>
-        )}
-      </div>
+      <ImagesHead q={q} total={shown?.total} />
       <div class="images-place">
         <NewPill
           count={wait ? changed : 0}
@@ -89,19 +65,7 @@ export function ImageList({ store }: { store: StoreView }) {
         {shown === undefined && error !== undefined && (
           <Failure title={error.title} detail={error.message} onRetry={reload} />
         )}
-        {shown && shown.images.length === 0 && (
-          <Empty title={q === "" ? "The store is empty" : "No image fits"}>
-            {q === "" ? <p>It holds no images. Pull or import one, and observe again.</p> : (
-              <button
-                type="button"
-                class="button"
-                onClick={() => setParams({ q: undefined })}
-              >
-                Show all
-              </button>
-            )}
-          </Empty>
-        )}
+        {shown && shown.images.length === 0 && <NoImages q={q} />}
         {shown && shown.images.length > 0 && (
           <VirtualList
             label="Images"
@@ -118,6 +82,52 @@ export function ImageList({ store }: { store: StoreView }) {
         )}
       </div>
     </section>
+  );
+}
+
+function ImagesHead({ q, total }: { q: string; total: number | undefined }) {
+  return (
+    <div class="images-head">
+      <h2 id="images-title">Images</h2>
+      <SearchField
+        label="Name, tag, digest"
+        value={q}
+        onChange={(text) => setParams({ q: text }, { replace: true })}
+      />
+      <div class="choice" role="group" aria-label="Order">
+        {sorts.map((one) => (
+          <button
+            key={one}
+            type="button"
+            aria-pressed={sort.value === one}
+            onClick={() => setParams({ sort: one === "name" ? undefined : one })}
+          >
+            {sortLabels[one]}
+          </button>
+        ))}
+      </div>
+      {total !== undefined && (
+        <span class="quiet images-total" role="status">
+          {formatCounted(total, "image")}
+        </span>
+      )}
+    </div>
+  );
+}
+
+function NoImages({ q }: { q: string }) {
+  return (
+    <Empty title={q === "" ? "The store is empty" : "No image fits"}>
+      {q === "" ? <p>It holds no images. Pull or import one, and observe again.</p> : (
+        <button
+          type="button"
+          class="button"
+          onClick={() => setParams({ q: undefined })}
+        >
+          Show all
+        </button>
+      )}
+    </Empty>
   );
 }
 
