@@ -45,6 +45,7 @@ testWithStack("signer chart's pods take every flag that they are given", async (
     "kafka.sasl": { mechanism: "SCRAM-SHA-512", username: "u", passwordSecret: "kafka-password" },
     "auth": { issuer: "https://issuer.example", audience: "signer" },
     "api.allowedOrigins": ["https://page.example"],
+    "api.allowedHosts": ["signer.example"],
   });
   for (
     const [manifest, program] of [
@@ -64,11 +65,31 @@ testWithStack("signer chart's pods take every flag that they are given", async (
   }
 });
 
+testWithStack(
+  "signer chart's programs answer by the names that they have in the cluster",
+  async () => {
+    const manifests = await render({ "api.allowedHosts": ["signer.example"] });
+    const hosts = (manifest: string) => {
+      const { args } = manifests.get(manifest)!.spec.template.spec.containers[0];
+      return (args as string[]).filter((arg) => arg.startsWith("--allowed-host="))
+        .flatMap((arg) => arg.slice("--allowed-host=".length).split(","));
+    };
+    const api = hosts("Deployment test-signer-api");
+    assert.ok(api.includes("test-signer-api"), api.join());
+    assert.ok(api.includes("signer.example"), api.join());
+    assert.ok(api.some((host) => /^test-signer-api\.[^.]+\.svc\.cluster\.local$/.test(host)));
+    const service = hosts("StatefulSet test-signer-service");
+    assert.ok(service.includes("test-signer-service"), service.join());
+    assert.ok(service.includes("$(POD_NAME).test-signer-service"), service.join());
+  },
+);
+
 testWithStack("signer chart refuses values that cannot be meant", async () => {
   const wrong: Record<string, unknown>[] = [
     { "api.replicas": 0 },
     { "api.replicaCount": 2 },
     { "kafka.brokers": ["kafka"] },
+    { "api.allowedHosts": ["https://signer.example"] },
     { "kafka.sasl.mechanism": "PLAIN" },
     { "auth.issuer": "https://issuer.example" },
     { "service.algorithm": "rsa" },

@@ -8,6 +8,7 @@ import { memoryBus } from "../service/bus/memory_bus.ts";
 import { startRestApi } from "./rest_api.ts";
 import { jsonProtocol } from "./api/sign_socket.ts";
 import { noDeadline, testContext } from "../service/testing/context.ts";
+import { restApiOptions } from "./test_options.ts";
 import { openSocket, testSigner } from "./test_signer.ts";
 
 const json = (body: unknown, headers: HeadersInit = {}): RequestInit => ({
@@ -22,12 +23,8 @@ testWith(
   async () => {
     const folder = await Deno.makeTempDir();
     const context = testContext();
-    const base = {
-      ...{ host: "127.0.0.1", port: 0, reqTopic: "signer.v1", algorithm: "ed25519" as const },
-      ...{ kafkaStartTimeoutMs: 0, kafkaOutageLimitMs: 1_000, maxMessageBytes: 1_000 },
-      ...{ timeoutMs: 2_000, maxInFlight: 100, maxSockets: 1, sweepIntervalMs: 1_000 },
-    };
-    const api = await startRestApi({ ...base, dataDir: `${folder}/open` }, context);
+    const base = restApiOptions(`${folder}/open`, { maxMessageBytes: 1_000, maxSockets: 1 });
+    const api = await startRestApi(base, context);
     await using issuer = await startIssuer();
     const guarded = await startRestApi({
       ...base,
@@ -40,6 +37,10 @@ testWith(
       await call("/sign", json({ message: 1 }));
       await call("/sign", json({ message: "x".repeat(2_000) }));
       await call("/sign", json({ message: "x" }, { origin: "http://evil.example" }));
+      for (const path of ["/sign", "/sign/info", "/sign/ws", "/keys", "/openapi.json"]) {
+        const foreign = await call(path, { headers: { origin: "http://evil.example" } });
+        assert.equal(foreign.status, 403, path);
+      }
       await call("/sign/batch", json({ items: [{ message: "a" }, {}] }));
       await call("/sign/batch", json({ items: 1 }));
       await call("/verify", json({ message: "hi", ...answer }));

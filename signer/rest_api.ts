@@ -10,28 +10,28 @@
  *
  * @module
  */
-import { Hono } from "hono";
-import { authFlags, bearerAuthFromFlags } from "../service/bearer_auth.ts";
+import type { Hono } from "hono";
+import { authFlags, type BearerAuth, bearerAuthFromFlags } from "../service/bearer_auth.ts";
+import { busFlags, type BusFlagValues, openBus } from "../service/bus/open_bus.ts";
 import { commandLine, flag, parseInteger } from "../service/command_line.ts";
-import { healthRoutes } from "../service/health.ts";
+import { httpApp } from "../service/http_app.ts";
+import { guardFlags } from "../service/http_guard.ts";
 import { hostFlags, listen, portFlag } from "../service/http_server.ts";
-import { httpTelemetry } from "../service/http_telemetry.ts";
 import { runService, type Service, type ServiceContext } from "../service/life_cycle.ts";
 import { pageRoutes } from "../service/page/assets.ts";
-import { problemNotFound, problemOnError, problemResponse } from "../service/problem.ts";
-import asyncapi from "./asyncapi.json" with { type: "json" };
-import type { ReaderState } from "../service/bus/bus.ts";
-import { openKeyDirectory } from "./keys/key_directory.ts";
 import { keyRoutes } from "./api/key_routes.ts";
-import { busFlags, type BusFlagValues, openBus } from "../service/bus/open_bus.ts";
+import { type SignRoutes, signRoutes } from "./api/sign_routes.ts";
+import asyncapi from "./asyncapi.json" with { type: "json" };
+import { openKeyDirectory } from "./keys/key_directory.ts";
+import type { KeyStore } from "./keys/key_store.ts";
 import openapi from "./openapi.json" with { type: "json" };
+import { busHealth } from "./work/bus_health.ts";
 import {
   requestTopicFlag,
   type RequestTopicFlagValues,
   requestTopicOf,
 } from "./work/request_topic.ts";
 import { startRequester } from "./work/requester.ts";
-import { signRoutes } from "./api/sign_routes.ts";
 import {
   signingFlags,
   type SigningFlagValues,
@@ -49,13 +49,18 @@ export interface RestApiOptions extends BusFlagValues, RequestTopicFlagValues, S
   maxInFlight: number;
   maxSockets: number;
   sweepIntervalMs: number;
+  allowedHost?: string[] | undefined;
   allowedOrigin?: string[] | undefined;
   authIssuer?: string | undefined;
   authAudience?: string | undefined;
   authJwksUri?: string | undefined;
 }
 
-/** Starts the REST API; it serves until it is stopped or cannot go on. */
+/**
+ * Starts the REST API; it serves until it is stopped or cannot go on.
+ *
+ * @throws {StartError} it cannot start, with what to do
+ */
 export async function startRestApi(
   options: RestApiOptions,
   context: ServiceContext,
@@ -83,10 +88,11 @@ export async function startRestApi(
     bus,
     topic: keysTopic(options.reqTopic),
     warn: (message) => log.warn(message),
-    onState: (state) => tellHealth("keys", state),
+    onState: busHealth("keys", context),
   });
   undo.defer(() => directory.close());
   await directory.caughtUp;
+  const onState = busHealth("answers", context);
   const requester = await startRequester({
     bus,
     requestTopic: options.reqTopic,
@@ -94,56 +100,19 @@ export async function startRestApi(
     timeoutMs: options.timeoutMs,
     maxInFlight: options.maxInFlight,
     sweepIntervalMs: options.sweepIntervalMs,
-    onState: (state) => tellHealth("answers", state),
+    onState,
   }, context);
   undo.defer(() => requester.close(AbortSignal.abort()));
-  tellHealth("answers", "ok");
+  onState("ok");
 
   const routes = signRoutes({
     requester,
     directory,
     maxSockets: options.maxSockets,
-    allowedOrigins: options.allowedOrigin ?? [],
     ...(auth && { auth }),
   }, context);
-  const app = new Hono();
-  app.use(httpTelemetry("signer-api"));
-  app.onError(problemOnError(log));
-  app.notFound(problemNotFound);
-  app.route("/", healthRoutes(health));
-  app.route("/", routes.app);
-  app.get("/", (c) => c.redirect("/sign"));
-  app.get("/openapi.json", (c) => c.json(openapi));
-  app.get("/asyncapi.json", (c) => c.json(asyncapi));
-  app.route("/", pageRoutes("signer", { routes: ["/sign"] }));
-  if (signing?.keys) {
-    app.route(
-      "/",
-      keyRoutes({
-        store: signing.keys,
-        log,
-        allowedOrigins: options.allowedOrigin ?? [],
-        ...(auth && { auth }),
-      }),
-    );
-  }
-  methodNotAllowed(app);
-  const server = listen(app.fetch, {
-    host: options.host,
-    port: options.port,
-    portFlag: "--port",
-    authenticated: auth !== undefined,
-    allowRemoteWithoutAuth: options.allowRemoteWithoutAuth ?? false,
-    maxRequestsInFlight: options.maxInFlight,
-  });
+  const server = serve({ routes, keys: signing?.keys, auth }, options, context);
   log.info("Listening", { url: `${server.url}/sign`, answers: requester.responseTopic });
-
-  function tellHealth(part: string, state: ReaderState): void {
-    health.set(part, state === "ok" ? "ok" : { reason: "the bus is not reachable" });
-    if (state !== "ok") {
-      log.warn("The bus does not work; trying again", { part, reason: state.reason });
-    }
-  }
 
   undo.move();
   return {
@@ -166,20 +135,37 @@ export async function startRestApi(
   };
 }
 
-/** A known path asked with another method is 405 with what it allows (RFC 9110, section 15.5.6). */
-function methodNotAllowed(app: Hono): void {
-  const allowed = new Map<string, Set<string>>();
-  for (const { path, method } of app.routes) {
-    if (method === "ALL" || path.includes("*")) continue;
-    allowed.set(path, (allowed.get(path) ?? new Set()).add(method));
-  }
-  for (const [path, methods] of allowed) {
-    app.all(path, (c) =>
-      problemResponse(405, {
-        title: "Method not allowed",
-        detail: `${c.req.path} takes ${[...methods].join(", ")}, not ${c.req.method}.`,
-      }, { allow: [...methods].join(", ") }));
-  }
+interface ServedParts {
+  routes: SignRoutes;
+  /** The keys of the signing service inside this process, if there is one. */
+  keys: KeyStore | undefined;
+  auth: BearerAuth | undefined;
+}
+
+function serve(parts: ServedParts, options: RestApiOptions, context: ServiceContext) {
+  const { routes, keys, auth } = parts;
+  const app: Hono = httpApp({
+    name: "signer-api",
+    host: options.host,
+    allowedHosts: options.allowedHost,
+    allowedOrigins: options.allowedOrigin,
+    // Public keys are for everybody, whatever page or program verifies with them.
+    publicPaths: ["/.well-known/jwks.json"],
+  }, context);
+  app.route("/", routes.app);
+  app.get("/", (c) => c.redirect("/sign"));
+  app.get("/openapi.json", (c) => c.json(openapi));
+  app.get("/asyncapi.json", (c) => c.json(asyncapi));
+  app.route("/", pageRoutes("signer", { routes: ["/sign"] }));
+  if (keys) app.route("/", keyRoutes({ store: keys, log: context.log, ...(auth && { auth }) }));
+  return listen(app.fetch, {
+    host: options.host,
+    port: options.port,
+    portFlag: "--port",
+    authenticated: auth !== undefined,
+    allowRemoteWithoutAuth: options.allowRemoteWithoutAuth ?? false,
+    maxRequestsInFlight: options.maxInFlight,
+  });
 }
 
 const command = commandLine({
@@ -220,9 +206,8 @@ const command = commandLine({
     flag("--sweep-interval-ms <ms>", "how often topics of instances that died are looked for")
       .argParser(parseInteger({ min: 100, max: 86_400_000 })).default(600_000),
   )
-  .addOption(
-    flag("--allowed-origin <origin...>", "pages of other origins that may use the API"),
-  )
+  .addOption(guardFlags.allowedHost())
+  .addOption(guardFlags.allowedOrigin())
   .addOption(authFlags.issuer())
   .addOption(authFlags.audience())
   .addOption(authFlags.jwksUri())

@@ -14,20 +14,18 @@
  *
  * @module
  */
-import { Hono } from "hono";
 import { join } from "node:path";
 import { authFlags, bearerAuthFromFlags } from "../service/bearer_auth.ts";
 import { commandLine, flag } from "../service/command_line.ts";
-import { healthRoutes } from "../service/health.ts";
+import { httpApp } from "../service/http_app.ts";
+import { guardFlags } from "../service/http_guard.ts";
 import { hostFlags, listen, portFlag } from "../service/http_server.ts";
-import { httpTelemetry } from "../service/http_telemetry.ts";
 import {
   runService,
   type Service,
   type ServiceContext,
   StartError,
 } from "../service/life_cycle.ts";
-import { problemNotFound, problemOnError } from "../service/problem.ts";
 import { verifyAuditLog } from "./work/audit_log.ts";
 import { keyRoutes } from "./api/key_routes.ts";
 import { type KeyStore, KeyStoreError, openKeyStore } from "./keys/key_store.ts";
@@ -50,6 +48,8 @@ export interface ServiceOptions extends BusFlagValues, RequestTopicFlagValues, S
   host: string;
   port: number;
   allowRemoteWithoutAuth?: true | undefined;
+  allowedHost?: string[] | undefined;
+  allowedOrigin?: string[] | undefined;
   authIssuer?: string | undefined;
   authAudience?: string | undefined;
   authJwksUri?: string | undefined;
@@ -78,11 +78,12 @@ export async function startService(
   );
   undo.defer(() => signing.close(AbortSignal.abort()));
 
-  const app = new Hono();
-  app.use(httpTelemetry("signer-service"));
-  app.onError(problemOnError(log));
-  app.notFound(problemNotFound);
-  app.route("/", healthRoutes(health));
+  const app = httpApp({
+    name: "signer-service",
+    host: options.host,
+    allowedHosts: options.allowedHost,
+    allowedOrigins: options.allowedOrigin,
+  }, context);
   if (signing.keys) {
     app.route("/", keyRoutes({ store: signing.keys, log, ...(auth && { auth }) }));
   }
@@ -132,6 +133,8 @@ const command = commandLine({
   .addOption(portFlag("--port <port>", "port of health and key routes", 8091))
   .addOption(hostFlags.host())
   .addOption(hostFlags.allowRemoteWithoutAuth())
+  .addOption(guardFlags.allowedHost())
+  .addOption(guardFlags.allowedOrigin())
   .addOption(authFlags.issuer())
   .addOption(authFlags.audience())
   .addOption(authFlags.jwksUri())

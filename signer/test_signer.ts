@@ -3,8 +3,7 @@
  *
  * @module
  */
-import { Hono } from "hono";
-import { problemNotFound, problemOnError } from "../service/problem.ts";
+import { httpApp, type HttpAppOptions } from "../service/http_app.ts";
 import type { AuditEntry, AuditLog } from "./work/audit_log.ts";
 import type { Bus } from "../service/bus/bus.ts";
 import { type KeyDirectory, openKeyDirectory } from "./keys/key_directory.ts";
@@ -27,6 +26,7 @@ export interface TestSignerOptions {
   algorithm?: Algorithm;
   requester?: Partial<RequesterOptions>;
   routes?: Partial<SignRoutesOptions>;
+  http?: Partial<HttpAppOptions>;
   worker?: Partial<SigningWorkerOptions> | "none";
 }
 
@@ -87,9 +87,7 @@ export async function testSigner(options: TestSignerOptions = {}): Promise<TestS
     context,
   );
   const routes = signRoutes({ requester, directory, ...options.routes }, context);
-  const app = new Hono();
-  app.onError(problemOnError(context.log));
-  app.notFound(problemNotFound);
+  const app = httpApp({ name: "signer-api", ...options.http }, context);
   app.route("/", routes.app);
   const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, app.fetch);
   const address = `127.0.0.1:${server.addr.port}`;

@@ -8,7 +8,6 @@ import type { BearerAuth } from "../../service/bearer_auth.ts";
 import type { Log } from "../../service/log.ts";
 import { problemResponse } from "../../service/problem.ts";
 import { type KeyStore, KeyStoreError } from "../keys/key_store.ts";
-import { checkOrigin } from "./origin_check.ts";
 
 /** Options of {@linkcode keyRoutes}. */
 export interface KeyRoutesOptions {
@@ -16,15 +15,11 @@ export interface KeyRoutesOptions {
   log: Log;
   /** Demands tokens with `signer:admin`. @default nobody has to authenticate */
   auth?: BearerAuth;
-  /** Pages of other origins that may call. @default none */
-  allowedOrigins?: readonly string[];
 }
 
 /** `GET /keys`, `POST /keys/rotate`, `POST /keys/:kid/retire`. */
-export function keyRoutes({ store, log, auth, allowedOrigins }: KeyRoutesOptions): Hono {
+export function keyRoutes({ store, log, auth }: KeyRoutesOptions): Hono {
   const app = new Hono();
-  app.use("/keys", checkOrigin(allowedOrigins));
-  app.use("/keys/*", checkOrigin(allowedOrigins));
   if (auth) {
     app.use("/keys", auth.require("signer:admin"));
     app.use("/keys/*", auth.require("signer:admin"));

@@ -115,7 +115,7 @@ Deno.test("JSON socket is overloaded beyond its messages in flight, and says for
 });
 
 Deno.test("sockets are refused for pages of other origins", async () => {
-  await using signer = await testSigner({ routes: { allowedOrigins: ["https://good.example"] } });
+  await using signer = await testSigner({ http: { allowedOrigins: ["https://good.example"] } });
   const upgrade = (origin: string) =>
     fetch(`${signer.url}/sign/ws`, {
       headers: { origin, upgrade: "websocket", connection: "upgrade" },

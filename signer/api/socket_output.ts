@@ -5,6 +5,9 @@
  * @module
  */
 
+import { checkPositiveIntegers } from "../../service/options.ts";
+import { realWorld, type TimerId, type World } from "../../service/world/world.ts";
+
 /** The part of a WebSocket that is used here. */
 export interface OutputSocket {
   readonly readyState: number;
@@ -15,35 +18,52 @@ export interface OutputSocket {
 
 /** Options of {@linkcode SocketOutput}. */
 export interface SocketOutputOptions {
-  /** Bytes given to the operating system's side that the peer has not taken; beyond it answers wait here. @default 262_144 */
+  /** What the peer has not taken of what was sent, in bytes; beyond it answers wait here. 0 lets one out at a time. @default 262_144 */
   maxBufferedBytes?: number;
   /** Answers that wait here; one more cuts the peer off. @default 1_024 */
   maxQueued?: number;
   /** Their characters; more cut the peer off. @default 4_194_304 */
   maxQueuedLength?: number;
-  /** How long a peer may take nothing while answers wait. @default 10_000 */
+  /** How long a peer may take nothing while answers wait, in milliseconds. @default 10_000 */
   slowReaderTimeoutMs?: number;
-  /** How often a full peer is looked at. @default 20 */
+  /** Time between two polls of a peer for which answers wait, in milliseconds. @default 20 */
   pollIntervalMs?: number;
-  /** Told when the peer is cut off. */
+  /** Notified when the peer is cut off. @default nobody is */
   onCut?: (why: string) => void;
+  /** Time and chance. @default realWorld */
+  world?: World;
 }
 
 const open = 1;
 
-/** The way out of one socket. */
+/**
+ * The way out of one socket.
+ *
+ * @throws {RangeError} an option is out of range
+ *
+ * @example
+ * ```ts
+ * const output = new SocketOutput(socket, { onCut: (why) => log.warn("Cut off", { why }) });
+ * output.send("ok: …");
+ * socket.onclose = () => output.end();
+ * ```
+ */
 export class SocketOutput {
   #socket: OutputSocket;
   #options: Required<SocketOutputOptions>;
   #queue: string[] = [];
   #queuedLength = 0;
   #onDrained: (() => void) | undefined;
-  #timer: ReturnType<typeof setInterval> | undefined;
+  #timer: TimerId | undefined;
   #lowestBytes = Infinity;
   #progressMs = 0;
   #ended = false;
 
   constructor(socket: OutputSocket, options: SocketOutputOptions = {}) {
+    const { maxQueued, maxQueuedLength, slowReaderTimeoutMs, pollIntervalMs } = options;
+    checkPositiveIntegers("send to a socket", {
+      ...{ maxQueued, maxQueuedLength, slowReaderTimeoutMs, pollIntervalMs },
+    });
     this.#socket = socket;
     this.#options = {
       maxBufferedBytes: options.maxBufferedBytes ?? 262_144,
@@ -52,6 +72,7 @@ export class SocketOutput {
       slowReaderTimeoutMs: options.slowReaderTimeoutMs ?? 10_000,
       pollIntervalMs: options.pollIntervalMs ?? 20,
       onCut: options.onCut ?? (() => {}),
+      world: options.world ?? realWorld,
     };
   }
 
@@ -73,8 +94,11 @@ export class SocketOutput {
     this.#queuedLength = length;
     if (this.#timer !== undefined) return;
     this.#lowestBytes = this.#socket.bufferedAmount;
-    this.#progressMs = performance.now();
-    this.#timer = setInterval(() => this.#drain(), this.#options.pollIntervalMs);
+    this.#progressMs = this.#options.world.monotonicMs();
+    this.#timer = this.#options.world.setInterval(
+      () => this.#drain(),
+      this.#options.pollIntervalMs,
+    );
   }
 
   /** Resolves when nothing waits any more. */
@@ -88,7 +112,11 @@ export class SocketOutput {
     this.#queue = [];
     this.#queuedLength = 0;
     this.#onDrained?.();
-    clearInterval(this.#timer);
+    this.#stopPolling();
+  }
+
+  #stopPolling(): void {
+    this.#options.world.clearInterval(this.#timer);
     this.#timer = undefined;
   }
 
@@ -98,7 +126,7 @@ export class SocketOutput {
 
   #drain(): void {
     if (this.#socket.readyState !== open) return this.end();
-    const nowMs = performance.now();
+    const nowMs = this.#options.world.monotonicMs();
     if (this.#socket.bufferedAmount < this.#lowestBytes) {
       this.#lowestBytes = this.#socket.bufferedAmount;
       this.#progressMs = nowMs;
@@ -111,8 +139,7 @@ export class SocketOutput {
       this.#progressMs = nowMs;
     }
     if (this.#queue.length === 0) {
-      clearInterval(this.#timer);
-      this.#timer = undefined;
+      this.#stopPolling();
       this.#onDrained?.();
     } else if (nowMs - this.#progressMs > this.#options.slowReaderTimeoutMs) {
       this.#cut("the peer reads nothing");

@@ -9,7 +9,8 @@ import { flag } from "../../service/command_line.ts";
 import { defaultDataFolder, openDataFolder } from "../../service/data_folder.ts";
 import type { ServiceContext } from "../../service/life_cycle.ts";
 import { openAuditLog } from "./audit_log.ts";
-import type { Bus, ReaderState } from "../../service/bus/bus.ts";
+import { busHealth } from "./bus_health.ts";
+import type { Bus } from "../../service/bus/bus.ts";
 import { publishKeys } from "../keys/key_directory.ts";
 import { type KeyStore, openKeyStore } from "../keys/key_store.ts";
 import { type Algorithm, algorithms } from "../keys/signing.ts";
@@ -62,7 +63,7 @@ export async function startSigningService(
   flags: SigningFlagValues,
   context: ServiceContext,
 ): Promise<SigningService> {
-  const { health, log } = context;
+  const { log } = context;
   const { algorithm } = flags;
   const folder = signerDataFolder(flags);
   await openDataFolder(folder);
@@ -84,10 +85,11 @@ export async function startSigningService(
     bus,
     topic: keysTopic(requestTopic),
     store: keys,
-    onState: (state) => tellHealth("keys", state),
+    onState: busHealth("keys", context),
   });
   undo.defer(() => publisher?.stop());
   await publisher?.published;
+  const onState = busHealth("requests", context);
   const worker = await startSigningWorker({
     bus,
     requestTopic,
@@ -95,22 +97,16 @@ export async function startSigningService(
     algorithm,
     audit,
     ...(publisher && { key: () => publisher.signingKey }),
-    onState: (state) => tellHealth("requests", state),
+    onState,
   }, context);
   undo.defer(() => worker.close(AbortSignal.abort()));
-  tellHealth("requests", "ok");
+  onState("ok");
   log.info("Signing", {
     algorithm,
     keyId: keys?.active.publicJwk.kid,
     folder,
     auditEntries: audit.count,
   });
-
-  function tellHealth(part: string, state: ReaderState): void {
-    health.set(part, state === "ok" ? "ok" : { reason: "the bus is not reachable" });
-    if (state === "ok") log.debug("The bus works", { part });
-    else log.warn("The bus does not work; trying again", { part, reason: state.reason });
-  }
 
   undo.move();
   return {

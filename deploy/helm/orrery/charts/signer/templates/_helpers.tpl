@@ -15,12 +15,23 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
 {{- end -}}
 
+{{- /* A Service's names inside the cluster, by commas: the programs answer by no other. */ -}}
+{{- define "signer.hosts" -}}
+{{- $name := include "signer.name" . -}}
+{{- $namespace := .root.Release.Namespace -}}
+{{- printf "%s,%s.%s,%s.%s.svc,%s.%s.svc.cluster.local" $name $name $namespace $name $namespace $name $namespace -}}
+{{- end -}}
+
 {{- /* The flags that both programs have. */ -}}
 {{- define "signer.args" -}}
 {{- $values := .root.Values -}}
 {{- $part := index $values .part -}}
 - --host=0.0.0.0
 - --port={{ $part.port }}
+- --allowed-host={{ include "signer.hosts" . }}
+{{- range $part.allowedHosts }}
+- --allowed-host={{ . }}
+{{- end }}
 - --kafka-brokers={{ join "," $values.kafka.brokers }}
 - --req-topic={{ $values.kafka.requestTopic }}
 {{- if $values.kafka.tls }}
