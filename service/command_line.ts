@@ -6,6 +6,7 @@
  * @module
  */
 import { Command, InvalidArgumentError, Option } from "@commander-js/extra-typings";
+import process from "node:process";
 import { version } from "./version.ts";
 
 /** What a program says about itself. */
@@ -65,7 +66,9 @@ function mirrorFlagsInEnvironment(command: Command, prefix: string): void {
     if (option.envVar === undefined) {
       option.env(`${prefix}_${environmentName(option.name().replace(/^no-/, ""))}`);
     }
-    return addOption(option);
+    addOption(option);
+    if (!option.required && !option.optional) readBooleanFromEnvironment(command, option);
+    return command;
   } as typeof command.addOption;
   const createCommand = command.createCommand.bind(command);
   command.createCommand = function createMirroredCommand(name?: string) {
@@ -74,6 +77,46 @@ function mirrorFlagsInEnvironment(command: Command, prefix: string): void {
     return child;
   } as typeof command.createCommand;
 }
+
+/**
+ * Makes a flag without a value obey what its variable says. Commander itself asks only whether the
+ * variable is there, so that `…_INSECURE=false` would switch on what it denies. Its listener has
+ * come first and has set what the flag means; here that is taken back if the variable denies it.
+ *
+ * The variable of `--no-streaming` has no `NO` in its name: `…_STREAMING=false` is the flag.
+ */
+function readBooleanFromEnvironment(command: Command, option: Option): void {
+  command.on(`optionEnv:${option.name()}`, () => {
+    const variable = option.envVar ?? "";
+    const text = process.env[variable] ?? "";
+    const value = booleans.get(text.toLowerCase());
+    if (value === undefined) {
+      command.error(
+        `error: option '${option.flags}' value '${text}' from env '${variable}' is invalid. ` +
+          `It must be true, false, 1, 0, yes or no: current value is '${text}'.`,
+        { code: "commander.invalidArgument" },
+      );
+    }
+    if (value !== option.negate) return;
+    const key = option.attributeName();
+    const hasOpposite = command.options.some((other) =>
+      other.attributeName() === key && other.negate !== option.negate
+    );
+    // A flag that is not given is absent, not false: so it conflicts with and implies nothing.
+    const denied = option.negate ||
+      (hasOpposite || option.defaultValue === true ? false : undefined);
+    command.setOptionValueWithSource(key, denied, "env");
+  });
+}
+
+const booleans: ReadonlyMap<string, boolean> = new Map([
+  ["true", true],
+  ["1", true],
+  ["yes", true],
+  ["false", false],
+  ["0", false],
+  ["no", false],
+]);
 
 function environmentName(text: string): string {
   return text.toUpperCase().replaceAll("-", "_");

@@ -105,3 +105,42 @@ testWith(["env"], "commandLine() mirrors a sub-command's flags too", () => {
     delete process.env["TEST_SERVER_DEEP"];
   }
 });
+
+testWith(["env"], "commandLine() takes a flag's variable for what it says", () => {
+  const parse = (variables: Record<string, string>, args: string[] = []) => {
+    Object.assign(process.env, variables);
+    try {
+      const command = testCommand()
+        .addOption(flag("--insecure", "believe anyone"))
+        .addOption(flag("--no-streaming", "all at once"))
+        .addOption(flag("--colour", "with colours"))
+        .addOption(flag("--no-colour", "without colours"));
+      command.parse(args, { from: "user" });
+      return command.opts();
+    } finally {
+      for (const name of Object.keys(variables)) delete process.env[name];
+    }
+  };
+  for (const yes of ["true", "1", "yes", "TRUE", "Yes"]) {
+    assert.deepEqual(parse({ TEST_SERVER_INSECURE: yes }), { insecure: true, streaming: true });
+    assert.equal(parse({ TEST_SERVER_STREAMING: yes }).streaming, true);
+    assert.equal(parse({ TEST_SERVER_COLOUR: yes }).colour, true);
+  }
+  for (const no of ["false", "0", "no", "False", "NO"]) {
+    assert.equal(parse({ TEST_SERVER_INSECURE: no }).insecure, undefined);
+    assert.equal(parse({ TEST_SERVER_STREAMING: no }).streaming, false);
+    assert.equal(parse({ TEST_SERVER_COLOUR: no }).colour, false);
+  }
+  assert.equal(parse({ TEST_SERVER_INSECURE: "no" }, ["--insecure"]).insecure, true);
+  assert.equal(parse({ TEST_SERVER_STREAMING: "yes" }, ["--no-streaming"]).streaming, false);
+  for (const wrong of ["", " ", "maybe", "on", "2"]) {
+    for (const variable of ["INSECURE", "STREAMING", "COLOUR"]) {
+      assert.throws(
+        () => parse({ [`TEST_SERVER_${variable}`]: wrong }),
+        new RegExp(
+          `value '${wrong}' from env 'TEST_SERVER_${variable}' is invalid.*true, false, 1, 0, yes or no`,
+        ),
+      );
+    }
+  }
+});
