@@ -12,6 +12,7 @@ import { KafkaGroupReader } from "./kafka_group_reader.ts";
 import { type KafkaReaderOptions, readerOptions } from "./kafka_reader.ts";
 import { KafkaSender } from "./kafka_sender.ts";
 import { platformaticConsumer } from "./platformatic_consumer.ts";
+import { platformaticProducer } from "./platformatic_producer.ts";
 
 /** Options of {@linkcode kafkaBus}. */
 export interface KafkaBusOptions extends KafkaReaderOptions {
@@ -26,71 +27,99 @@ export interface KafkaBusOptions extends KafkaReaderOptions {
   retentionMs?: number;
 }
 
-/** Makes a bus; nothing is connected until it is used. */
+/**
+ * Makes a bus; nothing is connected until it is used.
+ *
+ * @example
+ * ```ts
+ * const bus = kafkaBus({ connection: { brokers: ["127.0.0.1:9092"], clientId: "orb-worker" } });
+ * ```
+ */
 export function kafkaBus(options: KafkaBusOptions): Bus {
-  const { connection, maxValueBytes = 1_000_000, replicas = -1, retentionMs = 3_600_000 } = options;
-  const admin = new Admin({ ...clientOptions(connection), retries: 3, retryDelay: 300 });
-  const sender = new KafkaSender({ connection, maxValueBytes });
-  const makeConsumer = platformaticConsumer(connection, options.sessionTimeoutMs ?? 6_000);
+  const { connection, maxValueBytes = 1_000_000 } = options;
   const reading = readerOptions(options);
-
+  const makeConsumer = platformaticConsumer(connection, options.sessionTimeoutMs ?? 6_000);
+  const topics = new KafkaTopics(options);
+  const sender = new KafkaSender({
+    producer: platformaticProducer(connection),
+    maxValueBytes,
+    world: reading.world,
+  });
   return {
     system: "kafka",
     maxValueBytes,
-
-    async createTopic(name, { partitions = 1, compacted = false }: TopicOptions = {}) {
-      if (!isTopicName(name)) {
-        throw new BusError("unknown-topic", `'${name.slice(0, 249)}' cannot name a topic.`);
-      }
-      try {
-        await admin.createTopics({
-          topics: [name],
-          partitions,
-          replicas,
-          configs: compacted
-            ? [{ name: "cleanup.policy", value: "compact" }]
-            : [{ name: "retention.ms", value: String(retentionMs) }],
-        });
-        return true;
-      } catch (error) {
-        if (brokerSaid(error, "TOPIC_ALREADY_EXISTS")) return false;
-        throw busError(error, `make the topic ${name}`);
-      }
-    },
-
-    async deleteTopic(name) {
-      try {
-        await admin.deleteTopics({ topics: [name] });
-      } catch (error) {
-        if (brokerSaid(error, "UNKNOWN_TOPIC_OR_PARTITION")) return;
-        throw busError(error, `remove the topic ${name}`);
-      }
-    },
-
-    send(topic, record, timeoutMs = 5_000) {
-      return sender.send(topic, record, timeoutMs);
-    },
-
+    createTopic: (name, options) => topics.create(name, options),
+    unfollowedTopics: (prefix) => topics.unfollowed(prefix),
+    deleteTopic: (name) => topics.delete(name),
+    send: (topic, record, timeoutMs = 5_000) => sender.send(topic, record, timeoutMs),
     consume: (consume) => new KafkaGroupReader(consume, reading, makeConsumer).start(),
     follow: (follow) => new KafkaFollower(follow, reading, makeConsumer).start(),
-
-    async unfollowedTopics(prefix) {
-      try {
-        const topics = (await admin.listTopics()).filter((topic) => topic.startsWith(prefix));
-        if (topics.length === 0) return [];
-        const groups = [...(await admin.listGroups()).values()]
-          .filter((group) => !/^(empty|dead)$/i.test(group.state));
-        return topics.filter((topic) =>
-          !groups.some((group) => group.id.startsWith(followerGroupPrefix(topic)))
-        );
-      } catch (error) {
-        throw busError(error, "list topics and groups");
-      }
-    },
-
     async close() {
       await sender.close();
-      await admin.close();
+      await topics.close();
     },
   };
+}
+
+/** Topics of a cluster, by its admin protocol. */
+class KafkaTopics {
+  readonly #admin: Admin;
+  readonly #replicas: number;
+  readonly #retentionMs: number;
+
+  constructor({ connection, replicas = -1, retentionMs = 3_600_000 }: KafkaBusOptions) {
+    this.#admin = new Admin({ ...clientOptions(connection), retries: 3, retryDelay: 300 });
+    this.#replicas = replicas;
+    this.#retentionMs = retentionMs;
+  }
+
+  async create(
+    name: string,
+    { partitions = 1, compacted = false }: TopicOptions = {},
+  ): Promise<boolean> {
+    if (!isTopicName(name)) {
+      throw new BusError("unknown-topic", `'${name.slice(0, 249)}' cannot name a topic.`);
+    }
+    try {
+      await this.#admin.createTopics({
+        topics: [name],
+        partitions,
+        replicas: this.#replicas,
+        configs: compacted
+          ? [{ name: "cleanup.policy", value: "compact" }]
+          : [{ name: "retention.ms", value: String(this.#retentionMs) }],
+      });
+      return true;
+    } catch (error) {
+      if (brokerSaid(error, "TOPIC_ALREADY_EXISTS")) return false;
+      throw busError(error, `make the topic ${name}`);
+    }
+  }
+
+  async delete(name: string): Promise<void> {
+    try {
+      await this.#admin.deleteTopics({ topics: [name] });
+    } catch (error) {
+      if (brokerSaid(error, "UNKNOWN_TOPIC_OR_PARTITION")) return;
+      throw busError(error, `remove the topic ${name}`);
+    }
+  }
+
+  async unfollowed(prefix: string): Promise<string[]> {
+    try {
+      const topics = (await this.#admin.listTopics()).filter((topic) => topic.startsWith(prefix));
+      if (topics.length === 0) return [];
+      const groups = [...(await this.#admin.listGroups()).values()]
+        .filter((group) => !/^(empty|dead)$/i.test(group.state));
+      return topics.filter((topic) =>
+        !groups.some((group) => group.id.startsWith(followerGroupPrefix(topic)))
+      );
+    } catch (error) {
+      throw busError(error, "list topics and groups");
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#admin.close();
+  }
 }

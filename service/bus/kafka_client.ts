@@ -4,6 +4,7 @@
  * @module
  */
 import { type BaseOptions, findErrorBy } from "@platformatic/kafka";
+import { reasonOf } from "../resilience.ts";
 import { BusError } from "./bus.ts";
 import type { KafkaConnection } from "./kafka_connection.ts";
 
@@ -49,17 +50,4 @@ export function busError(error: unknown, doing: string): BusError {
 function isUnknownTopic(error: unknown): boolean {
   return error instanceof Error && "code" in error && error.code === "PLT_KFK_USER" &&
     error.message.startsWith("Unknown topic");
-}
-
-/** The innermost reasons of a client's error on one line: its own message says little. */
-export function reasonOf(error: unknown): string {
-  const reasons: string[] = [];
-  const visit = (one: unknown, depth: number): void => {
-    if (!(one instanceof Error) || depth > 6) return;
-    const inner = one instanceof AggregateError ? one.errors : one.cause ? [one.cause] : [];
-    if (inner.length === 0) reasons.push(one.message || one.name);
-    for (const next of inner.slice(-2)) visit(next, depth + 1);
-  };
-  visit(error, 0);
-  return [...new Set(reasons)].join("; ").slice(0, 300) || String(error).slice(0, 300);
 }

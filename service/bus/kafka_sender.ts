@@ -4,37 +4,50 @@
  *
  * @module
  */
-import { Buffer } from "node:buffer";
-import { Producer } from "@platformatic/kafka";
+import { backoffDelayMs, pause } from "../resilience.ts";
+import { realWorld, type TimerId, type World } from "../world/world.ts";
 import { BusError, type BusRecord } from "./bus.ts";
-import { brokerSaid, busError, clientOptions } from "./kafka_client.ts";
-import type { KafkaConnection } from "./kafka_connection.ts";
+
+/** What the sender needs of a Kafka producer: `platformatic_producer.ts` is the real one. */
+export interface KafkaProducer {
+  /**
+   * Sends records in one request, and resolves once the broker has them.
+   *
+   * @param turn names the partition of records without a key, modulo their number
+   * @throws {BusError} it has not, or may not have
+   */
+  send(topic: string, records: readonly BusRecord[], turn: number): Promise<void>;
+  close(): Promise<void>;
+}
 
 /** Options of {@linkcode KafkaSender}. */
 export interface KafkaSenderOptions {
-  connection: KafkaConnection;
+  producer: KafkaProducer;
   /** The largest value of a record, in bytes. */
   maxValueBytes: number;
   /** Records that wait or are on their way, of all topics. @default 32_768 */
   maxRecords?: number;
-  /** Their bytes. @default 67_108_864 */
+  /** The same in bytes. @default 67_108_864 */
   maxBytes?: number;
   /** Records in one request. @default 2_000 */
   maxBatchRecords?: number;
-  /** Bytes in one request; a broker refuses a batch over its `message.max.bytes`, 1_048_588 unless told otherwise. @default 900_000 */
+  /** Bytes in one request; a broker refuses a batch over its `message.max.bytes`, by default 1_048_588. @default 900_000 */
   maxBatchBytes?: number;
-  /** Requests under way for one topic. @default 2 */
+  /** Requests on their way at once for one topic. @default 2 */
   maxRequests?: number;
-  /** Wait before a request that failed is tried again. @default 100 */
+  /** The longest wait after a request that failed, in milliseconds; it doubles from there. @default 100 */
   retryDelayMs?: number;
-  /** How long a topic that was not there is not asked for again. @default 1_000 */
+  /** The longest wait after requests that fail again and again, in milliseconds. @default 1_000 */
+  maxRetryDelayMs?: number;
+  /** How long a topic that was not there is not asked for again, in milliseconds. @default 1_000 */
   unknownTopicMs?: number;
+  /** Time and chance. @default realWorld */
+  world?: World;
 }
 
+/** A record whose `send` has not settled. */
 interface Waiting {
-  headers: Map<Buffer, Buffer>;
-  key: Buffer | undefined;
-  value: Buffer | undefined;
+  record: BusRecord;
   bytes: number;
   deadlineMs: number;
   settled: boolean;
@@ -46,94 +59,59 @@ interface Waiting {
 interface Lane {
   queue: Waiting[];
   requests: Set<Waiting[]>;
-  /** Whether the last request was told that there is no such topic; the second in a row believes it. */
+  /** Requests that have failed in a row. */
+  failures: number;
+  /** Whether the last request was answered that there is no such topic; the second in a row is believed. */
   unknown: boolean;
   /** Batches sent: each goes to the next partition as a whole, which is far cheaper than dealing records. */
   turns: number;
-  lastError: unknown;
+  lastError: BusError | undefined;
 }
 
-const names = new Map<string, Buffer>();
+/** How often deadlines are looked after. */
+const expiryIntervalMs = 100;
+/** Topics that are remembered as unknown. */
+const maxUnknownTopics = 1_000;
 
-/** Header names are few and repeat. */
-function nameBytes(name: string): Buffer {
-  let bytes = names.get(name);
-  if (!bytes) {
-    bytes = Buffer.from(name);
-    if (names.size < 1_000) names.set(name, bytes);
-  }
-  return bytes;
-}
-
-/** The one producer of a bus. */
+/** The queues before the one producer of a bus. */
 export class KafkaSender {
-  #options: Required<Omit<KafkaSenderOptions, "connection">>;
-  #producer: Producer;
-  #lanes = new Map<string, Lane>();
-  #unknown = new Map<string, number>();
+  readonly #options: Required<KafkaSenderOptions>;
+  readonly #lanes = new Map<string, Lane>();
+  /** When a topic that was not there may be asked for again. */
+  readonly #unknownUntilMs = new Map<string, number>();
+  readonly #closing = new AbortController();
   #records = 0;
   #bytes = 0;
-  #expiry: ReturnType<typeof setInterval> | undefined;
-  #timers = new Set<ReturnType<typeof setTimeout>>();
-  #closed = false;
+  #expiryTimer: TimerId | undefined;
 
   constructor(options: KafkaSenderOptions) {
-    const {
-      maxRecords = 32_768,
-      maxBytes = 67_108_864,
-      maxBatchRecords = 2_000,
-      maxBatchBytes = 900_000,
-      maxRequests = 2,
-      retryDelayMs = 100,
-      unknownTopicMs = 1_000,
-      maxValueBytes,
-    } = options;
     this.#options = {
-      maxRecords,
-      maxBytes,
-      maxBatchRecords,
-      maxBatchBytes,
-      maxRequests,
-      retryDelayMs,
-      unknownTopicMs,
-      maxValueBytes,
+      maxRecords: 32_768,
+      maxBytes: 67_108_864,
+      maxBatchRecords: 2_000,
+      maxBatchBytes: 900_000,
+      maxRequests: 2,
+      retryDelayMs: 100,
+      maxRetryDelayMs: 1_000,
+      unknownTopicMs: 1_000,
+      world: realWorld,
+      ...options,
     };
-    this.#producer = new Producer({
-      ...clientOptions(options.connection),
-      acks: -1,
-      maxInflights: 100,
-    });
   }
 
   /** Sends; rejects with a {@linkcode BusError} unless the broker has it within `timeoutMs`. */
   send(topic: string, record: BusRecord, timeoutMs: number): Promise<void> {
-    const value = record.value ?? undefined;
-    const bytes = (value?.length ?? 0) + (record.key?.length ?? 0) +
-      record.headers.reduce((sum, header) => sum + header[0].length + header[1].length + 4, 20);
-    const refusal = this.#refusal(topic, value?.length ?? 0, bytes);
+    const bytes = bytesOf(record);
+    const refusal = this.#refusal(topic, record.value?.length ?? 0, bytes);
     if (refusal) return Promise.reject(refusal);
-
-    // One object for each header even of the same name: the library takes a map, and keeps its order.
-    const headers = new Map<Buffer, Buffer>();
-    for (const [name, value] of record.headers) {
-      const key = nameBytes(name);
-      headers.set(headers.has(key) ? Buffer.from(key) : key, asBuffer(value));
-    }
+    const { world } = this.#options;
     return new Promise((resolve, reject) => {
       this.#records++;
       this.#bytes += bytes;
       const lane = this.#lane(topic);
-      lane.queue.push({
-        headers,
-        key: record.key === undefined ? undefined : Buffer.from(record.key),
-        value: value && asBuffer(value),
-        bytes,
-        deadlineMs: performance.now() + timeoutMs,
-        settled: false,
-        resolve,
-        reject,
-      });
-      this.#expiry ??= setInterval(() => this.#expire(), 100);
+      const deadlineMs = world.monotonicMs() + timeoutMs;
+      lane.queue.push({ record, bytes, deadlineMs, settled: false, resolve, reject });
+      this.#expiryTimer ??= world.setInterval(() => this.#expire(), expiryIntervalMs);
       // At the end of the turn: all that one read of a socket has brought goes in one batch.
       if (lane.queue.length === 1) queueMicrotask(() => this.#flush(topic, lane));
     });
@@ -141,21 +119,20 @@ export class KafkaSender {
 
   /** Rejects what waits and closes the connections. */
   async close(): Promise<void> {
-    this.#closed = true;
-    clearInterval(this.#expiry);
-    for (const timer of this.#timers) clearTimeout(timer);
+    this.#closing.abort();
+    this.#options.world.clearInterval(this.#expiryTimer);
     for (const lane of this.#lanes.values()) {
       for (const waiting of [...lane.requests, lane.queue].flat()) {
         this.#settle(waiting, new BusError("unavailable", "The bus was closed."));
       }
     }
     this.#lanes.clear();
-    await this.#producer.close();
+    await this.#options.producer.close();
   }
 
   #refusal(topic: string, valueBytes: number, bytes: number): BusError | undefined {
-    const { maxValueBytes, maxRecords, maxBytes } = this.#options;
-    if (this.#closed) return new BusError("unavailable", "The bus was closed.");
+    const { maxValueBytes, maxRecords, maxBytes, world } = this.#options;
+    if (this.#closing.signal.aborted) return new BusError("unavailable", "The bus was closed.");
     if (valueBytes > maxValueBytes) {
       return new BusError(
         "too-large",
@@ -165,12 +142,12 @@ export class KafkaSender {
     if (this.#records >= maxRecords || this.#bytes + bytes > maxBytes) {
       return new BusError("overloaded", `${this.#records} records wait to be sent already.`);
     }
-    const unknownUntilMs = this.#unknown.get(topic);
+    const unknownUntilMs = this.#unknownUntilMs.get(topic);
     if (unknownUntilMs === undefined) return undefined;
-    if (performance.now() < unknownUntilMs) {
+    if (world.monotonicMs() < unknownUntilMs) {
       return new BusError("unknown-topic", `There is no topic '${topic.slice(0, 249)}'.`);
     }
-    this.#unknown.delete(topic);
+    this.#unknownUntilMs.delete(topic);
     return undefined;
   }
 
@@ -178,8 +155,15 @@ export class KafkaSender {
     let lane = this.#lanes.get(topic);
     if (!lane) {
       // Begin anywhere: programs that start together must not all begin with partition 0.
-      const turns = Math.floor(Math.random() * 1_000);
-      lane = { queue: [], requests: new Set(), unknown: false, turns, lastError: undefined };
+      const turns = Math.floor(this.#options.world.random() * 1_000);
+      lane = {
+        queue: [],
+        requests: new Set(),
+        failures: 0,
+        unknown: false,
+        turns,
+        lastError: undefined,
+      };
       this.#lanes.set(topic, lane);
     }
     return lane;
@@ -187,7 +171,8 @@ export class KafkaSender {
 
   #flush(topic: string, lane: Lane): void {
     while (
-      lane.queue.length > 0 && lane.requests.size < this.#options.maxRequests && !this.#closed
+      lane.queue.length > 0 && lane.requests.size < this.#options.maxRequests &&
+      !this.#closing.signal.aborted
     ) {
       const batch = this.#takeBatch(lane);
       if (batch.length > 0) this.#request(topic, lane, batch);
@@ -210,84 +195,75 @@ export class KafkaSender {
   async #request(topic: string, lane: Lane, batch: Waiting[]): Promise<void> {
     lane.requests.add(batch);
     try {
-      await this.#produce(topic, lane, batch);
+      const records = batch.map((waiting) => waiting.record);
+      await this.#options.producer.send(topic, records, lane.turns++);
       for (const waiting of batch) this.#settle(waiting);
+      lane.failures = 0;
       lane.lastError = undefined;
       lane.unknown = false;
     } catch (error) {
-      await this.#failed(topic, lane, batch, error);
+      const reason = error instanceof BusError ? error : new BusError("unavailable", String(error));
+      await this.#failed(topic, lane, batch, reason);
     }
     lane.requests.delete(batch);
     this.#flush(topic, lane);
   }
 
-  async #produce(topic: string, lane: Lane, batch: Waiting[]): Promise<void> {
-    // The library takes any number and divides it by the topic's partitions.
-    const partition = lane.turns++;
-    await this.#producer.send({
-      acks: -1,
-      messages: batch.map(({ key, value, headers }) => ({
-        topic,
-        ...(key === undefined ? { partition } : { key }),
-        // A null value, which a tombstone is, is `undefined` to the library; its type forgets that.
-        value: value as Buffer,
-        headers,
-      })),
-    });
-  }
-
-  async #failed(topic: string, lane: Lane, batch: Waiting[], error: unknown): Promise<void> {
+  async #failed(topic: string, lane: Lane, batch: Waiting[], error: BusError): Promise<void> {
     lane.lastError = error;
-    const meaning = busError(error, `send to ${topic}`);
-    if (meaning.kind === "too-large" && batch.length > 1) {
-      // One of them is, or all together: in halves nobody is refused for somebody else.
+    if (error.kind === "too-large" && batch.length > 1) {
+      // One of them is, or all together: in halves none is refused because of another.
       const half = batch.length >> 1;
       this.#request(topic, lane, batch.slice(0, half));
       await this.#request(topic, lane, batch.slice(half));
       return;
     }
-    if (meaning.kind === "too-large" || (meaning.kind === "unknown-topic" && lane.unknown)) {
-      if (meaning.kind === "unknown-topic") this.#rememberUnknown(topic);
-      for (const waiting of batch) this.#settle(waiting, meaning);
+    if (error.kind === "too-large" || (error.kind === "unknown-topic" && lane.unknown)) {
+      if (error.kind === "unknown-topic") this.#rememberUnknown(topic);
+      for (const waiting of batch) this.#settle(waiting, error);
       return;
     }
     // A topic made a moment ago may not be known to every broker yet: one second chance.
-    lane.unknown = meaning.kind === "unknown-topic";
-    if (brokerSaid(error, "NOT_LEADER_OR_FOLLOWER")) this.#producer.clearMetadata();
-    await this.#pause();
+    lane.unknown = error.kind === "unknown-topic";
+    await this.#backOff(++lane.failures);
     lane.queue.unshift(...batch.filter((waiting) => !waiting.settled));
   }
 
   #rememberUnknown(topic: string): void {
-    if (this.#unknown.size >= 1_000) this.#unknown.delete(this.#unknown.keys().next().value!);
-    this.#unknown.set(topic, performance.now() + this.#options.unknownTopicMs);
+    const topics = this.#unknownUntilMs;
+    if (topics.size >= maxUnknownTopics) topics.delete(topics.keys().next().value!);
+    topics.set(topic, this.#options.world.monotonicMs() + this.#options.unknownTopicMs);
   }
 
-  #pause(): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => {
-        this.#timers.delete(timer);
-        resolve();
-      }, this.#options.retryDelayMs);
-      this.#timers.add(timer);
-    });
+  async #backOff(failures: number): Promise<void> {
+    const { retryDelayMs, maxRetryDelayMs, world } = this.#options;
+    const delayMs = backoffDelayMs(failures, {
+      baseDelayMs: retryDelayMs,
+      maxDelayMs: maxRetryDelayMs,
+      jitter: 0.5,
+    }, world);
+    await pause(delayMs, { signal: this.#closing.signal, world });
   }
 
   /** Ends every wait at its deadline, also of what is on its way to a broker that does not answer. */
   #expire(): void {
-    const nowMs = performance.now();
+    const nowMs = this.#options.world.monotonicMs();
     for (const [topic, lane] of this.#lanes) {
       for (const waiting of [...lane.requests, lane.queue].flat()) {
         if (nowMs < waiting.deadlineMs) continue;
-        this.#settle(waiting, busError(lane.lastError ?? "no answer in time", `send to ${topic}`));
+        this.#settle(
+          waiting,
+          lane.lastError ??
+            new BusError("unavailable", `Cannot send to ${topic}: no answer in time`),
+        );
       }
       if (lane.queue.some((waiting) => waiting.settled)) {
         lane.queue = lane.queue.filter((waiting) => !waiting.settled);
       }
     }
     if (this.#records === 0) {
-      clearInterval(this.#expiry);
-      this.#expiry = undefined;
+      this.#options.world.clearInterval(this.#expiryTimer);
+      this.#expiryTimer = undefined;
     }
   }
 
@@ -301,8 +277,10 @@ export class KafkaSender {
   }
 }
 
-function asBuffer(bytes: Uint8Array): Buffer {
-  return bytes instanceof Buffer
-    ? bytes
-    : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+/** What a record takes in a request, roughly: a few bytes more a header. */
+function bytesOf({ key, value, headers }: BusRecord): number {
+  return headers.reduce(
+    (sum, [name, value]) => sum + name.length + value.length + 4,
+    (value?.length ?? 0) + (key?.length ?? 0) + 20,
+  );
 }
