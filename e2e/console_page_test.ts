@@ -1,94 +1,16 @@
 /**
- * The console's page in a real browser, against the real console, with real OTLP.
+ * The console's page in a real browser, against the real console, with real OTLP: what it shows and
+ * how it is used.
  *
  * @module
  */
 import assert from "node:assert/strict";
-import { fileURLToPath } from "node:url";
-import type { Browser, BrowserContext, Page } from "playwright-core";
-import {
-  type ChildProgram,
-  findChromium,
-  openBrowser,
-  startProgram,
-} from "../service/page/browser.ts";
-import { buildPage } from "../service/page/build.ts";
-import { missingPermissions } from "../service/testing/permissions.ts";
+import { axeFindings, type Tab, testPage } from "../service/testing/browser.ts";
+import { eventually } from "../service/testing/eventually.ts";
+import { type Fixture, open, row, rows } from "./console_fixture.ts";
+import { childId, post, resource, sendLog, sendMetric, sendTrace, span } from "./otlp_json.ts";
 
-/** Counts towards nothing: a condition that does not come to pass fails here and does not hang. */
-const patienceMs = 15_000;
-
-const needs = ["read", "write", "run", "env", "net", "sys"] as const;
-const missing = missingPermissions(needs.map((name) => ({ name })));
-const chromium = missing.length === 0 ? findChromium() : undefined;
-const reason = missing.length > 0
-  ? ` (ignored: needs ${missing.map((one) => `--allow-${one}`).join(" ")})`
-  : chromium === undefined
-  ? " (ignored: no Chromium was found)"
-  : "";
-
-/** A page that watches a console of its own. */
-interface World {
-  console: ChildProgram;
-  page: Page;
-  context: BrowserContext;
-  /** What the browser complained about: script errors, blocked content. */
-  complaints: string[];
-}
-
-Deno.test({
-  name: `console page${reason}`,
-  ignore: reason !== "",
-  async fn(t) {
-    await buildPage("console");
-    const browser = await openBrowser(chromium!);
-    try {
-      for (const [name, run] of Object.entries(cases)) {
-        await t.step(name, () => inWorld(browser, run));
-      }
-    } finally {
-      await browser.close();
-    }
-  },
-});
-
-async function inWorld(browser: Browser, run: (world: World) => Promise<void>): Promise<void> {
-  await using console = await startConsole();
-  const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
-  context.setDefaultTimeout(patienceMs);
-  try {
-    const page = await context.newPage();
-    const complaints: string[] = [];
-    page.on("pageerror", (error) => complaints.push(error.message));
-    page.on("console", (message) => {
-      if (/content security policy/i.test(message.text())) complaints.push(message.text());
-    });
-    await run({ console, page, context, complaints });
-    assert.deepEqual(complaints, []);
-  } finally {
-    await context.close();
-  }
-}
-
-function startConsole(ports = { otlp: "0", page: "0" }): Promise<ChildProgram> {
-  return startProgram("console/server.ts", [
-    ...["--otlp-port", ports.otlp, "--page-port", ports.page],
-  ]);
-}
-
-const cases: Record<string, (world: World) => Promise<void>> = {
-  async "an empty page says what to do and shows the first trace as it arrives"({ console, page }) {
-    await page.goto(console.fields.page!);
-    await page.getByText("Waiting for the first trace").waitFor();
-    await page.getByText("deno task demo").waitFor();
-    await page.getByText(`OTEL_EXPORTER_OTLP_ENDPOINT=${console.fields.otlp}`).waitFor();
-    assert.equal(await page.locator(".pill").textContent(), "Live");
-
-    await sendTrace(console, { name: "PUT /orders" });
-    await row(page, "PUT /orders").waitFor();
-    assert.match(await row(page, "PUT /orders").innerText(), /checkout[\s\S]*2 spans[\s\S]*40\sms/);
-  },
-
+const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
   async "a trace opens as a waterfall, its address brings the chosen span back, its logs are there"(
     { console, page },
   ) {
@@ -150,37 +72,6 @@ const cases: Record<string, (world: World) => Promise<void>> = {
     assert.equal(await copied(), `${console.fields.page}/traces/${traceId}`);
   },
 
-  async "everything can be forgotten, after a question"({ console, page }) {
-    await sendTrace(console, { name: "PUT /orders" });
-    await page.goto(`${console.fields.page}/status`);
-    await page.getByRole("link", { name: "checkout" }).waitFor();
-    await page.getByRole("button", { name: "Clear" }).click();
-    await page.getByRole("button", { name: "Keep" }).click();
-    await page.getByRole("link", { name: "checkout" }).waitFor();
-    await page.getByRole("button", { name: "Clear" }).click();
-    await page.getByRole("button", { name: "Forget everything" }).click();
-    await page.getByText("No service has sent anything yet").waitFor();
-    await page.getByRole("link", { name: "Traces" }).click();
-    await page.getByText("Waiting for the first trace").waitFor();
-  },
-
-  async "spans and logs that arrive later join the waterfall that is open"({ console, page }) {
-    const traceId = await sendTrace(console, { name: "PUT /orders" });
-    await page.goto(`${console.fields.page}/traces/${traceId}`);
-    await page.getByText("2 spans").waitFor();
-    await sendSpan(console, { traceId, spanId: "00000000000000cc", name: "late span" });
-    await page.getByRole("button", { name: /^late span/ }).waitFor();
-    await sendLog(console, { body: "a late word", traceId, spanId: childId });
-    await page.getByRole("button", { name: "a late word" }).waitFor();
-  },
-
-  async "a trace that is not held says so, and appears when it comes"({ console, page }) {
-    await page.goto(`${console.fields.page}/traces/${"ab".repeat(16)}`);
-    await page.getByText("This trace is not here").waitFor();
-    await sendSpan(console, { traceId: "ab".repeat(16), spanId: childId, name: "here now" });
-    await page.getByRole("button", { name: /^here now/ }).waitFor();
-  },
-
   async "filters are in the address, and back undoes them"({ console, page }) {
     await sendTrace(console, { name: "GET /cart" });
     await sendTrace(console, { name: "PUT /orders", failed: "card declined" });
@@ -211,52 +102,6 @@ const cases: Record<string, (world: World) => Promise<void>> = {
     await page.reload();
     await rows(page, 2);
     assert.equal(await page.getByRole("searchbox").inputValue(), "cart");
-  },
-
-  async "paused, nothing moves: what is new is counted and waits"({ console, page }) {
-    for (let i = 0; i < 5; i++) await sendTrace(console, { name: `before ${i}` });
-    await page.goto(console.fields.page!);
-    await rows(page, 5);
-    await page.keyboard.press("p");
-    await page.getByText("Paused").waitFor();
-    const before = await names(page);
-    for (let i = 0; i < 3; i++) await sendTrace(console, { name: `after ${i}` });
-    await page.getByRole("button", { name: "3 new" }).waitFor();
-    assert.deepEqual(await names(page), before);
-
-    // The pause is in the address, and looking at a trace and coming back keeps the place.
-    await row(page, "before 2").click();
-    await page.getByRole("button", { name: /^charge card/ }).waitFor();
-    await page.goBack();
-    await page.getByRole("button", { name: "3 new" }).waitFor();
-    assert.deepEqual(await names(page), before);
-
-    await page.getByRole("button", { name: "3 new" }).click();
-    await rows(page, 8);
-    assert.equal((await names(page))[0], "after 2");
-  },
-
-  async "scrolled, the row that is read stays where it is"({ console, page }) {
-    for (let i = 0; i < 60; i++) await sendTrace(console, { name: `before ${i}` });
-    await page.goto(console.fields.page!);
-    await row(page, "before 59").waitFor();
-    await page.locator(".virtual-list").evaluate((list) => list.scrollTop = 800);
-    const read = row(page, "before 35");
-    const place = await read.boundingBox();
-    await sendTrace(console, { name: "after" });
-    await page.getByRole("button", { name: "1 new" }).waitFor();
-    assert.deepEqual(await read.boundingBox(), place);
-
-    // Looking at it and coming back, too.
-    await read.click();
-    await page.getByRole("button", { name: /^charge card/ }).waitFor();
-    await sendTrace(console, { name: "meanwhile" });
-    await page.goBack();
-    await page.getByRole("button", { name: "2 new" }).waitFor();
-    assert.deepEqual(await read.boundingBox(), place);
-    await page.getByRole("button", { name: "2 new" }).click();
-    await row(page, "after").waitFor();
-    await row(page, "meanwhile").waitFor();
   },
 
   async "text of strangers is shown as text and runs nothing"({ console, page, complaints }) {
@@ -308,50 +153,9 @@ const cases: Record<string, (world: World) => Promise<void>> = {
         Object.assign(document.createElement("script"), { textContent: "window.ran='script'" }),
       );
     });
-    await until(() => complaints.length >= 2);
+    await eventually("two complaints", () => complaints.length >= 2 || undefined);
     assert.equal(await page.evaluate(() => (globalThis as { ran?: string }).ran), undefined);
     complaints.length = 0;
-  },
-
-  async "a console that goes away is told, and the page lives again with the next one"(
-    { console, page },
-  ) {
-    await sendTrace(console, { name: "before" });
-    await page.goto(console.fields.page!);
-    await row(page, "before").waitFor();
-    await console.stop({ force: true });
-    await page.getByText("Reconnecting (attempt 1)").waitFor();
-    await page.getByText("Reconnecting (attempt 2)").waitFor();
-    await page.getByText("The console does not answer.").waitFor();
-    await row(page, "before").waitFor();
-
-    const ports = {
-      otlp: new URL(console.fields.otlp!).port,
-      page: new URL(console.fields.page!).port,
-    };
-    await using next = await startConsole(ports);
-    await sendTrace(next, { name: "after" });
-    await row(page, "after").waitFor();
-    assert.equal(await page.locator(".pill").textContent(), "Live");
-    await rows(page, 1);
-    await page.getByText("The console was started anew.").waitFor();
-  },
-
-  async "a connection that was lost is caught up, and the page says so"({ console, page }) {
-    await using line = cuttableLine(console.fields.page!);
-    await sendTrace(console, { name: "before" });
-    await page.goto(line.url);
-    await row(page, "before").waitFor();
-    // An event with an id, to go on from.
-    await sendTrace(console, { name: "live" });
-    await row(page, "live").waitFor();
-    line.cut();
-    await page.getByText(/Reconnecting/).waitFor();
-    await sendTrace(console, { name: "missed" });
-    line.mend();
-    await row(page, "missed").waitFor();
-    await page.getByText("caught up: 1 missed").waitFor();
-    await rows(page, 3);
   },
 
   async "everything can be reached by keys"({ console, page }) {
@@ -389,53 +193,10 @@ const cases: Record<string, (world: World) => Promise<void>> = {
     }
   },
 
-  async "logs and metrics arrive live and can be filtered"({ console, page }) {
-    await page.goto(`${console.fields.page}/logs`);
-    await page.getByText("Waiting for the first log record").waitFor();
-    await sendLog(console, { body: "all is well" });
-    await sendLog(console, { body: "disk is full", severityNumber: 17 });
-    await page.getByText("all is well").waitFor();
-    await page.getByText("disk is full").waitFor();
-    await page.getByLabel("Level").selectOption("error");
-    await page.getByText("all is well").waitFor({ state: "detached" });
-    await page.getByText("disk is full").waitFor();
-
-    await sendMetric(console, { name: "shop.order.duration" });
-    await page.goto(`${console.fields.page}/charts?metric=shop.order.duration`);
-    const chart = page.getByRole("figure", { name: /p50, p95, p99/ });
-    await chart.waitFor();
-    for (const name of ["p50", "p95", "p99"]) {
-      assert.match(await chart.getByRole("listitem").filter({ hasText: name }).innerText(), /ms/);
-    }
-  },
-
-  async "a flood is shown as a sample, says so, and keeps the document small"({ console, page }) {
-    await page.goto(console.fields.page!);
-    await page.getByText("Waiting for the first trace").waitFor();
-    for (let i = 0; i < 4; i++) {
-      await post(console, "/v1/traces", {
-        resourceSpans: [resource("flood", "scopeSpans", {
-          spans: Array.from(
-            { length: 2_000 },
-            (_, n) =>
-              span({ traceId: randomHex(16), spanId: randomHex(8), name: `request ${i} ${n}` }),
-          ),
-        })],
-      });
-    }
-    await page.getByText(/^A sample: showing [\d,]+ of [\d,]+ traces\/s$/).waitFor();
-    await page.locator(".trace-row").first().waitFor();
-    const inDocument = await page.locator(".trace-row").count();
-    assert.ok(inDocument > 10 && inDocument < 60, `${inDocument} rows in the document`);
-  },
-
   async "no view has a serious finding of axe, in light and in dark"({ console, page }) {
     const traceId = await sendTrace(console, { name: "PUT /orders", failed: "card declined" });
     await sendLog(console, { body: "disk is full", severityNumber: 17, traceId });
     await sendMetric(console, { name: "shop.order.duration" });
-    const axe = await Deno.readTextFile(
-      fileURLToPath(new URL("../node_modules/axe-core/axe.min.js", import.meta.url)),
-    );
     const views: [path: string, ready: string][] = [
       ["/", ".trace-row"],
       ["/?q=nothing", ".state"],
@@ -444,31 +205,15 @@ const cases: Record<string, (world: World) => Promise<void>> = {
       ["/logs", ".log-row"],
       ["/status", ".service-link"],
     ];
-    const all: unknown[] = [];
     for (const colorScheme of ["light", "dark"] as const) {
       await page.emulateMedia({ colorScheme });
       for (const [path, ready] of views) {
         await page.goto(console.fields.page + path);
         await page.locator(ready).first().waitFor();
-        await page.evaluate(axe);
-        const findings = await page.evaluate(async () => {
-          // deno-lint-ignore no-explicit-any -- axe is a global of the page here
-          const { violations } = await (globalThis as any).axe.run(document);
-          // deno-lint-ignore no-explicit-any -- as above
-          return violations.map((one: any) => ({
-            impact: one.impact,
-            id: one.id,
-            // deno-lint-ignore no-explicit-any -- as above
-            nodes: one.nodes.map((node: any) => node.html).slice(0, 5),
-          }));
-        });
-        for (const finding of findings) {
-          if (finding.impact !== "serious" && finding.impact !== "critical") continue;
-          all.push({ colorScheme, path, ...finding });
-        }
+        const found = await axeFindings(page, ["serious", "critical"]);
+        assert.deepEqual(found, [], `${colorScheme} ${path}`);
       }
     }
-    assert.deepEqual(all, []);
   },
 
   async "the page fits a screen of 360 pixels"({ console, page }) {
@@ -497,7 +242,7 @@ const cases: Record<string, (world: World) => Promise<void>> = {
     });
     await page.goto(console.fields.page!);
     await page.locator(".pill-live").waitFor();
-    await until(() => requests.length >= 4);
+    await eventually("four requests", () => requests.length >= 4 || undefined);
     for (const { url } of requests) assert.equal(new URL(url).origin, console.fields.page);
     const sizes = await Promise.all(requests.map((request) => request.bytes));
     const total = sizes.reduce((sum, bytes) => sum + bytes, 0);
@@ -522,231 +267,4 @@ const cases: Record<string, (world: World) => Promise<void>> = {
   },
 };
 
-// What is on the page
-
-/** The row of a trace, by its root's whole name. */
-function row(page: Page, name: string) {
-  return page.locator(".trace-row").filter({
-    has: page.locator(".trace-name").getByText(name, { exact: true }),
-  });
-}
-
-/** Waits until so many rows are shown. */
-async function rows(page: Page, count: number): Promise<void> {
-  await page.waitForFunction(
-    (count) => document.querySelectorAll(".trace-row").length === count,
-    count,
-  );
-}
-
-async function names(page: Page): Promise<string[]> {
-  return await page.locator(".trace-name").allInnerTexts();
-}
-
-/** Waits for something outside of the page. */
-async function until(condition: () => boolean): Promise<void> {
-  const deadline = AbortSignal.timeout(patienceMs);
-  while (!condition()) {
-    deadline.throwIfAborted();
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
-
-/** A network between page and console that can be cut and mended: bytes are passed on as they are. */
-function cuttableLine(target: string) {
-  const { hostname, port } = new URL(target);
-  const open = new Set<Deno.TcpConn>();
-  let listener = Deno.listen({ hostname, port: 0 });
-  const ownPort = (listener.addr as Deno.NetAddr).port;
-
-  async function accept(from: Deno.TcpListener) {
-    for await (const near of from) {
-      const far = await Deno.connect({ hostname, port: Number(port) });
-      open.add(near).add(far);
-      // Either side's end, also one by force, is the end of the pair.
-      const over = () => [near, far].forEach(close);
-      near.readable.pipeTo(far.writable).then(over, over);
-      far.readable.pipeTo(near.writable).then(over, over);
-    }
-  }
-  function close(connection: Deno.TcpConn) {
-    if (!open.delete(connection)) return;
-    try {
-      connection.close();
-    } catch {
-      // Closed by its stream already.
-    }
-  }
-  function cut() {
-    listener.close();
-    for (const connection of [...open]) close(connection);
-  }
-
-  let accepting = accept(listener);
-  return {
-    url: `http://${hostname}:${ownPort}`,
-    cut,
-    mend() {
-      listener = Deno.listen({ hostname, port: ownPort });
-      accepting = accept(listener);
-    },
-    async [Symbol.asyncDispose]() {
-      cut();
-      await accepting;
-    },
-  };
-}
-
-// What is sent: OTLP/JSON as any exporter sends it
-
-const childId = "00000000000000bb";
-
-interface SentTrace {
-  name: string;
-  service?: string;
-  durationMs?: number;
-  /** The child span fails with this description. */
-  failed?: string;
-  attributes?: Record<string, string>;
-}
-
-/** Sends a root and a child span; answers the trace's id. */
-async function sendTrace(console: ChildProgram, sent: SentTrace): Promise<string> {
-  const { name, service = "checkout", durationMs = 40, failed, attributes = {} } = sent;
-  const traceId = randomHex(16);
-  const rootId = "00000000000000aa";
-  const endMs = Date.now();
-  await post(console, "/v1/traces", {
-    resourceSpans: [resource(service, "scopeSpans", {
-      spans: [
-        span({ traceId, spanId: rootId, name, durationMs, endMs, kind: 2 }),
-        {
-          ...span({
-            traceId,
-            spanId: childId,
-            name: "charge card",
-            durationMs: durationMs / 2,
-            endMs,
-          }),
-          parentSpanId: rootId,
-          attributes: keyValues({ "payment.provider": "acme", ...attributes }),
-          events: [{ timeUnixNano: nanos(Date.now()), name: "retrying", attributes: [] }],
-          status: failed === undefined ? {} : { code: 2, message: failed },
-        },
-      ],
-    })],
-  });
-  return traceId;
-}
-
-async function sendSpan(
-  console: ChildProgram,
-  one: { traceId: string; spanId: string; name: string },
-): Promise<void> {
-  await post(console, "/v1/traces", {
-    resourceSpans: [resource("checkout", "scopeSpans", { spans: [span(one)] })],
-  });
-}
-
-interface SentLog {
-  body: string;
-  service?: string;
-  severityNumber?: number;
-  traceId?: string;
-  spanId?: string;
-}
-
-async function sendLog(console: ChildProgram, sent: SentLog): Promise<void> {
-  const { body, service = "checkout", severityNumber = 9, ...ids } = sent;
-  await post(console, "/v1/logs", {
-    resourceLogs: [resource(service, "scopeLogs", {
-      logRecords: [{
-        timeUnixNano: nanos(Date.now()),
-        severityNumber,
-        body: { stringValue: body },
-        ...ids,
-      }],
-    })],
-  });
-}
-
-/** Two points of a cumulative histogram of one series: one interval with a thousand values in it. */
-async function sendMetric(
-  console: ChildProgram,
-  { name, attributes = {} }: { name: string; attributes?: Record<string, string> },
-): Promise<void> {
-  const startMs = Date.now() - 60_000;
-  const point = (timeMs: number, counts: number[]) => ({
-    attributes: keyValues(attributes),
-    startTimeUnixNano: nanos(startMs),
-    timeUnixNano: nanos(timeMs),
-    count: String(counts.reduce((sum, count) => sum + count, 0)),
-    sum: 12.5,
-    explicitBounds: [0.005, 0.01, 0.05, 0.1],
-    bucketCounts: counts.map(String),
-  });
-  for (
-    const [timeMs, counts] of [[-2_000, [0, 0, 0, 0, 0]], [-1_000, [600, 300, 90, 10, 0]]] as const
-  ) {
-    await post(console, "/v1/metrics", {
-      resourceMetrics: [resource("checkout", "scopeMetrics", {
-        metrics: [{
-          name,
-          unit: "s",
-          histogram: {
-            aggregationTemporality: 2,
-            dataPoints: [point(Date.now() + timeMs, [...counts])],
-          },
-        }],
-      })],
-    });
-  }
-}
-
-function span(
-  { traceId, spanId, name, durationMs = 40, endMs = Date.now(), kind = 1 }: {
-    traceId: string;
-    spanId: string;
-    name: string;
-    durationMs?: number;
-    endMs?: number;
-    kind?: number;
-  },
-) {
-  return {
-    traceId,
-    spanId,
-    name,
-    kind,
-    startTimeUnixNano: nanos(endMs - durationMs),
-    endTimeUnixNano: nanos(endMs),
-  };
-}
-
-function resource(service: string, scopes: string, scope: object) {
-  return {
-    resource: { attributes: keyValues({ "service.name": service }) },
-    [scopes]: [{ scope: { name: "test" }, ...scope }],
-  };
-}
-
-function keyValues(values: Record<string, string>) {
-  return Object.entries(values).map(([key, value]) => ({ key, value: { stringValue: value } }));
-}
-
-function nanos(ms: number): string {
-  return `${BigInt(Math.round(ms * 1e3)) * 1_000n}`;
-}
-
-function randomHex(bytes: number): string {
-  return crypto.getRandomValues(new Uint8Array(bytes)).toHex();
-}
-
-async function post(console: ChildProgram, path: string, body: unknown): Promise<void> {
-  const response = await fetch(console.fields.otlp + path, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify(body),
-  });
-  assert.equal(response.status, 200, await response.text());
-}
+testPage("console page", { page: "console", open, cases });

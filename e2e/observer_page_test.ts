@@ -4,82 +4,37 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { createRequire } from "node:module";
 import { trace } from "@opentelemetry/api";
-import type { Browser, Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import { serveGrpc } from "../observer/grpc/grpc_server.ts";
 import { ImageService } from "../observer/proto/gen/cri_images_pb.ts";
-import {
-  type ChildProgram,
-  findChromium,
-  openBrowser,
-  startProgram,
-} from "../service/page/browser.ts";
-import { buildPage } from "../service/page/build.ts";
-import { missingPermissions } from "../service/testing/permissions.ts";
+import { axeFindings, type Tab, testPage } from "../service/testing/browser.ts";
+import { type ReadyProgram, startReadyProgram } from "../service/testing/program.ts";
 
-/** Counts towards nothing: a condition that does not come to pass fails here and does not hang. */
-const patienceMs = 15_000;
-
-const needs = ["read", "write", "run", "env", "net", "sys"] as const;
-const missing = missingPermissions(needs.map((name) => ({ name })));
-const chromium = missing.length === 0 ? findChromium() : undefined;
-const reason = missing.length > 0
-  ? ` (ignored: needs ${missing.map((one) => `--allow-${one}`).join(" ")})`
-  : chromium === undefined
-  ? " (ignored: no Chromium was found)"
-  : "";
-
-/** A page that watches an observer of its own, which watches a store of its own. */
-interface World {
-  images: ChildProgram;
-  observer: ChildProgram;
-  page: Page;
-  browser: Browser;
+/** An observer of its own, which watches a store of its own. */
+interface Fixture {
+  images: ReadyProgram;
+  observer: ReadyProgram;
 }
 
-Deno.test({
-  name: `observer page${reason}`,
-  ignore: reason !== "",
-  async fn(t) {
-    await buildPage("observer");
-    const browser = await openBrowser(chromium!);
-    try {
-      for (const [name, run] of Object.entries(cases)) {
-        await t.step(name, () => inWorld(browser, run));
-      }
-    } finally {
-      await browser.close();
-    }
-  },
-});
-
-async function inWorld(browser: Browser, run: (world: World) => Promise<void>): Promise<void> {
-  await using images = await startImages();
-  await using observer = await startProgram("observer/observer.ts", [
-    ...["--metrics-address", "127.0.0.1:0", "--timeout", "2s"],
-    ...["--endpoint", `cri=${images.fields.cri}`, "--endpoint", `rkt=${images.fields.rkt}`],
-  ]);
-  const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
-  context.setDefaultTimeout(patienceMs);
-  try {
-    const page = await context.newPage();
-    const complaints: string[] = [];
-    page.on("pageerror", (error) => complaints.push(error.message));
-    page.on("console", (message) => {
-      if (/content security policy/i.test(message.text())) complaints.push(message.text());
-    });
-    await page.goto(observer.fields.page!);
-    await run({ images, observer, page, browser });
-    assert.deepEqual(complaints, []);
-  } finally {
-    await context.close();
-  }
+async function open({ page }: Tab, undo: AsyncDisposableStack): Promise<Fixture> {
+  const images = undo.use(await startImages());
+  const observer = undo.use(await startObserver("--timeout", "2s", ...endpoints(images)));
+  await page.goto(observer.fields.page!);
+  return { images, observer };
 }
 
-/** A store that changes often, so that a look a moment later sees something else. */
-function startImages(...args: string[]): Promise<ChildProgram> {
-  return startProgram("observer/image_service.ts", [
+function startObserver(...args: string[]): Promise<ReadyProgram> {
+  return startReadyProgram("observer/observer.ts", ["--metrics-address", "127.0.0.1:0", ...args]);
+}
+
+function endpoints({ fields: { cri, rkt } }: ReadyProgram): string[] {
+  return ["--endpoint", `cri=${cri}`, "--endpoint", `rkt=${rkt}`];
+}
+
+/** A store that changes often, so that an observation a moment later sees something else. */
+function startImages(...args: string[]): Promise<ReadyProgram> {
+  return startReadyProgram("observer/image_service.ts", [
     ...["--rkt-port", "0", "--cri-port", "0", "--change-interval-ms", "50"],
     ...args,
   ]);
@@ -88,13 +43,13 @@ function startImages(...args: string[]): Promise<ChildProgram> {
 const observeNow = (page: Page) => page.getByRole("button", { name: "Observe now" }).click();
 const row = (page: Page, name: string) => page.locator(".image-row", { hasText: name });
 
-/** The number of images that the shown store's tab tells. */
-async function told(page: Page): Promise<number> {
+/** The number of images that the shown store's tab shows. */
+async function shownCount(page: Page): Promise<number> {
   const text = await page.locator(".store-tabs [aria-current] b").textContent();
   return Number(text!.replaceAll(",", ""));
 }
 
-const cases: Record<string, (world: World) => Promise<void>> = {
+const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
   async "before the first look it says how to make it, and the button makes it"(
     { observer, page },
   ) {
@@ -161,13 +116,13 @@ const cases: Record<string, (world: World) => Promise<void>> = {
   ) {
     await observeNow(page);
     await row(page, "pause:3.10").waitFor();
-    const before = await told(page);
+    const before = await shownCount(page);
     await images.stop({ force: true });
     await page.getByRole("alert").getByText(/Stale, what is shown was seen/).waitFor();
     await observeNow(page);
     await page.getByText("2 of 2 stores could not be read").waitFor();
     await page.getByRole("alert").getByText(/nothing listens there/).waitFor();
-    assert.equal(await told(page), before);
+    assert.equal(await shownCount(page), before);
     await page.locator(".store-tabs").getByRole("img", { name: "stale" }).first().waitFor();
   },
 
@@ -194,15 +149,13 @@ const cases: Record<string, (world: World) => Promise<void>> = {
 
   async "20,000 images are scrolled through with few rows in the document"({ page }) {
     await using large = await startImages("--images", "20000");
-    await using observer = await startProgram("observer/observer.ts", [
-      ...["--metrics-address", "127.0.0.1:0", "--endpoint", `cri=${large.fields.cri}`],
-    ]);
+    await using observer = await startObserver("--endpoint", `cri=${large.fields.cri}`);
     await page.goto(observer.fields.page!);
     await observeNow(page);
     await row(page, "backup").first().waitFor();
     const list = page.locator(".virtual-list");
     await list.locator(".image-row").first().focus();
-    const total = await told(page);
+    const total = await shownCount(page);
     await page.waitForFunction((total) => {
       const list = document.querySelector(".virtual-list")!;
       list.scrollTop = list.scrollHeight;
@@ -222,9 +175,7 @@ const cases: Record<string, (world: World) => Promise<void>> = {
         }),
     });
     try {
-      await using observer = await startProgram("observer/observer.ts", [
-        ...["--metrics-address", "127.0.0.1:0", "--endpoint", `cri=${server.address}`],
-      ]);
+      await using observer = await startObserver("--endpoint", `cri=${server.address}`);
       await page.goto(observer.fields.page!);
       await observeNow(page);
       await row(page, hostile).click();
@@ -240,34 +191,18 @@ const cases: Record<string, (world: World) => Promise<void>> = {
   ) {
     await observeNow(page);
     await row(page, "pause:3.10").waitFor();
-    const axe = await Deno.readTextFile(
-      createRequire(import.meta.url).resolve("axe-core/axe.min.js"),
-    );
     for (const colorScheme of ["light", "dark"] as const) {
       for (const width of [1280, 360]) {
         const context = await browser.newContext({
           colorScheme,
           viewport: { width, height: 800 },
-          // The check itself is a script from elsewhere.
-          bypassCSP: true,
         });
         try {
           const own = await context.newPage();
           for (const search of ["", "?image=none"]) {
             await own.goto(`${new URL(page.url()).origin}/${search}`);
             await own.locator(".store-tabs").waitFor();
-            await own.addScriptTag({ content: axe });
-            const found = await own.evaluate(async () => {
-              // deno-lint-ignore no-explicit-any -- axe is a global of the page
-              const { violations } = await (globalThis as any).axe.run();
-              return violations
-                .filter(({ impact }: { impact: string }) =>
-                  impact === "serious" || impact === "critical"
-                )
-                .map(({ id, nodes }: { id: string; nodes: { html: string }[] }) =>
-                  `${id}: ${nodes[0]!.html}`
-                );
-            });
+            const found = await axeFindings(own, ["serious", "critical"]);
             assert.deepEqual(found, [], `${colorScheme} ${width} ${search}`);
             const overflow = await own.evaluate(() =>
               document.documentElement.scrollWidth - innerWidth
@@ -281,3 +216,5 @@ const cases: Record<string, (world: World) => Promise<void>> = {
     }
   },
 };
+
+testPage("observer page", { page: "observer", open, cases });

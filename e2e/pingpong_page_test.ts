@@ -5,22 +5,18 @@
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import type { Page } from "playwright-core";
 import { generateCertificates } from "../pingpong/gen_certs.ts";
-import { findChromium, openBrowser } from "../service/page/browser.ts";
-import { buildPage } from "../service/page/build.ts";
-import { missingPermissions } from "../service/testing/permissions.ts";
+import { axeFindings, type Tab, testPage } from "../service/testing/browser.ts";
 import { startProgram, type TestProgram } from "../service/testing/program.ts";
 
-const needs = ["read", "write", "run", "env", "net", "sys"] as const;
-const missing = missingPermissions(needs.map((name) => ({ name })));
-const chromium = missing.length === 0 ? findChromium() : undefined;
-const reason = missing.length > 0
-  ? ` (ignored: needs ${missing.map((one) => `--allow-${one}`).join(" ")})`
-  : chromium === undefined
-  ? " (ignored: no Chromium was found)"
-  : "";
+/** A server of its own, with a certificate in a folder. */
+interface Fixture {
+  server: TestProgram;
+  folder: string;
+  udp: string;
+  tcp: string;
+}
 
 async function startServer(folder: string, ports = ["0", "0"]): Promise<TestProgram> {
   return await startProgram(new URL("../pingpong/server.ts", import.meta.url), [
@@ -40,61 +36,52 @@ async function answered(page: Page, count: number): Promise<void> {
   }, count);
 }
 
-Deno.test({
-  name: `the ping-pong page pings in all three modes and comes back after an outage${reason}`,
-  ignore: reason !== "",
-  async fn() {
-    await buildPage("pingpong");
-    const folder = await Deno.makeTempDir({ prefix: "pingpong-page-" });
-    const paths = {
-      certificatePath: join(folder, "cert.pem"),
-      keyPath: join(folder, "key.pem"),
-      pinPath: join(folder, "cert.sha256"),
-    };
-    await generateCertificates(paths);
-    let server = await startServer(folder);
-    const udp = (await server.line(/WebTransport at https:\/\/127\.0\.0\.1:(\d+)/))[1]!;
-    const tcp = (await server.line(/WebSocket at http:\/\/127\.0\.0\.1:(\d+)/))[1]!;
-    const browser = await openBrowser(chromium!);
-    try {
-      const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
-      page.setDefaultTimeout(20_000);
-      const complaints: string[] = [];
-      page.on("pageerror", (error) => complaints.push(String(error)));
-      await page.goto(`http://127.0.0.1:${tcp}/?interval=20`);
-      await answered(page, 20);
-      assert.equal(await page.locator(".pill").textContent(), "Live");
-      assert.ok(await page.evaluate(() => crossOriginIsolated), "the clock is a fine one");
+/** Makes a certificate that a server started in the folder uses. */
+async function makeCertificate(folder: string): Promise<void> {
+  await generateCertificates({
+    certificatePath: join(folder, "cert.pem"),
+    keyPath: join(folder, "key.pem"),
+    pinPath: join(folder, "cert.sha256"),
+  });
+}
 
-      const axe = fileURLToPath(import.meta.resolve("axe-core")).replace(/axe\.js$/, "axe.min.js");
-      await page.evaluate(await Deno.readTextFile(axe));
-      const found = await page.evaluate(`axe.run()`) as {
-        violations: { id: string; impact: string; nodes: { html: string }[] }[];
-      };
-      const serious = found.violations.filter(({ impact }) =>
-        ["serious", "critical"].includes(impact)
-      );
-      assert.deepEqual(serious.map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`), []);
+async function open({ page }: Tab, undo: AsyncDisposableStack): Promise<Fixture> {
+  const folder = await Deno.makeTempDir({ prefix: "pingpong-page-" });
+  undo.defer(() => Deno.remove(folder, { recursive: true }));
+  await makeCertificate(folder);
+  const server = undo.use(await startServer(folder));
+  const udp = (await server.line(/WebTransport at https:\/\/127\.0\.0\.1:(\d+)/))[1]!;
+  const tcp = (await server.line(/WebSocket at http:\/\/127\.0\.0\.1:(\d+)/))[1]!;
+  await page.goto(`http://127.0.0.1:${tcp}/?interval=20`);
+  return { server, folder, udp, tcp };
+}
 
-      await page.keyboard.press("p");
-      await page.waitForURL(/paused/);
-      await page.keyboard.press("p");
-
-      // A new certificate too: the page asks the server for its hash each time.
-      server.kill("SIGKILL");
-      await server.status;
-      await server[Symbol.asyncDispose]();
-      await page.locator(".pill-broken").waitFor();
-      await generateCertificates(paths);
-      server = await startServer(folder, [udp, tcp]);
-      await page.locator(".pill-live").waitFor();
-      await page.getByRole("button", { name: "Begin anew" }).click();
-      await answered(page, 20);
-      assert.deepEqual(complaints, []);
-    } finally {
-      await browser.close();
-      await server[Symbol.asyncDispose]();
-      await Deno.remove(folder, { recursive: true });
-    }
+const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
+  async "pings in all three modes, and nothing serious hinders who cannot see or point"({ page }) {
+    await answered(page, 20);
+    assert.equal(await page.locator(".pill").textContent(), "Live");
+    assert.ok(await page.evaluate(() => crossOriginIsolated), "the clock is a fine one");
+    assert.deepEqual(await axeFindings(page, ["serious", "critical"]), []);
   },
-});
+
+  async "comes back after an outage, with a new certificate too"(
+    { page, server, folder, udp, tcp },
+  ) {
+    await answered(page, 20);
+    await page.keyboard.press("p");
+    await page.waitForURL(/paused/);
+    await page.keyboard.press("p");
+
+    server.kill("SIGKILL");
+    await server.status;
+    await page.locator(".pill-broken").waitFor();
+    // The page asks the server for its certificate's hash each time.
+    await makeCertificate(folder);
+    await using _again = await startServer(folder, [udp, tcp]);
+    await page.locator(".pill-live").waitFor();
+    await page.getByRole("button", { name: "Begin anew" }).click();
+    await answered(page, 20);
+  },
+};
+
+testPage("ping-pong page", { page: "pingpong", open, cases });

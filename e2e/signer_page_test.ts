@@ -4,45 +4,16 @@
  * @module
  */
 import assert from "node:assert/strict";
-import type { AxeResults } from "axe-core";
-import type { Browser, Page } from "playwright-core";
-import { findChromium, openBrowser } from "../service/page/browser.ts";
-import { buildPage } from "../service/page/build.ts";
-import { missingPermissions } from "../service/testing/permissions.ts";
+import type { Page } from "playwright-core";
+import { axeFindings, type Tab, testPage } from "../service/testing/browser.ts";
 import { startProgram, type TestProgram } from "../service/testing/program.ts";
 
-const patienceMs = 15_000;
-const needs = ["read", "write", "run", "env", "net", "sys"] as const;
-const missing = missingPermissions(needs.map((name) => ({ name })));
-const chromium = missing.length === 0 ? findChromium() : undefined;
-const reason = missing.length > 0
-  ? ` (ignored: needs ${missing.map((one) => `--allow-${one}`).join(" ")})`
-  : chromium === undefined
-  ? " (ignored: no Chromium was found)"
-  : "";
-
-interface World {
-  page: Page;
+/** A REST API of its own. */
+interface Fixture {
   url: string;
   api: TestProgram;
   folder: string;
 }
-
-Deno.test({
-  name: `signer page${reason}`,
-  ignore: reason !== "",
-  async fn(t) {
-    await buildPage("signer");
-    const browser = await openBrowser(chromium!);
-    try {
-      for (const [name, run] of Object.entries(cases)) {
-        await t.step(name, () => inWorld(browser, run));
-      }
-    } finally {
-      await browser.close();
-    }
-  },
-});
 
 async function startApi(folder: string, port = "0", flags: string[] = []) {
   const api = await startProgram(new URL("../signer/rest_api.ts", import.meta.url), [
@@ -53,27 +24,14 @@ async function startApi(folder: string, port = "0", flags: string[] = []) {
   return { api, url: url! };
 }
 
-async function inWorld(browser: Browser, run: (world: World) => Promise<void>): Promise<void> {
+async function open({ page }: Tab, undo: AsyncDisposableStack): Promise<Fixture> {
   const folder = await Deno.makeTempDir();
+  undo.defer(() => Deno.remove(folder, { recursive: true }));
   const { api, url } = await startApi(folder);
-  const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
-  context.setDefaultTimeout(patienceMs);
-  try {
-    const page = await context.newPage();
-    const complaints: string[] = [];
-    page.on("pageerror", (error) => complaints.push(error.message));
-    page.on("console", (message) => {
-      if (/content security policy/i.test(message.text())) complaints.push(message.text());
-    });
-    await page.goto(url);
-    await page.locator(".pill-live").waitFor();
-    await run({ page, url, api, folder });
-    assert.deepEqual(complaints, []);
-  } finally {
-    await context.close();
-    await api[Symbol.asyncDispose]();
-    await Deno.remove(folder, { recursive: true });
-  }
+  undo.use(api);
+  await page.goto(url);
+  await page.locator(".pill-live").waitFor();
+  return { url, api, folder };
 }
 
 async function send(page: Page, message: string): Promise<void> {
@@ -81,7 +39,7 @@ async function send(page: Page, message: string): Promise<void> {
   await page.keyboard.press("Enter");
 }
 
-const cases: Record<string, (world: World) => Promise<void>> = {
+const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
   async "an empty page says what to do; a message gets its signature, which verifies"({ page }) {
     await page.getByText("Nothing signed yet").waitFor();
     await page.getByText("curl -X POST").waitFor();
@@ -172,28 +130,22 @@ const cases: Record<string, (world: World) => Promise<void>> = {
   },
 
   async "axe finds nothing, wide and narrow, light and dark, empty and full"({ page }) {
-    const { default: axe } = await import("axe-core");
-    const look = async (what: string) => {
-      await page.evaluate(axe.source);
-      const found = await page.evaluate(async () => {
-        const axe = (globalThis as unknown as { axe: { run(): Promise<AxeResults> } }).axe;
-        return (await axe.run()).violations.map(({ id, nodes }) => `${id}: ${nodes[0]!.html}`);
-      });
-      assert.deepEqual(found, [], what);
-    };
-    await look("empty");
+    const check = async (what: string) => assert.deepEqual(await axeFindings(page), [], what);
+    await check("empty");
     await send(page, "hello");
     await send(page, "x".repeat(1_000_001));
     await page.locator(".answer-failed").waitFor();
     await page.locator(".answer", { hasText: "ed25519" }).waitFor();
-    await look("full");
+    await check("full");
     await page.emulateMedia({ colorScheme: "dark" });
-    await look("dark");
+    await check("dark");
     await page.setViewportSize({ width: 360, height: 700 });
-    await look("narrow");
+    await check("narrow");
     const overflow = await page.evaluate(() =>
       document.documentElement.scrollWidth - document.documentElement.clientWidth
     );
     assert.equal(overflow, 0, "nothing sticks out sideways");
   },
 };
+
+testPage("signer page", { page: "signer", open, cases });

@@ -4,9 +4,8 @@
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { startProgram as startChild } from "../service/page/browser.ts";
 import { eventually } from "../service/testing/eventually.ts";
-import { startProgram } from "../service/testing/program.ts";
+import { startProgram, startReadyProgram } from "../service/testing/program.ts";
 import type { ReceivedRecord } from "../service/bus/bus.ts";
 import { assertRecord, type MessageName } from "../signer/document_check.ts";
 import { jsonProtocol } from "../signer/api/sign_socket.ts";
@@ -34,7 +33,7 @@ testWithStack(
     const folder = await Deno.makeTempDir();
     try {
       await using kafka = await startKafka();
-      await using console = await startChild("console/server.ts", [
+      await using console = await startReadyProgram("console/server.ts", [
         ...["--otlp-port", "0", "--page-port", "0"],
       ]);
       const env = {

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { aioquicPeer } from "../stack/aioquic.ts";
 import { testWithStack } from "../stack/test_with_stack.ts";
 import { type PeerCommand, wtransportPeer } from "../stack/wtransport.ts";
-import { findChromium, openBrowser } from "../service/page/browser.ts";
+import { findChromium, openBrowser } from "../service/testing/browser.ts";
 import { generateCertificates } from "./gen_certs.ts";
 import { encodeFrame, FrameDecoder, type Message } from "./protocol/protocol.ts";
 import { startTestServer, testPing, type TestServer } from "./test_server.ts";

@@ -13,12 +13,8 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Browser, Page } from "playwright-core";
-import {
-  type ChildProgram,
-  findChromium,
-  openBrowser,
-  startProgram,
-} from "../../service/page/browser.ts";
+import { findChromium, openBrowser } from "../../service/testing/browser.ts";
+import { type ReadyProgram, startReadyProgram } from "../../service/testing/program.ts";
 
 /** A picture: its name, where it is taken, what is done before. */
 interface Shot {
@@ -107,19 +103,19 @@ async function newRows(page: Page): Promise<void> {
 }
 
 /** A real orb server and a fleet of orbs that sign up with it. */
-async function startOrbs(console: ChildProgram, dataFolder: string): Promise<ChildProgram[]> {
+async function startOrbs(console: ReadyProgram, dataFolder: string): Promise<ReadyProgram[]> {
   const env = {
     OTEL_EXPORTER_OTLP_ENDPOINT: console.fields.otlp!,
     OTEL_BSP_SCHEDULE_DELAY: "200",
     OTEL_METRIC_EXPORT_INTERVAL: "2000",
     OTEL_METRIC_EXPORT_TIMEOUT: "1000",
   };
-  const server = await startProgram(
+  const server = await startReadyProgram(
     "orb/server.ts",
     ["--orb-api-port", "0", "--data-dir", dataFolder],
     { env },
   );
-  const fleet = await startProgram("orb/client.ts", [
+  const fleet = await startReadyProgram("orb/client.ts", [
     ...["--orb-server", server.fields.url!, "--orb-signup-interval", "1", "--orbs", "12"],
     ...["--telemetry-url", `${server.fields.url}/api/telemetry`, "--telemetry-interval", "0"],
     ...["--images", "fresh", "--repeat-ratio", "0.15"],
@@ -154,7 +150,7 @@ async function take(browser: Browser, shot: Shot, origin: string, folder: string
 /** The page was there, and then its program was not. */
 async function takeBroken(
   browser: Browser,
-  console: ChildProgram,
+  console: ReadyProgram,
   folder: string,
 ): Promise<void> {
   for (const shot of brokenShots) {
@@ -198,8 +194,13 @@ async function takeAll(folder: string, all: boolean): Promise<void> {
   await Deno.mkdir(folder, { recursive: true });
   const wanted = (shots: Shot[]) => shots.filter((shot) => all || shot.kept);
   const dataFolder = await Deno.makeTempDir();
-  const console = await startProgram("console/server.ts", ["--otlp-port", "0", "--page-port", "0"]);
-  const others: ChildProgram[] = [];
+  const console = await startReadyProgram("console/server.ts", [
+    "--otlp-port",
+    "0",
+    "--page-port",
+    "0",
+  ]);
+  const others: ReadyProgram[] = [];
   const fonts = join(dataFolder, "fonts.conf");
   await Deno.writeTextFile(fonts, fontSettings);
   const browser = await openBrowser(chromium, { env: { FONTCONFIG_FILE: fonts } });

@@ -5,22 +5,28 @@
  */
 
 /**
- * Looks again and again until there is something to see.
+ * Asks again and again, 10 ms after each answer, until there is one.
  *
  * @param what names it in the error
- * @param look gives `undefined` as long as it is not there; what it throws ends the waiting
- * @throws {Error} it was not there within `timeoutMs`, 60 s unless given
+ * @param poll gives `undefined` as long as it is not there; what it throws ends the waiting
+ * @param timeoutMs the longest wait, in milliseconds
+ * @throws {Error} it was not there within that time
+ *
+ * @example
+ * ```ts
+ * const port = await eventually("its port", () => program.lines[0]?.match(/port (\d+)/)?.[1]);
+ * ```
  */
 export async function eventually<T>(
   what: string,
-  look: () => Promise<T | undefined> | T | undefined,
+  poll: () => Promise<T | undefined> | T | undefined,
   timeoutMs = 60_000,
 ): Promise<T> {
   const giveUp = AbortSignal.timeout(timeoutMs);
   while (!giveUp.aborted) {
-    const seen = await look();
-    if (seen !== undefined) return seen;
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    const answer = await poll();
+    if (answer !== undefined) return answer;
+    await new Promise((resolve) => setTimeout(resolve, 10));
   }
   throw new Error(`${what} was not seen within ${timeoutMs} ms`);
 }

@@ -1,8 +1,10 @@
 /**
- * For tests: a program of ours as a child process, with exactly the permissions of its shebang.
+ * For tests, benchmarks and screenshots: a program of ours as a child process, with exactly the
+ * permissions of its shebang.
  *
  * @module
  */
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { programArguments } from "../program_file.ts";
 
@@ -12,7 +14,7 @@ export interface TestProgram extends AsyncDisposable {
   readonly pid: number;
   /** What it has written to stdout and stderr so far, a line an entry. */
   readonly lines: readonly string[];
-  /** Resolves once it has ended. */
+  /** Resolves once it has ended and all it wrote is in `lines`. */
   readonly status: Promise<Deno.CommandStatus>;
   /** Resolves with the match of the first line that fits; rejects when the program ends or the time is up. */
   line(pattern: RegExp, timeoutMs?: number): Promise<RegExpMatchArray>;
@@ -22,86 +24,187 @@ export interface TestProgram extends AsyncDisposable {
   endStdin(): Promise<void>;
 }
 
-/** Starts an entry file, given as a URL relative to the test: `new URL("../server.ts", import.meta.url)`. */
+/** A program that has said that it is ready. */
+export interface ReadyProgram extends TestProgram {
+  /** The fields of the log line that it was ready with: where it listens. */
+  readonly fields: Readonly<Record<string, string>>;
+  /** Ends it in order, or at once if `force`, and returns when it is gone. */
+  stop(options?: { force?: boolean }): Promise<void>;
+}
+
+/** Options of {@linkcode startReadyProgram}. */
+export interface StartReadyProgramOptions {
+  /**
+   * Its environment besides what it inherits.
+   *
+   * @default telemetry is off
+   */
+  env?: Record<string, string>;
+  /**
+   * Takes any first log line for readiness: a client has nowhere it listens.
+   *
+   * @default false
+   */
+  anyLine?: boolean;
+  /**
+   * The longest wait for readiness, in milliseconds.
+   *
+   * @default 20_000
+   */
+  readyTimeoutMs?: number;
+}
+
+/**
+ * Starts an entry file, given as a URL relative to the test.
+ *
+ * @example
+ * ```ts
+ * await using server = await startProgram(new URL("./server.ts", import.meta.url), ["--port", "0"]);
+ * const [, url] = await server.line(/Listening url=(\S+)/);
+ * ```
+ */
 export async function startProgram(
   entry: URL,
   args: readonly string[] = [],
   env: Record<string, string> = {},
 ): Promise<TestProgram> {
   const path = fileURLToPath(entry);
-  const child = new Deno.Command("deno", {
-    args: await programArguments(path, args),
-    env: { OTEL_SDK_DISABLED: "true", NO_COLOR: "1", ...env },
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  const lines: string[] = [];
-  const waiting = new Set<() => void>();
-  const wake = () => waiting.forEach((look) => look());
+  return new ChildProgram(
+    new Deno.Command("deno", {
+      args: await programArguments(path, args),
+      env: { OTEL_SDK_DISABLED: "true", NO_COLOR: "1", ...env },
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn(),
+  );
+}
 
-  async function collect(stream: ReadableStream<Uint8Array>): Promise<void> {
+/**
+ * Starts an entry file, given from the project's root, and waits for its first log line with
+ * fields. It ends with its starter, whatever happens to that.
+ *
+ * @throws {Error} it ended, or said nothing in time; the message has what it said.
+ *
+ * @example
+ * ```ts
+ * await using console = await startReadyProgram("console/server.ts", ["--page-port", "0"]);
+ * await fetch(console.fields.page!);
+ * ```
+ */
+export async function startReadyProgram(
+  entry: string,
+  args: readonly string[],
+  { env = {}, anyLine = false, readyTimeoutMs = 20_000 }: StartReadyProgramOptions = {},
+): Promise<ReadyProgram> {
+  const program = await startProgram(
+    new URL(join("..", "..", entry), import.meta.url),
+    [...args, "--log-format", "json", "--stop-with-stdin"],
+    env,
+  ) as ChildProgram;
+  try {
+    const { input } = await program.line(anyLine ? /^\{/ : /^\{.*"fields":/, readyTimeoutMs);
+    return Object.assign(program, { fields: JSON.parse(input!).fields ?? {} });
+  } catch (error) {
+    await program.stop({ force: true });
+    throw error;
+  }
+}
+
+/** A child process whose output is kept by lines, each of which can be waited for. */
+class ChildProgram implements TestProgram {
+  readonly lines: string[] = [];
+  readonly status: Promise<Deno.CommandStatus>;
+  readonly #child: Deno.ChildProcess;
+  /** Called whenever there are more lines, or none will come any more. */
+  readonly #waiting = new Set<() => void>();
+  #ended = false;
+
+  constructor(child: Deno.ChildProcess) {
+    this.#child = child;
+    this.status = this.#untilEnd();
+  }
+
+  get pid(): number {
+    return this.#child.pid;
+  }
+
+  line(pattern: RegExp, timeoutMs = 20_000): Promise<RegExpMatchArray> {
+    const { promise, resolve, reject } = Promise.withResolvers<RegExpMatchArray>();
+    let checked = 0;
+    const settle = () => {
+      clearTimeout(timer);
+      this.#waiting.delete(check);
+    };
+    const fail = (why: string) => {
+      settle();
+      reject(new Error(`A line like ${pattern} ${why}. It wrote:\n${this.lines.join("\n")}`));
+    };
+    const check = () => {
+      for (; checked < this.lines.length; checked++) {
+        const match = this.lines[checked]!.match(pattern);
+        if (match) {
+          settle();
+          return resolve(match);
+        }
+      }
+      if (this.#ended) fail("never came, the program has ended");
+    };
+    const timer = setTimeout(() => fail(`did not come within ${timeoutMs} ms`), timeoutMs);
+    this.#waiting.add(check);
+    check();
+    return promise;
+  }
+
+  kill(signal: Deno.Signal): void {
+    this.#child.kill(signal);
+  }
+
+  endStdin(): Promise<void> {
+    return this.#child.stdin.close();
+  }
+
+  async stop({ force = false } = {}): Promise<void> {
+    if (force && !this.#ended) this.#killNow();
+    // It may have gone already, and its end of the pipe with it.
+    await this.endStdin().catch(() => {});
+    await this.status;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop({ force: true });
+  }
+
+  #killNow(): void {
+    try {
+      this.kill("SIGKILL");
+    } catch (error) {
+      // It ended in this moment.
+      if (!(error instanceof TypeError)) throw error;
+    }
+  }
+
+  async #untilEnd(): Promise<Deno.CommandStatus> {
+    const { stdout, stderr, status } = this.#child;
+    const [ended] = await Promise.all([status, this.#collect(stdout), this.#collect(stderr)]);
+    this.#ended = true;
+    this.#wake();
+    return ended;
+  }
+
+  async #collect(stream: ReadableStream<Uint8Array>): Promise<void> {
     let rest = "";
     const decoder = new TextDecoder();
     for await (const chunk of stream) {
       const parts = (rest + decoder.decode(chunk, { stream: true })).split("\n");
       rest = parts.pop()!;
-      lines.push(...parts);
-      wake();
+      this.lines.push(...parts);
+      this.#wake();
     }
-    if (rest !== "") lines.push(rest);
+    if (rest !== "") this.lines.push(rest);
   }
-  let ended = false;
-  const collected = Promise.all([collect(child.stdout), collect(child.stderr)]);
-  const status = Promise.all([child.status, collected]).then(([status]) => {
-    ended = true;
-    wake();
-    return status;
-  });
 
-  return {
-    pid: child.pid,
-    lines,
-    status,
-    line(pattern, timeoutMs = 20_000) {
-      const { promise, resolve, reject } = Promise.withResolvers<RegExpMatchArray>();
-      const timer = setTimeout(() => fail(`did not come within ${timeoutMs} ms`), timeoutMs);
-      function fail(why: string): void {
-        settle();
-        reject(new Error(`A line like ${pattern} ${why}. It wrote:\n${lines.join("\n")}`));
-      }
-      function settle(): void {
-        clearTimeout(timer);
-        waiting.delete(look);
-      }
-      let seen = 0;
-      function look(): void {
-        for (; seen < lines.length; seen++) {
-          const match = lines[seen]!.match(pattern);
-          if (match) {
-            settle();
-            return resolve(match);
-          }
-        }
-        if (ended) fail("never came, the program has ended");
-      }
-      waiting.add(look);
-      look();
-      return promise;
-    },
-    kill: (signal) => child.kill(signal),
-    endStdin: () => child.stdin.close(),
-    async [Symbol.asyncDispose]() {
-      if (!ended) {
-        try {
-          child.kill("SIGKILL");
-        } catch (error) {
-          // It ended in this moment.
-          if (!(error instanceof TypeError)) throw error;
-        }
-      }
-      await status;
-      await child.stdin.close().catch(() => {});
-    },
-  };
+  #wake(): void {
+    for (const check of this.#waiting) check();
+  }
 }
