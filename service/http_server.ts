@@ -121,6 +121,7 @@ class RequestsUnderWay {
   readonly #max: number;
   /** One entry a request: what answers it early when the drain deadline has passed. */
   readonly #answers = new Set<(response: Response) => void>();
+  #idle: PromiseWithResolvers<void> | undefined;
 
   constructor(handler: RequestHandler, max: number) {
     this.#handler = handler;
@@ -128,10 +129,14 @@ class RequestsUnderWay {
   }
 
   answer(request: Request, info: Deno.ServeHandlerInfo<Deno.NetAddr>): Promise<Response> {
+    if (this.#idle) return Promise.resolve(stopping());
     if (this.#answers.size >= this.#max) return Promise.resolve(overloaded(this.#max));
     const { promise, resolve, reject } = Promise.withResolvers<Response>();
     this.#answers.add(resolve);
-    const done = () => this.#answers.delete(resolve);
+    const done = () => {
+      this.#answers.delete(resolve);
+      if (this.#answers.size === 0) this.#idle?.resolve();
+    };
     promise.then(done, done);
     try {
       Promise.resolve(this.#handler(request, info)).then(resolve, reject);
@@ -141,17 +146,26 @@ class RequestsUnderWay {
     return promise;
   }
 
+  /** Takes nothing new, and resolves when all is answered. */
+  drain(): Promise<void> {
+    this.#idle ??= Promise.withResolvers<void>();
+    if (this.#answers.size === 0) this.#idle.resolve();
+    return this.#idle.promise;
+  }
+
   cut(): void {
     for (const answer of this.#answers) answer(cutShort());
   }
 }
 
 /**
- * Stops accepting and waits for what is under way until `deadline` aborts; then it is cut.
+ * Waits for what is under way until `deadline` aborts; then it is cut.
  *
- * Aborting Deno.serve's own signal after shutdown() throws BadResource out of its listener (Deno
- * 2.9.6), so requests are cut by answering them. A body that streams on for ever is not waited for:
- * it ends with the process.
+ * What is under way comes before the listener: after `shutdown()` a body that has not arrived whole
+ * cannot be read any more (Deno 2.9.6: "Cannot read body as underlying resource unavailable").
+ * Aborting Deno.serve's own signal after shutdown() throws BadResource out of its listener, so
+ * requests are cut by answering them. An answer that streams on for ever is not waited for: it ends
+ * with the process.
  */
 async function drain(
   server: Deno.HttpServer<Deno.NetAddr>,
@@ -162,6 +176,7 @@ async function drain(
   const cut = aborted(AbortSignal.any([deadline, ended.signal])).then(() => {
     if (!ended.signal.aborted) underWay.cut();
   });
+  await Promise.race([underWay.drain(), cut]);
   const drained = server.shutdown();
   await Promise.race([drained, cut.then(() => settledWithin(drained, cutGraceMs))]);
   // Takes the listener back.
@@ -177,6 +192,13 @@ function overloaded(maxRequests: number): Response {
 
 /** How long requests that were cut have to get their last bytes out. */
 const cutGraceMs = 500;
+
+function stopping(): Response {
+  return problemResponse(503, {
+    title: "Shutting down",
+    detail: "The server ends and takes no new requests. Send it again to another one.",
+  }, { connection: "close", "retry-after": "1" });
+}
 
 function cutShort(): Response {
   return problemResponse(503, {

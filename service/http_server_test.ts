@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { isLoopback, listen } from "./http_server.ts";
 import { StartError } from "./life_cycle.ts";
+import { eventually } from "./testing/eventually.ts";
 
 const never = new AbortController().signal;
 
@@ -77,4 +78,32 @@ Deno.test("stop() waits for a request under way and cuts it at the deadline", as
   const response = await request;
   assert.equal(response.status, 503);
   assert.equal((await response.json()).title, "Shutting down");
+});
+
+Deno.test("stop() lets bodies arrive that are on their way, and takes nothing new meanwhile", async () => {
+  const server = listen(async (request) => {
+    try {
+      return new Response(await request.text());
+    } catch (error) {
+      return new Response(String(error), { status: 400 });
+    }
+  }, { port: 0, portFlag: "--port", maxRequestsInFlight: 1 });
+  using connection = await Deno.connect({ hostname: "127.0.0.1", port: server.port });
+  const write = (text: string) => connection.write(new TextEncoder().encode(text));
+  await write("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\nconnection: close\r\n\r\nha");
+  const ask = async () => {
+    const response = await fetch(server.url);
+    await response.body?.cancel();
+    return response;
+  };
+  await eventually("the request under way", async () => (await ask()).status === 503 || undefined);
+  const stopped = server.stop(never);
+  const refused = await ask();
+  assert.equal(refused.status, 503);
+  assert.equal(refused.headers.get("retry-after"), "1");
+  await write("lf");
+  const answer = await new Response(connection.readable).text();
+  assert.match(answer, /^HTTP\/1\.1 200 [^]*half$/);
+  await stopped;
+  await assert.rejects(fetch(server.url), TypeError);
 });
