@@ -20,30 +20,37 @@ import {
   parseNumber,
 } from "../service/command_line.ts";
 import { tracedFetch } from "../service/http_client.ts";
+import { aborted } from "../service/resilience.ts";
 import { runService, type Service, type ServiceContext } from "../service/life_cycle.ts";
 import type { LogFields } from "../service/log.ts";
 import { version } from "../service/version.ts";
 import { createHostMeter } from "./host_usage.ts";
 import { openImages } from "./orb_images.ts";
-import { type Pace, reportTelemetry, signUpImages, signupUrl } from "./virtual_orb.ts";
+import {
+  type OrbTools,
+  type Pace,
+  reportTelemetry,
+  signUpImages,
+  signupUrl,
+} from "./virtual_orb.ts";
 
 /** Options of {@linkcode startOrbClient}. */
 export interface OrbClientOptions {
   /** Where telemetry is posted, in full. */
   telemetryUrl: string;
-  /** Seconds between reports; 0 sends none. */
+  /** Seconds between reports, a fraction is fine; 0 sends none. */
   telemetryInterval: number;
   /** The orb server, as `http://host:port`. */
   orbServer: string;
-  /** Seconds between signups; 0 makes none. */
+  /** Seconds between signups, a fraction is fine; 0 makes none. */
   orbSignupInterval: number;
   /** `same`, `fresh` or a folder of images. @default "same" */
   images?: string;
   /** Share of signups, 0 to 1, that repeat an earlier image. @default 0 */
   repeatRatio?: number;
-  /** Virtual orbs in this process. @default 1 */
+  /** Virtual orbs in this process, 1 to 10,000. @default 1 */
   orbs?: number;
-  /** How long one call may take. @default 10_000 */
+  /** How long one call may take, in milliseconds, at least 1. @default 10_000 */
   requestTimeoutMs?: number;
 }
 
@@ -54,82 +61,105 @@ const fleetJitter = .2;
  * Starts the loops of every orb.
  *
  * @throws {StartError} the folder of images cannot be used.
+ *
+ * @example
+ * ```ts
+ * const client = await startOrbClient({
+ *   telemetryUrl: "http://127.0.0.1:1234",
+ *   telemetryInterval: 0,
+ *   orbServer: "http://127.0.0.1:4242",
+ *   orbSignupInterval: 5,
+ *   orbs: 20,
+ * }, context);
+ * await client.stop(deadline);
+ * ```
  */
 export async function startOrbClient(
   options: OrbClientOptions,
-  { log, telemetry, stopping, health }: ServiceContext,
+  context: ServiceContext,
 ): Promise<Service> {
-  const { orbs = 1, telemetryInterval, orbSignupInterval, requestTimeoutMs = 10_000 } = options;
+  const { log, health } = context;
   log.info(`Virtual Orb Test Client ${version}`);
   const cut = new AbortController();
-  const tools = {
+  const tools: OrbTools = {
     log,
-    stopping,
+    stopping: context.stopping,
     cut: cut.signal,
-    requestTimeoutMs,
-    tracer: telemetry.tracer,
-    meter: telemetry.meter,
-    fetch: tracedFetch("orb-client"),
+    requestTimeoutMs: options.requestTimeoutMs ?? 10_000,
+    tracer: context.telemetry.tracer,
+    meter: context.telemetry.meter,
+    world: context.world,
+    fetch: tracedFetch("orb-client", context),
   };
-  const loops: Promise<void>[] = [];
-
-  if (telemetryInterval > 0) {
-    log.info("📡 Telemetry started...");
-    const readHost = createHostMeter();
-    const url = options.telemetryUrl;
-    forEachOrb(
-      telemetryInterval,
-      (pace, fields) => reportTelemetry({ ...tools, url, readHost, pace, fields }),
-    );
-  } else {
-    log.info("📡 Telemetry disabled");
-  }
-
-  if (orbSignupInterval > 0) {
-    const nextImage = await openImages({
-      from: options.images ?? "same",
-      repeatRatio: options.repeatRatio ?? 0,
-    });
-    log.info("👁 Signup check started...");
-    const url = signupUrl(options.orbServer);
-    forEachOrb(
-      orbSignupInterval,
-      (pace, fields) => signUpImages({ ...tools, url, nextImage, pace, fields }),
-    );
-  } else {
-    log.info("👁 Signup check disabled");
-  }
-
-  /** A single orb keeps the original's time: at once, then by the interval. A fleet spreads. */
-  function forEachOrb(
-    intervalS: number,
-    start: (pace: Pace, fields: LogFields) => Promise<void>,
-  ): void {
-    const intervalMs = intervalS * 1_000;
-    for (let orb = 1; orb <= orbs; orb++) {
-      const delayMs = intervalMs * (orb - 1) / orbs;
-      loops.push(
-        start(
-          { delayMs, intervalMs, jitter: orbs > 1 ? fleetJitter : 0 },
-          orbs > 1 ? { orb } : {},
-        ),
-      );
-    }
-  }
-
+  const loops = [
+    ...startReports(options, tools),
+    ...await startSignups(options, tools),
+  ];
   health.set("loops", "ok");
   const ended = Promise.all(loops).then(() => {});
   if (loops.length === 0) log.info("Nothing to do: both intervals are 0");
   return {
     finished: ended,
     async stop(deadline) {
-      deadline.addEventListener("abort", () => cut.abort(), { once: true });
+      aborted(deadline).then(() => cut.abort());
       await ended;
     },
   };
 }
 
-if (import.meta.main) {
+function startReports(options: OrbClientOptions, tools: OrbTools): Promise<void>[] {
+  const { orbs = 1, telemetryInterval, telemetryUrl: url } = options;
+  if (telemetryInterval === 0) {
+    tools.log.info("📡 Telemetry disabled");
+    return [];
+  }
+  tools.log.info("📡 Telemetry started...");
+  const readHost = createHostMeter();
+  return forEachOrb(
+    orbs,
+    telemetryInterval,
+    (pace, fields) => reportTelemetry({ ...tools, url, readHost, pace, fields }),
+  );
+}
+
+async function startSignups(options: OrbClientOptions, tools: OrbTools): Promise<Promise<void>[]> {
+  const { orbs = 1, orbSignupInterval } = options;
+  if (orbSignupInterval === 0) {
+    tools.log.info("👁 Signup check disabled");
+    return [];
+  }
+  const nextImage = await openImages({
+    from: options.images ?? "same",
+    repeatRatio: options.repeatRatio ?? 0,
+    ...(tools.world && { world: tools.world }),
+  });
+  tools.log.info("👁 Signup check started...");
+  const url = signupUrl(options.orbServer);
+  return forEachOrb(
+    orbs,
+    orbSignupInterval,
+    (pace, fields) => signUpImages({ ...tools, url, nextImage, pace, fields }),
+  );
+}
+
+/** A single orb keeps the original's time: at once, then by the interval. A fleet spreads. */
+function forEachOrb(
+  orbs: number,
+  intervalS: number,
+  start: (pace: Pace, fields: LogFields) => Promise<void>,
+): Promise<void>[] {
+  const intervalMs = intervalS * 1_000;
+  return Array.from({ length: orbs }, (_, index) => {
+    const pace = {
+      delayMs: intervalMs * index / orbs,
+      intervalMs,
+      jitter: orbs > 1 ? fleetJitter : 0,
+    };
+    return start(pace, orbs > 1 ? { orb: index + 1 } : {});
+  });
+}
+
+async function main(): Promise<void> {
   const command = commandLine({
     name: "orb-client",
     summary: "A Virtual Orb, or a fleet of them: reports how its host is and signs up images.",
@@ -181,3 +211,5 @@ if (import.meta.main) {
     );
   await runService(command, startOrbClient);
 }
+
+if (import.meta.main) await main();

@@ -5,6 +5,8 @@
  */
 import { join } from "node:path";
 import { StartError } from "../service/life_cycle.ts";
+import { reasonOf } from "../service/resilience.ts";
+import { realWorld, type World } from "../service/world/world.ts";
 import { irisImage, randomSource } from "./iris_image.ts";
 
 /** Gives the next image. Rejects when a file cannot be read. */
@@ -12,12 +14,14 @@ export type ImageSource = () => Promise<Uint8Array>;
 
 /** Options of {@linkcode openImages}. */
 export interface ImagesOptions {
-  /** `same`, `fresh` or a folder. */
+  /** `same` (one for ever), `fresh` (a new one each time), or a folder whose files are taken in turns. */
   from: string;
   /** Share of images, 0 to 1, that repeat one of the last few. @default 0 */
   repeatRatio?: number;
-  /** Seed of the fresh images and of the repeats. @default a random one */
+  /** Seed of the fresh images and of the repeats, 0 to 2^32 - 1. @default a random one */
   seed?: number;
+  /** Chance. @default the real world */
+  world?: Pick<World, "random">;
 }
 
 /** Images that a repeat is chosen from. */
@@ -29,9 +33,16 @@ const maxFileBytes = 7 * 1024 ** 2;
  * Opens a source of images.
  *
  * @throws {StartError} the folder cannot be read or holds no file.
+ *
+ * @example
+ * ```ts
+ * const nextImage = await openImages({ from: "fresh", repeatRatio: .1 });
+ * const image = await nextImage(); // a PNG
+ * ```
  */
 export async function openImages(options: ImagesOptions): Promise<ImageSource> {
-  const { from, repeatRatio = 0, seed = crypto.getRandomValues(new Uint32Array(1))[0]! } = options;
+  const { from, repeatRatio = 0, world = realWorld } = options;
+  const { seed = Math.floor(world.random() * 2 ** 32) } = options;
   const random = randomSource(seed);
   const next = from === "same"
     ? sameImage()
@@ -69,7 +80,7 @@ async function folderImages(folder: string): Promise<ImageSource> {
   } catch (error) {
     throw new StartError(
       `Cannot read images from ${folder}: ${
-        (error as Error).message
+        reasonOf(error)
       }. Give 'same', 'fresh' or a folder of images with --images.`,
     );
   }

@@ -13,37 +13,42 @@
  * @module
  */
 import { join } from "node:path";
-import { Hono } from "hono";
+import type { Hono } from "hono";
 import { commandLine, flag, parseByteCount, parseInteger } from "../service/command_line.ts";
 import { defaultDataFolder, openDataFolder } from "../service/data_folder.ts";
-import { healthRoutes } from "../service/health.ts";
+import { httpApp } from "../service/http_app.ts";
+import { guardFlags } from "../service/http_guard.ts";
 import { hostFlags, type HttpServer, listen, portFlag } from "../service/http_server.ts";
-import { httpTelemetry } from "../service/http_telemetry.ts";
 import { runService, type ServiceContext, StartError } from "../service/life_cycle.ts";
-import { problemNotFound, problemOnError, problemResponse } from "../service/problem.ts";
+import { problemNotFound, problemResponse } from "../service/problem.ts";
 import { createSignup, storeFailed, textResponse } from "./signup.ts";
-import { openTokenStore, StoreError, type TokenStore } from "./token_store.ts";
+import { StoreError } from "./store_error.ts";
+import { openTokenStore, type TokenStore } from "./token_store.ts";
 import { inTokenWorker } from "./token_worker.ts";
 
 /** Options of {@linkcode startOrbServer}. */
 export interface OrbServerOptions {
-  /** Port to bind; 0 takes a free one. */
+  /** Port to bind, 0 to 65535; 0 takes a free one. */
   orbApiPort: number;
   /** Address to bind. @default "127.0.0.1" */
   host?: string;
   /** Listen beyond loopback although nobody has to authenticate. @default false */
   allowRemoteWithoutAuth?: boolean;
+  /** Names the server is known by, besides localhost and `host`. @default none */
+  allowedHost?: readonly string[];
+  /** Origins whose pages may call. @default none */
+  allowedOrigin?: readonly string[];
   /** Folder of the tokens. @default the data folder of the operating system */
   dataDir?: string;
-  /** The most bytes of one request's body. @default 10 MiB */
+  /** The most bytes of one request's body; beyond it 413. @default 10 MiB */
   maxBody?: number;
-  /** How long a body may take to arrive. @default 30_000 */
+  /** How long a body may take to arrive, in milliseconds, at least 1; beyond it 408. @default 30_000 */
   bodyTimeoutMs?: number;
-  /** The most bytes of all bodies under way. @default 256 MiB */
+  /** The most bytes of all bodies under way; beyond it 503. @default 256 MiB */
   maxBufferedBytes?: number;
-  /** Requests under way at once. @default 1024 */
+  /** Requests under way at once, at least 1; beyond it 503. @default 1024 */
   maxRequests?: number;
-  /** Signups that may wait for the disk. @default 512 */
+  /** Signups that may wait for the disk, at least 1; beyond it 503. @default 512 */
   maxQueuedSignups?: number;
 }
 
@@ -51,45 +56,22 @@ export interface OrbServerOptions {
  * Opens the tokens and listens.
  *
  * @throws {StartError} the data folder cannot be used, or the port cannot be bound.
+ *
+ * @example
+ * ```ts
+ * const server = await startOrbServer({ orbApiPort: 4242, dataDir: "./orb-data" }, context);
+ * await server.stop(deadline);
+ * ```
  */
 export async function startOrbServer(
   options: OrbServerOptions,
   context: ServiceContext,
 ): Promise<HttpServer> {
-  const { log, health, telemetry } = context;
-  const { tracer, meter } = telemetry;
+  const { log, health } = context;
   const store = await openStore(options, context);
-  const app = new Hono();
-  if (telemetry.enabled) app.use(httpTelemetry("orb-server"));
-  const signup = createSignup({
-    store,
-    log,
-    tracer,
-    meter,
-    ...(options.maxBody !== undefined && { maxBodyBytes: options.maxBody }),
-    ...(options.bodyTimeoutMs !== undefined && { bodyTimeoutMs: options.bodyTimeoutMs }),
-    ...(options.maxBufferedBytes !== undefined && { maxBufferedBytes: options.maxBufferedBytes }),
-  });
-  app.post("/api/signup", (c) => {
-    return isJson(c.req.header("content-type")) ? signup(c.req.raw) : notJson();
-  });
-  app.post("/api/reset", async () => {
-    try {
-      await store.reset();
-    } catch (error) {
-      if (error instanceof StoreError) return storeFailed();
-      throw error;
-    }
-    log.info("Every token was forgotten");
-    return textResponse(200, "reset completed!");
-  });
-  app.route("/", healthRoutes(health));
-  app.notFound(problemNotFound);
-  app.onError(problemOnError(log));
-
   let server: HttpServer;
   try {
-    server = listen(app.fetch, {
+    server = listen(orbRoutes(store, options, context).fetch, {
       port: options.orbApiPort,
       portFlag: "--orb-api-port",
       ...(options.host !== undefined && { host: options.host }),
@@ -114,8 +96,45 @@ export async function startOrbServer(
   };
 }
 
+function orbRoutes(store: TokenStore, options: OrbServerOptions, context: ServiceContext): Hono {
+  const { log, telemetry, world } = context;
+  const app = httpApp({
+    name: "orb-server",
+    host: options.host,
+    allowedHosts: options.allowedHost,
+    allowedOrigins: options.allowedOrigin,
+  }, context);
+  const signup = createSignup({
+    store,
+    log,
+    tracer: telemetry.tracer,
+    meter: telemetry.meter,
+    world,
+    ...(options.maxBody !== undefined && { maxBodyBytes: options.maxBody }),
+    ...(options.bodyTimeoutMs !== undefined && { bodyTimeoutMs: options.bodyTimeoutMs }),
+    ...(options.maxBufferedBytes !== undefined && { maxBufferedBytes: options.maxBufferedBytes }),
+  });
+  app.post("/api/signup", (c) => {
+    return isJson(c.req.header("content-type")) ? signup(c.req.raw) : notJson();
+  });
+  app.post("/api/reset", async () => {
+    try {
+      await store.reset();
+    } catch (error) {
+      if (error instanceof StoreError) return storeFailed();
+      throw error;
+    }
+    log.info("Every token was forgotten");
+    return textResponse(200, "reset completed!");
+  });
+  // The original knows no route for another method: 404, not 405.
+  app.all("/api/signup", problemNotFound);
+  app.all("/api/reset", problemNotFound);
+  return app;
+}
+
 async function openStore(options: OrbServerOptions, context: ServiceContext): Promise<TokenStore> {
-  const { log, health, telemetry } = context;
+  const { log, health, telemetry, world } = context;
   const folder = options.dataDir ?? defaultDataFolder("orb-server");
   await openDataFolder(folder);
   const path = join(folder, "tokens.sqlite");
@@ -124,6 +143,7 @@ async function openStore(options: OrbServerOptions, context: ServiceContext): Pr
       path,
       tracer: telemetry.tracer,
       meter: telemetry.meter,
+      world,
       ...(options.maxQueuedSignups !== undefined && { maxQueued: options.maxQueuedSignups }),
       onState(state) {
         if (state === "ok") {
@@ -133,7 +153,7 @@ async function openStore(options: OrbServerOptions, context: ServiceContext): Pr
           health.set("tokens", { reason: state.message });
           log.error(
             "Tokens cannot be written; new images are refused with 503 until it works again. Free space or mend the folder",
-            { path, reason: state.message, code: state.code },
+            { path, reason: state.message, code: state.sqliteCode },
           );
         }
       },
@@ -160,19 +180,22 @@ function notJson(): Response {
   });
 }
 
-if (import.meta.main && !inTokenWorker) {
+async function main(): Promise<void> {
   const command = commandLine({
     name: "orb-server",
     summary: "The Virtual Orb's back-end: every image may sign up once and gets its token.",
     examples: [
       ["orb-server", "listen on 127.0.0.1:4242, tokens in the data folder of this system"],
       ["orb-server --orb-api-port 0 --data-dir ./orb-data", "a free port, tokens in ./orb-data"],
+      ["orb-server --allowed-host orb.example", "also for who asks by that name, as a proxy does"],
       ["OTEL_SDK_DISABLED=true orb-server", "without telemetry"],
     ],
   })
     .addOption(portFlag("--orb-api-port <port>", "port of the API; 0 takes a free one", 4242))
     .addOption(hostFlags.host())
     .addOption(hostFlags.allowRemoteWithoutAuth())
+    .addOption(guardFlags.allowedHost())
+    .addOption(guardFlags.allowedOrigin())
     .addOption(
       flag("--data-dir <folder>", "folder of the tokens; default the data folder of this system"),
     )
@@ -198,3 +221,5 @@ if (import.meta.main && !inTokenWorker) {
     );
   await runService(command, startOrbServer);
 }
+
+if (import.meta.main && !inTokenWorker) await main();

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { testWith } from "../service/testing/permissions.ts";
 import { type OrbServerOptions, startOrbServer } from "./server.ts";
 import { testContext } from "../service/testing/context.ts";
+import { eventually } from "../service/testing/eventually.ts";
 
 type TestServer = { url: string; port: number; lines: string[] };
 
@@ -187,7 +188,7 @@ serverTest("a body that is too slow is answered 408, others go on", {
 }, async (server) => {
   const socket = await Deno.connect({ hostname: "127.0.0.1", port: server.port });
   const head =
-    "POST /api/signup HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{";
+    "POST /api/signup HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{";
   await socket.write(new TextEncoder().encode(head));
   assert.equal((await ask(server, "/api/signup", signup(json("AQID")))).status, 200);
   const buffer = new Uint8Array(1_024);
@@ -200,33 +201,112 @@ serverTest("a client that goes away in the middle of its body does no harm", {},
   for (let index = 0; index < 20; index++) {
     const socket = await Deno.connect({ hostname: "127.0.0.1", port: server.port });
     const head =
-      "POST /api/signup HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{";
+      "POST /api/signup HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{";
     await socket.write(new TextEncoder().encode(head));
     socket.close();
   }
   assert.equal((await ask(server, "/api/signup", signup(json("AQID")))).status, 200);
 });
 
-testWith(["net", "read", "write"], "a server that stops answers what is under way", async () => {
-  const dataDir = await Deno.makeTempDir();
-  const context = testContext();
-  const server = await startOrbServer({ orbApiPort: 0, dataDir }, context);
-  const asked = Array.from(
-    { length: 20 },
-    (_, index) =>
-      ask(
-        { url: server.url, port: server.port, lines: [] },
-        "/api/signup",
-        signup(json(`AAA${index % 10}`)),
-      ),
-  );
-  // Each of them has reached the server once the first is answered, or is refused a connection.
-  await asked[0];
-  await server.stop(AbortSignal.timeout(5_000));
-  const settled = await Promise.allSettled(asked);
-  for (const one of settled) {
-    if (one.status === "fulfilled") assert.ok([200, 409].includes(one.value.status));
-  }
-  assert.equal(settled[0]!.status, "fulfilled");
-  await Deno.remove(dataDir, { recursive: true });
+serverTest(
+  "pages of other sites may neither sign up nor reset, and nobody by another name",
+  {},
+  async (server) => {
+    assert.equal((await ask(server, "/api/signup", signup(json("AQID")))).status, 200);
+    const own = `http://127.0.0.1:${server.port}`;
+    const foreign: [string, Record<string, string>][] = [
+      ["another site's page", { origin: "https://evil.example" }],
+      ["another site's form", { "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate" }],
+      ["a page of another port", { origin: "http://127.0.0.1:1", "sec-fetch-site": "same-site" }],
+      ["a sandboxed page", { origin: "null" }],
+      ["a rebound name", { host: "evil.example", origin: "http://evil.example" }],
+      ["another name", { host: `evil.example:${server.port}` }],
+    ];
+    for (const [who, headers] of foreign) {
+      for (const [path, body] of [["/api/reset", ""], ["/api/signup", json("BAQ=")]] as const) {
+        const head = { "content-type": "application/json", ...headers };
+        assert.equal(await rawStatus(server.port, path, head, body), 403, `${who} at ${path}`);
+      }
+    }
+    assert.equal(
+      (await ask(server, "/api/signup", signup(json("AQID")))).status,
+      409,
+      "it is still there",
+    );
+    const programs: Record<string, string>[] = [{}, { origin: own }, { host: "localhost" }];
+    for (const headers of programs) {
+      assert.equal(await rawStatus(server.port, "/api/reset", headers, ""), 200);
+    }
+    assert.equal(await rawStatus(server.port, "/readyz", { host: "orb.example" }, "", "GET"), 200);
+  },
+);
+
+serverTest("names and origins that it is given are fine", {
+  allowedHost: ["orb-server"],
+  allowedOrigin: ["https://shop.example"],
+}, async ({ port }) => {
+  const shop = { host: `orb-server:${port}`, origin: "https://shop.example" };
+  assert.equal(await rawStatus(port, "/api/reset", shop, ""), 200);
+  assert.equal(await rawStatus(port, "/api/reset", { ...shop, host: "orb" }, ""), 403);
 });
+
+/** The status of a request whose `Host` and `Origin` are the test's: `fetch` does not let one say so. */
+async function rawStatus(
+  port: number,
+  path: string,
+  headers: Record<string, string>,
+  body: string,
+  method = "POST",
+): Promise<number> {
+  using socket = await Deno.connect({ hostname: "127.0.0.1", port });
+  const fields = Object.entries({
+    host: `127.0.0.1:${port}`,
+    "content-length": String(body.length),
+    connection: "close",
+    ...headers,
+  }).map(([name, value]) => `${name}: ${value}\r\n`);
+  const request = `${method} ${path} HTTP/1.1\r\n${fields.join("")}\r\n${body}`;
+  await socket.write(new TextEncoder().encode(request));
+  return Number((await new Response(socket.readable).text()).split(" ")[1]);
+}
+
+testWith(
+  ["net", "read", "write"],
+  "a server that stops answers all that is under way",
+  async () => {
+    const dataDir = await Deno.makeTempDir();
+    const count = 20;
+    const options = { orbApiPort: 0, dataDir, maxRequests: count };
+    const server = await startOrbServer(options, testContext());
+    const body = (index: number) => json(`AAA${index % 10}`);
+    const sockets = await Promise.all(
+      Array.from(
+        { length: count },
+        () => Deno.connect({ hostname: "127.0.0.1", port: server.port }),
+      ),
+    );
+    const write = (socket: Deno.Conn, text: string) => socket.write(new TextEncoder().encode(text));
+    for (const [index, socket] of sockets.entries()) {
+      const head =
+        `POST /api/signup HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: ${
+          body(index).length
+        }\r\nconnection: close\r\n\r\n`;
+      await write(socket, `${head}{`);
+    }
+    // As many as may be under way at once: so all of them are.
+    await eventually("all requests under way", async () => {
+      const response = await fetch(`${server.url}/livez`);
+      await response.body?.cancel();
+      return response.status === 503 || undefined;
+    });
+    const stopped = server.stop(AbortSignal.timeout(30_000));
+    const statuses = await Promise.all(sockets.map(async (socket, index) => {
+      await write(socket, body(index).slice(1));
+      return Number((await new Response(socket.readable).text()).split(" ")[1]);
+    }));
+    await stopped;
+    assert.deepEqual(Map.groupBy(statuses, (status) => status).get(200)?.length, 10, `${statuses}`);
+    assert.deepEqual(Map.groupBy(statuses, (status) => status).get(409)?.length, 10, `${statuses}`);
+    await Deno.remove(dataDir, { recursive: true });
+  },
+);

@@ -7,26 +7,34 @@
  * @module
  */
 import { hash } from "node:crypto";
-import type { Meter, Tracer } from "@opentelemetry/api";
+import type { Counter, Histogram, Meter, Tracer } from "@opentelemetry/api";
 import type { Log } from "../service/log.ts";
 import { ProblemError, problemResponse } from "../service/problem.ts";
 import { readText } from "../service/request_body.ts";
+import { reasonOf } from "../service/resilience.ts";
+import { realWorld, type World } from "../service/world/world.ts";
 import { hashToken } from "./hash_token.ts";
-import { StoreBusyError, type TokenStore } from "./token_store.ts";
+import { StoreError } from "./store_error.ts";
+import type { TokenStore } from "./token_store.ts";
 
 /** Options of {@linkcode createSignup}. */
 export interface SignupOptions {
   /** Where tokens are kept. */
   store: Pick<TokenStore, "add">;
+  /** Gets a line a signup. */
   log: Log;
+  /** Makes the spans. */
   tracer: Tracer;
+  /** Makes the instruments. */
   meter: Meter;
-  /** The most bytes of one body. @default 10 MiB */
+  /** The most bytes of one body; beyond it 413. @default 10 MiB */
   maxBodyBytes?: number;
-  /** How long one body may take to arrive. @default 30_000 */
+  /** How long one body may take to arrive, in milliseconds; beyond it 408. @default 30_000 */
   bodyTimeoutMs?: number;
   /** The most bytes of all bodies under way; a signup beyond it is answered 503. @default 256 MiB */
   maxBufferedBytes?: number;
+  /** Whose time it is. @default the real world */
+  world?: World;
 }
 
 /** What a client sends. */
@@ -40,46 +48,92 @@ export interface SignupRequest {
 /** Longer ids are refused: they end up in logs and spans. A ULID has 26 characters. */
 const maxIdLength = 128;
 
-/** Makes the handler. */
+/**
+ * Makes the handler.
+ *
+ * @example
+ * ```ts
+ * const signup = createSignup({ store, log, tracer, meter });
+ * app.post("/api/signup", (c) => signup(c.req.raw));
+ * ```
+ */
 export function createSignup(options: SignupOptions): (request: Request) => Promise<Response> {
-  const { store, log, tracer } = options;
-  const limitBytes = options.maxBodyBytes ?? 10 * 1024 ** 2;
-  const timeoutMs = options.bodyTimeoutMs ?? 30_000;
-  const maxBufferedBytes = options.maxBufferedBytes ?? 256 * 1024 ** 2;
-  const signups = options.meter.createCounter("orb.signups", {
-    description: "Signups by outcome.",
-    unit: "{signup}",
+  const signup = new Signup({
+    maxBodyBytes: 10 * 1024 ** 2,
+    bodyTimeoutMs: 30_000,
+    maxBufferedBytes: 256 * 1024 ** 2,
+    world: realWorld,
+    ...options,
   });
-  const imageSize = options.meter.createHistogram("orb.image.size", {
-    description: "Bytes of the images that signed up or tried to.",
-    unit: "By",
-    advice: { explicitBucketBoundaries: [1e3, 1e4, 5e4, 1e5, 2e5, 3e5, 5e5, 1e6, 2e6, 5e6, 1e7] },
-  });
-  let bufferedBytes = 0;
+  return (request) => signup.answer(request);
+}
 
-  async function signUp(request: Request): Promise<[outcome: string, response: Response]> {
-    const { id, imageBase64 } = parseSignup(await readText(request, { limitBytes, timeoutMs }));
+class Signup {
+  readonly #options: Required<SignupOptions>;
+  readonly #signups: Counter;
+  readonly #imageSize: Histogram;
+  /** Bytes of all bodies under way, as far as they are declared. */
+  #bufferedBytes = 0;
+
+  constructor(options: Required<SignupOptions>) {
+    this.#options = options;
+    this.#signups = options.meter.createCounter("orb.signups", {
+      description: "Signups by outcome.",
+      unit: "{signup}",
+    });
+    this.#imageSize = options.meter.createHistogram("orb.image.size", {
+      description: "Bytes of the images that signed up or tried to.",
+      unit: "By",
+      advice: { explicitBucketBoundaries: [1e3, 1e4, 5e4, 1e5, 2e5, 3e5, 5e5, 1e6, 2e6, 5e6, 1e7] },
+    });
+  }
+
+  async answer(request: Request): Promise<Response> {
+    const { maxBodyBytes, maxBufferedBytes } = this.#options;
+    const declared = request.headers.get("content-length");
+    const reservedBytes = Math.min(
+      declared === null ? maxBodyBytes : Number(declared),
+      maxBodyBytes,
+    );
+    if (this.#bufferedBytes + reservedBytes > maxBufferedBytes) {
+      this.#signups.add(1, { outcome: "busy" });
+      return busy(`Bodies of ${this.#bufferedBytes} bytes are under way already.`);
+    }
+    this.#bufferedBytes += reservedBytes;
+    try {
+      const [outcome, response] = await this.#signUp(request);
+      this.#signups.add(1, { outcome });
+      return response;
+    } catch (error) {
+      if (error instanceof StoreError && (error.kind === "busy" || error.kind === "closing")) {
+        this.#signups.add(1, { outcome: "busy" });
+        return busy(`${error.message}.`);
+      }
+      this.#signups.add(1, { outcome: error instanceof ProblemError ? "invalid" : "failed" });
+      throw error;
+    } finally {
+      this.#bufferedBytes -= reservedBytes;
+    }
+  }
+
+  async #signUp(request: Request): Promise<[outcome: string, response: Response]> {
+    const { store, log, maxBodyBytes: limitBytes, bodyTimeoutMs: timeoutMs, world } = this.#options;
+    const body = await readText(request, { limitBytes, timeoutMs, world });
+    const { id, imageBase64 } = parseSignup(body);
     log.info(`📩 New Signup request Id: ${id}`);
 
     let image: Uint8Array;
     try {
       image = decodeBase64(imageBase64);
     } catch (error) {
-      const reason = `Failed to decode Base64 image: ${(error as Error).message}`;
+      const reason = `Failed to decode Base64 image: ${reasonOf(error)}`;
       log.warn(reason);
       return ["not_base64", textResponse(409, reason)];
     }
     if (image.length === 0) {
       throw unprocessable("'image_base64' is empty: send an image of at least one byte.");
     }
-    imageSize.record(image.length);
-
-    const span = tracer.startSpan("hash image", { attributes: { "orb.image.size": image.length } });
-    // In hex, as a Buffer costs thrice as much.
-    const digest = hash("sha256", image, "hex");
-    const token = hashToken(image);
-    span.setAttribute("orb.token", token).end();
-
+    const { digest, token } = this.#hash(image);
     switch (await store.add(digest)) {
       case "new":
         return ["accepted", textResponse(200, token)];
@@ -91,29 +145,17 @@ export function createSignup(options: SignupOptions): (request: Request) => Prom
     }
   }
 
-  return async function signup(request: Request): Promise<Response> {
-    const declared = request.headers.get("content-length");
-    const reservedBytes = Math.min(declared === null ? limitBytes : Number(declared), limitBytes);
-    if (bufferedBytes + reservedBytes > maxBufferedBytes) {
-      signups.add(1, { outcome: "busy" });
-      return busy(`Bodies of ${bufferedBytes} bytes are under way already.`);
-    }
-    bufferedBytes += reservedBytes;
-    try {
-      const [outcome, response] = await signUp(request);
-      signups.add(1, { outcome });
-      return response;
-    } catch (error) {
-      if (error instanceof StoreBusyError) {
-        signups.add(1, { outcome: "busy" });
-        return busy(`${error.message}.`);
-      }
-      signups.add(1, { outcome: error instanceof ProblemError ? "invalid" : "failed" });
-      throw error;
-    } finally {
-      bufferedBytes -= reservedBytes;
-    }
-  };
+  #hash(image: Uint8Array): { digest: string; token: string } {
+    this.#imageSize.record(image.length);
+    const span = this.#options.tracer.startSpan("hash image", {
+      attributes: { "orb.image.size": image.length },
+    });
+    // In hex, as a Buffer costs thrice as much.
+    const digest = hash("sha256", image, "hex");
+    const token = hashToken(image);
+    span.setAttribute("orb.token", token).end();
+    return { digest, token };
+  }
 }
 
 /**
@@ -127,7 +169,7 @@ export function parseSignup(body: string): SignupRequest {
   try {
     value = JSON.parse(body);
   } catch (error) {
-    throw badRequest(`The body is not JSON: ${(error as Error).message}.`);
+    throw badRequest(`The body is not JSON: ${reasonOf(error)}.`);
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw unprocessable("The body must be a JSON object with 'id' and 'image_base64'.");

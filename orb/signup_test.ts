@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { ProblemError } from "../service/problem.ts";
 import { createSignup, decodeBase64, parseSignup } from "./signup.ts";
 import { testContext } from "../service/testing/context.ts";
-import { StoreBusyError } from "./token_store.ts";
+import { StoreError } from "./store_error.ts";
 
 function status(body: string): number {
   try {
@@ -76,7 +76,7 @@ function post(image: string): Request {
 
 Deno.test("signup() answers 503 with Retry-After when the store is full or the disk refuses", async () => {
   const { log, telemetry: { tracer, meter } } = testContext();
-  const busy = { add: () => Promise.reject(new StoreBusyError("512 signups wait")) };
+  const busy = { add: () => Promise.reject(new StoreError("busy", "512 signups wait")) };
   const failing = { add: () => Promise.resolve("failed" as const) };
   for (const store of [busy, failing]) {
     const response = await createSignup({ store, log, tracer, meter })(post("AQID"));

@@ -7,7 +7,8 @@
  *
  * Rows are only ever appended, so a transaction writes one page or two however many tokens there
  * are. (Digests are random: as the key of a table, each of them would dirty a page of its own.)
- * What tells that a digest is there is an index in memory, read from the rows at the start. The
+ * Whether a digest is there is known by an index in memory (`token_index.ts`, with what it was
+ * measured against), read from the rows at the start. The
  * file is locked while it is open: a second program could not know what the first one adds.
  *
  * @module

@@ -2,7 +2,11 @@
  * Which row holds which digest: a hash table in memory, over the first 64 bits of each digest.
  * Open addressing with linear probing; a digest is even already, so its first word is its slot.
  *
- * It costs 12 bytes a slot, that is 18 to 36 bytes a token.
+ * It costs 12 bytes a slot, that is 18 to 36 bytes a token, and 0.9 s for a million of them when the
+ * file is opened. Measured against SQLite's own unique index (a table `WITHOUT ROWID` whose key is
+ * the digest), in transactions of 10 with a million tokens stored, on two shared cores: 104,000
+ * tokens a second against 20,000, processor time 5 µs a token against 28, bytes written 1,000 against
+ * 10,600. Digests are random, so there each of them dirties a page of its own.
  *
  * @module
  */

@@ -7,7 +7,6 @@
  *
  * @module
  */
-import { setImmediate } from "node:timers";
 import {
   type Context,
   context,
@@ -18,8 +17,14 @@ import {
   trace,
   type Tracer,
 } from "@opentelemetry/api";
+import { realWorld, type World } from "../service/world/world.ts";
+import { DiskState } from "./disk_state.ts";
+import { SerialJobs } from "./serial_jobs.ts";
+import { StoreError } from "./store_error.ts";
+import { StoreInstruments } from "./store_instruments.ts";
 import { digestBytes, type InsertResult } from "./token_database.ts";
 import {
+  maxDigests,
   startTokenWorker,
   type TokenCommand,
   type TokenReply,
@@ -34,33 +39,18 @@ export interface TokenStoreOptions {
   tracer: Tracer;
   /** Makes the instruments. */
   meter: Meter;
-  /** Told when writing begins to fail (the reason) and when it works again, once each. */
+  /** Notified when writing begins to fail (the reason) and when it works again, once each. */
   onState: (state: "ok" | StoreError) => void;
-  /** Signups that may wait for their transaction; one more is refused. @default 512 */
+  /** Signups that may wait for their transaction, at least 1; one more is refused. @default 512 */
   maxQueued?: number;
-  /** The most signups in one transaction. @default 256 */
+  /** The most signups in one transaction, 1 to 1,024. @default 256 */
   maxBatch?: number;
-  /** How long between attempts to write while the disk fails. @default 1_000 */
+  /** How long between attempts to write while the disk fails, in milliseconds, at least 1. @default 1_000 */
   probeIntervalMs?: number;
   /** Starts what waits for the disk. @default {@linkcode startTokenWorker} */
   startWorker?: () => TokenWorker;
-}
-
-/** The queue is full: the caller should try again later. */
-export class StoreBusyError extends Error {
-  override name = "StoreBusyError";
-}
-
-/** The disk's reason, in SQLite's words. */
-export class StoreError extends Error {
-  override name = "StoreError";
-  /** SQLite's extended result code (https://www.sqlite.org/rescode.html), 0 if it has none. */
-  readonly code: number;
-
-  constructor({ message, code }: { message: string; code: number }) {
-    super(message);
-    this.code = code;
-  }
+  /** Whose time it is. @default the real world */
+  world?: World;
 }
 
 /** The server's tokens. */
@@ -69,10 +59,10 @@ export interface TokenStore {
    * Stores an image's SHA-256 digest, given in hex, unless it is there. `new` and `duplicate` are
    * durable; `failed` means that the disk refused and nothing is stored.
    *
-   * @throws {StoreBusyError} the queue is full.
+   * @throws {StoreError} the queue is full (`busy`) or the store is being closed (`closing`).
    */
   add(digest: string): Promise<InsertResult>;
-  /** Forgets every token. @throws {StoreError} the disk refused. */
+  /** Forgets every token. @throws {StoreError} the disk refused (`disk`), or nothing can be stored any more (`worker`). */
   reset(): Promise<void>;
   /** Tokens stored. */
   readonly count: number;
@@ -82,11 +72,59 @@ export interface TokenStore {
   close(): Promise<void>;
 }
 
+/**
+ * Opens the store.
+ *
+ * @throws {StoreError} the file cannot be opened or written.
+ * @throws {RangeError} an option is out of range.
+ *
+ * @example
+ * ```ts
+ * const store = await openTokenStore({ path: "tokens.sqlite", tracer, meter, onState });
+ * await store.add(hash("sha256", image, "hex")); // "new"
+ * await store.add(hash("sha256", image, "hex")); // "duplicate"
+ * await store.close();
+ * ```
+ */
+export async function openTokenStore(options: TokenStoreOptions): Promise<TokenStore> {
+  const all = withDefaults(options);
+  const worker = all.startWorker();
+  const opened = await worker.ask({ type: "open", path: all.path });
+  if (opened.error) {
+    worker.end();
+    throw diskError(opened.error);
+  }
+  return new WorkerTokenStore(all, worker, opened.count);
+}
+
+function withDefaults(options: TokenStoreOptions): Required<TokenStoreOptions> {
+  const all = {
+    maxQueued: 512,
+    maxBatch: 256,
+    probeIntervalMs: 1_000,
+    startWorker: startTokenWorker,
+    world: realWorld,
+    ...options,
+  };
+  for (const name of ["maxQueued", "maxBatch", "probeIntervalMs"] as const) {
+    const max = name === "maxBatch" ? maxDigests : Number.MAX_SAFE_INTEGER;
+    if (!Number.isSafeInteger(all[name]) || all[name] < 1 || all[name] > max) {
+      throw new RangeError(
+        `Cannot open a token store as '${name}' must be a positive integer${
+          name === "maxBatch" ? ` of at most ${max}` : ""
+        }: current value is ${all[name]}`,
+      );
+    }
+  }
+  return all;
+}
+
+/** A signup that waits for its transaction. */
 interface Waiting {
-  digest: string;
-  span: Span;
-  parent: Context;
-  resolve: (result: InsertResult) => void;
+  readonly digest: string;
+  readonly span: Span;
+  readonly parent: Context;
+  readonly resolve: (result: InsertResult) => void;
 }
 
 const attributes = {
@@ -95,213 +133,165 @@ const attributes = {
   "db.operation.name": "INSERT",
 };
 
-/**
- * Opens the store.
- *
- * @throws {StoreError} the file cannot be opened or written.
- */
-export async function openTokenStore(options: TokenStoreOptions): Promise<TokenStore> {
-  const { path, tracer, maxQueued = 512, maxBatch = 256, probeIntervalMs = 1_000 } = options;
-  const worker = (options.startWorker ?? startTokenWorker)();
-  const opened = await worker.ask({ type: "open", path });
-  if (opened.error) {
-    worker.end();
-    throw new StoreError(opened.error);
+/** open → closing → closed; dead, from any of them, when the worker has died. */
+class WorkerTokenStore implements TokenStore {
+  readonly #options: Required<TokenStoreOptions>;
+  readonly #worker: TokenWorker;
+  readonly #jobs = new SerialJobs((error) => this.#die(error));
+  readonly #disk: DiskState;
+  readonly #instruments: StoreInstruments;
+  readonly #died = Promise.withResolvers<never>();
+  readonly #waiting: Waiting[] = [];
+  #committing: readonly Waiting[] = [];
+  #count: number;
+  #dead = false;
+  #closed: Promise<void> | undefined;
+
+  constructor(options: Required<TokenStoreOptions>, worker: TokenWorker, count: number) {
+    this.#options = options;
+    this.#worker = worker;
+    this.#count = count;
+    const { onState, probeIntervalMs, world } = options;
+    this.#disk = new DiskState({ onState, probeIntervalMs, world, probe: () => this.#probe() });
+    this.#instruments = new StoreInstruments(options.meter, () => ({
+      count: this.#count,
+      queued: this.#waiting.length,
+    }));
+    // Its owner waits for it; a test may not.
+    this.#died.promise.catch(() => {});
   }
 
-  const waiting: Waiting[] = [];
-  let committing: Waiting[] = [];
-  /** What runs one after the other; a commit takes what waits when its turn has come. */
-  const jobs: (() => Promise<void>)[] = [];
-  const died = Promise.withResolvers<never>();
-  died.promise.catch(() => {}); // Its owner looks at it; a test may not.
-  let count = opened.count;
-  let state: "ok" | StoreError = "ok";
-  let probeTimer: ReturnType<typeof setTimeout> | undefined;
-  let running = false;
-  let dead = false;
-  let closing: Promise<void> | undefined;
-  const instruments = createInstruments(options.meter, () => ({ count, queued: waiting.length }));
+  get count(): number {
+    return this.#count;
+  }
+
+  get died(): Promise<never> {
+    return this.#died.promise;
+  }
+
+  add(digest: string): Promise<InsertResult> {
+    if (this.#closed) return Promise.reject(new StoreError("closing", "The store is being closed"));
+    if (this.#waiting.length >= this.#options.maxQueued) {
+      const message = `${this.#waiting.length} signups wait for the disk already`;
+      return Promise.reject(new StoreError("busy", message));
+    }
+    if (this.#dead) return Promise.resolve("failed");
+    const parent = context.active();
+    const span = this.#options.tracer.startSpan("store token", { attributes }, parent);
+    return new Promise((resolve) => {
+      this.#waiting.push({ digest, span, parent, resolve });
+      if (this.#waiting.length === 1) this.#scheduleCommit();
+    });
+  }
+
+  async reset(): Promise<void> {
+    const reply = await this.#jobs.add(() => this.#ask({ type: "reset" })).catch((cause) => {
+      throw new StoreError("worker", "Nothing can be stored any more", { cause });
+    });
+    if (reply.error) throw diskError(reply.error);
+  }
+
+  close(): Promise<void> {
+    return this.#closed ??= this.#close();
+  }
+
+  async #close(): Promise<void> {
+    this.#disk.close();
+    // A worker that has died has nothing to close.
+    await this.#jobs.add(() => this.#worker.ask({ type: "close" })).catch(() => {});
+    this.#worker.end();
+    this.#instruments.stop();
+  }
 
   /** Asks the worker, and learns from its answer how the disk is. */
-  async function ask(command: TokenCommand): Promise<TokenReply> {
-    const reply = await worker.ask(command);
-    count = reply.count;
+  async #ask(command: TokenCommand): Promise<TokenReply> {
+    const reply = await this.#worker.ask(command);
+    this.#count = reply.count;
+    if (reply.error) this.#disk.failed(diskError(reply.error));
     // Duplicates write nothing, so they do not tell how the disk is.
-    const wrote = command.type !== "insert" || reply.results.includes("new");
-    const next = reply.error ? new StoreError(reply.error) : wrote ? "ok" : state;
-    const changed = (next === "ok") !== (state === "ok");
-    state = next;
-    if (changed) options.onState(next);
-    // Readiness is off by now, so perhaps no signup comes that would find the disk mended.
-    if (next !== "ok" && !closing) probeTimer ??= setTimeout(() => enqueue(probe), probeIntervalMs);
+    else if (command.type !== "insert" || reply.results.includes("new")) this.#disk.wrote();
     return reply;
   }
 
-  function enqueue(job: () => Promise<void>): void {
-    jobs.push(job);
-    if (!running) {
-      running = true;
-      runJobs().catch(die);
-    }
+  #probe(): void {
+    // A failure of the worker itself has reached #die().
+    this.#jobs.add(async () => {
+      if (!this.#disk.isOk) await this.#ask({ type: "probe" });
+    }).catch(() => {});
   }
 
-  async function runJobs(): Promise<void> {
-    for (let job = jobs.shift(); job; job = jobs.shift()) {
-      // After the requests that are there already: what arrives together goes together.
-      await new Promise((resolve) => setImmediate(resolve));
-      await job();
-    }
-    running = false;
-  }
-
-  /** Nobody is left waiting; nothing was acknowledged. */
-  function die(error: unknown): void {
-    dead = true;
-    died.reject(error);
-    for (const { span, resolve } of [...committing, ...waiting.splice(0)]) {
-      span.setStatus({ code: SpanStatusCode.ERROR }).end();
-      resolve("failed");
-    }
-  }
-
-  async function probe(): Promise<void> {
-    probeTimer = undefined;
-    if (state === "ok") return;
-    await ask({ type: "probe" });
+  #scheduleCommit(): void {
+    // Those who wait are answered by #commit(), or by #die().
+    this.#jobs.add(() => this.#commit()).catch(() => {});
   }
 
   /** One transaction of what waits. */
-  async function commit(): Promise<void> {
-    const members = waiting.splice(0, maxBatch);
+  async #commit(): Promise<void> {
+    const members = this.#waiting.splice(0, this.#options.maxBatch);
     const [first] = members;
     if (first === undefined) return;
-    committing = members;
-    if (waiting.length > 0) jobs.push(commit);
-    const digests = new Uint8Array(members.length * digestBytes);
-    members.forEach((member, index) =>
-      digests.subarray(index * digestBytes).setFromHex(member.digest)
-    );
+    this.#committing = members;
+    if (this.#waiting.length > 0) this.#scheduleCommit();
 
-    // It belongs to the trace of the first; the others' spans link to it.
-    const span = tracer.startSpan("commit tokens", {
-      kind: SpanKind.CLIENT,
-      attributes: { ...attributes, "db.operation.batch.size": members.length },
-    }, trace.setSpan(first.parent, first.span));
-    const startMs = performance.now();
-    const { results, error } = await ask({ type: "insert", digests });
-    instruments.duration.record((performance.now() - startMs) / 1_000);
-    instruments.size.record(members.length);
-    if (error) {
-      span.setAttributes({
-        "error.type": String(error.code),
-        "db.response.status_code": error.code,
-      });
-      span.setStatus({ code: SpanStatusCode.ERROR, message: error.message });
-    }
-    span.end();
-
+    const { world } = this.#options;
+    const span = this.#startCommitSpan(first, members.length);
+    const startMs = world.monotonicMs();
+    const { results, error } = await this.#ask({ type: "insert", digests: packed(members) });
+    this.#instruments.commitDuration.record((world.monotonicMs() - startMs) / 1_000);
+    this.#instruments.commitSize.record(members.length);
+    endCommitSpan(span, error);
     members.forEach((member, index) => {
       const result = results[index];
       if (result === undefined) throw new Error(`The worker forgot signup ${index} of a batch`);
       if (member !== first) member.span.addLink({ context: span.spanContext() });
-      member.span.setAttributes({ "orb.result": result, "orb.batch.size": members.length });
-      if (result === "failed") member.span.setStatus({ code: SpanStatusCode.ERROR });
-      member.span.end();
-      member.resolve(result);
+      answer(member, result, members.length);
     });
-    committing = [];
+    this.#committing = [];
   }
 
-  async function close(): Promise<void> {
-    clearTimeout(probeTimer);
-    if (!dead) {
-      const { promise, resolve, reject } = Promise.withResolvers<TokenReply>();
-      enqueue(() => worker.ask({ type: "close" }).then(resolve, reject));
-      await promise;
+  /** It belongs to the trace of the first; the others' spans link to it. */
+  #startCommitSpan(first: Waiting, size: number): Span {
+    return this.#options.tracer.startSpan("commit tokens", {
+      kind: SpanKind.CLIENT,
+      attributes: { ...attributes, "db.operation.batch.size": size },
+    }, trace.setSpan(first.parent, first.span));
+  }
+
+  /** Nobody is left waiting; nothing was acknowledged. */
+  #die(error: unknown): void {
+    this.#dead = true;
+    this.#disk.close();
+    this.#died.reject(error);
+    for (const { span, resolve } of [...this.#committing, ...this.#waiting.splice(0)]) {
+      span.setStatus({ code: SpanStatusCode.ERROR }).end();
+      resolve("failed");
     }
-    worker.end();
-    instruments.stop();
   }
-
-  return {
-    add(digest) {
-      if (closing || waiting.length >= maxQueued) {
-        return Promise.reject(
-          new StoreBusyError(`${waiting.length} signups wait for the disk already`),
-        );
-      }
-      if (dead) return Promise.resolve("failed");
-      const parent = context.active();
-      const span = tracer.startSpan("store token", { attributes }, parent);
-      return new Promise((resolve) => {
-        waiting.push({ digest, span, parent, resolve });
-        if (waiting.length === 1) enqueue(commit);
-      });
-    },
-    reset() {
-      if (dead) return Promise.reject(new StoreError({ message: "its worker died", code: 0 }));
-      return new Promise((resolve, reject) =>
-        enqueue(async () => {
-          const { error } = await ask({ type: "reset" });
-          if (error) reject(new StoreError(error));
-          else resolve();
-        })
-      );
-    },
-    get count() {
-      return count;
-    },
-    died: died.promise,
-    close() {
-      closing ??= close();
-      return closing;
-    },
-  };
 }
 
-function createInstruments(meter: Meter, now: () => { count: number; queued: number }) {
-  const stored = meter.createObservableGauge("orb.tokens", {
-    description: "Image tokens stored.",
-    unit: "{token}",
-  });
-  const queued = meter.createObservableGauge("orb.store.queue", {
-    description: "Signups that wait for their transaction.",
-    unit: "{signup}",
-  });
-  const observeStored = (result: { observe(value: number): void }) => result.observe(now().count);
-  const observeQueued = (result: { observe(value: number): void }) => result.observe(now().queued);
-  stored.addCallback(observeStored);
-  queued.addCallback(observeQueued);
-  return {
-    size: meter.createHistogram("orb.store.commit.size", {
-      description: "Signups made durable by one transaction.",
-      unit: "{signup}",
-      advice: { explicitBucketBoundaries: [1, 2, 4, 8, 16, 32, 64, 128, 256] },
-    }),
-    duration: meter.createHistogram("orb.store.commit.duration", {
-      description: "How long a transaction takes to be durable.",
-      unit: "s",
-      advice: {
-        explicitBucketBoundaries: [
-          .0001,
-          .00025,
-          .0005,
-          .001,
-          .0025,
-          .005,
-          .01,
-          .025,
-          .05,
-          .1,
-          .5,
-          1,
-        ],
-      },
-    }),
-    stop() {
-      stored.removeCallback(observeStored);
-      queued.removeCallback(observeQueued);
-    },
-  };
+/** The digests' bytes in a row. */
+function packed(members: readonly Waiting[]): Uint8Array {
+  const digests = new Uint8Array(members.length * digestBytes);
+  members.forEach(({ digest }, index) => digests.subarray(index * digestBytes).setFromHex(digest));
+  return digests;
+}
+
+function endCommitSpan(span: Span, error: TokenReply["error"]): void {
+  if (error) {
+    const code = error.code;
+    span.setAttributes({ "error.type": String(code), "db.response.status_code": code });
+    span.setStatus({ code: SpanStatusCode.ERROR, message: error.message });
+  }
+  span.end();
+}
+
+function answer({ span, resolve }: Waiting, result: InsertResult, batchSize: number): void {
+  span.setAttributes({ "orb.result": result, "orb.batch.size": batchSize });
+  if (result === "failed") span.setStatus({ code: SpanStatusCode.ERROR });
+  span.end();
+  resolve(result);
+}
+
+function diskError({ message, code }: NonNullable<TokenReply["error"]>): StoreError {
+  return new StoreError("disk", message, { sqliteCode: code });
 }

@@ -2,7 +2,10 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { testWith } from "../service/testing/permissions.ts";
 import { testContext } from "../service/testing/context.ts";
-import { openTokenStore, StoreBusyError, StoreError, type TokenStore } from "./token_store.ts";
+import { eventually } from "../service/testing/eventually.ts";
+import { VirtualWorld } from "../service/world/virtual_world.ts";
+import { StoreError } from "./store_error.ts";
+import { openTokenStore, type TokenStore } from "./token_store.ts";
 import type { TokenCommand, TokenReply, TokenWorker } from "./token_worker.ts";
 
 function digest(byte: number): string {
@@ -51,7 +54,9 @@ storeTest(
     );
     const refused = settled.filter((one) => one.status === "rejected");
     assert.equal(refused.length, 6);
-    assert.ok(refused.every((one) => one.reason instanceof StoreBusyError));
+    assert.ok(
+      refused.every((one) => one.reason instanceof StoreError && one.reason.kind === "busy"),
+    );
     assert.equal(store.count, 4);
     assert.equal(await store.add(digest(9)), "new");
   },
@@ -71,7 +76,7 @@ storeTest("close() waits for what is queued", {}, async (store, folder) => {
   const { tracer, meter } = testContext().telemetry;
   await store.close();
   assert.deepEqual(new Set(await Promise.all(adding)), new Set(["new"]));
-  await assert.rejects(store.add(digest(99)), StoreBusyError);
+  await assert.rejects(store.add(digest(99)), { name: "StoreError", kind: "closing" });
   const again = await openTokenStore({
     path: join(folder, "tokens.sqlite"),
     tracer,
@@ -89,7 +94,9 @@ testWith(["read", "write"], "openTokenStore() says why it cannot open the file",
   const { tracer, meter } = testContext().telemetry;
   await assert.rejects(
     openTokenStore({ path, tracer, meter, onState: () => {} }),
-    (error) => error instanceof StoreError && /unable to open/.test(error.message),
+    (error) =>
+      error instanceof StoreError && error.kind === "disk" &&
+      /unable to open/.test(error.message),
   );
   await Deno.remove(folder, { recursive: true });
 });
@@ -116,28 +123,29 @@ Deno.test("a worker that dies leaves nobody waiting and acknowledges nothing", a
     startWorker: () =>
       fakeWorker(({ type }) => type === "open" ? { count: 0, results: [] } : undefined),
   });
-  const results = await Promise.all([1, 2, 3].map((byte) => store.add(digest(byte))));
-  assert.deepEqual(results, ["failed", "failed", "failed"]);
+  const adding = [1, 2, 3].map((byte) => store.add(digest(byte)));
+  // It waits behind the transaction that finds the worker dead.
+  const resetting = assert.rejects(store.reset(), { name: "StoreError", kind: "worker" });
+  assert.deepEqual(await Promise.all(adding), ["failed", "failed", "failed"]);
+  await resetting;
   await assert.rejects(store.died, /it died/);
   assert.equal(await store.add(digest(4)), "failed");
+  await assert.rejects(store.reset(), { name: "StoreError", kind: "worker" });
   await store.close();
 });
 
-Deno.test("a disk that fails is told once, probed, and told once when it is mended", async () => {
+Deno.test("a disk that fails is notified once, probed, and notified once when it is mended", async () => {
   const { tracer, meter } = testContext().telemetry;
+  const world = new VirtualWorld();
   const states: string[] = [];
-  const mended = Promise.withResolvers<void>();
   let isFull = true;
   let probes = 0;
   const store = await openTokenStore({
     path: "unused",
     tracer,
     meter,
-    probeIntervalMs: 1,
-    onState(state) {
-      states.push(state === "ok" ? "ok" : state.message);
-      if (state === "ok") mended.resolve();
-    },
+    world,
+    onState: (state) => states.push(state === "ok" ? "ok" : state.message),
     startWorker: () =>
       fakeWorker(({ type }) => {
         if (type === "probe" && ++probes === 3) isFull = false;
@@ -151,9 +159,51 @@ Deno.test("a disk that fails is told once, probed, and told once when it is mend
       }),
   });
   assert.equal(await store.add(digest(1)), "failed");
-  await mended.promise;
+  assert.equal(await store.add(digest(2)), "failed");
+  for (let second = 1; second <= 3; second++) {
+    assert.equal(probes, second - 1);
+    await world.advance(1_000);
+    // What the probe asks lies behind an event of the real loop.
+    await eventually("a probe", () => probes === second || undefined);
+  }
+  await eventually("the end of the failure", () => states.length === 2 || undefined);
   assert.equal(await store.add(digest(1)), "new");
   assert.deepEqual(states, ["disk full", "ok"]);
+  await world.advance(60_000);
   assert.equal(probes, 3);
+  assert.equal(world.pendingTimers, 0);
   await store.close();
+});
+
+Deno.test("a store that is closed probes no more", async () => {
+  const { tracer, meter } = testContext().telemetry;
+  const world = new VirtualWorld();
+  const error = { message: "disk full", code: 13 };
+  const store = await openTokenStore({
+    path: "unused",
+    tracer,
+    meter,
+    world,
+    onState: () => {},
+    startWorker: () =>
+      fakeWorker(({ type }) =>
+        type === "insert" ? { count: 0, results: ["failed"], error } : { count: 0, results: [] }
+      ),
+  });
+  assert.equal(await store.add(digest(1)), "failed");
+  assert.equal(world.pendingTimers, 1);
+  await store.close();
+  assert.equal(world.pendingTimers, 0);
+});
+
+Deno.test("openTokenStore() refuses options that are out of range", async () => {
+  const { tracer, meter } = testContext().telemetry;
+  const open = (limits: object) =>
+    openTokenStore({ path: "unused", tracer, meter, onState: () => {}, ...limits });
+  await assert.rejects(open({ maxQueued: 0 }), {
+    name: "RangeError",
+    message:
+      "Cannot open a token store as 'maxQueued' must be a positive integer: current value is 0",
+  });
+  await assert.rejects(open({ maxBatch: 1_025 }), /of at most 1024: current value is 1025/);
 });

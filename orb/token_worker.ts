@@ -2,8 +2,10 @@
  * The thread that waits for the disk: a worker that runs `token_database.ts`, and the server's end
  * of it, one question at a time.
  *
- * Question and answer lie in memory that both share, and each side is woken by `Atomics.notify`: there
- * and back takes 30 µs here, where a pair of messages takes 70.
+ * Question and answer lie in memory that both share, and each side is woken by `Atomics.notify`.
+ * Measured against `postMessage` with transferred buffers, on two shared cores (bench/README.md):
+ * signups of 1 KiB over 32 connections 1.21 times as many, over one connection 1.59 times, processor
+ * time a signup 64 µs against 72; no difference at 284 kB.
  *
  * The worker loads this same file, or the one bundled file that holds it; it knows itself by its
  * name. So a program that is bundled with this module must not start in the worker: see
@@ -83,7 +85,17 @@ class SharedMemory {
 /** Places in the shared words. */
 const Word = { Question: 0, Answer: 1, Type: 2, Length: 3, Count: 4, Failed: 5, Code: 6 } as const;
 
-/** Starts the worker. */
+/**
+ * Starts the worker.
+ *
+ * @example
+ * ```ts
+ * const worker = startTokenWorker();
+ * const { count, error } = await worker.ask({ type: "open", path: "tokens.sqlite" });
+ * await worker.ask({ type: "close" });
+ * worker.end();
+ * ```
+ */
 export function startTokenWorker(): TokenWorker {
   const memory = new SharedMemory();
   const { words } = memory;
@@ -167,7 +179,7 @@ function serveCommands(memory: SharedMemory): void {
     try {
       if (database) return database.find(digests());
     } catch {
-      // Not even readable; the transaction's own error is the one that is told.
+      // Not even readable; the transaction's own error is the answer.
     }
     return Array.from({ length: words[Word.Length]! / digestBytes }, () => "failed");
   }

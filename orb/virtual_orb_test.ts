@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { testContext } from "../service/testing/context.ts";
+import { VirtualWorld } from "../service/world/virtual_world.ts";
 import { reportTelemetry, signUpImages, signupUrl } from "./virtual_orb.ts";
 
 /** An orb's tools whose calls go to `answer`; the loop ends after `calls` of them. */
@@ -101,6 +102,57 @@ Deno.test("reportTelemetry() sends fractions and Unix seconds; only 2xx counts a
     "INFO 📡 Telemetry sent",
     "ERROR 📡 Unable to send telemetry error: the answer has status 500",
   ]);
+});
+
+Deno.test("an orb keeps its pace in the world's time, and the same seed gives the same ids", async () => {
+  const run = async (seed: number) => {
+    const world = new VirtualWorld({ seed });
+    const sentMs: number[] = [];
+    const { tools, bodies } = testTools(5, () => {
+      sentMs.push(world.monotonicMs());
+      return new Response("abc");
+    });
+    const loop = signUpImages({
+      ...tools,
+      world,
+      pace: { delayMs: 2_000, intervalMs: 10_000, jitter: .2 },
+      url: "http://x/",
+      nextImage: () => Promise.resolve(new Uint8Array([1])),
+    });
+    await world.runUntil(loop);
+    assert.equal(world.pendingTimers, 0, "no deadline of a call is left");
+    return { sentMs, ids: bodies.map(({ id }) => id) };
+  };
+  const first = await run(7);
+  assert.equal(first.sentMs[0], 2_000);
+  for (let call = 1; call < 5; call++) {
+    const waitedMs = first.sentMs[call]! - first.sentMs[call - 1]!;
+    assert.ok(waitedMs >= 8_000 && waitedMs <= 12_000, `${waitedMs}`);
+  }
+  assert.equal(new Set(first.sentMs.map((ms) => ms % 1_000)).size, 5, "it varies");
+  assert.deepEqual(await run(7), first);
+  assert.notDeepEqual(await run(8), first);
+});
+
+Deno.test("a call that takes too long is given up", async () => {
+  const world = new VirtualWorld();
+  const { tools, lines } = testTools(1, () => new Response());
+  const hangs = ((_: unknown, { signal }: RequestInit) => {
+    tools.fetch("http://x/", { body: "{}" });
+    return new Promise((_, reject) =>
+      signal!.addEventListener("abort", () => reject(signal!.reason))
+    );
+  }) as typeof fetch;
+  const loop = signUpImages({
+    ...tools,
+    world,
+    fetch: hangs,
+    url: "http://x/",
+    nextImage: () => Promise.resolve(new Uint8Array([1])),
+  });
+  await world.runUntil(loop);
+  assert.equal(world.monotonicMs(), 1_000);
+  assert.match(lines.join(), /unable to connect Not done within 1000 ms/);
 });
 
 Deno.test("signupUrl() takes a base or the whole address", () => {
