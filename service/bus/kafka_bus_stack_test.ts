@@ -20,6 +20,7 @@ async function prepare(): Promise<void> {
 
 busSuite({
   name: "kafka",
+  sharesBy: "partition",
   connect: () => makeBus!(),
   test: (name, run) =>
     testWithStack(name, async () => {

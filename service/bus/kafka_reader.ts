@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { checkPositiveIntegers } from "../options.ts";
 import { backoffDelayMs, pause, reasonOf, settledWithin } from "../resilience.ts";
 import { realWorld, type World } from "../world/world.ts";
 import type { ReaderState } from "./bus.ts";
@@ -39,8 +40,17 @@ export interface KafkaReaderOptions {
   world?: World;
 }
 
-/** {@linkcode KafkaReaderOptions} with its defaults filled in. */
+/**
+ * {@linkcode KafkaReaderOptions} with its defaults filled in.
+ *
+ * @throws {RangeError} an option is out of range
+ */
 export function readerOptions(options: KafkaReaderOptions): Required<KafkaReaderOptions> {
+  const { outageLimitMs, commitIntervalMs, maxRetryDelayMs } = options;
+  const { redeliverDelayMs, maxRedeliverDelayMs } = options;
+  checkPositiveIntegers("read", {
+    ...{ outageLimitMs, commitIntervalMs, maxRetryDelayMs, redeliverDelayMs, maxRedeliverDelayMs },
+  });
   return {
     outageLimitMs: options.outageLimitMs ?? 300_000,
     commitIntervalMs: options.commitIntervalMs ?? 200,

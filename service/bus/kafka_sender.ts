@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { checkPositiveIntegers } from "../options.ts";
 import { backoffDelayMs, pause } from "../resilience.ts";
 import { realWorld, type TimerId, type World } from "../world/world.ts";
 import { BusError, type BusRecord } from "./bus.ts";
@@ -84,7 +85,10 @@ export class KafkaSender {
   #bytes = 0;
   #expiryTimer: TimerId | undefined;
 
+  /** @throws {RangeError} an option is out of range */
   constructor(options: KafkaSenderOptions) {
+    const { producer: _producer, world: _world, ...limits } = options;
+    checkPositiveIntegers("make a sender", limits);
     this.#options = {
       maxRecords: 32_768,
       maxBytes: 67_108_864,

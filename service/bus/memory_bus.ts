@@ -7,8 +7,8 @@
  *
  * @module
  */
-import { aborted } from "../resilience.ts";
-import { realWorld, type TimerId, type World } from "../world/world.ts";
+import { checkPositiveIntegers } from "../options.ts";
+import { realWorld, type World } from "../world/world.ts";
 import {
   type Bus,
   BusError,
@@ -21,6 +21,7 @@ import {
   type ReceivedRecord,
   type TopicOptions,
 } from "./bus.ts";
+import { type GroupSource, MemoryGroup, Redelivery } from "./memory_group.ts";
 
 /** Options of {@linkcode memoryBus}. */
 export interface MemoryBusOptions {
@@ -37,11 +38,11 @@ export interface MemoryBusOptions {
 /** Trimming now and then costs next to nothing a record. */
 const trimEvery = 512;
 const keptWhenDone = 1_024;
-const defaultMaxInFlight = 1_024;
-const never = new Promise<never>(() => {});
 
 /**
  * Makes a bus that lives and dies with the process.
+ *
+ * @throws {RangeError} an option is out of range
  *
  * @example
  * ```ts
@@ -73,10 +74,11 @@ class MemoryBroker {
   readonly #redelivery: Redelivery;
 
   constructor(options: MemoryBusOptions) {
-    const { maxValueBytes = 1_000_000, maxRecords = 65_536 } = options;
+    const { maxValueBytes = 1_000_000, maxRecords = 65_536, redeliverDelayMs = 100 } = options;
+    checkPositiveIntegers("make a bus", { maxValueBytes, maxRecords, redeliverDelayMs });
     this.maxValueBytes = maxValueBytes;
     this.#maxRecords = maxRecords;
-    this.#redelivery = new Redelivery(options.redeliverDelayMs ?? 100, options.world ?? realWorld);
+    this.#redelivery = new Redelivery(redeliverDelayMs, options.world ?? realWorld);
   }
 
   createTopic(name: string, { compacted = false }: TopicOptions = {}): boolean {
@@ -140,7 +142,7 @@ class MemoryBroker {
 }
 
 /** One topic: its records, the groups that share them, and the followers that read all. */
-class MemoryTopic {
+class MemoryTopic implements GroupSource {
   /** Kept records, oldest first; unless compacted, the first has offset {@linkcode base}. */
   #log: ReceivedRecord[] = [];
   #base = 0;
@@ -212,155 +214,9 @@ class MemoryTopic {
   }
 }
 
-/** Members that share a topic. */
-class MemoryGroup {
-  /** Offset of the next record that nobody in the group has been given. */
-  #next: number;
-  /** Given back by members, oldest first; these go before anything new. */
-  readonly #again: ReceivedRecord[] = [];
-  readonly #members = new Set<MemoryMember>();
-  #dealing = false;
-
-  constructor(private readonly topic: MemoryTopic, private readonly redelivery: Redelivery) {
-    this.#next = topic.base;
-  }
-
-  get next(): number {
-    return this.#next;
-  }
-
-  /** Records that wait for a member. */
-  get lag(): number {
-    return this.topic.end - Math.max(this.#next, this.topic.base) + this.#again.length;
-  }
-
-  join(options: ConsumeOptions): MemoryMember {
-    const member = new MemoryMember(this, options, this.redelivery);
-    this.#members.add(member);
-    this.deal();
-    return member;
-  }
-
-  leave(member: MemoryMember): void {
-    this.#members.delete(member);
-  }
-
-  giveBack(records: Iterable<ReceivedRecord>): void {
-    this.#again.push(...records);
-    this.deal();
-  }
-
-  /** Deals out in the next microtask, so that no client's `send` runs another's `handle`. */
-  deal(): void {
-    if (this.#dealing || this.#members.size === 0) return;
-    this.#dealing = true;
-    queueMicrotask(() => {
-      this.#dealing = false;
-      this.#dealNow();
-    });
-  }
-
-  #dealNow(): void {
-    while (true) {
-      const member = this.#leastBusy();
-      const record = member && this.#takeNext();
-      if (!record) return;
-      if (this.#members.size > 1) this.#toTheEnd(member);
-      member.work(record);
-    }
-  }
-
-  #takeNext(): ReceivedRecord | undefined {
-    const given = this.#again.shift();
-    if (given) return given;
-    // Trimmed away means lost to this group, as retention does it in a real broker.
-    this.#next = Math.max(this.#next, this.topic.base);
-    const record = this.topic.recordAt(this.#next);
-    if (record) this.#next++;
-    return record;
-  }
-
-  #toTheEnd(member: MemoryMember): void {
-    this.#members.delete(member);
-    this.#members.add(member);
-  }
-
-  /** The member with room that has the least to do; where several have, the one served longest ago. */
-  #leastBusy(): MemoryMember | undefined {
-    let best: MemoryMember | undefined;
-    for (const member of this.#members) {
-      if (member.hasRoom && (!best || member.inFlight < best.inFlight)) best = member;
-    }
-    return best;
-  }
-}
-
-/** One member's reader. */
-class MemoryMember implements GroupReader {
-  readonly failed: Promise<never> = never;
-  readonly partitions = [0];
-  readonly #inFlight = new Set<ReceivedRecord>();
-  readonly #maxInFlight: number;
-  #closing = false;
-  #onIdle = () => {};
-
-  constructor(
-    private readonly group: MemoryGroup,
-    private readonly options: ConsumeOptions,
-    private readonly redelivery: Redelivery,
-  ) {
-    this.#maxInFlight = options.maxInFlight ?? defaultMaxInFlight;
-  }
-
-  get inFlight(): number {
-    return this.#inFlight.size;
-  }
-
-  get hasRoom(): boolean {
-    return this.#inFlight.size < this.#maxInFlight;
-  }
-
-  lag(): Promise<number> {
-    return Promise.resolve(this.group.lag);
-  }
-
-  async work(record: ReceivedRecord): Promise<void> {
-    this.#inFlight.add(record);
-    try {
-      await this.options.handle(record);
-      this.#settle(record);
-    } catch {
-      // `handle` says why in its own log; here it only means: again, and not at once.
-      if (this.#closing) this.#settle(record, "give back");
-      else this.redelivery.later(() => this.#settle(record, "give back"));
-    }
-  }
-
-  async close(deadline?: AbortSignal): Promise<void> {
-    this.#closing = true;
-    this.group.leave(this);
-    if (this.#inFlight.size > 0) {
-      const idle = new Promise<void>((resolve) => this.#onIdle = resolve);
-      await Promise.race([idle, aborted(deadline)]);
-    }
-    // What is still under way is another member's now.
-    const rest = [...this.#inFlight];
-    this.#inFlight.clear();
-    this.group.giveBack(rest);
-  }
-
-  #settle(record: ReceivedRecord, how: "done" | "give back" = "done"): void {
-    // False where the member has left at its deadline: then it has been given back already.
-    if (!this.#inFlight.delete(record)) return;
-    if (how === "give back") this.group.giveBack([record]);
-    else this.group.deal();
-    if (this.#inFlight.size === 0) this.#onIdle();
-  }
-}
-
 /** Reads a topic alone. */
 class MemoryFollower implements Follower {
-  readonly failed: Promise<never> = never;
+  readonly failed = new Promise<never>(() => {});
   readonly caughtUp: Promise<void>;
   #closed = false;
 
@@ -382,25 +238,5 @@ class MemoryFollower implements Follower {
     this.#closed = true;
     this.topic.followers.delete(this);
     return Promise.resolve();
-  }
-}
-
-/** The timers of records that wait to be given out again. */
-class Redelivery {
-  readonly #timers = new Set<TimerId>();
-
-  constructor(private readonly delayMs: number, private readonly world: World) {}
-
-  later(callback: () => void): void {
-    const timer = this.world.setTimeout(() => {
-      this.#timers.delete(timer);
-      callback();
-    }, this.delayMs);
-    this.#timers.add(timer);
-  }
-
-  close(): void {
-    for (const timer of this.#timers) this.world.clearTimeout(timer);
-    this.#timers.clear();
   }
 }
