@@ -7,7 +7,7 @@ import { httpApp, type HttpAppOptions } from "../service/http_app.ts";
 import type { AuditEntry, AuditLog } from "./work/audit_log.ts";
 import type { Bus } from "../service/bus/bus.ts";
 import { type KeyDirectory, openKeyDirectory } from "./keys/key_directory.ts";
-import type { PublishedKey } from "./keys/key_store.ts";
+import type { PublishedKey } from "./keys/key_files.ts";
 import { memoryBus } from "../service/bus/memory_bus.ts";
 import { type Requester, type RequesterOptions, startRequester } from "./work/requester.ts";
 import { type SignRoutes, signRoutes, type SignRoutesOptions } from "./api/sign_routes.ts";

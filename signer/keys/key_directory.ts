@@ -1,95 +1,12 @@
 /**
- * Public keys on their way from the services that hold the private ones to the REST APIs that
- * verify: a compacted topic, one record a key, its `kid` the record's key.
+ * The public keys that services have published, for the REST APIs that verify with them.
  *
  * @module
  */
-import type { Bus, Follower, ReaderState } from "../../service/bus/bus.ts";
-import type { KeyStore, PublishedKey } from "./key_store.ts";
-import {
-  importVerifier,
-  type PrivateKey,
-  type PublicJwk,
-  toPublicJwk,
-  type Verifier,
-} from "./signing.ts";
-
-/** Puts a store's keys on the topic, now and after every change. */
-export interface KeyPublisher {
-  /** Resolves when all keys are published. */
-  readonly published: Promise<void>;
-  /** The active key that others know: a new one signs only once it is published. */
-  readonly signingKey: PrivateKey;
-  stop(): void;
-}
-
-/** Options of {@linkcode publishKeys}. */
-export interface PublishKeysOptions {
-  bus: Bus;
-  topic: string;
-  store: KeyStore;
-  /** Wait after a failure. @default 1_000 */
-  retryDelayMs?: number;
-  /** Told when publishing fails or works again. */
-  onState?: (state: ReaderState) => void;
-}
-
-/** Begins to publish; what fails is tried again until it works or newer keys take its place. */
-export function publishKeys(options: PublishKeysOptions): KeyPublisher {
-  const { bus, topic, store, retryDelayMs = 1_000, onState = () => {} } = options;
-  let wanted: readonly PublishedKey[] | undefined = store.keys;
-  let stopped = false;
-  let running: Promise<void> | undefined;
-  let wake = () => {};
-  let signingKey = store.active;
-
-  async function run(): Promise<void> {
-    while (wanted && !stopped) {
-      const keys = wanted;
-      const { active } = store;
-      wanted = undefined;
-      try {
-        await bus.createTopic(topic, { compacted: true });
-        for (const key of keys) {
-          await bus.send(topic, {
-            key: key.kid,
-            headers: [],
-            value: new TextEncoder().encode(JSON.stringify(key)),
-          });
-        }
-        signingKey = active;
-        onState("ok");
-      } catch (error) {
-        onState({ reason: error instanceof Error ? error.message : String(error) });
-        wanted ??= keys;
-        await new Promise<void>((resolve) => {
-          const timer = setTimeout(resolve, retryDelayMs);
-          wake = () => {
-            clearTimeout(timer);
-            resolve();
-          };
-        });
-      }
-    }
-    running = undefined;
-  }
-
-  store.onChange = (keys) => {
-    wanted = keys;
-    running ??= run();
-  };
-  const published = running = run();
-  return {
-    published,
-    get signingKey() {
-      return signingKey;
-    },
-    stop() {
-      stopped = true;
-      wake();
-    },
-  };
-}
+import type { Bus, Follower, ReaderState, ReceivedRecord } from "../../service/bus/bus.ts";
+import { checkPositiveIntegers } from "../../service/options.ts";
+import type { PublishedKey } from "./key_files.ts";
+import { importVerifier, type PublicJwk, toPublicJwk, type Verifier } from "./signing.ts";
 
 /** What a signature turns out to be. */
 export type Verdict =
@@ -106,6 +23,7 @@ export interface KeyDirectory {
   readonly jwks: { keys: PublicJwk[] };
   /** Resolves when what was published before has been read. */
   readonly caughtUp: Promise<void>;
+  /** Rejects when keys cannot be read for good. */
   readonly failed: Promise<never>;
   close(): Promise<void>;
 }
@@ -113,60 +31,104 @@ export interface KeyDirectory {
 /** Options of {@linkcode openKeyDirectory}. */
 export interface KeyDirectoryOptions {
   bus: Bus;
+  /** The topic of keys; made if it is absent. */
   topic: string;
-  /** Keys that are kept; what is published beyond is skipped and told. @default 10_000 */
+  /** Keys that are kept; what is published beyond is skipped, with a warning. @default 10_000 */
   maxKeys?: number;
+  /** Notified of each key that is skipped, with the reason. @default nobody is */
   warn?: (message: string) => void;
+  /** Notified when keys stop or resume to flow. @default nobody is */
   onState?: (state: ReaderState) => void;
 }
 
-/** Reads the keys topic, making it if it is absent, and follows it. */
+/**
+ * Reads the keys topic, making it if it is absent, and follows it.
+ *
+ * @throws {RangeError} an option is out of range
+ * @throws {BusError} the topic cannot be made or read
+ *
+ * @example
+ * ```ts
+ * const directory = await openKeyDirectory({ bus, topic: keysTopic("signer.v1") });
+ * await directory.caughtUp;
+ * directory.verify(message, signature, keyId); // { valid: true, keyState: "active" }
+ * ```
+ */
 export async function openKeyDirectory(options: KeyDirectoryOptions): Promise<KeyDirectory> {
-  const { bus, topic, maxKeys = 10_000, warn = () => {} } = options;
-  const entries = new Map<string, { key: PublishedKey; verifier: Verifier }>();
-  await bus.createTopic(topic, { compacted: true });
-  const follower: Follower = await bus.follow({
-    topic,
-    from: "beginning",
-    ...(options.onState && { onState: options.onState }),
-    handle({ key: kid, value }) {
-      if (kid === undefined) return warn("A published key without its id is skipped.");
-      if (value === null) return void entries.delete(kid);
-      if (entries.size >= maxKeys && !entries.has(kid)) {
-        return warn(`More than ${maxKeys} keys are published; the newest is skipped.`);
-      }
-      try {
-        entries.set(kid, readPublished(kid, value));
-      } catch (error) {
-        warn(`A published key is skipped: ${error instanceof Error ? error.message : error}`);
-      }
-    },
-  });
-  const newestFirst = () =>
-    [...entries.values()].map(({ key }) => key)
+  checkPositiveIntegers("open a key directory", { maxKeys: options.maxKeys });
+  const directory = new FollowedKeys(options);
+  await directory.open();
+  return directory;
+}
+
+class FollowedKeys implements KeyDirectory {
+  readonly #options: KeyDirectoryOptions;
+  readonly #maxKeys: number;
+  readonly #entries = new Map<string, { key: PublishedKey; verifier: Verifier }>();
+  #follower!: Follower;
+
+  constructor(options: KeyDirectoryOptions) {
+    this.#options = options;
+    this.#maxKeys = options.maxKeys ?? 10_000;
+  }
+
+  async open(): Promise<void> {
+    const { bus, topic, onState } = this.#options;
+    await bus.createTopic(topic, { compacted: true });
+    this.#follower = await bus.follow({
+      topic,
+      from: "beginning",
+      ...(onState && { onState }),
+      handle: (record) => this.#take(record),
+    });
+  }
+
+  get caughtUp(): Promise<void> {
+    return this.#follower.caughtUp;
+  }
+
+  get failed(): Promise<never> {
+    return this.#follower.failed;
+  }
+
+  get keys(): readonly PublishedKey[] {
+    return [...this.#entries.values()].map(({ key }) => key)
       .sort((a, b) => b.created_at.localeCompare(a.created_at));
-  return {
-    caughtUp: follower.caughtUp,
-    failed: follower.failed,
-    verify(message, signature, keyId) {
-      const entry = entries.get(keyId);
-      if (!entry) return { valid: false, reason: "unknown-key" };
-      const { state } = entry.key;
-      if (state === "retired") return { valid: false, reason: "retired-key" };
-      return entry.verifier.verify(message, signature)
-        ? { valid: true, keyState: state }
-        : { valid: false, reason: "bad-signature" };
-    },
-    get keys() {
-      return newestFirst();
-    },
-    get jwks() {
-      const keys = newestFirst().filter((key) => key.state !== "retired")
-        .map(({ state: _state, version: _version, created_at: _created, ...jwk }) => jwk);
-      return { keys };
-    },
-    close: () => follower.close(),
-  };
+  }
+
+  get jwks(): { keys: PublicJwk[] } {
+    const keys = this.keys.filter((key) => key.state !== "retired")
+      .map(({ state: _state, version: _version, created_at: _created, ...jwk }) => jwk);
+    return { keys };
+  }
+
+  verify(message: Uint8Array, signature: Uint8Array, keyId: string): Verdict {
+    const entry = this.#entries.get(keyId);
+    if (!entry) return { valid: false, reason: "unknown-key" };
+    const { state } = entry.key;
+    if (state === "retired") return { valid: false, reason: "retired-key" };
+    return entry.verifier.verify(message, signature)
+      ? { valid: true, keyState: state }
+      : { valid: false, reason: "bad-signature" };
+  }
+
+  close(): Promise<void> {
+    return this.#follower.close();
+  }
+
+  #take({ key: kid, value }: ReceivedRecord): void {
+    const { warn = () => {} } = this.#options;
+    if (kid === undefined) return warn("A published key without its id is skipped.");
+    if (value === null) return void this.#entries.delete(kid);
+    if (this.#entries.size >= this.#maxKeys && !this.#entries.has(kid)) {
+      return warn(`More than ${this.#maxKeys} keys are published; the newest is skipped.`);
+    }
+    try {
+      this.#entries.set(kid, readPublished(kid, value));
+    } catch (error) {
+      warn(`A published key is skipped: ${error instanceof Error ? error.message : error}`);
+    }
+  }
 }
 
 /** Takes only what it checks: whoever may write to the topic must not choose a key's id. */

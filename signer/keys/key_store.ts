@@ -1,38 +1,20 @@
 /**
- * The service's private keys: a folder with one JWK or PEM a file, or a single file.
+ * The service's private keys while it runs.
  *
  * A key is `active` (signs; there is one for each algorithm), `verify-only` (its signatures still
  * count) or `retired` (they do not, and its private part is gone). In a folder, these are members
  * of the JWK; of several active ones the highest version counts, and a file without them, such as
- * a PEM of yours, is active with version 0. The folder is looked at every second, so a rotation
- * by another process takes effect without a restart.
+ * a PEM of yours, is active with version 0. The folder is polled every second, so a rotation by
+ * another process takes effect without a restart.
  *
  * @module
  */
-import type { JsonWebKey } from "node:crypto";
-import { join } from "node:path";
 import { StartError } from "../../service/life_cycle.ts";
-import {
-  exportPrivateJwk,
-  generateKey,
-  importPrivateKey,
-  type KeyAlgorithm,
-  type PrivateKey,
-  type PublicJwk,
-  toPublicJwk,
-} from "./signing.ts";
-
-/** What a key is good for. */
-export type KeyState = "active" | "verify-only" | "retired";
-
-/** A key as everybody may know it; what is published on the keys topic. */
-export interface PublishedKey extends PublicJwk {
-  state: KeyState;
-  /** Counts from 1 within a folder; 0 for a key that was put there by hand. */
-  version: number;
-  /** When it was made, ISO 8601. */
-  created_at: string;
-}
+import { checkPositiveIntegers } from "../../service/options.ts";
+import { reasonOf } from "../../service/resilience.ts";
+import { realWorld, type TimerId, type World } from "../../service/world/world.ts";
+import { KeyFiles, maxKeyFiles, type PublishedKey, type StoredKey } from "./key_files.ts";
+import { generateKey, type KeyAlgorithm, type PrivateKey } from "./signing.ts";
 
 /** Options of {@linkcode openKeyStore}. */
 export interface KeyStoreOptions {
@@ -40,10 +22,12 @@ export interface KeyStoreOptions {
   path: string;
   /** What the active key must be for; made in a folder that has none. */
   algorithm: KeyAlgorithm;
-  /** How often the folder is looked at. @default 1_000 */
+  /** Time between two polls of the folder, in milliseconds. @default 1_000 */
   pollIntervalMs?: number;
-  /** Told of what a person should know, such as a file that others may read. */
+  /** Notified of what a person should know, such as a file that others may read. @default nobody is */
   warn?: (message: string) => void;
+  /** Time and chance. @default realWorld */
+  world?: World;
 }
 
 /** The keys while the service runs. */
@@ -52,13 +36,13 @@ export interface KeyStore {
   readonly active: PrivateKey;
   /** All keys, newest first. */
   readonly keys: readonly PublishedKey[];
-  /** Told after every change, whoever made it. */
+  /** Notified after every change, whoever made it. */
   onChange: (keys: readonly PublishedKey[]) => void;
   /** Makes a new active key; the one before becomes verify-only. */
   rotate(): Promise<PublishedKey>;
   /** Ends a verify-only key; its signatures no longer count. */
   retire(kid: string): Promise<PublishedKey>;
-  /** Rejects when the keys have been unreadable for a minute. */
+  /** Rejects when the keys have been unreadable for 60 polls in a row. */
   readonly failed: Promise<never>;
   close(): void;
 }
@@ -66,225 +50,225 @@ export interface KeyStore {
 /** What a key cannot be asked for; the message is for the person who asked. */
 export class KeyStoreError extends Error {
   override name = "KeyStoreError";
+  readonly kind: "single-file" | "too-many-keys" | "unknown-key" | "active-key";
+
+  constructor(kind: KeyStoreError["kind"], message: string) {
+    super(message);
+    this.kind = kind;
+  }
 }
 
-interface StoredKey {
-  file: string;
-  published: PublishedKey;
-  /** Absent when retired. */
-  key: PrivateKey | undefined;
-}
-
-const maxKeys = 1_000;
 const maxUnreadablePolls = 60;
 
 /**
  * Opens the keys, making the first one in a folder without.
  *
  * @throws {StartError} they cannot be read or made, with the file and the reason
+ * @throws {RangeError} an option is out of range
+ *
+ * @example
+ * ```ts
+ * const store = await openKeyStore({ path: "/var/lib/signer/keys", algorithm: "ed25519" });
+ * const signature = sign(store.active, message);
+ * await store.rotate();
+ * store.close();
+ * ```
  */
 export async function openKeyStore(options: KeyStoreOptions): Promise<KeyStore> {
-  const { path, algorithm, pollIntervalMs = 1_000, warn = () => {} } = options;
-  const isFile = await isKeyFile(path);
-  let stored: StoredKey[];
+  const { path, pollIntervalMs, world = realWorld } = options;
+  checkPositiveIntegers("open keys", { pollIntervalMs });
   try {
-    if (!isFile) await Deno.mkdir(path, { recursive: true, mode: 0o700 });
-    stored = await readKeys(path, isFile);
+    return await openKeyFiles(await KeyFiles.open(path, world), options);
   } catch (error) {
+    if (error instanceof StartError) throw error;
     throw new StartError(
       `Cannot open the keys in ${path}: ${
-        messageOf(error)
+        reasonOf(error)
       } Mend it, or give another folder or file with --keys.`,
     );
   }
-  if (!activeOf(stored, algorithm)) {
-    if (isFile) {
-      throw new StartError(
-        `Cannot sign with ${algorithm}: ${path} has no ${algorithm} key. Give another file with --keys, or another --algorithm.`,
+}
+
+/** The part of {@linkcode KeyFiles} that a store needs. */
+export type KeyStoreFiles = Pick<
+  KeyFiles,
+  "isSingle" | "read" | "write" | "fileFor" | "locked"
+>;
+
+/** {@linkcode openKeyStore} on files that are open: for tests that say when a file is read. */
+export async function openKeyFiles(
+  files: KeyStoreFiles,
+  options: KeyStoreOptions,
+): Promise<KeyStore> {
+  const store = new PolledKeyStore(files, options);
+  await store.open();
+  return store;
+}
+
+class PolledKeyStore implements KeyStore {
+  onChange: (keys: readonly PublishedKey[]) => void = () => {};
+  readonly failed: Promise<never>;
+  readonly #files: KeyStoreFiles;
+  readonly #options: KeyStoreOptions;
+  readonly #world: World;
+  readonly #giveUp: (error: Error) => void;
+  #stored: StoredKey[] = [];
+  /** What was published last, to find out whether anything has changed. */
+  #fingerprint = "";
+  /** Counts what this process itself has changed. */
+  #ownChanges = 0;
+  #unreadablePolls = 0;
+  #polling = false;
+  #timer: TimerId | undefined;
+
+  constructor(files: KeyStoreFiles, options: KeyStoreOptions) {
+    this.#files = files;
+    this.#options = options;
+    this.#world = options.world ?? realWorld;
+    const { promise, reject } = Promise.withResolvers<never>();
+    this.failed = promise;
+    this.#giveUp = reject;
+    // Whoever does not wait for it shall not die of it.
+    promise.catch(() => {});
+  }
+
+  get active(): PrivateKey {
+    return activeOf(this.#stored, this.#options.algorithm)!.key!;
+  }
+
+  get keys(): readonly PublishedKey[] {
+    return publishedOf(this.#stored);
+  }
+
+  async open(): Promise<void> {
+    const { path, algorithm, warn = () => {}, pollIntervalMs = 1_000 } = this.#options;
+    this.#stored = await this.#files.read();
+    if (!activeOf(this.#stored, algorithm)) {
+      if (this.#files.isSingle) {
+        throw new StartError(
+          `Cannot sign with ${algorithm}: ${path} has no ${algorithm} key. Give another file with --keys, or another --algorithm.`,
+        );
+      }
+      await this.#makeFirst();
+    }
+    await warnOfOpenFiles(this.#stored, warn);
+    this.#fingerprint = JSON.stringify(this.keys);
+    this.#timer = this.#world.setInterval(() => this.#poll(), pollIntervalMs);
+  }
+
+  async rotate(): Promise<PublishedKey> {
+    this.#checkFolder("rotated");
+    const made = await this.#files.locked(() => this.#makeActive());
+    this.#publishChange();
+    return made;
+  }
+
+  async retire(kid: string): Promise<PublishedKey> {
+    this.#checkFolder("retired");
+    const retired = await this.#files.locked(() => this.#retire(kid));
+    this.#publishChange();
+    return retired;
+  }
+
+  close(): void {
+    this.#world.clearInterval(this.#timer);
+  }
+
+  #checkFolder(what: string): void {
+    if (!this.#files.isSingle) return;
+    throw new KeyStoreError(
+      "single-file",
+      `A single key file cannot be ${what}: use a folder.`,
+    );
+  }
+
+  async #makeFirst(): Promise<void> {
+    try {
+      await this.#files.locked(() => this.#makeActive());
+    } catch (error) {
+      throw new StartError(`Cannot make a key in ${this.#options.path}: ${reasonOf(error)}`);
+    }
+  }
+
+  async #makeActive(): Promise<PublishedKey> {
+    const { algorithm } = this.#options;
+    const stored = await this.#files.read();
+    if (stored.length >= maxKeyFiles) {
+      throw new KeyStoreError(
+        "too-many-keys",
+        `There are ${maxKeyFiles} keys already: remove files of retired ones.`,
       );
     }
+    const before = activeOf(stored, algorithm);
+    const key = generateKey(algorithm);
+    const published: PublishedKey = {
+      ...key.publicJwk,
+      state: "active",
+      version: Math.max(0, ...stored.map(({ published }) => published.version)) + 1,
+      created_at: new Date(this.#world.nowMs()).toISOString(),
+    };
+    // First the new one: if we die here, two are active and the higher version counts.
+    await this.#files.write(this.#files.fileFor(published), published, key);
+    if (before?.file.endsWith(".json")) {
+      const verifyOnly: PublishedKey = { ...before.published, state: "verify-only" };
+      await this.#files.write(before.file, verifyOnly, before.key);
+    }
+    await this.#readOwnChange();
+    return published;
+  }
+
+  async #retire(kid: string): Promise<PublishedKey> {
+    const find = (stored: StoredKey[]) => stored.find(({ published }) => published.kid === kid);
+    const found = find(await this.#files.read());
+    if (!found) throw new KeyStoreError("unknown-key", `There is no key '${kid.slice(0, 100)}'.`);
+    if (found.published.state === "active") {
+      throw new KeyStoreError("active-key", "The active key cannot be retired: rotate first.");
+    }
+    await this.#files.write(found.file, { ...found.published, state: "retired" }, undefined);
+    await this.#readOwnChange();
+    return find(this.#stored)!.published;
+  }
+
+  async #readOwnChange(): Promise<void> {
+    this.#stored = await this.#files.read();
+    this.#ownChanges++;
+  }
+
+  async #poll(): Promise<void> {
+    if (this.#polling) return;
+    this.#polling = true;
+    const { algorithm } = this.#options;
+    const ownChanges = this.#ownChanges;
     try {
-      await makeActive();
+      const stored = await this.#files.read();
+      if (!activeOf(stored, algorithm)) throw new Error(`There is no active ${algorithm} key.`);
+      this.#unreadablePolls = 0;
+      // What was read before a change of our own, or half of it, would undo it until the next poll.
+      if (ownChanges === this.#ownChanges) {
+        this.#stored = stored;
+        this.#publishChange();
+      }
     } catch (error) {
-      throw new StartError(`Cannot make a key in ${path}: ${messageOf(error)}`);
+      this.#pollFailed(error);
+    }
+    this.#polling = false;
+  }
+
+  /** What was read before goes on signing; a file half copied by hand is whole a second later. */
+  #pollFailed(error: unknown): void {
+    const { path, warn = () => {} } = this.#options;
+    if (this.#unreadablePolls === 0) warn(`Cannot read the keys in ${path}: ${reasonOf(error)}`);
+    if (++this.#unreadablePolls > maxUnreadablePolls) {
+      this.#giveUp(new Error(`The keys in ${path} stay unreadable: ${reasonOf(error)}`));
     }
   }
-  await warnOfOpenFiles(stored, warn);
 
-  let fingerprint = JSON.stringify(publishedOf(stored));
-  let unreadablePolls = 0;
-  let polling = false;
-  let giveUp: (error: Error) => void;
-  const failed = new Promise<never>((_, reject) => giveUp = reject);
-  failed.catch(() => {});
-  const timer = setInterval(poll, pollIntervalMs);
-
-  const store: KeyStore = {
-    failed,
-    get active() {
-      return activeOf(stored, algorithm)!.key!;
-    },
-    get keys() {
-      return publishedOf(stored);
-    },
-    onChange: () => {},
-    async rotate() {
-      if (isFile) throw new KeyStoreError("A single key file cannot be rotated: use a folder.");
-      const made = await makeActive();
-      changed();
-      return made;
-    },
-    async retire(kid) {
-      if (isFile) throw new KeyStoreError("A single key file cannot be retired: use a folder.");
-      const retired = await locked(async () => {
-        stored = await readKeys(path, false);
-        const found = stored.find(({ published }) => published.kid === kid);
-        if (!found) throw new KeyStoreError(`There is no key '${kid.slice(0, 100)}'.`);
-        if (found.published.state === "active") {
-          throw new KeyStoreError("The active key cannot be retired: rotate first.");
-        }
-        await writeKey(found.file, { ...found.published, state: "retired" }, undefined);
-        stored = await readKeys(path, false);
-        return stored.find(({ published }) => published.kid === kid)!.published;
-      });
-      changed();
-      return retired;
-    },
-    close() {
-      clearInterval(timer);
-    },
-  };
-  return store;
-
-  async function makeActive(): Promise<PublishedKey> {
-    return await locked(async () => {
-      stored = await readKeys(path, false);
-      if (stored.length >= maxKeys) {
-        throw new KeyStoreError(`There are ${maxKeys} keys already: remove files of retired ones.`);
-      }
-      const before = activeOf(stored, algorithm);
-      const key = generateKey(algorithm);
-      const version = Math.max(0, ...stored.map(({ published }) => published.version)) + 1;
-      const published: PublishedKey = {
-        ...key.publicJwk,
-        state: "active",
-        version,
-        created_at: new Date().toISOString(),
-      };
-      const name = `v${String(version).padStart(4, "0")}-${key.publicJwk.kid.slice(0, 8)}.jwk.json`;
-      // First the new one: if we die here, two are active and the higher version counts.
-      await writeKey(join(path, name), published, key);
-      if (before?.file.endsWith(".json")) {
-        await writeKey(before.file, { ...before.published, state: "verify-only" }, before.key);
-      }
-      stored = await readKeys(path, false);
-      return published;
-    });
+  #publishChange(): void {
+    const fingerprint = JSON.stringify(this.keys);
+    if (fingerprint === this.#fingerprint) return;
+    this.#fingerprint = fingerprint;
+    this.onChange(this.keys);
   }
-
-  /** One at a time, also among processes: a lock of the operating system, which goes with its holder. */
-  async function locked<Result>(work: () => Promise<Result>): Promise<Result> {
-    using file = await Deno.open(join(path, ".lock"), { create: true, write: true, mode: 0o600 });
-    await file.lock(true);
-    return await work();
-  }
-
-  async function poll(): Promise<void> {
-    if (polling) return;
-    polling = true;
-    try {
-      const fresh = await readKeys(path, isFile);
-      if (!activeOf(fresh, algorithm)) throw new Error(`There is no active ${algorithm} key.`);
-      stored = fresh;
-      unreadablePolls = 0;
-      changed();
-    } catch (error) {
-      // What was read before goes on signing; a file half copied by hand is whole a second later.
-      if (unreadablePolls === 0) warn(`Cannot read the keys in ${path}: ${messageOf(error)}`);
-      if (++unreadablePolls > maxUnreadablePolls) {
-        giveUp(new Error(`The keys in ${path} stay unreadable: ${messageOf(error)}`));
-      }
-    }
-    polling = false;
-  }
-
-  function changed(): void {
-    const now = JSON.stringify(publishedOf(stored));
-    if (now === fingerprint) return;
-    fingerprint = now;
-    store.onChange(publishedOf(stored));
-  }
-}
-
-async function isKeyFile(path: string): Promise<boolean> {
-  try {
-    return (await Deno.stat(path)).isFile;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw new StartError(`Cannot open the keys in ${path}: ${messageOf(error)}`);
-  }
-}
-
-async function readKeys(path: string, isFile: boolean): Promise<StoredKey[]> {
-  if (isFile) return [await readKey(path)];
-  const files: string[] = [];
-  for await (const entry of Deno.readDir(path)) {
-    if (!entry.isDirectory && /^[^.].*\.(pem|json|jwk)$/.test(entry.name)) files.push(entry.name);
-    if (files.length > maxKeys) throw new Error(`There are more than ${maxKeys} key files.`);
-  }
-  const keys = await Promise.all(files.sort().map((name) => readKey(join(path, name))));
-  return keys.sort((a, b) =>
-    b.published.version - a.published.version || a.file.localeCompare(b.file)
-  );
-}
-
-async function readKey(file: string): Promise<StoredKey> {
-  const text = await Deno.readTextFile(file);
-  try {
-    return parseKey(file, text, (await Deno.stat(file)).mtime ?? new Date(0));
-  } catch (error) {
-    throw new Error(`${file}: ${messageOf(error)}`);
-  }
-}
-
-function parseKey(file: string, text: string, modified: Date): StoredKey {
-  const madeByHand = { state: "active" as const, version: 0, created_at: modified.toISOString() };
-  if (!text.trimStart().startsWith("{")) {
-    const key = importPrivateKey(text);
-    return { file, key, published: { ...key.publicJwk, ...madeByHand } };
-  }
-  const jwk = JSON.parse(text) as JsonWebKey & Partial<PublishedKey>;
-  const key = jwk.d === undefined ? undefined : importPrivateKey(jwk);
-  const publicJwk = key?.publicJwk ?? toPublicJwk(jwk);
-  if (!publicJwk) throw new TypeError("It is not a JWK of an Ed25519 or P-256 key.");
-  const state = jwk.state ?? madeByHand.state;
-  if (state !== "active" && state !== "verify-only" && state !== "retired") {
-    throw new TypeError(`Its state is '${state}'; it must be active, verify-only or retired.`);
-  }
-  if (!key && state === "active") throw new TypeError("It is active but has no private part.");
-  return {
-    file,
-    key,
-    published: {
-      ...publicJwk,
-      state,
-      version: Number.isSafeInteger(jwk.version) ? jwk.version! : madeByHand.version,
-      created_at: typeof jwk.created_at === "string" ? jwk.created_at : madeByHand.created_at,
-    },
-  };
-}
-
-/** Whole or not at all, readable by its owner only. */
-async function writeKey(file: string, published: PublishedKey, key: PrivateKey | undefined) {
-  const secret = key && published.state !== "retired" ? exportPrivateJwk(key) : {};
-  const temporary = `${file}.${crypto.randomUUID().slice(0, 8)}.tmp`;
-  {
-    using handle = await Deno.open(temporary, { createNew: true, write: true, mode: 0o600 });
-    const bytes = new TextEncoder().encode(JSON.stringify({ ...secret, ...published }, null, 2));
-    for (let at = 0; at < bytes.length;) at += await handle.write(bytes.subarray(at));
-    await handle.sync();
-  }
-  await Deno.rename(temporary, file);
 }
 
 /** Of the active ones the newest: `stored` is in that order. */
@@ -316,8 +300,4 @@ async function warnOfOpenFiles(stored: StoredKey[], warn: (message: string) => v
       );
     }
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

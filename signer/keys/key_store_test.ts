@@ -3,8 +3,11 @@ import { join } from "node:path";
 import { StartError } from "../../service/life_cycle.ts";
 import { eventually } from "../../service/testing/eventually.ts";
 import { testWith } from "../../service/testing/permissions.ts";
-import { type KeyStore, openKeyStore } from "./key_store.ts";
-import { generateKey, importVerifier, sign } from "./signing.ts";
+import { drainMicrotasks, VirtualWorld } from "../../service/world/virtual_world.ts";
+import { realWorld } from "../../service/world/world.ts";
+import { KeyFiles } from "./key_files.ts";
+import { type KeyStore, type KeyStoreFiles, openKeyFiles, openKeyStore } from "./key_store.ts";
+import { exportPrivateJwk, generateKey, importVerifier, type PrivateKey, sign } from "./signing.ts";
 
 const needs: Deno.PermissionName[] = ["read", "write"];
 
@@ -98,9 +101,11 @@ testWith(
   "openKeyStore() sees what another process has rotated",
   () =>
     withFolder(async (path) => {
-      await withStore({ path, algorithm: "ed25519", pollIntervalMs: 10 }, async (store) => {
+      const world = new VirtualWorld();
+      await withStore({ path, algorithm: "ed25519", world }, async (store) => {
         await withStore({ path, algorithm: "ed25519" }, async (other) => {
           const { kid } = await other.rotate();
+          await world.advance(1_000);
           await eventually("the new key", () => store.active.publicJwk.kid === kid || undefined);
         });
       });
@@ -114,9 +119,11 @@ testWith(
     withFolder(async (path) => {
       const warnings: string[] = [];
       const warn = (message: string) => warnings.push(message);
-      await withStore({ path, algorithm: "ed25519", pollIntervalMs: 10, warn }, async (store) => {
+      const world = new VirtualWorld();
+      await withStore({ path, algorithm: "ed25519", world, warn }, async (store) => {
         const { kid } = store.active.publicJwk;
         await Deno.writeTextFile(join(path, "broken.json"), "{");
+        await world.advance(1_000);
         await eventually("the warning", () => warnings.length > 0 || undefined);
         assert.match(warnings[0]!, /broken\.json/);
         assert.equal(store.active.publicJwk.kid, kid);
@@ -197,5 +204,79 @@ testWith(
           [1, "verify-only"],
         ]);
       });
+    }),
+);
+
+testWith(
+  needs,
+  "a poll that began before a rotation does not undo it",
+  () =>
+    withFolder(async (path) => {
+      const world = new VirtualWorld();
+      const files = await KeyFiles.open(path, world);
+      let readEnds: Promise<void> | undefined;
+      const reads: Promise<unknown>[] = [];
+      const slow: KeyStoreFiles = {
+        isSingle: false,
+        read() {
+          // What a slow disk does: the files' content of now, much later.
+          const ends = readEnds;
+          const read = files.read().then(async (stored) => {
+            await ends;
+            return stored;
+          });
+          reads.push(read);
+          return read;
+        },
+        write: (...args) => files.write(...args),
+        fileFor: (key) => files.fileFor(key),
+        locked: (work) => files.locked(work),
+      };
+      const store = await openKeyFiles(slow, { path, algorithm: "ed25519", world });
+      const { promise, resolve } = Promise.withResolvers<void>();
+      readEnds = promise;
+      await world.advance(1_000);
+      const polled = reads.at(-1)!;
+      readEnds = undefined;
+      const { kid } = await store.rotate();
+      assert.equal(store.active.publicJwk.kid, kid);
+      let changes = 0;
+      store.onChange = () => changes++;
+      resolve();
+      await polled;
+      await drainMicrotasks();
+      assert.equal(store.active.publicJwk.kid, kid);
+      assert.equal(changes, 0);
+      store.close();
+    }),
+);
+
+testWith(
+  needs,
+  "KeyFiles reads again what has changed, and nothing else",
+  () =>
+    withFolder(async (path) => {
+      const longAgo = new Date(Date.now() - 60_000);
+      const [first, second] = [generateKey("ed25519"), generateKey("ed25519")];
+      const file = join(path, "mine.json");
+      const write = async (key: PrivateKey, time: Date) => {
+        await Deno.writeTextFile(file, JSON.stringify(exportPrivateJwk(key)));
+        await Deno.utime(file, time, time);
+      };
+      const files = await KeyFiles.open(path, realWorld);
+      const kidNow = async () => (await files.read())[0]!.published.kid;
+      await write(first, longAgo);
+      assert.equal(await kidNow(), first.publicJwk.kid);
+      // Of the same size at the same time it looks as if nothing had happened.
+      await write(second, longAgo);
+      assert.equal(await kidNow(), first.publicJwk.kid);
+      await write(second, new Date(longAgo.getTime() + 1_000));
+      assert.equal(await kidNow(), second.publicJwk.kid);
+      // What has just been written may be written again in the same tick of the disk's clock.
+      const justNow = new Date();
+      await write(first, justNow);
+      assert.equal(await kidNow(), first.publicJwk.kid);
+      await write(second, justNow);
+      assert.equal(await kidNow(), second.publicJwk.kid);
     }),
 );

@@ -11,7 +11,7 @@ import type { ServiceContext } from "../../service/life_cycle.ts";
 import { openAuditLog } from "./audit_log.ts";
 import { busHealth } from "./bus_health.ts";
 import type { Bus } from "../../service/bus/bus.ts";
-import { publishKeys } from "../keys/key_directory.ts";
+import { publishKeys } from "../keys/key_publisher.ts";
 import { type KeyStore, openKeyStore } from "../keys/key_store.ts";
 import { type Algorithm, algorithms } from "../keys/signing.ts";
 import { startSigningWorker } from "./signing_worker.ts";

@@ -1,0 +1,118 @@
+/**
+ * Public keys on their way from the services that hold the private ones to the REST APIs that
+ * verify: a compacted topic, one record a key, its `kid` the record's key.
+ *
+ * @module
+ */
+import type { Bus, ReaderState } from "../../service/bus/bus.ts";
+import { backoffDelayMs, type BackoffOptions, pause, reasonOf } from "../../service/resilience.ts";
+import { realWorld, type World } from "../../service/world/world.ts";
+import type { PublishedKey } from "./key_files.ts";
+import type { KeyStore } from "./key_store.ts";
+import type { PrivateKey } from "./signing.ts";
+
+/** Puts a store's keys on the topic, now and after every change. */
+export interface KeyPublisher {
+  /** Resolves when all keys are published, or the publisher was stopped before. */
+  readonly published: Promise<void>;
+  /** The active key that others know: a new one signs only once it is published. */
+  readonly signingKey: PrivateKey;
+  stop(): void;
+}
+
+/** Options of {@linkcode publishKeys}. */
+export interface PublishKeysOptions {
+  bus: Bus;
+  /** The topic of keys; made if it is absent. */
+  topic: string;
+  store: KeyStore;
+  /** Notified when publishing fails or works again. @default nobody is */
+  onState?: (state: ReaderState) => void;
+  /** Time and chance. @default realWorld */
+  world?: World;
+}
+
+/** The wait after a failure. A broker that refuses us does so for hours: a line in the log each time. */
+const backoff: BackoffOptions = { baseDelayMs: 1_000, maxDelayMs: 10_000, jitter: 0.5 };
+
+/**
+ * Begins to publish; what fails is tried again until it works or newer keys take its place.
+ *
+ * @example
+ * ```ts
+ * const publisher = publishKeys({ bus, topic: keysTopic("signer.v1"), store });
+ * await publisher.published;
+ * sign(publisher.signingKey, message);
+ * ```
+ */
+export function publishKeys(options: PublishKeysOptions): KeyPublisher {
+  return new StorePublisher(options);
+}
+
+class StorePublisher implements KeyPublisher {
+  readonly published: Promise<void>;
+  readonly #options: PublishKeysOptions;
+  readonly #world: World;
+  readonly #stopped = new AbortController();
+  /** What is still to be published. */
+  #wanted: readonly PublishedKey[] | undefined;
+  #running: Promise<void> | undefined;
+  #signingKey: PrivateKey;
+
+  constructor(options: PublishKeysOptions) {
+    this.#options = options;
+    this.#world = options.world ?? realWorld;
+    this.#signingKey = options.store.active;
+    this.#wanted = options.store.keys;
+    options.store.onChange = (keys) => this.#want(keys);
+    this.published = this.#running = this.#run();
+  }
+
+  get signingKey(): PrivateKey {
+    return this.#signingKey;
+  }
+
+  stop(): void {
+    this.#stopped.abort();
+  }
+
+  #want(keys: readonly PublishedKey[]): void {
+    this.#wanted = keys;
+    this.#running ??= this.#run();
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stopped;
+    let failures = 0;
+    while (this.#wanted && !signal.aborted) {
+      const keys = this.#wanted;
+      this.#wanted = undefined;
+      if (await this.#publish(keys)) {
+        failures = 0;
+      } else {
+        this.#wanted ??= keys;
+        const delayMs = backoffDelayMs(++failures, backoff, this.#world);
+        await pause(delayMs, { signal, world: this.#world });
+      }
+    }
+    this.#running = undefined;
+  }
+
+  async #publish(keys: readonly PublishedKey[]): Promise<boolean> {
+    const { bus, topic, store, onState = () => {} } = this.#options;
+    const { active } = store;
+    try {
+      await bus.createTopic(topic, { compacted: true });
+      for (const key of keys) {
+        const value = new TextEncoder().encode(JSON.stringify(key));
+        await bus.send(topic, { key: key.kid, headers: [], value });
+      }
+    } catch (error) {
+      onState({ reason: reasonOf(error) });
+      return false;
+    }
+    this.#signingKey = active;
+    onState("ok");
+    return true;
+  }
+}

@@ -1,0 +1,94 @@
+import assert from "node:assert/strict";
+import { type Bus, BusError, type ReaderState } from "../../service/bus/bus.ts";
+import { memoryBus } from "../../service/bus/memory_bus.ts";
+import { VirtualWorld } from "../../service/world/virtual_world.ts";
+import type { PublishedKey } from "./key_files.ts";
+import { publishKeys } from "./key_publisher.ts";
+import type { KeyStore } from "./key_store.ts";
+import { generateKey } from "./signing.ts";
+
+/** A store of which the test says what it holds. */
+function fakeStore() {
+  let active = generateKey("ed25519");
+  const published: PublishedKey[] = [];
+  const add = () =>
+    published.unshift({
+      ...active.publicJwk,
+      ...{ state: "active", version: published.length + 1, created_at: "" },
+    });
+  add();
+  const store: KeyStore = {
+    get active() {
+      return active;
+    },
+    get keys() {
+      return [...published];
+    },
+    onChange: () => {},
+    rotate() {
+      active = generateKey("ed25519");
+      add();
+      store.onChange(store.keys);
+      return Promise.resolve(published[0]!);
+    },
+    retire: () => Promise.reject(new Error("not here")),
+    failed: new Promise(() => {}),
+    close: () => {},
+  };
+  return store;
+}
+
+/** A bus that refuses to send as long as the test says so. */
+function gatedBus() {
+  const inner = memoryBus();
+  const gate = { open: true, attempts: 0 };
+  const bus: Bus = {
+    ...inner,
+    createTopic: (name, options) => inner.createTopic(name, options),
+    send(topic, record, timeoutMs) {
+      gate.attempts++;
+      return gate.open
+        ? inner.send(topic, record, timeoutMs)
+        : Promise.reject(new BusError("unavailable", "not authorized"));
+    },
+  };
+  return { bus, gate };
+}
+
+Deno.test("publishKeys() lets a new key sign only once it is published", async () => {
+  const world = new VirtualWorld();
+  const { bus, gate } = gatedBus();
+  const store = fakeStore();
+  const states: ReaderState[] = [];
+  const publisher = publishKeys({
+    bus,
+    topic: "keys",
+    store,
+    world,
+    onState: (state) => states.push(state),
+  });
+  await publisher.published;
+  assert.deepEqual(states, ["ok"]);
+  const first = store.active;
+  gate.open = false;
+  await store.rotate();
+  await world.advance(60_000);
+  assert.equal(publisher.signingKey, first);
+  gate.open = true;
+  await world.advance(10_000);
+  assert.equal(publisher.signingKey, store.active);
+  assert.equal(states.at(-1), "ok");
+  assert.equal(world.pendingTimers, 0);
+});
+
+Deno.test("publishKeys() waits longer and longer after failures, and stops at once", async () => {
+  const world = new VirtualWorld();
+  const { bus, gate } = gatedBus();
+  gate.open = false;
+  const publisher = publishKeys({ bus, topic: "keys", store: fakeStore(), world });
+  await world.advance(600_000);
+  assert.ok(gate.attempts > 60 && gate.attempts < 130, `${gate.attempts} attempts in 10 minutes`);
+  publisher.stop();
+  await publisher.published;
+  assert.equal(world.pendingTimers, 0);
+});
