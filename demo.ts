@@ -31,6 +31,7 @@ import {
   commandLine,
   flag,
   InvalidArgumentError,
+  parseDuration,
   parseHttpUrl,
   parseInteger,
   parsePort,
@@ -55,9 +56,9 @@ export interface DemoOptions {
    */
   orbs: number;
   /**
-   * Seconds between two signups of an orb, 1 to 86,400.
+   * Time between two signups of an orb, in milliseconds, 1,000 to 86,400,000.
    *
-   * @default 2
+   * @default 2_000
    */
   signupInterval: number;
   /**
@@ -255,7 +256,7 @@ function demoCommand() {
     )
     .addOption(
       flag("--signup-interval <seconds>", "time between two signups of an orb")
-        .argParser(parseInteger({ min: 1, max: 86_400 })).default(2),
+        .argParser(parseDuration({ unit: "s", minMs: 1_000, maxMs: 86_400_000 })).default(2_000),
     )
     .addOption(
       flag("--forward <url>", "another OTLP/HTTP endpoint that gets all telemetry too")

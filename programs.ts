@@ -81,7 +81,7 @@ export interface Place {
   readonly options: {
     /** Virtual orbs in the fleet. */
     readonly orbs: number;
-    /** Seconds between two signups of an orb. */
+    /** Time between two signups of an orb, in milliseconds. */
     readonly signupInterval: number;
     /** Another OTLP/HTTP endpoint that gets all telemetry too. */
     readonly forward?: string;
@@ -196,7 +196,7 @@ export const programs: readonly Program[] = [
       args: ({ url, options: { orbs, signupInterval } }) => [
         ...["--orb-server", url("orb-server")],
         ...["--telemetry-url", url("orb-server", "/api/telemetry"), "--telemetry-interval", "0"],
-        ...["--orbs", String(orbs), "--orb-signup-interval", String(signupInterval)],
+        ...["--orbs", String(orbs), "--orb-signup-interval", `${signupInterval}ms`],
         ...["--images", "fresh", "--repeat-ratio", "0.2"],
       ],
     },

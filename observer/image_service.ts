@@ -16,7 +16,7 @@
  * @module
  */
 import type { ConnectRouter } from "@connectrpc/connect";
-import { commandLine, flag, parseInteger } from "../service/command_line.ts";
+import { commandLine, flag, parseDuration, parseInteger } from "../service/command_line.ts";
 import { hostFlags, isLoopback, portFlag } from "../service/http_server.ts";
 import {
   runService,
@@ -216,7 +216,7 @@ const command = commandLine({
   )
   .addOption(
     flag("--change-interval-ms <ms>", "time between two changes of the list; 0: none")
-      .argParser(parseInteger({ min: 0, max: 86_400_000 })).default(10_000),
+      .argParser(parseDuration({ unit: "ms", minMs: 0, maxMs: 86_400_000 })).default(10_000),
   )
   .addOption(flag("--no-streaming", "answers StreamImages with UNIMPLEMENTED, as most runtimes do"))
   .addOption(

@@ -25,6 +25,7 @@ import {
   flag,
   InvalidArgumentError,
   parseByteCount,
+  parseDuration,
   parseInteger,
 } from "../service/command_line.ts";
 import { guardFlags } from "../service/http_guard.ts";
@@ -178,23 +179,6 @@ async function list(options: StoreOptions & { json?: true }): Promise<number> {
   return stores.length > 0 && stores.every(({ up }) => up) ? 0 : 1;
 }
 
-/** `30s`, `500ms`, `2m`, or a number of seconds; in milliseconds. */
-function parseDuration(text: string): number {
-  const [, amount, unit = "s"] = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text.trim()) ?? [];
-  const ms = Number(amount) * { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }[unit]!;
-  // Longer ones are more than a timer can count.
-  if (!(ms <= 2 ** 31 - 1)) {
-    throw new InvalidArgumentError("Give a duration such as 30s, 500ms or 2m, at most 24 days.");
-  }
-  return ms;
-}
-
-function parseTimeout(text: string): number {
-  const ms = parseDuration(text);
-  if (ms < 1) throw new InvalidArgumentError("Give a duration of at least 1ms.");
-  return ms;
-}
-
 function parseAddress(text: string): { host: string; port: number } {
   const [, host, port] = /^(\[[^\]]+\]|[^:\s]+):(\d{1,5})$/.exec(text) ?? [];
   if (host === undefined || Number(port) > 65535) {
@@ -229,8 +213,11 @@ const command = commandLine({
       .choices(["rkt", "cri", "auto"] as const),
   )
   .addOption(
-    flag("--timeout <duration>", "how long one observation may take (default: 10s)")
-      .argParser(parseTimeout),
+    flag(
+      "--timeout <duration>",
+      "how long one observation may take; a bare number is seconds (default: 10s)",
+    )
+      .argParser(parseDuration({ unit: "s", minMs: 1 })),
   )
   .addOption(
     flag("--max-message-bytes <bytes>", "largest answer taken (default: 64MiB)")
@@ -244,8 +231,11 @@ const command = commandLine({
   .addOption(guardFlags.allowedHost())
   .addOption(guardFlags.allowedOrigin())
   .addOption(
-    flag("--interval <duration>", "pause between observations, such as 30s; 0: on demand only")
-      .argParser(parseDuration).default(0),
+    flag(
+      "--interval <duration>",
+      "pause between observations, a bare number is seconds; 0: on demand only",
+    )
+      .argParser(parseDuration({ unit: "s" })).default(0),
   )
   .addOption(
     flag("--per-image <count>", "series of single images at most, the largest first; 0: none")

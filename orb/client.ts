@@ -15,6 +15,7 @@
 import {
   commandLine,
   flag,
+  parseDuration,
   parseHttpUrl,
   parseInteger,
   parseNumber,
@@ -38,11 +39,11 @@ import {
 export interface OrbClientOptions {
   /** Where telemetry is posted, in full. */
   telemetryUrl: string;
-  /** Seconds between reports, a fraction is fine; 0 sends none. */
+  /** Time between reports, in milliseconds; 0 sends none. */
   telemetryInterval: number;
   /** The orb server, as `http://host:port`. */
   orbServer: string;
-  /** Seconds between signups, a fraction is fine; 0 makes none. */
+  /** Time between signups, in milliseconds; 0 makes none. */
   orbSignupInterval: number;
   /** `same`, `fresh` or a folder of images. @default "same" */
   images?: string;
@@ -68,7 +69,7 @@ const fleetJitter = .2;
  *   telemetryUrl: "http://127.0.0.1:1234",
  *   telemetryInterval: 0,
  *   orbServer: "http://127.0.0.1:4242",
- *   orbSignupInterval: 5,
+ *   orbSignupInterval: 5_000,
  *   orbs: 20,
  * }, context);
  * await client.stop(deadline);
@@ -145,10 +146,9 @@ async function startSignups(options: OrbClientOptions, tools: OrbTools): Promise
 /** A single orb keeps the original's time: at once, then by the interval. A fleet spreads. */
 function forEachOrb(
   orbs: number,
-  intervalS: number,
+  intervalMs: number,
   start: (pace: Pace, fields: LogFields) => Promise<void>,
 ): Promise<void>[] {
-  const intervalMs = intervalS * 1_000;
   return Array.from({ length: orbs }, (_, index) => {
     const pace = {
       delayMs: intervalMs * index / orbs,
@@ -180,7 +180,7 @@ async function main(): Promise<void> {
     )
     .addOption(
       flag("--telemetry-interval <seconds>", "time between reports; 0 sends none")
-        .argParser(parseNumber({ max: 86_400 })).makeOptionMandatory(),
+        .argParser(parseDuration({ unit: "s", maxMs: 86_400_000 })).makeOptionMandatory(),
     )
     .addOption(
       flag("--orb-server <url>", "the orb server, such as http://127.0.0.1:4242")
@@ -188,7 +188,7 @@ async function main(): Promise<void> {
     )
     .addOption(
       flag("--orb-signup-interval <seconds>", "time between signups; 0 makes none")
-        .argParser(parseNumber({ max: 86_400 })).makeOptionMandatory(),
+        .argParser(parseDuration({ unit: "s", maxMs: 86_400_000 })).makeOptionMandatory(),
     )
     .addOption(
       flag(
@@ -207,7 +207,7 @@ async function main(): Promise<void> {
     )
     .addOption(
       flag("--request-timeout-ms <ms>", "how long one call may take")
-        .argParser(parseInteger({ min: 1 })).default(10_000),
+        .argParser(parseDuration({ unit: "ms", minMs: 1 })).default(10_000),
     );
   await runService(command, startOrbClient);
 }

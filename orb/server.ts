@@ -14,7 +14,13 @@
  */
 import { join } from "node:path";
 import type { Hono } from "hono";
-import { commandLine, flag, parseByteCount, parseInteger } from "../service/command_line.ts";
+import {
+  commandLine,
+  flag,
+  parseByteCount,
+  parseDuration,
+  parseInteger,
+} from "../service/command_line.ts";
 import { defaultDataFolder, openDataFolder } from "../service/data_folder.ts";
 import { httpApp } from "../service/http_app.ts";
 import { guardFlags } from "../service/http_guard.ts";
@@ -205,7 +211,7 @@ async function main(): Promise<void> {
     )
     .addOption(
       flag("--body-timeout-ms <ms>", "how long a body may take to arrive; beyond it 408")
-        .argParser(parseInteger({ min: 1 })).default(30_000),
+        .argParser(parseDuration({ unit: "ms", minMs: 1 })).default(30_000),
     )
     .addOption(
       flag("--max-buffered-bytes <bytes>", "the most bytes of all bodies under way; beyond it 503")

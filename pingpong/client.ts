@@ -20,6 +20,7 @@ import {
   commandLine,
   flag,
   InvalidArgumentError,
+  parseDuration,
   parseInteger,
   parseNumber,
   parsePort,
@@ -472,7 +473,7 @@ const command = commandLine({
   )
   .addOption(
     flag("--timeout-ms <ms>", "a datagram's ping is lost after this")
-      .argParser(parseInteger({ min: 1, max: 3_600_000 })).default(1_000),
+      .argParser(parseDuration({ unit: "ms", minMs: 1, maxMs: 3_600_000 })).default(1_000),
   )
   .addOption(flag("--stream-per-ping", "a stream for every ping instead of one for all"))
   .addOption(
@@ -495,7 +496,7 @@ const command = commandLine({
   .addOption(flag("--quiet", "print no line a pong"))
   .addOption(
     flag("--connect-timeout-ms <ms>", "time a connection may take")
-      .argParser(parseInteger({ min: 10, max: 600_000 })).default(3_000),
+      .argParser(parseDuration({ unit: "ms", minMs: 10, maxMs: 600_000 })).default(3_000),
   )
   .addOption(
     flag("--retries <count>", "attempts after a failed one, if there never was a connection")
@@ -503,23 +504,23 @@ const command = commandLine({
   )
   .addOption(
     flag("--retry-base-delay-ms <ms>", "wait before the first of them; it doubles up to 5 s")
-      .argParser(parseInteger({ min: 1, max: 5_000 })).default(1_000),
+      .argParser(parseDuration({ unit: "ms", minMs: 1, maxMs: 5_000 })).default(1_000),
   )
   .addOption(
     flag("--outage-budget-ms <ms>", "time outages may take in sum, until a stable connection")
-      .argParser(parseInteger({ min: 1 })).default(120_000),
+      .argParser(parseDuration({ unit: "ms", minMs: 1 })).default(120_000),
   )
   .addOption(
     flag("--stable-after-ms <ms>", "time after which a connection counts as stable")
-      .argParser(parseInteger({ min: 1 })).default(5_000),
+      .argParser(parseDuration({ unit: "ms", minMs: 1 })).default(5_000),
   )
   .addOption(
     flag("--heartbeat-ms <ms>", "time between probes of a silent server")
-      .argParser(parseInteger({ min: 10, max: 60_000 })).default(500),
+      .argParser(parseDuration({ unit: "ms", minMs: 10, maxMs: 60_000 })).default(500),
   )
   .addOption(
     flag("--heartbeat-timeout-ms <ms>", "a server silent for so long counts as dead")
-      .argParser(parseInteger({ min: 100, max: 600_000 })).default(2_000),
+      .argParser(parseDuration({ unit: "ms", minMs: 100, maxMs: 600_000 })).default(2_000),
   );
 
 function parseName(text: string): string {

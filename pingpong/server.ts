@@ -14,7 +14,13 @@
  *
  * @module
  */
-import { commandLine, flag, InvalidArgumentError, parseInteger } from "../service/command_line.ts";
+import {
+  commandLine,
+  flag,
+  InvalidArgumentError,
+  parseDuration,
+  parseInteger,
+} from "../service/command_line.ts";
 import {
   hostFlags,
   type HttpServer,
@@ -408,7 +414,7 @@ const command = commandLine({
   )
   .addOption(
     flag("--certificate-poll-ms <ms>", "how often both files are looked at")
-      .argParser(parseInteger({ min: 50, max: 3_600_000 })).default(1_000),
+      .argParser(parseDuration({ unit: "ms", minMs: 50, maxMs: 3_600_000 })).default(1_000),
   )
   .addOption(flag("--token-file <file>", "clients must show the token in this file"))
   .addOption(flag("--allow-origin <origin...>", "pages that may connect, beside our own"))
@@ -425,7 +431,7 @@ const command = commandLine({
   )
   .addOption(
     flag("--mailbox-max-age-ms <ms>", "how long an answer is kept")
-      .argParser(parseInteger({ min: 1_000 })).default(600_000),
+      .argParser(parseDuration({ unit: "ms", minMs: 1_000 })).default(600_000),
   )
   .addOption(
     flag("--max-sessions <count>", "sessions at once, of each transport")
@@ -437,11 +443,11 @@ const command = commandLine({
   )
   .addOption(
     flag("--heartbeat-ms <ms>", "how often a silent peer is probed")
-      .argParser(parseInteger({ min: 10, max: 60_000 })).default(500),
+      .argParser(parseDuration({ unit: "ms", minMs: 10, maxMs: 60_000 })).default(500),
   )
   .addOption(
     flag("--heartbeat-timeout-ms <ms>", "how long a peer may be silent until it counts as dead")
-      .argParser(parseInteger({ min: 100, max: 600_000 })).default(2_000),
+      .argParser(parseDuration({ unit: "ms", minMs: 100, maxMs: 600_000 })).default(2_000),
   );
 
 if (import.meta.main) await runService(command, startPingpongServer);

@@ -4,6 +4,7 @@ import {
   commandLine,
   flag,
   parseByteCount,
+  parseDuration,
   parseHttpUrl,
   parseInteger,
   parseNumber,
@@ -33,6 +34,60 @@ Deno.test("parseNumber() refuses what is no finite number", () => {
   for (const text of ["", " ", "NaN", "Infinity", "-0.1"]) {
     assert.throws(() => parseNumber()(text), /at least 0/, text);
   }
+});
+
+Deno.test("parseDuration() takes units, and a bare number in the contract's", () => {
+  const cases: [string, number][] = [
+    ["500ms", 500],
+    ["30s", 30_000],
+    ["5m", 300_000],
+    ["1h", 3_600_000],
+    ["1.5s", 1_500],
+    ["2 S", 2_000],
+    ["0", 0],
+  ];
+  for (const unit of ["ms", "s"] as const) {
+    for (const [text, ms] of cases) assert.equal(parseDuration({ unit })(text), ms, text);
+  }
+  assert.equal(parseDuration({ unit: "ms" })("250"), 250);
+  assert.equal(parseDuration({ unit: "s" })("0.02"), 20);
+});
+
+Deno.test("parseDuration() refuses what is none or out of range, and says what was given", () => {
+  for (const text of ["", " ", "s", "-1s", "1e3", "1d", "1m30s", "soon", "0x10", "Infinity"]) {
+    assert.throws(
+      () => parseDuration({ unit: "s" })(text),
+      { message: `Give a duration such as 30s, 500ms, 5m or 1h: current value is '${text}'.` },
+    );
+  }
+  const parse = parseDuration({ unit: "ms", minMs: 10, maxMs: 90_000 });
+  for (const text of ["9", "9.9ms", "91s", "2m", "1h"]) {
+    assert.throws(
+      () => parse(text),
+      { message: `Give a duration from 10ms to 90s: current value is '${text}'.` },
+    );
+  }
+  assert.equal(parse("90s"), 90_000);
+  assert.throws(() => parseDuration({ unit: "s", minMs: 1_000 })("0"), /of at least 1s: current/);
+  assert.throws(() => parseDuration({ unit: "s" })("999h"), /from 0 to 24 days: current/);
+});
+
+Deno.test("commandLine() shows a duration's default with its unit, and how durations are written", () => {
+  const helpOf = (build: (command: ReturnType<typeof testCommand>) => void) => {
+    let help = "";
+    const command = testCommand().configureOutput({ writeOut: (text) => help += text });
+    build(command);
+    command.outputHelp();
+    return help;
+  };
+  const help = helpOf((command) =>
+    command.addOption(
+      flag("--wait-ms <ms>", "a wait").argParser(parseDuration({ unit: "ms" })).default(90_000),
+    )
+  );
+  assert.match(help, /a wait \(default: 90s, env: TEST_SERVER_WAIT_MS\)/);
+  assert.match(help, /Durations are written 500ms, 30s, 5m or 1h.*\n\nExamples:/s);
+  assert.doesNotMatch(helpOf(() => {}), /Durations/);
 });
 
 Deno.test("parseByteCount() knows decimal and binary units", () => {
@@ -105,6 +160,50 @@ testWith(["env"], "commandLine() mirrors a sub-command's flags too", () => {
     delete process.env["TEST_SERVER_DEEP"];
   }
 });
+
+testWith(
+  ["env"],
+  "commandLine() checks a variable as strictly as the flag, and takes lists apart",
+  () => {
+    const parse = (variables: Record<string, string>) => {
+      Object.assign(process.env, variables);
+      try {
+        const command = testCommand()
+          .addOption(flag("--level <level>", "how much").choices(["low", "high"] as const))
+          .addOption(flag("--origin <origin...>", "who may"))
+          .addOption(flag("--part <part...>", "which").choices(["a", "b"] as const))
+          .addOption(flag("--wait <s>", "how long").argParser(parseDuration({ unit: "s" })));
+        command.parse([], { from: "user" });
+        return command.opts();
+      } finally {
+        for (const name of Object.keys(variables)) delete process.env[name];
+      }
+    };
+    assert.deepEqual(parse({ TEST_SERVER_LEVEL: "low", TEST_SERVER_WAIT: "5m" }), {
+      level: "low",
+      wait: 300_000,
+    });
+    assert.deepEqual(parse({ TEST_SERVER_ORIGIN: "http://a, http://b http://c" }).origin, [
+      "http://a",
+      "http://b",
+      "http://c",
+    ]);
+    for (
+      const [variable, value, reason] of [
+        ["LEVEL", "", "Allowed choices are low, high"],
+        ["LEVEL", "Low", "Allowed choices are low, high"],
+        ["PART", "c", "Allowed choices are a, b"],
+        ["WAIT", "", "Give a duration"],
+        ["WAIT", "soon", "Give a duration"],
+      ] as const
+    ) {
+      assert.throws(
+        () => parse({ [`TEST_SERVER_${variable}`]: value }),
+        new RegExp(`value '${value}' from env 'TEST_SERVER_${variable}' is invalid\\. ${reason}`),
+      );
+    }
+  },
+);
 
 testWith(["env"], "commandLine() takes a flag's variable for what it says", () => {
   const parse = (variables: Record<string, string>, args: string[] = []) => {

@@ -11,7 +11,7 @@
  */
 import type { Command, OptionValues } from "@commander-js/extra-typings";
 import { CommanderError } from "commander";
-import { flag, parseInteger } from "./command_line.ts";
+import { flag, parseDuration } from "./command_line.ts";
 import { Health } from "./health.ts";
 import {
   createLog,
@@ -90,7 +90,7 @@ export async function runService<Options extends OptionValues>(
     )
     .addOption(
       flag("--drain-timeout-ms <ms>", "how long a shutdown waits for what is under way")
-        .argParser(parseInteger({ min: 0, max: 600_000 })).default(10_000),
+        .argParser(parseDuration({ unit: "ms", minMs: 0, maxMs: 600_000 })).default(10_000),
     )
     .addOption(
       flag(

@@ -12,7 +12,7 @@
  * @module
  */
 import { context, SpanStatusCode, trace } from "@opentelemetry/api";
-import { commandLine, flag, parseHttpUrl, parseInteger } from "../service/command_line.ts";
+import { commandLine, flag, parseDuration, parseHttpUrl } from "../service/command_line.ts";
 import { tracedFetch } from "../service/http_client.ts";
 import { runService, type Service, type ServiceContext } from "../service/life_cycle.ts";
 
@@ -101,11 +101,11 @@ const command = commandLine({
   )
   .addOption(
     flag("--interval-ms <ms>", "pause after each message")
-      .argParser(parseInteger({ min: 0, max: 3_600_000 })).default(1_000),
+      .argParser(parseDuration({ unit: "ms", minMs: 0, maxMs: 3_600_000 })).default(1_000),
   )
   .addOption(
     flag("--timeout-ms <ms>", "how long an answer may take")
-      .argParser(parseInteger({ min: 1, max: 600_000 })).default(6_000),
+      .argParser(parseDuration({ unit: "ms", minMs: 1, maxMs: 600_000 })).default(6_000),
   );
 
 if (import.meta.main) await runService(command, startLoad);

@@ -13,7 +13,7 @@
 import type { Hono } from "hono";
 import { authFlags, type BearerAuth, bearerAuthFromFlags } from "../service/bearer_auth.ts";
 import { busFlags, type BusFlagValues, openBus } from "../service/bus/open_bus.ts";
-import { commandLine, flag, parseInteger } from "../service/command_line.ts";
+import { commandLine, flag, parseDuration, parseInteger } from "../service/command_line.ts";
 import { httpApp } from "../service/http_app.ts";
 import { guardFlags } from "../service/http_guard.ts";
 import { hostFlags, listen, portFlag } from "../service/http_server.ts";
@@ -192,7 +192,7 @@ const command = commandLine({
   .addOption(signingFlags.auditSync())
   .addOption(
     flag("--timeout-ms <ms>", "how long a signature may take")
-      .argParser(parseInteger({ min: 10, max: 600_000 })).default(5_000),
+      .argParser(parseDuration({ unit: "ms", minMs: 10, maxMs: 600_000 })).default(5_000),
   )
   .addOption(
     flag("--max-in-flight <n>", "messages under way; beyond it the API says it is overloaded")
@@ -204,7 +204,7 @@ const command = commandLine({
   )
   .addOption(
     flag("--sweep-interval-ms <ms>", "how often topics of instances that died are looked for")
-      .argParser(parseInteger({ min: 100, max: 86_400_000 })).default(600_000),
+      .argParser(parseDuration({ unit: "ms", minMs: 100, maxMs: 86_400_000 })).default(600_000),
   )
   .addOption(guardFlags.allowedHost())
   .addOption(guardFlags.allowedOrigin())

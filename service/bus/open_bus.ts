@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { flag, parseInteger } from "../command_line.ts";
+import { flag, parseDuration, parseInteger } from "../command_line.ts";
 import { type ServiceContext, StartError } from "../life_cycle.ts";
 import { aborted, backoffDelayMs, pause, reasonOf, timeoutSignal } from "../resilience.ts";
 import { type Bus, BusError, type TopicOptions } from "./bus.ts";
@@ -28,10 +28,10 @@ export const busFlags = {
     flag("--kafka-sasl-password-file <file>", "a file with the password and nothing else"),
   startTimeout: () =>
     flag("--kafka-start-timeout-ms <ms>", "how long to wait for Kafka at the start")
-      .argParser(parseInteger({ max: 3_600_000 })).default(30_000),
+      .argParser(parseDuration({ unit: "ms", maxMs: 3_600_000 })).default(30_000),
   outageLimit: () =>
     flag("--kafka-outage-limit-ms <ms>", "an outage longer than this ends the process with 1")
-      .argParser(parseInteger({ min: 1_000 })).default(300_000),
+      .argParser(parseDuration({ unit: "ms", minMs: 1_000 })).default(300_000),
   maxMessageBytes: () =>
     flag("--max-message-bytes <n>", "the largest message; with its headers below Kafka's limit")
       .argParser(parseInteger({ min: 1, max: 67_108_864 })).default(1_000_000),
