@@ -83,7 +83,7 @@ clientTest("both loops disabled end it with 0, and it says so", async () => {
   assert.match(text, /Nothing to do/);
 });
 
-clientTest("a server that is not there is told, and tried again", async () => {
+clientTest("a server that is not there is logged, and tried again", async () => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr;
   listener.close();

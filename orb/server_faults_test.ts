@@ -140,7 +140,7 @@ faultTest("a data folder that another server uses ends it with 1 and says so", a
   assert.equal(await signUp(url, 1), 200);
 });
 
-faultTest("beyond loopback it listens only when told so", async (dataDir) => {
+faultTest("beyond loopback it listens only by an explicit flag", async (dataDir) => {
   const args = ["--orb-api-port", "0", "--data-dir", dataDir, "--host", "0.0.0.0"];
   await using refused = await startProgram(entry, args);
   assert.equal((await refused.status).code, 1);

@@ -91,8 +91,8 @@ diskTest(
         const [status, report] = await readiness();
         assert.equal(status, 503);
         assert.match(report, /\[-\]tokens .*full/);
-        const told = program.lines.filter((line) => line.includes("Tokens cannot be written"));
-        assert.equal(told.length, 1, told.join("\n"));
+        const logged = program.lines.filter((line) => line.includes("Tokens cannot be written"));
+        assert.equal(logged.length, 1, logged.join("\n"));
 
         await Deno.remove(`${disk}/filler`);
         await program.line(/Tokens can be written again/);

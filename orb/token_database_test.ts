@@ -22,7 +22,7 @@ function databaseTest(name: string, run: (path: string) => void): void {
   });
 }
 
-databaseTest("insert() tells new from duplicate, within a batch as well", (path) => {
+databaseTest("insert() tells new from duplicate, in one batch as well", (path) => {
   const database = new TokenDatabase(path);
   assert.deepEqual(database.insert(digests(1, 2, 1)), ["new", "new", "duplicate"]);
   assert.deepEqual(database.insert(digests(3, 2)), ["new", "duplicate"]);

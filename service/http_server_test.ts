@@ -24,7 +24,7 @@ Deno.test("listen() names the port and the flag when the port is taken", async (
   await first.stop(never);
 });
 
-Deno.test("listen() refuses an address beyond loopback unless told or authenticated", async () => {
+Deno.test("listen() refuses an address beyond loopback unless allowed or authenticated", async () => {
   const options = { host: "0.0.0.0", port: 0, portFlag: "--port" };
   assert.throws(() => listen(() => new Response(), options), /Refuses to listen on 0\.0\.0\.0/);
   for (const allowed of [{ authenticated: true }, { allowRemoteWithoutAuth: true }]) {

@@ -1,5 +1,5 @@
 /**
- * Reading a request's body within a size and a time.
+ * Reading a request's body, up to a size and for a time.
  *
  * @module
  */
