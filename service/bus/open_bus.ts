@@ -90,10 +90,11 @@ export async function openBus(
     for (const { name, ...options } of topics) await bus.createTopic(name, options);
     return bus;
   }
+  const connection = await kafkaConnection(brokers, clientId, flags);
   // Only where it is wanted: the client library is large and reads the whole environment.
   const { kafkaBus } = await import("./kafka_bus.ts");
   const bus = kafkaBus({
-    connection: await kafkaConnection(brokers, clientId, flags),
+    connection,
     maxValueBytes,
     outageLimitMs: flags.kafkaOutageLimitMs,
     world,

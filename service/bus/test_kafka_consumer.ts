@@ -15,7 +15,8 @@ import type {
 
 /** One topic, and all consumers that were ever made for it. */
 export class ScriptedTopic {
-  readonly log: KafkaRecord[][];
+  /** By partition; nothing where a record has been compacted away. */
+  readonly log: (KafkaRecord | undefined)[][];
   /** By partition, of the one group that there is. */
   readonly committed = new Map<number, bigint>();
   /** The newest is the last. */
@@ -122,10 +123,11 @@ export class ScriptedConsumer implements KafkaConsumer {
       for (const partition of this.assigned) {
         const log = this.topic.log[partition]!;
         while (!this.isPaused && !this.isClosed && this.assigned.includes(partition)) {
-          const record = log[Number(this.#positions[partition] ?? 0n)];
-          if (!record) break;
-          this.#positions[partition] = record.offset + 1n;
-          this.#events!.onRecord(record);
+          const position = this.#positions[partition] ?? 0n;
+          if (position >= log.length) break;
+          this.#positions[partition] = position + 1n;
+          const record = log[Number(position)];
+          if (record) this.#events!.onRecord(record);
         }
       }
     });
