@@ -26,7 +26,7 @@ import {
   type ServiceContext,
   StartError,
 } from "../service/life_cycle.ts";
-import { verifyAuditLog } from "./work/audit_log.ts";
+import { verifyAuditLog } from "./work/audit_chain.ts";
 import { keyRoutes } from "./api/key_routes.ts";
 import { type KeyStore, KeyStoreError, openKeyStore } from "./keys/key_store.ts";
 import { busFlags, type BusFlagValues, openBus } from "../service/bus/open_bus.ts";

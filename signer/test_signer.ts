@@ -4,7 +4,8 @@
  * @module
  */
 import { httpApp, type HttpAppOptions } from "../service/http_app.ts";
-import type { AuditEntry, AuditLog } from "./work/audit_log.ts";
+import type { AuditEntry } from "./work/audit_chain.ts";
+import type { AuditLog } from "./work/audit_log.ts";
 import type { Bus } from "../service/bus/bus.ts";
 import { type KeyDirectory, openKeyDirectory } from "./keys/key_directory.ts";
 import type { PublishedKey } from "./keys/key_files.ts";

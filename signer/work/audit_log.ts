@@ -1,39 +1,35 @@
 /**
- * The audit log: who had which digest signed with which key, and when. One JSON object a line,
- * appended only, each with the hash of the line before it, so that nothing can be changed, put in
- * or taken out in the middle unseen. That lines are missing at the end shows only against a head
- * noted elsewhere: `audit verify --expect-head`.
- *
- * `hash` is the SHA-256 of the line without its `hash` member, as it stands in the file.
+ * The audit log while it is written: who had which digest signed with which key, and when.
+ * Appended only; `audit_chain.ts` says what a line is.
  *
  * @module
  */
-import { createHash, hash } from "node:crypto";
 import { join } from "node:path";
 import { StartError } from "../../service/life_cycle.ts";
-
-/** What is noted of a signature. */
-export interface AuditEntry {
-  msgId: string;
-  /** Who asked, as the REST API said; `anonymous` without authentication, `unknown` from other programs. */
-  actor: string;
-  /** Where the answer went. */
-  respTopic: string;
-  /** SHA-256 of the message, in hex. */
-  digest: string;
-  algorithm: string;
-  /** Null for `base64`, which has no key. */
-  keyId: string | null;
-}
+import { checkPositiveIntegers } from "../../service/options.ts";
+import { reasonOf } from "../../service/resilience.ts";
+import { realWorld, type World } from "../../service/world/world.ts";
+import {
+  type AuditEntry,
+  auditFileName,
+  auditFiles,
+  auditGenesis,
+  auditLine,
+  checkAuditLine,
+} from "./audit_chain.ts";
 
 /** Options of {@linkcode openAuditLog}. */
 export interface AuditLogOptions {
   /** Made if it is absent; one process at a time. */
   folder: string;
-  /** A new file is begun beyond this size. @default 67_108_864 */
+  /** A new file is begun beyond this size, in bytes. @default 67_108_864 */
   maxFileBytes?: number;
   /** Waits for the disk, not only for the operating system, before an entry counts. @default false */
   sync?: boolean;
+  /** Notified of what a crash has left at the end. @default nobody is */
+  warn?: (message: string) => void;
+  /** Time and chance. @default realWorld */
+  world?: World;
 }
 
 /** An open log. */
@@ -50,121 +46,163 @@ export interface AuditLog {
   close(): Promise<void>;
 }
 
-/** What the first entry has for `prev`. */
-export const auditGenesis = "0".repeat(64);
-
-const filePattern = /^audit-(\d{12})\.jsonl$/;
+const newline = 0x0a;
 const encoder = new TextEncoder();
+const decoder = new TextDecoder();
 
 /**
- * Opens the log to go on after its last entry. A last line that a crash has cut is taken away, as
- * nobody was given an answer for it.
+ * Opens the log to go on after its last entry. A last line that a crash has cut is moved to a file
+ * of its own, `<file>.torn-<n>`: nobody was given an answer for it, but it is evidence.
  *
  * @throws {StartError} the folder cannot be used, another process has it, or its end is damaged
+ * @throws {RangeError} an option is out of range
+ *
+ * @example
+ * ```ts
+ * const audit = await openAuditLog({ folder: "/var/lib/signer/audit", sync: true });
+ * await audit.append(entry);
+ * await audit.close();
+ * ```
  */
 export async function openAuditLog(options: AuditLogOptions): Promise<AuditLog> {
-  const { folder, maxFileBytes = 67_108_864, sync = false } = options;
+  const { folder, maxFileBytes, warn = () => {} } = options;
+  checkPositiveIntegers("open an audit log", { maxFileBytes });
+  const lock = await lockFolder(folder);
+  try {
+    return new FolderAuditLog(options, lock, await lastEntry(folder, warn));
+  } catch (error) {
+    lock.close();
+    throw new StartError(`Cannot go on with the audit log in ${folder}: ${reasonOf(error)}`);
+  }
+}
+
+async function lockFolder(folder: string): Promise<Deno.FsFile> {
   let lock: Deno.FsFile;
-  let last: LastEntry;
   try {
     await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
     lock = await Deno.open(join(folder, ".lock"), { create: true, write: true, mode: 0o600 });
   } catch (error) {
-    throw new StartError(`Cannot keep the audit log in ${folder}: ${messageOf(error)}`);
+    throw new StartError(`Cannot keep the audit log in ${folder}: ${reasonOf(error)}`);
   }
-  if (!await lock.tryLock(true)) {
-    lock.close();
-    throw new StartError(
-      `Cannot keep the audit log in ${folder}: another process writes to it. Give each service a folder of its own with --data-dir.`,
-    );
-  }
-  try {
-    last = await lastEntry(folder);
-  } catch (error) {
-    lock.close();
-    throw new StartError(`Cannot go on with the audit log in ${folder}: ${messageOf(error)}`);
+  if (await lock.tryLock(true)) return lock;
+  lock.close();
+  throw new StartError(
+    `Cannot keep the audit log in ${folder}: another process writes to it. Give each service a folder of its own with --data-dir.`,
+  );
+}
+
+interface QueuedLine {
+  text: string;
+  resolve: () => void;
+  reject: (error: unknown) => void;
+}
+
+class FolderAuditLog implements AuditLog {
+  readonly failed: Promise<never>;
+  readonly #folder: string;
+  readonly #maxFileBytes: number;
+  readonly #sync: boolean;
+  readonly #world: World;
+  readonly #lock: Deno.FsFile;
+  readonly #giveUp: (error: Error) => void;
+  #seq: number;
+  #head: string;
+  /** The file to go on with, once. */
+  #lastFile: string | undefined;
+  #file: Deno.FsFile | undefined;
+  #fileBytes = 0;
+  #queue: QueuedLine[] = [];
+  #writing: Promise<void> | undefined;
+  #broken: Error | undefined;
+
+  constructor(options: AuditLogOptions, lock: Deno.FsFile, last: LastEntry) {
+    this.#folder = options.folder;
+    this.#maxFileBytes = options.maxFileBytes ?? 67_108_864;
+    this.#sync = options.sync ?? false;
+    this.#world = options.world ?? realWorld;
+    this.#lock = lock;
+    this.#seq = last.seq;
+    this.#head = last.head;
+    this.#lastFile = last.file;
+    const { promise, reject } = Promise.withResolvers<never>();
+    this.failed = promise;
+    this.#giveUp = reject;
+    // Whoever does not wait for it shall not die of it.
+    promise.catch(() => {});
   }
 
-  let { seq, head } = last;
-  let file: Deno.FsFile | undefined;
-  let fileBytes = 0;
-  let queue: { text: string; resolve: () => void; reject: (error: unknown) => void }[] = [];
-  let writing: Promise<void> | undefined;
-  let broken: Error | undefined;
-  let giveUp: (error: Error) => void;
-  const failed = new Promise<never>((_, reject) => giveUp = reject);
-  failed.catch(() => {});
+  get head(): string {
+    return this.#head;
+  }
 
-  async function drain(): Promise<void> {
+  get count(): number {
+    return this.#seq;
+  }
+
+  append(entry: AuditEntry): Promise<void> {
+    if (this.#broken) return Promise.reject(this.#broken);
+    const link = { seq: ++this.#seq, prev: this.#head };
+    const { text, hash } = auditLine(entry, link, this.#world.nowMs());
+    this.#head = hash;
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ text, resolve, reject });
+      this.#writing ??= this.#drain();
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#writing;
+    this.#file?.close();
+    this.#lock.close();
+  }
+
+  async #drain(): Promise<void> {
     // At the end of the turn: one write for all that came in it.
     await Promise.resolve();
-    while (queue.length > 0) {
-      const batch = queue;
-      queue = [];
+    while (this.#queue.length > 0) {
+      const batch = this.#queue;
+      this.#queue = [];
       try {
-        await write(batch.map(({ text }) => text).join(""));
-        for (const entry of batch) entry.resolve();
+        await this.#write(batch.map(({ text }) => text).join(""));
+        for (const line of batch) line.resolve();
       } catch (error) {
-        // Half a line may be in the file: nothing may follow it, or the chain would break unseen.
-        broken = new Error(`Cannot write the audit log in ${folder}: ${messageOf(error)}`);
-        giveUp(broken);
-        for (const entry of [...batch, ...queue]) entry.reject(broken);
-        queue = [];
+        this.#break(error, batch);
       }
     }
-    writing = undefined;
+    this.#writing = undefined;
   }
 
-  async function write(text: string): Promise<void> {
-    if (!file || fileBytes >= maxFileBytes) {
-      file?.close();
-      file = undefined;
-      const first = Number(/"seq":(\d+)/.exec(text)![1]);
-      const name = last.file ?? `audit-${String(first).padStart(12, "0")}.jsonl`;
-      last = { ...last, file: undefined };
-      file = await Deno.open(join(folder, name), { create: true, append: true, mode: 0o600 });
-      fileBytes = (await file.stat()).size;
-    }
+  /** Half a line may be in the file: nothing may follow it, or the chain would break unseen. */
+  #break(error: unknown, batch: QueuedLine[]): void {
+    const broken = new Error(
+      `Cannot write the audit log in ${this.#folder}: ${reasonOf(error)}`,
+    );
+    this.#broken = broken;
+    this.#giveUp(broken);
+    for (const line of [...batch, ...this.#queue]) line.reject(broken);
+    this.#queue = [];
+  }
+
+  async #write(text: string): Promise<void> {
+    const file = this.#file && this.#fileBytes < this.#maxFileBytes
+      ? this.#file
+      : await this.#openFile(Number(/"seq":(\d+)/.exec(text)![1]));
     let bytes = encoder.encode(text);
-    fileBytes += bytes.length;
+    this.#fileBytes += bytes.length;
     while (bytes.length > 0) bytes = bytes.subarray(await file.write(bytes));
-    if (sync) await file.syncData();
+    if (this.#sync) await file.syncData();
   }
 
-  return {
-    failed,
-    get head() {
-      return head;
-    },
-    get count() {
-      return seq;
-    },
-    append(entry) {
-      if (broken) return Promise.reject(broken);
-      const line = JSON.stringify({
-        seq: ++seq,
-        time: new Date().toISOString(),
-        actor: entry.actor,
-        digest: entry.digest,
-        alg: entry.algorithm,
-        kid: entry.keyId,
-        msg_id: entry.msgId,
-        resp_topic: entry.respTopic,
-        prev: head,
-      });
-      head = hash("sha256", line, "hex");
-      const text = `${line.slice(0, -1)},"hash":"${head}"}\n`;
-      return new Promise((resolve, reject) => {
-        queue.push({ text, resolve, reject });
-        writing ??= drain();
-      });
-    },
-    async close() {
-      await writing;
-      file?.close();
-      lock.close();
-    },
-  };
+  async #openFile(firstSeq: number): Promise<Deno.FsFile> {
+    this.#file?.close();
+    this.#file = undefined;
+    const path = join(this.#folder, this.#lastFile ?? auditFileName(firstSeq));
+    this.#lastFile = undefined;
+    const file = await Deno.open(path, { create: true, append: true, mode: 0o600 });
+    this.#file = file;
+    this.#fileBytes = (await file.stat()).size;
+    return file;
+  }
 }
 
 interface LastEntry {
@@ -174,96 +212,49 @@ interface LastEntry {
   file: string | undefined;
 }
 
-async function lastEntry(folder: string): Promise<LastEntry> {
-  const file = (await auditFiles(folder)).at(-1);
-  if (!file) return { seq: 0, head: auditGenesis, file: undefined };
-  const path = join(folder, file);
-  const text = await Deno.readTextFile(path);
-  const whole = text.slice(0, text.lastIndexOf("\n") + 1);
-  if (whole.length < text.length) {
-    await Deno.truncate(path, encoder.encode(whole).length);
+async function lastEntry(folder: string, warn: (message: string) => void): Promise<LastEntry> {
+  while (true) {
+    const file = (await auditFiles(folder)).at(-1);
+    if (!file) return { seq: 0, head: auditGenesis, file: undefined };
+    const bytes = await Deno.readFile(join(folder, file));
+    const wholeBytes = bytes.lastIndexOf(newline) + 1;
+    if (wholeBytes < bytes.length) {
+      await keepTorn(folder, file, bytes.subarray(wholeBytes), warn);
+      await Deno.truncate(join(folder, file), wholeBytes);
+    }
+    if (wholeBytes > 0) {
+      const begin = bytes.lastIndexOf(newline, wholeBytes - 2) + 1;
+      const line = decoder.decode(bytes.subarray(begin, wholeBytes - 1));
+      const { seq, hash } = checkAuditLine(line);
+      return { seq, head: hash, file };
+    }
+    // No whole line in it, and what there was is kept: go on after the file before it.
+    await Deno.remove(join(folder, file));
   }
-  if (whole === "") {
-    // Nothing whole in it: go on after the file before it.
-    await Deno.remove(path);
-    return await lastEntry(folder);
-  }
-  const line = whole.slice(whole.lastIndexOf("\n", whole.length - 2) + 1, -1);
-  const { seq, hash } = checkLine(line);
-  return { seq, head: hash, file };
 }
 
-/** What {@linkcode verifyAuditLog} finds. */
-export type AuditVerdict =
-  | { ok: true; entries: number; head: string }
-  | { ok: false; entries: number; file: string; line: number; problem: string };
-
-/** Reads the whole log and checks every line's hash, number and link to the line before. */
-export async function verifyAuditLog(
+/** Keeps half a line under a name that is not the log's; never over another. */
+async function keepTorn(
   folder: string,
-  expectHead?: string,
-): Promise<AuditVerdict> {
-  let prev = auditGenesis;
-  let entries = 0;
-  let expectedSeen = expectHead === undefined || expectHead === auditGenesis;
-  let at = { file: "", line: 0 };
-  for (const file of await auditFiles(folder)) {
-    at = { file, line: 0 };
-    for await (const line of linesOf(join(folder, file))) {
-      at.line++;
-      try {
-        const entry = checkLine(line);
-        if (entry.prev !== prev) throw new Error("it does not follow the line before it");
-        if (entry.seq !== entries + 1) {
-          throw new Error(`its number is ${entry.seq}, not ${entries + 1}`);
-        }
-        prev = entry.hash;
-        entries++;
-        expectedSeen ||= prev === expectHead;
-      } catch (error) {
-        return { ok: false, entries, ...at, problem: messageOf(error) };
-      }
+  file: string,
+  bytes: Uint8Array,
+  warn: (message: string) => void,
+): Promise<void> {
+  for (let n = 1;; n++) {
+    const name = `${file}.torn-${n}`;
+    try {
+      using torn = await Deno.open(join(folder, name), {
+        ...{ createNew: true, write: true, mode: 0o600 },
+      });
+      for (let at = 0; at < bytes.length;) at += await torn.write(bytes.subarray(at));
+      await torn.sync();
+      return warn(
+        `The audit log's ${file} ended in half a line of ${bytes.length} bytes: it is in ${
+          join(folder, name)
+        } now.`,
+      );
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
     }
   }
-  return expectedSeen ? { ok: true, entries, head: prev } : {
-    ok: false,
-    entries,
-    ...at,
-    problem:
-      `the chain is whole, but the expected head ${expectHead} is not in it: entries are missing at the end`,
-  };
-}
-
-/** A line's links, if its hash is right. */
-function checkLine(line: string): { seq: number; prev: string; hash: string } {
-  const match = /^(\{.*),"hash":"([0-9a-f]{64})"\}$/.exec(line);
-  if (!match) throw new Error("it is not an entry with a hash at its end");
-  const actual = createHash("sha256").update(`${match[1]}}`).digest("hex");
-  if (actual !== match[2]) throw new Error("its content does not have the hash that it claims");
-  const { seq, prev } = JSON.parse(line) as { seq: unknown; prev: unknown };
-  if (typeof seq !== "number" || typeof prev !== "string") throw new Error("it lacks seq or prev");
-  return { seq, prev, hash: match[2]! };
-}
-
-async function auditFiles(folder: string): Promise<string[]> {
-  const files: string[] = [];
-  for await (const entry of Deno.readDir(folder)) {
-    if (filePattern.test(entry.name)) files.push(entry.name);
-  }
-  return files.sort();
-}
-
-async function* linesOf(path: string): AsyncGenerator<string> {
-  const file = await Deno.open(path);
-  let rest = "";
-  for await (const text of file.readable.pipeThrough(new TextDecoderStream())) {
-    const lines = (rest + text).split("\n");
-    rest = lines.pop()!;
-    yield* lines;
-  }
-  if (rest !== "") yield rest;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

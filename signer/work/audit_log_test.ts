@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { StartError } from "../../service/life_cycle.ts";
 import { testWith } from "../../service/testing/permissions.ts";
-import { type AuditEntry, auditGenesis, openAuditLog, verifyAuditLog } from "./audit_log.ts";
+import { type AuditEntry, auditGenesis, verifyAuditLog } from "./audit_chain.ts";
+import { openAuditLog } from "./audit_log.ts";
 
 const needs: Deno.PermissionName[] = ["read", "write"];
 
@@ -109,6 +110,51 @@ testWith(
       const [file] = await written(folder, 3);
       await Deno.writeTextFile(join(folder, file!), '{"seq":4,"ti', { append: true });
       await written(folder, 1);
+      const verdict = await verifyAuditLog(folder);
+      assert.ok(verdict.ok && verdict.entries === 4, JSON.stringify(verdict));
+    }),
+);
+
+/** Names and contents of what was taken out of the log. */
+async function tornFiles(folder: string): Promise<Record<string, string>> {
+  const torn: Record<string, string> = {};
+  for await (const { name } of Deno.readDir(folder)) {
+    if (name.includes(".torn")) torn[name] = await Deno.readTextFile(join(folder, name));
+  }
+  return torn;
+}
+
+testWith(
+  needs,
+  "openAuditLog() keeps the half line of a crash under another name, each of several",
+  () =>
+    withFolder(async (folder) => {
+      const [file] = await written(folder, 3);
+      const warnings: string[] = [];
+      for (const half of ['{"seq":4,"ti', "\u{1f511}"]) {
+        await Deno.writeTextFile(join(folder, file!), half, { append: true });
+        await (await openAuditLog({ folder, warn: (message) => warnings.push(message) })).close();
+      }
+      assert.deepEqual(await tornFiles(folder), {
+        [`${file}.torn-1`]: '{"seq":4,"ti',
+        [`${file}.torn-2`]: "\u{1f511}",
+      });
+      assert.equal(warnings.length, 2);
+      assert.match(warnings[0]!, /half a line of 12 bytes: it is in .*torn-1/);
+      assert.equal((await verifyAuditLog(folder)).ok, true);
+    }),
+);
+
+testWith(
+  needs,
+  "openAuditLog() keeps a file without a whole line under another name, and goes on before it",
+  () =>
+    withFolder(async (folder) => {
+      await written(folder, 3);
+      const begun = "audit-000000000004.jsonl";
+      await Deno.writeTextFile(join(folder, begun), '{"seq":4,"time":"20');
+      await written(folder, 1);
+      assert.deepEqual(await tornFiles(folder), { [`${begun}.torn-1`]: '{"seq":4,"time":"20' });
       const verdict = await verifyAuditLog(folder);
       assert.ok(verdict.ok && verdict.entries === 4, JSON.stringify(verdict));
     }),
