@@ -1,5 +1,5 @@
 #!/usr/bin/env -S deno run --allow-net --allow-env=OTEL_*,FIXTURE_*
-/** A program for `life_cycle_test.ts`: serves, and misbehaves when told to. */
+/** A program for `life_cycle_program_test.ts`: serves, and misbehaves when told to. */
 import { Hono } from "hono";
 import { commandLine, flag } from "./command_line.ts";
 import { healthRoutes } from "./health.ts";

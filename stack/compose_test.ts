@@ -3,13 +3,11 @@
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { CORE_SCHEMA, load as parseYaml, mergeTag } from "js-yaml";
-import { programNamed } from "../programs.ts";
+import { load as parseYaml } from "js-yaml";
 import { testWith } from "../service/testing/permissions.ts";
 import { JAEGER_MODULE_VERSION } from "./jaeger.ts";
 import { OTEL_COLLECTOR_VERSION } from "./otel_collector.ts";
-
-const root = join(import.meta.dirname!, "..");
+import { compose, dockerStages, programStages, root } from "./test_compose.ts";
 
 testWith(["read"], "compose.yaml pins every image to one version", async () => {
   for (const [name, { image, build }] of Object.entries((await compose()).services)) {
@@ -106,100 +104,3 @@ testWith(
     }
   },
 );
-
-testWith(["read", "run"], "programs know the flags that containers give them", async () => {
-  const { services } = await compose();
-  for (const [name, stage] of await programStages()) {
-    const help = await helpOf(name, entrypoint(stage));
-    const command = services[name]?.command ?? jsonInstruction(stage, "CMD");
-    for (const flag of command.filter((word) => word.startsWith("--"))) {
-      const bare = flag.split("=")[0]!;
-      assert.match(help, new RegExp(`^  ${bare}[ \\n]`, "m"), `${name} does not know ${bare}`);
-    }
-  }
-});
-
-testWith(["read", "run"], "programs read the variables that containers give them", async () => {
-  const { services } = await compose();
-  for (const [name, stage] of await programStages()) {
-    const help = await helpOf(name, entrypoint(stage));
-    for (const variable of Object.keys(services[name]?.environment ?? {})) {
-      if (variable.startsWith("OTEL_")) continue;
-      assert.match(help, new RegExp(`env:\\s+${variable}\\)`), `${name} has no ${variable}`);
-    }
-  }
-});
-
-interface ComposeFile {
-  services: Record<string, ComposeService>;
-  volumes: Record<string, unknown>;
-}
-
-interface ComposeService {
-  image?: string;
-  build?: { context: string; target: string };
-  command?: string[];
-  environment?: Record<string, string>;
-  ports?: string[];
-  volumes?: string[];
-  depends_on?: Record<string, { condition: string }>;
-  healthcheck?: unknown;
-  logging: { options: Record<string, string> };
-  deploy: { resources: { limits: { cpus: string; memory: string } } };
-}
-
-async function compose(): Promise<ComposeFile> {
-  const text = await Deno.readTextFile(join(root, "compose.yaml"));
-  return parseYaml(text, { schema: CORE_SCHEMA.withTags(mergeTag) }) as ComposeFile;
-}
-
-/** The text of each build stage by its name. */
-async function dockerStages(): Promise<Map<string, string>> {
-  const text = await Deno.readTextFile(join(root, "Dockerfile"));
-  const stages = new Map<string, string>();
-  for (const part of text.split(/^(?=FROM )/m)) {
-    const name = /^FROM \S+ AS (\S+)/.exec(part)?.[1];
-    if (name) stages.set(name, part);
-  }
-  return stages;
-}
-
-/** The stages that are a program's image. */
-async function programStages(): Promise<Map<string, string>> {
-  const stages = [...await dockerStages()].filter(([, text]) => text.startsWith("FROM program AS"));
-  assert.ok(stages.length > 0);
-  return new Map(stages);
-}
-
-/** The words of an instruction in JSON form, or none when the stage lacks it. */
-function jsonInstruction(stage: string, instruction: string): string[] {
-  const found = new RegExp(`^${instruction} (\\[[^\\]]*\\])`, "m").exec(stage);
-  return found ? JSON.parse(found[1]!.replaceAll("\\\n", "\n")) as string[] : [];
-}
-
-function entrypoint(stage: string): string[] {
-  return jsonInstruction(stage, "ENTRYPOINT");
-}
-
-/** What programs print for --help with the permissions that their containers give them. */
-const helps = new Map<string, Promise<string>>();
-
-function helpOf(name: string, command: readonly string[]): Promise<string> {
-  const help = helps.get(name) ?? printHelp(name, command);
-  helps.set(name, help);
-  return help;
-}
-
-async function printHelp(name: string, command: readonly string[]): Promise<string> {
-  const output = await new Deno.Command("deno", {
-    args: ["run", "--no-prompt"].concat(
-      command.filter((word) => word.startsWith("--allow-")),
-      programNamed(name).entry,
-      "--help",
-    ),
-    cwd: root,
-    env: { NO_COLOR: "1" },
-  }).output();
-  assert.ok(output.success, new TextDecoder().decode(output.stderr));
-  return new TextDecoder().decode(output.stdout);
-}
