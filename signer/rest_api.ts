@@ -37,6 +37,7 @@ import {
   type SigningFlagValues,
   startSigningService,
 } from "./work/signing_service.ts";
+import { unlessStopped } from "./work/start_step.ts";
 import { keysTopic } from "./work/wire.ts";
 
 /** What the flags say. */
@@ -65,7 +66,7 @@ export async function startRestApi(
   options: RestApiOptions,
   context: ServiceContext,
 ): Promise<Service & { port: number }> {
-  const { health, log } = context;
+  const { health, log, stopping } = context;
   const auth = bearerAuthFromFlags(options);
   health.set("answers", { reason: "starting" });
   const bus = await openBus(options, {
@@ -77,23 +78,26 @@ export async function startRestApi(
 
   const alone = bus.system === "in_process";
   const signing = alone
-    ? await startSigningService(bus, options.reqTopic, "signer.v1.service", options, context)
+    ? await startSigningService({
+      ...{ bus, requestTopic: options.reqTopic, group: "signer.v1.service", flags: options },
+    }, context)
     : undefined;
   undo.defer(() => signing?.close(AbortSignal.abort()));
   if (alone) {
     log.info("No broker is named (--kafka-brokers): a signing service runs inside this process");
   }
 
-  const directory = await openKeyDirectory({
+  const opening = openKeyDirectory({
     bus,
     topic: keysTopic(options.reqTopic),
     warn: (message) => log.warn(message),
     onState: busHealth("keys", context),
   });
+  const directory = await unlessStopped("keys were read", opening, stopping);
   undo.defer(() => directory.close());
-  await directory.caughtUp;
+  await unlessStopped("all keys were read", directory.caughtUp, stopping);
   const onState = busHealth("answers", context);
-  const requester = await startRequester({
+  const starting = startRequester({
     bus,
     requestTopic: options.reqTopic,
     ...(options.resTopic && { responseTopic: options.resTopic }),
@@ -102,6 +106,7 @@ export async function startRestApi(
     sweepIntervalMs: options.sweepIntervalMs,
     onState,
   }, context);
+  const requester = await unlessStopped("answers were read", starting, stopping);
   undo.defer(() => requester.close(AbortSignal.abort()));
   onState("ok");
 

@@ -69,13 +69,9 @@ export async function startService(
   }, context);
   await using undo = new AsyncDisposableStack();
   undo.defer(() => bus.close());
-  const signing = await startSigningService(
-    bus,
-    options.reqTopic,
-    options.groupId,
-    options,
-    context,
-  );
+  const signing = await startSigningService({
+    ...{ bus, requestTopic: options.reqTopic, group: options.groupId, flags: options },
+  }, context);
   undo.defer(() => signing.close(AbortSignal.abort()));
 
   const app = httpApp({

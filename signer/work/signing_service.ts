@@ -15,6 +15,7 @@ import { publishKeys } from "../keys/key_publisher.ts";
 import { type KeyStore, openKeyStore } from "../keys/key_store.ts";
 import { type Algorithm, algorithms } from "../keys/signing.ts";
 import { startSigningWorker } from "./signing_worker.ts";
+import { unlessStopped } from "./start_step.ts";
 import { keysTopic } from "./wire.ts";
 
 /** The flags of a signing service. */
@@ -51,62 +52,66 @@ export function signerDataFolder(flags: { dataDir?: string | undefined }): strin
   return flags.dataDir ?? defaultDataFolder("signer");
 }
 
+/** Options of {@linkcode startSigningService}. */
+export interface SigningServiceOptions {
+  bus: Bus;
+  /** Topic of the requests; made if it is absent. */
+  requestTopic: string;
+  /** Services of one group share the requests. */
+  group: string;
+  flags: SigningFlagValues;
+}
+
 /**
- * Starts one on the bus.
+ * Starts one on the bus; its keys are published when it resolves.
  *
- * @throws {StartError} keys or audit log cannot be opened, with what to do
+ * @throws {StartError} keys or audit log cannot be opened, with what to do; or the program is asked
+ * to stop meanwhile
+ *
+ * @example
+ * ```ts
+ * const signing = await startSigningService({
+ *   ...{ bus, requestTopic: "signer.v1", group: "signer.v1.service" },
+ *   flags: { algorithm: "ed25519", dataDir: "/var/lib/signer" },
+ * }, context);
+ * await signing.close(deadline);
+ * ```
  */
 export async function startSigningService(
-  bus: Bus,
-  requestTopic: string,
-  group: string,
-  flags: SigningFlagValues,
+  { bus, requestTopic, group, flags }: SigningServiceOptions,
   context: ServiceContext,
 ): Promise<SigningService> {
-  const { log } = context;
+  const { log, stopping, world } = context;
   const { algorithm } = flags;
+  const warn = (message: string) => log.warn(message);
   const folder = signerDataFolder(flags);
   await openDataFolder(folder);
   await using undo = new AsyncDisposableStack();
 
-  const keys = algorithm === "base64" ? undefined : await openKeyStore({
-    path: flags.keys ?? join(folder, "keys"),
-    algorithm,
-    warn: (message) => log.warn(message),
-  });
+  const path = flags.keys ?? join(folder, "keys");
+  const keys = algorithm === "base64"
+    ? undefined
+    : await openKeyStore({ path, algorithm, warn, world });
   undo.defer(() => keys?.close());
-  const audit = await openAuditLog({
-    folder: join(folder, "audit"),
-    sync: flags.auditSync ?? false,
-  });
+  const sync = flags.auditSync ?? false;
+  const audit = await openAuditLog({ folder: join(folder, "audit"), sync, warn, world });
   undo.defer(() => audit.close());
 
   const publisher = keys && publishKeys({
-    bus,
-    topic: keysTopic(requestTopic),
-    store: keys,
+    ...{ bus, topic: keysTopic(requestTopic), store: keys, world },
     onState: busHealth("keys", context),
   });
   undo.defer(() => publisher?.stop());
-  await publisher?.published;
+  if (publisher) await unlessStopped("its keys were published", publisher.published, stopping);
   const onState = busHealth("requests", context);
-  const worker = await startSigningWorker({
-    bus,
-    requestTopic,
-    group,
-    algorithm,
-    audit,
+  const starting = startSigningWorker({
+    ...{ bus, requestTopic, group, algorithm, audit, onState },
     ...(publisher && { key: () => publisher.signingKey }),
-    onState,
   }, context);
-  undo.defer(() => worker.close(AbortSignal.abort()));
+  const worker = await unlessStopped("requests were read", starting, stopping);
   onState("ok");
-  log.info("Signing", {
-    algorithm,
-    keyId: keys?.active.publicJwk.kid,
-    folder,
-    auditEntries: audit.count,
-  });
+  const keyId = keys?.active.publicJwk.kid;
+  log.info("Signing", { algorithm, keyId, folder, auditEntries: audit.count });
 
   undo.move();
   return {
