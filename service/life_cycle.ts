@@ -1,11 +1,13 @@
 /**
  * The life of every program, from its flags to its exit code:
  *
- * parse → telemetry → start → ready → (SIGTERM or SIGINT) → readiness off → stop accepting →
- * drain, with a deadline → flush telemetry → exit 0.
+ * parse → telemetry → start → ready → (SIGTERM or SIGINT) → readiness off → shutdown delay → stop
+ * accepting → drain, with a deadline → flush telemetry → exit 0. The part from the start to the
+ * drain is `service_run.ts`.
  *
- * Exit codes: 0 ended as asked, 1 could not start or died (the reason is on stderr or in the
- * log), 2 wrong use, 130 a second SIGINT while draining.
+ * Exit codes: 0 ended as asked (also during its start), 1 could not start, died or could not stop
+ * (the reason is on stderr or in the log), 2 wrong use, 130 a further SIGINT while draining. A
+ * second signal ends the shutdown delay.
  *
  * @module
  */
@@ -19,8 +21,10 @@ import {
   type LogFormat,
   type LogLevel,
   logLevels,
+  stderrLines,
   stdoutLines,
 } from "./log.ts";
+import { ServiceRun } from "./service_run.ts";
 import { startTelemetry, type Telemetry } from "./telemetry.ts";
 import { realWorld, type World } from "./world/world.ts";
 
@@ -31,7 +35,10 @@ export class StartError extends Error {
 
 /** What a program gets from its life cycle. */
 export interface ServiceContext {
-  /** Aborted when shutdown begins. Long-lived answers (streams, sockets) end with it. */
+  /**
+   * Aborted when the service stops accepting, after the shutdown delay, or when a start is to end.
+   * Long-lived answers (streams, sockets) end with it.
+   */
   readonly stopping: AbortSignal;
   /** The program's health, for `healthRoutes()`. */
   readonly health: Health;
@@ -59,10 +66,17 @@ export interface Service {
 
 /** Options of {@linkcode runService}. */
 export interface RunServiceOptions {
-  /** `service.name` where it is not the command's name. */
+  /** `service.name` where it is not the command's name. @default the command's name */
   serviceName?: string;
   /** False for a program that sends no telemetry of its own. @default true */
   telemetry?: boolean;
+  /**
+   * What stdout is for. In a program that prints data (`data`) it is for nothing else: there the
+   * log goes to stderr.
+   *
+   * @default "log"
+   */
+  stdout?: "log" | "data";
 }
 
 /**
@@ -77,11 +91,14 @@ export interface RunServiceOptions {
 export async function runService<Options extends OptionValues>(
   command: Command<[], Options>,
   start: (options: Options, context: ServiceContext) => Promise<Service>,
-  { serviceName = command.name(), telemetry = true }: RunServiceOptions = {},
+  { serviceName = command.name(), telemetry = true, stdout = "log" }: RunServiceOptions = {},
 ): Promise<void> {
   const whole = command
     .addOption(
-      flag("--log-format <format>", "how log lines look on stdout")
+      flag(
+        "--log-format <format>",
+        `how log lines look on ${stdout === "log" ? "stdout" : "stderr"}`,
+      )
         .choices(["text", "json"] as const).default("text" as const),
     )
     .addOption(
@@ -89,8 +106,14 @@ export async function runService<Options extends OptionValues>(
         .choices(logLevels).default("info" as const),
     )
     .addOption(
-      flag("--drain-timeout-ms <ms>", "how long a shutdown waits for what is under way")
-        .argParser(parseDuration({ unit: "ms", minMs: 0, maxMs: 600_000 })).default(10_000),
+      flag(
+        "--shutdown-delay <duration>",
+        "how long to serve on, not ready any more, before a stop; a bare number is seconds",
+      ).argParser(parseDuration({ unit: "s", maxMs: 600_000 })).default(0),
+    )
+    .addOption(
+      flag("--drain-timeout-ms <ms>", "how long a stop waits for what is under way")
+        .argParser(parseDuration({ unit: "ms", maxMs: 600_000 })).default(10_000),
     )
     .addOption(
       flag(
@@ -99,7 +122,8 @@ export async function runService<Options extends OptionValues>(
       ),
     );
   whole.action(async (options) => {
-    await live(serviceName, telemetry, options as unknown as Options & SharedOptions, start);
+    const flags = options as unknown as Options & SharedOptions;
+    await live({ serviceName, telemetry, stdout }, flags, (context) => start(flags, context));
   });
   await runCommand(whole);
 }
@@ -107,11 +131,20 @@ export async function runService<Options extends OptionValues>(
 interface SharedOptions {
   logFormat: LogFormat;
   logLevel: LogLevel;
+  shutdownDelay: number;
   drainTimeoutMs: number;
   stopWithStdin?: true;
 }
 
-/** Parses and runs a command that is not a service (a tool that ends by itself), with the same exit codes. */
+/**
+ * Parses and runs a command that is not a service (a tool that ends by itself), with the same exit
+ * codes. What it prints on stdout is data: a reason to fail goes to stderr.
+ *
+ * @example
+ * ```ts
+ * await runCommand(commandLine({ … }).action((options) => generateCertificate(options)));
+ * ```
+ */
 // deno-lint-ignore no-explicit-any -- a command of any arguments and options; nothing of it leaves
 export async function runCommand(command: Command<any, any, any>): Promise<void> {
   throwInsteadOfExit(command);
@@ -129,23 +162,66 @@ function throwInsteadOfExit(command: Command<any, any, any>): void {
   for (const child of command.commands) throwInsteadOfExit(child);
 }
 
-async function live<Options>(
-  name: string,
-  withTelemetry: boolean,
-  options: Options & SharedOptions,
-  start: (options: Options, context: ServiceContext) => Promise<Service>,
+/** One process with one service. */
+async function live(
+  { serviceName, telemetry: withTelemetry, stdout }: Required<RunServiceOptions>,
+  flags: SharedOptions,
+  start: (context: ServiceContext) => Promise<Service>,
 ): Promise<void> {
-  const stop = new AbortController();
-  listenForSignals(stop);
-  if (options.stopWithStdin) stopWithStdin(stop);
-
-  const log = createLog({ name, format: options.logFormat, level: options.logLevel });
+  const log = createLog({
+    name: serviceName,
+    format: flags.logFormat,
+    level: flags.logLevel,
+    write: (stdout === "log" ? stdoutLines : stderrLines).write,
+  });
   const telemetry = startTelemetry({
-    serviceName: name,
+    serviceName,
     enabled: withTelemetry,
     warn: (message) => log.warn(message),
   });
   const health = new Health();
+  const onFailure = (error: unknown) => logFailure(error, { log, health });
+  const run = new ServiceRun({
+    start,
+    context: { health, log, telemetry, world: realWorld },
+    shutdownDelayMs: flags.shutdownDelay,
+    drainTimeoutMs: flags.drainTimeoutMs,
+    onFailure,
+  });
+  listenForSignals(run);
+  if (flags.stopWithStdin) stopWithStdin(run);
+  listenForUncaughtErrors(async (error) => {
+    onFailure(error);
+    await telemetry.shutdown(1_000);
+    await flushLines();
+    Deno.exit(1);
+  });
+
+  let exitCode: number;
+  try {
+    exitCode = await run.run();
+  } catch (error) {
+    await telemetry.shutdown(1_000);
+    return await exitWithReason(serviceName, error);
+  }
+  await telemetry.shutdown(3_000);
+  await flushLines();
+  Deno.exit(exitCode);
+}
+
+function logFailure(error: unknown, { log, health }: Pick<ServiceContext, "log" | "health">): void {
+  health.fail("unexpected error");
+  if (error instanceof StartError) return log.error(error.message);
+  const cause = error instanceof Error ? error : new Error(String(error));
+  log.error("Unexpected error, the process ends", {
+    "exception.type": cause.name,
+    "exception.message": cause.message,
+    "exception.stacktrace": cause.stack,
+  });
+}
+
+/** Nothing dies silently: an error that nothing caught ends the process, with its reason in the log. */
+function listenForUncaughtErrors(die: (error: unknown) => void): void {
   globalThis.addEventListener("unhandledrejection", (event) => {
     event.preventDefault();
     die(event.reason);
@@ -154,112 +230,41 @@ async function live<Options>(
     event.preventDefault();
     die(event.error);
   });
+}
 
-  /** Nothing dies silently: an error nobody caught ends the process, with its reason in the log. */
-  async function die(error: unknown): Promise<void> {
-    tellDeath(error);
-    await telemetry.shutdown(1_000);
-    await stdoutLines.flush();
-    Deno.exit(1);
-  }
-
-  function tellDeath(error: unknown): void {
-    health.fail("unexpected error");
-    if (error instanceof StartError) return log.error(error.message);
-    const cause = error instanceof Error ? error : new Error(String(error));
-    log.error("Unexpected error, the process ends", {
-      "exception.type": cause.name,
-      "exception.message": cause.message,
-      "exception.stacktrace": cause.stack,
-    });
-  }
-
-  let service: Service;
-  try {
-    service = await start(options, {
-      stopping: stop.signal,
-      health,
-      log,
-      telemetry,
-      world: realWorld,
-    });
-  } catch (error) {
-    await telemetry.shutdown(1_000);
-    return await exitWithReason(name, error);
-  }
-
-  const stopped = new Promise<number>((resolve) => {
-    if (stop.signal.aborted) resolve(0);
-    else stop.signal.addEventListener("abort", () => resolve(0), { once: true });
+function listenForSignals(run: ServiceRun): void {
+  Deno.addSignalListener("SIGINT", () => {
+    if (run.stopping) Deno.exit(130);
+    run.requestStop();
   });
-  let exitCode = 0;
-  try {
-    exitCode = (await Promise.race([stopped, service.finished ?? stopped])) ?? 0;
-  } catch (error) {
-    // The service's own work has failed; what else it holds is still given back in order.
-    tellDeath(error);
-    exitCode = 1;
-  }
-  health.stop();
-  stop.abort();
-  await drain(service, options.drainTimeoutMs, log);
-  if (exitCode === 0 && service.finished) {
-    // Only if it has ended: what was cut at the deadline is not waited for.
-    exitCode = await Promise.race([service.finished, Promise.resolve()]).catch(() => 1) ?? 0;
-  }
-  await telemetry.shutdown(3_000);
-  await stdoutLines.flush();
-  Deno.exit(exitCode);
-}
-
-async function drain(service: Service, timeoutMs: number, log: Log): Promise<void> {
-  const deadline = new AbortController();
-  const timer = setTimeout(() => {
-    log.warn("The drain deadline has passed, what is still open is cut", { timeoutMs });
-    deadline.abort();
-  }, timeoutMs);
-  // A service that ignores its deadline is not waited for much longer.
-  let hardTimer: ReturnType<typeof setTimeout> | undefined;
-  const hard = new Promise<void>((resolve) => hardTimer = setTimeout(resolve, timeoutMs + 2_000));
-  try {
-    await Promise.race([service.stop(deadline.signal), hard]);
-  } catch (error) {
-    log.error("The service failed while stopping", { reason: String(error) });
-  } finally {
-    clearTimeout(timer);
-    clearTimeout(hardTimer);
-  }
-}
-
-function listenForSignals(stop: AbortController): void {
-  const onSignal = () => {
-    if (stop.signal.aborted) Deno.exit(130);
-    stop.abort();
-  };
-  Deno.addSignalListener("SIGINT", onSignal);
   // Windows knows SIGINT and SIGBREAK only.
   if (Deno.build.os !== "windows") {
-    // Asked twice by SIGTERM is still an orderly stop: supervisors repeat themselves.
-    Deno.addSignalListener("SIGTERM", () => stop.abort());
+    // However often SIGTERM comes it is an orderly stop: supervisors repeat themselves.
+    Deno.addSignalListener("SIGTERM", () => run.requestStop());
   }
 }
 
 /** A pipe from the parent ends when the parent does, even by SIGKILL. */
-async function stopWithStdin(stop: AbortController): Promise<void> {
+async function stopWithStdin(run: ServiceRun): Promise<void> {
   const buffer = new Uint8Array(64);
   try {
     while (await Deno.stdin.read(buffer) !== null);
   } catch {
     // An unreadable stdin is as good as an ended one.
   }
-  stop.abort();
+  run.requestStop();
+}
+
+async function flushLines(): Promise<void> {
+  await Promise.all([stdoutLines.flush(), stderrLines.flush()]);
 }
 
 async function exitWithReason(name: string, error: unknown): Promise<void> {
-  await stdoutLines.flush();
-  const text = error instanceof StartError
-    ? `${name}: ${error.message}`
-    : `${name}: unexpected error: ${error instanceof Error ? error.stack : String(error)}`;
-  await Deno.stderr.write(new TextEncoder().encode(`${text}\n`));
+  stderrLines.write(
+    error instanceof StartError
+      ? `${name}: ${error.message}`
+      : `${name}: unexpected error: ${error instanceof Error ? error.stack : String(error)}`,
+  );
+  await flushLines();
   Deno.exit(1);
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { startProgram } from "./testing/program.ts";
+import { settledWithin } from "./resilience.ts";
+import { startProgram, type TestProgram } from "./testing/program.ts";
 import { testWith } from "./testing/permissions.ts";
 
 const fixture = new URL("./life_cycle_fixture.ts", import.meta.url);
@@ -42,6 +43,54 @@ test("runService() cuts what hangs when the drain deadline has passed", async ()
   program.kill("SIGTERM");
   await program.line(/drain deadline has passed/);
   assert.equal((await program.status).code, 0);
+});
+
+/** The exit code; a program that lives on is a failure, not a test without end. */
+async function exitCode(program: TestProgram, timeoutMs = 20_000): Promise<number> {
+  assert.ok(await settledWithin(program.status, timeoutMs), `lives on after ${timeoutMs} ms`);
+  return (await program.status).code;
+}
+
+test("runService() ends with 0 on SIGTERM while a start hangs", async () => {
+  await using program = await start("--misbehave", "hangs-on-start");
+  await program.line(/waiting for what never comes/);
+  program.kill("SIGTERM");
+  assert.equal(await exitCode(program), 0);
+  assert.match(program.lines.join("\n"), /WARN .*The start has not ended/);
+});
+
+test("runService() ends with 0 when a start gives up because it was asked to stop", async () => {
+  await using program = await start("--misbehave", "gives-up-start");
+  await program.line(/waiting for what never comes/);
+  program.kill("SIGINT");
+  assert.equal(await exitCode(program), 0);
+  assert.match(program.lines.join("\n"), /INFO .*before it had started.*The wait was cut short/);
+});
+
+test("runService() ends with 1 when the service fails while it stops", async () => {
+  await using program = await start("--misbehave", "fails-on-stop");
+  await program.line(/listening/);
+  program.kill("SIGTERM");
+  await program.line(/ERROR .*failed while stopping.*the disk is full/);
+  assert.equal(await exitCode(program), 1);
+});
+
+test("runService() with --shutdown-delay serves on, not ready, until asked a second time", async () => {
+  await using program = await start("--shutdown-delay", "10m");
+  const [, url] = await program.line(/listening at (\S+)/);
+  program.kill("SIGTERM");
+  await program.line(/Not ready any more/);
+  for (let request = 0; request < 5; request++) {
+    const ready = await fetch(`${url}/readyz`);
+    assert.deepEqual([ready.status, await ready.text()], [503, "not ok\n"]);
+    const work = await fetch(`${url}/work`);
+    assert.match(await work.text(), /^[0-9a-f]{32}$/);
+  }
+  const slow = fetch(`${url}/slow`);
+  await program.line(/slow began/);
+  program.kill("SIGTERM");
+  assert.equal(await (await slow).text(), "finished while draining");
+  assert.equal(await exitCode(program), 0);
 });
 
 test("runService() tells why it cannot start, without a stack, and exits 1", async () => {

@@ -1,5 +1,5 @@
 /**
- * Logs, twice: on stdout for people (or as JSON for machines) and as OTLP log records. Every line
+ * Logs, twice: as lines for people (or as JSON for machines) and as OTLP log records. Every line
  * that is written inside a span carries that span's trace id.
  *
  * Text form: `YYYY-MM-DD HH:MM:SS,mmm LEVEL [program] message key=value trace_id=…`.
@@ -7,6 +7,8 @@
  * @module
  */
 import { type Attributes, context, logs, SeverityNumber, trace } from "@opentelemetry/api";
+import { pause } from "./resilience.ts";
+import { realWorld, type World } from "./world/world.ts";
 
 /** The levels, least important first. */
 export const logLevels = ["debug", "info", "warn", "error"] as const;
@@ -25,14 +27,14 @@ export type Log = Record<LogLevel, (message: string, fields?: LogFields) => void
 export interface LogOptions {
   /** Name in brackets and OTLP instrumentation scope: the program. */
   name: string;
-  /** @default "text" */
+  /** How lines look. @default "text" */
   format?: LogFormat;
   /** The least important level that is written. @default "info" */
   level?: LogLevel;
   /** Where lines go. @default stdout, by {@linkcode stdoutLines} */
   write?: (line: string) => void;
-  /** The clock, in milliseconds since the epoch. @default Date.now */
-  now?: () => number;
+  /** Whose clock the lines show. @default the real world */
+  world?: Pick<World, "nowMs">;
 }
 
 const severities: Record<LogLevel, SeverityNumber> = {
@@ -42,14 +44,22 @@ const severities: Record<LogLevel, SeverityNumber> = {
   error: SeverityNumber.ERROR,
 };
 
-/** Makes a {@linkcode Log}. OTLP records go to the global logger provider, if telemetry is on. */
+/**
+ * Makes a {@linkcode Log}. OTLP records go to the global logger provider, if telemetry is on.
+ *
+ * @example
+ * ```ts
+ * const log = createLog({ name: "orb-server" });
+ * log.warn("The disk is nearly full", { freeBytes: 1_048_576 });
+ * ```
+ */
 export function createLog(options: LogOptions): Log {
-  const { name, format = "text", level = "info", now = Date.now } = options;
+  const { name, format = "text", level = "info", world = realWorld } = options;
   const write = options.write ?? stdoutLines.write;
   const least = logLevels.indexOf(level);
 
   function emit(level: LogLevel, message: string, fields: LogFields = {}): void {
-    const timeMs = now();
+    const timeMs = world.nowMs();
     const active = context.active();
     const span = trace.getSpanContext(active);
     const line = { timeMs, level, name, message, fields, traceId: span?.traceId };
@@ -132,83 +142,114 @@ function localTime(timeMs: number): string {
   return `${cachedText},${String(Math.floor(timeMs % 1000)).padStart(3, "0")}`;
 }
 
-/** Lines on their way to stdout. */
+/** Lines on their way to a sink. */
 export interface LineWriter {
   /** Queues a line; beyond the limit it is dropped and counted. */
   write(line: string): void;
   /** Resolves when all that is queued has been written. */
   flush(): Promise<void>;
-  /** Lines dropped because the reader of stdout is too slow. */
+  /** Lines dropped because the sink's reader is too slow, or gone. */
   readonly dropped: number;
 }
 
-/** Writes lines to stdout without ever waiting for it: the first at once, a flood in few writes. */
-export const stdoutLines: LineWriter = createLineWriter(Deno.stdout, { maxQueuedLines: 10_000 });
-
 /** Options of {@linkcode createLineWriter}. */
 export interface LineWriterOptions {
-  /** Lines that may wait; one more is dropped. */
-  maxQueuedLines: number;
-  /** How long lines gather after a write, as a write costs more than many lines. @default 5 */
+  /** Lines that may wait; one more is dropped. @default 10_000 */
+  maxQueuedLines?: number;
+  /** How long lines gather after a write, in milliseconds, as a write costs more than many lines. @default 5 */
   gatherMs?: number;
+  /** Whose timers are used. @default the real world */
+  world?: Pick<World, "setTimeout" | "clearTimeout">;
 }
 
-/** Makes a {@linkcode LineWriter} over any sink. */
-export function createLineWriter(
-  sink: { write(bytes: Uint8Array): Promise<number> },
-  { maxQueuedLines, gatherMs = 5 }: LineWriterOptions,
-): LineWriter {
-  const encoder = new TextEncoder();
-  let queue: string[] = [];
-  let dropped = 0;
-  let writing: Promise<void> | undefined;
-  let flushing = false;
-  let endPause = () => {};
+/** Where lines go: stdout, stderr, a file. */
+export interface LineSink {
+  /** Writes some of the bytes, at least one, and says how many. */
+  write(bytes: Uint8Array): Promise<number>;
+}
 
-  async function drain(): Promise<void> {
+/**
+ * Makes a {@linkcode LineWriter} over any sink.
+ *
+ * @example
+ * ```ts
+ * const lines = createLineWriter(Deno.stderr);
+ * lines.write("first");
+ * await lines.flush();
+ * ```
+ */
+export function createLineWriter(sink: LineSink, options: LineWriterOptions = {}): LineWriter {
+  return new QueuedLineWriter(sink, options);
+}
+
+class QueuedLineWriter implements LineWriter {
+  readonly #sink: LineSink;
+  readonly #maxQueuedLines: number;
+  readonly #gatherMs: number;
+  readonly #world: Pick<World, "setTimeout" | "clearTimeout">;
+  readonly #encoder = new TextEncoder();
+  #queue: string[] = [];
+  #dropped = 0;
+  #writing: Promise<void> | undefined;
+  /** Ends the gathering. */
+  #flush = new AbortController();
+
+  constructor(
+    sink: LineSink,
+    { maxQueuedLines = 10_000, gatherMs = 5, world = realWorld }: LineWriterOptions,
+  ) {
+    this.#sink = sink;
+    this.#maxQueuedLines = maxQueuedLines;
+    this.#gatherMs = gatherMs;
+    this.#world = world;
+  }
+
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  // Both are handed on by themselves, as `write: stdoutLines.write`.
+  readonly write = (line: string): void => {
+    if (this.#queue.length >= this.#maxQueuedLines) {
+      this.#dropped++;
+      return;
+    }
+    this.#queue.push(line);
+    this.#writing ??= this.#drain();
+  };
+
+  readonly flush = async (): Promise<void> => {
+    this.#flush.abort();
+    await this.#writing;
+    this.#flush = new AbortController();
+  };
+
+  async #drain(): Promise<void> {
     // Wait for the end of this turn, so that a burst of lines becomes one write.
     await Promise.resolve();
-    while (queue.length > 0) {
-      let bytes = encoder.encode(queue.join("\n") + "\n");
-      queue = [];
-      try {
-        while (bytes.length > 0) bytes = bytes.subarray(await sink.write(bytes));
-      } catch {
-        // The reader of stdout is gone; the program's work goes on, and OTLP still has the record.
-        dropped++;
-      }
-      if (!flushing) await pause();
+    while (this.#queue.length > 0) {
+      const lines = this.#queue;
+      this.#queue = [];
+      await this.#writeAll(lines);
+      await pause(this.#gatherMs, { signal: this.#flush.signal, world: this.#world });
     }
-    writing = undefined;
+    this.#writing = undefined;
   }
 
-  function pause(): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, gatherMs);
-      endPause = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
+  async #writeAll(lines: readonly string[]): Promise<void> {
+    let bytes = this.#encoder.encode(lines.join("\n") + "\n");
+    try {
+      while (bytes.length > 0) bytes = bytes.subarray(await this.#sink.write(bytes));
+    } catch {
+      // The reader is gone; the program's work goes on, and OTLP still has the record.
+      const newline = 10;
+      this.#dropped += bytes.reduce((lost, byte) => byte === newline ? lost + 1 : lost, 0);
+    }
   }
-
-  return {
-    write(line) {
-      if (queue.length >= maxQueuedLines) {
-        dropped++;
-        return;
-      }
-      queue.push(line);
-      writing ??= drain();
-    },
-    async flush() {
-      flushing = true;
-      endPause();
-      await writing;
-      flushing = false;
-    },
-    get dropped() {
-      return dropped;
-    },
-  };
 }
+
+/** Lines to stdout, without ever waiting for it: the first at once, a flood in few writes. */
+export const stdoutLines: LineWriter = createLineWriter(Deno.stdout);
+
+/** Lines to stderr, likewise. */
+export const stderrLines: LineWriter = createLineWriter(Deno.stderr);

@@ -14,7 +14,7 @@ function collect(options: Partial<LogOptions> = {}) {
   const log = createLog({
     name: "orb-server",
     write: (line) => lines.push(line),
-    now: () => new Date(2026, 10, 21, 9, 5, 7, 42).getTime(),
+    world: { nowMs: () => new Date(2026, 10, 21, 9, 5, 7, 42).getTime() },
     ...options,
   });
   return { lines, log };
@@ -131,4 +131,22 @@ Deno.test("createLineWriter() drops and counts beyond its limit while the reader
   wake();
   await writer.flush();
   assert.equal(written, "1\n2\n");
+});
+
+Deno.test("createLineWriter() counts every line of a batch that is lost, but those that were written", async () => {
+  let left = 3;
+  const writer = createLineWriter({
+    write(bytes) {
+      const taken = Math.min(bytes.length, left);
+      left -= taken;
+      return taken > 0 ? Promise.resolve(taken) : Promise.reject(new Error("broken pipe"));
+    },
+  }, { gatherMs: 0 });
+  // Of "a\nbc\nd\n" three bytes are written: the first line and half of the second.
+  for (const line of ["a", "bc", "d"]) writer.write(line);
+  await writer.flush();
+  assert.equal(writer.dropped, 2);
+  writer.write("e");
+  await writer.flush();
+  assert.equal(writer.dropped, 3);
 });
