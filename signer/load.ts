@@ -15,97 +15,119 @@ import { context, SpanStatusCode, trace } from "@opentelemetry/api";
 import { commandLine, flag, parseDuration, parseHttpUrl } from "../service/command_line.ts";
 import { tracedFetch } from "../service/http_client.ts";
 import { runService, type Service, type ServiceContext } from "../service/life_cycle.ts";
+import { pause, reasonOf, timeoutSignal } from "../service/resilience.ts";
 
 /** What the flags say. */
 export interface LoadOptions {
   /** The REST API. */
   url: string;
-  /** Pause after each message. */
+  /** Pause after each message, in milliseconds. */
   intervalMs: number;
-  /** How long an answer may take. */
+  /** How long an answer may take, in milliseconds. */
   timeoutMs: number;
 }
 
-/** Begins to send; goes on until it is stopped, whatever comes back. */
-export async function startLoad(
-  options: LoadOptions,
-  serviceContext: ServiceContext,
-): Promise<Service> {
-  const { log, telemetry, stopping } = serviceContext;
-  const fetch = tracedFetch("signer-load");
-  let told = false;
+/**
+ * Begins to send; goes on until it is stopped, whatever comes back.
+ *
+ * @example
+ * ```ts
+ * const load = await startLoad(
+ *   { url: "http://127.0.0.1:8090", intervalMs: 100, timeoutMs: 6_000 },
+ *   context,
+ * );
+ * ```
+ */
+export function startLoad(options: LoadOptions, serviceContext: ServiceContext): Promise<Service> {
+  const { log } = serviceContext;
+  log.info("Sending messages to sign", { url: options.url, intervalMs: options.intervalMs });
+  const running = new Load(options, serviceContext).run();
+  return Promise.resolve({ stop: () => running });
+}
 
-  async function post(path: string, body: unknown): Promise<Response> {
-    return await fetch(new URL(path, options.url), {
-      method: "POST",
-      body: JSON.stringify(body),
-      headers: { "content-type": "application/json" },
-      signal: AbortSignal.any([stopping, AbortSignal.timeout(options.timeoutMs)]),
-    });
+class Load {
+  readonly #options: LoadOptions;
+  readonly #context: ServiceContext;
+  readonly #fetch = tracedFetch("signer-load");
+  /** Whether the last message failed: an outage is in the log once. */
+  #failing = false;
+
+  constructor(options: LoadOptions, context: ServiceContext) {
+    this.#options = options;
+    this.#context = context;
   }
 
-  async function signAndVerify(number: number): Promise<void> {
-    const message = `message ${number}`;
-    const signed = await post("/sign", { message });
-    const answer = await signed.json();
-    if (!signed.ok) throw new Error(answer.title);
-    const verdict = await (await post("/verify", { message, ...answer })).json();
-    if (!verdict.valid) throw new Error(`The signature is not valid: ${verdict.reason}`);
-  }
-
-  async function run(): Promise<void> {
+  async run(): Promise<void> {
+    const { stopping, world } = this.#context;
     for (let number = 1; !stopping.aborted; number++) {
-      const span = telemetry.tracer.startSpan("sign and verify");
-      try {
-        await context.with(trace.setSpan(context.active(), span), () => signAndVerify(number));
-        if (told) log.info("Messages are signed again");
-        told = false;
-      } catch (error) {
-        if (stopping.aborted) break;
-        const reason = error instanceof Error ? error.message : String(error);
-        span.setStatus({ code: SpanStatusCode.ERROR, message: reason });
-        if (!told) log.warn("A message was not signed; trying on", { reason });
-        told = true;
-      } finally {
-        span.end();
-      }
-      await pause(options.intervalMs, stopping);
+      await this.#sendOne(number);
+      await pause(this.#options.intervalMs, { signal: stopping, world });
     }
   }
 
-  log.info("Sending messages to sign", { url: options.url, intervalMs: options.intervalMs });
-  const running = run();
-  return await Promise.resolve({ stop: () => running });
+  async #sendOne(number: number): Promise<void> {
+    const { log, stopping, telemetry } = this.#context;
+    const span = telemetry.tracer.startSpan("sign and verify");
+    try {
+      await context.with(trace.setSpan(context.active(), span), () => this.#signAndVerify(number));
+      if (this.#failing) log.info("Messages are signed again");
+      this.#failing = false;
+    } catch (error) {
+      if (stopping.aborted) return;
+      const reason = reasonOf(error);
+      span.setStatus({ code: SpanStatusCode.ERROR, message: reason });
+      if (!this.#failing) log.warn("A message was not signed; trying on", { reason });
+      this.#failing = true;
+    } finally {
+      span.end();
+    }
+  }
+
+  async #signAndVerify(number: number): Promise<void> {
+    const message = `message ${number}`;
+    const signed = await this.#post("/sign", { message });
+    if (!signed.ok) throw new Error(String(signed.json.title));
+    const verdict = await this.#post("/verify", { message, ...signed.json });
+    if (!verdict.json.valid) {
+      throw new Error(`The signature is not valid: ${verdict.json.reason}`);
+    }
+  }
+
+  async #post(path: string, body: unknown) {
+    const { stopping: signal, world } = this.#context;
+    using deadline = timeoutSignal(this.#options.timeoutMs, { signal, world });
+    const response = await this.#fetch(new URL(path, this.#options.url), {
+      method: "POST",
+      body: JSON.stringify(body),
+      headers: { "content-type": "application/json" },
+      signal: deadline.signal,
+    });
+    return { ok: response.ok, json: await response.json() as Record<string, unknown> };
+  }
 }
 
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener("abort", () => {
-      clearTimeout(timer);
-      resolve();
-    }, { once: true });
-  });
+async function main(): Promise<void> {
+  const command = commandLine({
+    name: "signer-load",
+    summary: "Has a message signed and its signature checked, again and again.",
+    examples: [
+      ["deno task signer:load", "one message a second"],
+      ["deno task signer:load --interval-ms 100", "ten"],
+    ],
+  })
+    .addOption(
+      flag("--url <url>", "the REST API").argParser(parseHttpUrl).default("http://127.0.0.1:8090"),
+    )
+    .addOption(
+      flag("--interval-ms <ms>", "pause after each message")
+        .argParser(parseDuration({ unit: "ms", minMs: 0, maxMs: 3_600_000 })).default(1_000),
+    )
+    .addOption(
+      flag("--timeout-ms <ms>", "how long an answer may take")
+        .argParser(parseDuration({ unit: "ms", minMs: 1, maxMs: 600_000 })).default(6_000),
+    );
+
+  await runService(command, startLoad);
 }
 
-const command = commandLine({
-  name: "signer-load",
-  summary: "Has a message signed and its signature checked, again and again.",
-  examples: [
-    ["deno task signer:load", "one message a second"],
-    ["deno task signer:load --interval-ms 100", "ten"],
-  ],
-})
-  .addOption(
-    flag("--url <url>", "the REST API").argParser(parseHttpUrl).default("http://127.0.0.1:8090"),
-  )
-  .addOption(
-    flag("--interval-ms <ms>", "pause after each message")
-      .argParser(parseDuration({ unit: "ms", minMs: 0, maxMs: 3_600_000 })).default(1_000),
-  )
-  .addOption(
-    flag("--timeout-ms <ms>", "how long an answer may take")
-      .argParser(parseDuration({ unit: "ms", minMs: 1, maxMs: 600_000 })).default(6_000),
-  );
-
-if (import.meta.main) await runService(command, startLoad);
+if (import.meta.main) await main();

@@ -12,6 +12,7 @@
  */
 import type { Hono } from "hono";
 import { authFlags, type BearerAuth, bearerAuthFromFlags } from "../service/bearer_auth.ts";
+import type { Bus } from "../service/bus/bus.ts";
 import { busFlags, type BusFlagValues, openBus } from "../service/bus/open_bus.ts";
 import { commandLine, flag, parseDuration, parseInteger } from "../service/command_line.ts";
 import { httpApp } from "../service/http_app.ts";
@@ -42,25 +43,43 @@ import { keysTopic } from "./work/wire.ts";
 
 /** What the flags say. */
 export interface RestApiOptions extends BusFlagValues, RequestTopicFlagValues, SigningFlagValues {
+  /** Address to listen on; beyond loopback only with authentication, or the operator's word. */
   host: string;
+  /** Port to listen on; 0 takes a free one. */
   port: number;
+  /** The operator's word that nobody has to authenticate beyond loopback. @default they have to */
   allowRemoteWithoutAuth?: true | undefined;
-  resTopic?: string | undefined;
-  timeoutMs: number;
-  maxInFlight: number;
-  maxSockets: number;
-  sweepIntervalMs: number;
+  /** Names that the server is known by, without port. @default loopback's and `host` */
   allowedHost?: string[] | undefined;
+  /** Origins whose pages may call. @default none but our own */
   allowedOrigin?: string[] | undefined;
+  /** The OpenID Connect issuer whose tokens are demanded; goes with `authAudience`. @default no authentication */
   authIssuer?: string | undefined;
+  /** What the tokens must be for. @default no authentication */
   authAudience?: string | undefined;
+  /** Where the issuer's keys are. @default as its discovery document says */
   authJwksUri?: string | undefined;
+  /** The topic of answers, for this process alone. @default one of its own, removed on stop */
+  resTopic?: string | undefined;
+  /** How long a signature may take, in milliseconds. */
+  timeoutMs: number;
+  /** Messages under way at once, and HTTP requests; one more is refused as overloaded. */
+  maxInFlight: number;
+  /** WebSockets open at once; one more is refused as overloaded. */
+  maxSockets: number;
+  /** Time between two searches for topics of instances that died, in milliseconds. */
+  sweepIntervalMs: number;
 }
 
 /**
  * Starts the REST API; it serves until it is stopped or cannot go on.
  *
  * @throws {StartError} it cannot start, with what to do
+ *
+ * @example
+ * ```ts
+ * if (import.meta.main) await runService(command, startRestApi);
+ * ```
  */
 export async function startRestApi(
   options: RestApiOptions,
@@ -86,14 +105,7 @@ export async function startRestApi(
   if (alone) {
     log.info("No broker is named (--kafka-brokers): a signing service runs inside this process");
   }
-
-  const opening = openKeyDirectory({
-    bus,
-    topic: keysTopic(options.reqTopic),
-    warn: (message) => log.warn(message),
-    onState: busHealth("keys", context),
-  });
-  const directory = await unlessStopped("keys were read", opening, stopping);
+  const directory = await openDirectory(bus, options, context);
   undo.defer(() => directory.close());
   await unlessStopped("all keys were read", directory.caughtUp, stopping);
   const onState = busHealth("answers", context);
@@ -140,6 +152,16 @@ export async function startRestApi(
   };
 }
 
+function openDirectory(bus: Bus, { reqTopic }: RestApiOptions, context: ServiceContext) {
+  const opening = openKeyDirectory({
+    bus,
+    topic: keysTopic(reqTopic),
+    warn: (message) => context.log.warn(message),
+    onState: busHealth("keys", context),
+  });
+  return unlessStopped("keys were read", opening, context.stopping);
+}
+
 interface ServedParts {
   routes: SignRoutes;
   /** The keys of the signing service inside this process, if there is one. */
@@ -173,56 +195,60 @@ function serve(parts: ServedParts, options: RestApiOptions, context: ServiceCont
   });
 }
 
-const command = commandLine({
-  name: "signer-api",
-  summary: "Has messages signed: page, WebSocket and HTTP before services on Kafka.",
-  envPrefix: "SIGNER_REST_API",
-  examples: [
-    ["deno task signer:api", "http://127.0.0.1:8090/sign, with a signing service inside"],
-    ["deno task signer:api --kafka-brokers 127.0.0.1:9092", "services are other programs"],
-    ["deno task signer:api --algorithm es256", "the service inside signs with P-256"],
-  ],
-})
-  .addOption(portFlag("--port <port>", "port to listen on", 8090))
-  .addOption(hostFlags.host())
-  .addOption(hostFlags.allowRemoteWithoutAuth())
-  .addOption(busFlags.brokers())
-  .addOption(requestTopicFlag())
-  .addOption(
-    flag("--res-topic <name>", "the topic of answers, for this process alone (default: its own)"),
-  )
-  .addOption(signingFlags.algorithm())
-  .addOption(signingFlags.keys())
-  .addOption(signingFlags.dataDir())
-  .addOption(signingFlags.auditSync())
-  .addOption(
-    flag("--timeout-ms <ms>", "how long a signature may take")
-      .argParser(parseDuration({ unit: "ms", minMs: 10, maxMs: 600_000 })).default(5_000),
-  )
-  .addOption(
-    flag("--max-in-flight <n>", "messages under way; beyond it the API says it is overloaded")
-      .argParser(parseInteger({ min: 1, max: 1_000_000 })).default(16_384),
-  )
-  .addOption(
-    flag("--max-sockets <n>", "WebSockets open at once")
-      .argParser(parseInteger({ min: 1, max: 100_000 })).default(2_048),
-  )
-  .addOption(
-    flag("--sweep-interval-ms <ms>", "how often topics of instances that died are looked for")
-      .argParser(parseDuration({ unit: "ms", minMs: 100, maxMs: 86_400_000 })).default(600_000),
-  )
-  .addOption(guardFlags.allowedHost())
-  .addOption(guardFlags.allowedOrigin())
-  .addOption(authFlags.issuer())
-  .addOption(authFlags.audience())
-  .addOption(authFlags.jwksUri())
-  .addOption(busFlags.maxMessageBytes())
-  .addOption(busFlags.startTimeout())
-  .addOption(busFlags.outageLimit())
-  .addOption(busFlags.tls())
-  .addOption(busFlags.tlsCa())
-  .addOption(busFlags.saslMechanism())
-  .addOption(busFlags.saslUsername())
-  .addOption(busFlags.saslPasswordFile());
+async function main(): Promise<void> {
+  const command = commandLine({
+    name: "signer-api",
+    summary: "Has messages signed: page, WebSocket and HTTP before services on Kafka.",
+    envPrefix: "SIGNER_REST_API",
+    examples: [
+      ["deno task signer:api", "http://127.0.0.1:8090/sign, with a signing service inside"],
+      ["deno task signer:api --kafka-brokers 127.0.0.1:9092", "services are other programs"],
+      ["deno task signer:api --algorithm es256", "the service inside signs with P-256"],
+    ],
+  })
+    .addOption(portFlag("--port <port>", "port to listen on", 8090))
+    .addOption(hostFlags.host())
+    .addOption(hostFlags.allowRemoteWithoutAuth())
+    .addOption(busFlags.brokers())
+    .addOption(requestTopicFlag())
+    .addOption(
+      flag("--res-topic <name>", "the topic of answers, for this process alone (default: its own)"),
+    )
+    .addOption(signingFlags.algorithm())
+    .addOption(signingFlags.keys())
+    .addOption(signingFlags.dataDir())
+    .addOption(signingFlags.auditSync())
+    .addOption(
+      flag("--timeout-ms <ms>", "how long a signature may take")
+        .argParser(parseDuration({ unit: "ms", minMs: 10, maxMs: 600_000 })).default(5_000),
+    )
+    .addOption(
+      flag("--max-in-flight <n>", "messages under way; beyond it the API says it is overloaded")
+        .argParser(parseInteger({ min: 1, max: 1_000_000 })).default(16_384),
+    )
+    .addOption(
+      flag("--max-sockets <n>", "WebSockets open at once")
+        .argParser(parseInteger({ min: 1, max: 100_000 })).default(2_048),
+    )
+    .addOption(
+      flag("--sweep-interval-ms <ms>", "how often topics of instances that died are looked for")
+        .argParser(parseDuration({ unit: "ms", minMs: 100, maxMs: 86_400_000 })).default(600_000),
+    )
+    .addOption(guardFlags.allowedHost())
+    .addOption(guardFlags.allowedOrigin())
+    .addOption(authFlags.issuer())
+    .addOption(authFlags.audience())
+    .addOption(authFlags.jwksUri())
+    .addOption(busFlags.maxMessageBytes())
+    .addOption(busFlags.startTimeout())
+    .addOption(busFlags.outageLimit())
+    .addOption(busFlags.tls())
+    .addOption(busFlags.tlsCa())
+    .addOption(busFlags.saslMechanism())
+    .addOption(busFlags.saslUsername())
+    .addOption(busFlags.saslPasswordFile());
 
-if (import.meta.main) await runService(command, startRestApi);
+  await runService(command, startRestApi);
+}
+
+if (import.meta.main) await main();

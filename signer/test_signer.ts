@@ -19,6 +19,7 @@ import {
   startSigningWorker,
 } from "./work/signing_worker.ts";
 import { type TestContext, testContext } from "../service/testing/context.ts";
+import { realWorld, type World } from "../service/world/world.ts";
 import { keysTopic } from "./work/wire.ts";
 
 /** Options of {@linkcode testSigner}. */
@@ -29,6 +30,8 @@ export interface TestSignerOptions {
   routes?: Partial<SignRoutesOptions>;
   http?: Partial<HttpAppOptions>;
   worker?: Partial<SigningWorkerOptions> | "none";
+  /** Whose time requests and sockets go by. @default realWorld */
+  world?: World;
 }
 
 /** All of it. `await using` ends it. */
@@ -60,7 +63,8 @@ export interface TestSocket {
 /** Starts all of it on a free port. */
 export async function testSigner(options: TestSignerOptions = {}): Promise<TestSigner> {
   const { bus = memoryBus(), algorithm = "ed25519" } = options;
-  const context = testContext();
+  const { world = realWorld } = options;
+  const context = testContext({ world });
   const topic = "signer.v1";
   const audited: AuditEntry[] = [];
   const audit: AuditLog = {

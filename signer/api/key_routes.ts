@@ -1,5 +1,5 @@
 /**
- * The routes that look after a service's keys, for callers with `signer:admin`.
+ * The routes that manage a service's keys, for callers with `signer:admin`.
  *
  * @module
  */
@@ -11,13 +11,22 @@ import { type KeyStore, KeyStoreError } from "../keys/key_store.ts";
 
 /** Options of {@linkcode keyRoutes}. */
 export interface KeyRoutesOptions {
+  /** The keys that are managed. */
   store: KeyStore;
+  /** Where changes are noted. */
   log: Log;
   /** Demands tokens with `signer:admin`. @default nobody has to authenticate */
   auth?: BearerAuth;
 }
 
-/** `GET /keys`, `POST /keys/rotate`, `POST /keys/:kid/retire`. */
+/**
+ * `GET /keys`, `POST /keys/rotate`, `POST /keys/:kid/retire`.
+ *
+ * @example
+ * ```ts
+ * app.route("/", keyRoutes({ store, log, auth }));
+ * ```
+ */
 export function keyRoutes({ store, log, auth }: KeyRoutesOptions): Hono {
   const app = new Hono();
   if (auth) {

@@ -19,6 +19,11 @@ const encoder = new TextEncoder();
  * Reads the message: text, or any bytes with `encoding: "base64url"`.
  *
  * @throws {SignError} `invalid`, saying what is wrong
+ *
+ * @example
+ * ```ts
+ * parseMessage({ message: "_w", encoding: "base64url" }); // { message: [255], binary: true }
+ * ```
  */
 export function parseMessage(json: unknown): ParsedMessage {
   if (typeof json !== "object" || json === null || Array.isArray(json)) {

@@ -20,6 +20,7 @@ import { SignSockets, type SignSocketsOptions } from "./sign_sockets.ts";
 
 /** Options of {@linkcode signRoutes}: those of the sockets, and these. */
 export interface SignRoutesOptions extends SignSocketsOptions {
+  /** The keys to verify with. */
   directory: KeyDirectory;
   /** Messages in one batch. @default 1_000 */
   maxBatchItems?: number;

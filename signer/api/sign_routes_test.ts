@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { createLocalJWKSet, flattenedVerify } from "jose";
 import { bearerAuth } from "../../service/bearer_auth.ts";
+import { noDeadline } from "../../service/testing/context.ts";
+import { VirtualWorld } from "../../service/world/virtual_world.ts";
 import { startIssuer } from "../../service/testing/issuer.ts";
 import { eventually } from "../../service/testing/eventually.ts";
 import { jsonProtocol } from "./sign_socket.ts";
@@ -104,9 +106,12 @@ Deno.test("JSON socket survives broken frames and says what is wrong with each",
 });
 
 Deno.test("JSON socket is overloaded beyond its messages in flight, and says for which", async () => {
-  await using signer = await testSigner({ worker: "none", requester: { timeoutMs: 300 } });
+  const world = new VirtualWorld();
+  await using signer = await testSigner({ worker: "none", world });
   const { socket, reach } = await signer.socket([jsonProtocol]);
   for (let id = 0; id < 300; id++) socket.send(JSON.stringify({ id, message: "x" }));
+  await reach(44);
+  await world.advance(5_100);
   const answers = (await reach(300)).map((answer) => JSON.parse(answer));
   const types = Map.groupBy(answers, ({ error }) => error.type as string);
   assert.equal(types.get("overloaded")?.length, 44);
@@ -293,23 +298,31 @@ Deno.test("a token with signer:sign opens routes and sockets, and the audit log 
 
 Deno.test("a socket ends with its token", async () => {
   await using issuer = await startIssuer();
+  const world = new VirtualWorld({ startMs: Date.now() });
   await using signer = await testSigner({
     routes: { auth: bearerAuth({ issuer: issuer.url, audience: "api" }) },
+    world,
   });
-  const token = await issuer.token({ scope: "signer:sign" }, { expires: "1s" });
-  const { closed } = await signer.socket([jsonProtocol, `bearer.${token}`]);
+  const token = await issuer.token({ scope: "signer:sign" }, { expires: "10m" });
+  const { socket, closed } = await signer.socket([jsonProtocol, `bearer.${token}`]);
+  await world.advance(590_000);
+  assert.equal(socket.readyState, WebSocket.OPEN);
+  await world.advance(10_000);
   const { code, reason } = await closed;
   assert.deepEqual([code, reason], [1008, "the token has expired"]);
 });
 
 Deno.test("closeSockets() answers what is under way, then says that it goes away", async () => {
-  await using signer = await testSigner({ worker: "none", requester: { timeoutMs: 100 } });
+  const world = new VirtualWorld();
+  await using signer = await testSigner({ worker: "none", world });
   const text = await signer.socket();
   const json = await signer.socket([jsonProtocol]);
   text.socket.send("a");
   json.socket.send('{"id":1,"message":"a"}');
   await eventually("both under way", () => signer.requester.inFlight === 2 || undefined);
-  await signer.routes.closeSockets(new AbortController().signal);
+  const closing = signer.routes.closeSockets(noDeadline);
+  await world.advance(5_100);
+  await closing;
   assert.equal((await text.closed).code, 1001);
   assert.deepEqual(text.answers, ["error: timeout"]);
   await json.closed;

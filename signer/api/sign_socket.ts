@@ -29,11 +29,13 @@ export const jsonProtocol = "orrery.signer.v1+json";
 
 /** Options of {@linkcode serveTextSocket} and {@linkcode serveJsonSocket}. */
 export interface SignSocketOptions extends SocketOutputOptions {
+  /** Has the messages signed. */
   requester: Requester;
+  /** Where each message's span goes. */
   telemetry: Pick<Telemetry, "tracer">;
   /** Who speaks, for the audit log. */
   actor: string;
-  /** The upgrade's span, which each message's span links to. */
+  /** The upgrade's span, which each message's span links to. @default no link */
   connection?: SpanContext;
   /** What messages of all text sockets may wait for their turn together. */
   waiting: WaitingTexts;
@@ -73,7 +75,15 @@ function counter() {
   };
 }
 
-/** Serves a socket without subprotocol. */
+/**
+ * Serves a socket without subprotocol.
+ *
+ * @example
+ * ```ts
+ * const served = serveTextSocket(socket, { requester, telemetry, actor: "ann", waiting });
+ * socket.onclose = () => served.end();
+ * ```
+ */
 export function serveTextSocket(socket: WebSocket, options: SignSocketOptions): SignSocket {
   const { requester, actor, waiting, maxInFlightPerSocket = 256 } = options;
   const output = new SocketOutput(socket, options);
@@ -140,7 +150,15 @@ function textError(error: SignError): string {
   return `error: ${error.title.toLowerCase()}`;
 }
 
-/** Serves a socket that speaks {@linkcode jsonProtocol}. */
+/**
+ * Serves a socket that speaks {@linkcode jsonProtocol}.
+ *
+ * @example
+ * ```ts
+ * const { socket, response } = Deno.upgradeWebSocket(request, { protocol: jsonProtocol });
+ * const served = serveJsonSocket(socket, { requester, telemetry, actor: "ann", waiting });
+ * ```
+ */
 export function serveJsonSocket(socket: WebSocket, options: SignSocketOptions): SignSocket {
   const { requester, actor, maxInFlightPerSocket = 256 } = options;
   const output = new SocketOutput(socket, options);
@@ -173,8 +191,8 @@ export function serveJsonSocket(socket: WebSocket, options: SignSocketOptions): 
         const ok = publicAnswer(await requester.request({ message, binary, actor }, active));
         return { text: JSON.stringify({ id, ok, traceId }), error: undefined };
       } catch (error) {
-        const told = toSignError(error);
-        return { text: JSON.stringify({ id, error: told, traceId }), error: told };
+        const known = toSignError(error);
+        return { text: JSON.stringify({ id, error: known, traceId }), error: known };
       }
     });
   }

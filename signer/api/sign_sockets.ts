@@ -25,6 +25,7 @@ import {
 
 /** Options of {@linkcode SignSockets}. */
 export interface SignSocketsOptions {
+  /** Has the messages signed. */
   requester: Requester;
   /** Demands tokens with `signer:sign`. @default nobody has to authenticate */
   auth?: BearerAuth;

@@ -30,6 +30,7 @@ export interface KeyDirectory {
 
 /** Options of {@linkcode openKeyDirectory}. */
 export interface KeyDirectoryOptions {
+  /** The bus that is used; it stays open. */
   bus: Bus;
   /** The topic of keys; made if it is absent. */
   topic: string;

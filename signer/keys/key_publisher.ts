@@ -22,9 +22,11 @@ export interface KeyPublisher {
 
 /** Options of {@linkcode publishKeys}. */
 export interface PublishKeysOptions {
+  /** The bus that is used; it stays open. */
   bus: Bus;
   /** The topic of keys; made if it is absent. */
   topic: string;
+  /** The keys; its `onChange` is taken. */
   store: KeyStore;
   /** Notified when publishing fails or works again. @default nobody is */
   onState?: (state: ReaderState) => void;

@@ -42,7 +42,15 @@ export interface PrivateKey {
   readonly object: KeyObject;
 }
 
-/** Makes a new key. */
+/**
+ * Makes a new key.
+ *
+ * @example
+ * ```ts
+ * const key = generateKey("ed25519");
+ * importVerifier(key.publicJwk).verify(message, sign(key, message)); // true
+ * ```
+ */
 export function generateKey(algorithm: KeyAlgorithm): PrivateKey {
   const { privateKey } = algorithm === "ed25519"
     ? generateKeyPairSync("ed25519")

@@ -94,7 +94,7 @@ export class PendingRequests {
     return [...this.#waiting.keys()];
   }
 
-  /** How a request ended, if it was lately: tells a double or late answer from a stranger's. */
+  /** How a request ended, if it was lately: it distinguishes a double or late answer from a stranger's. */
   endingOf(msgId: string): Ending | undefined {
     return this.#ended.endingOf(msgId);
   }

@@ -11,6 +11,7 @@ import { defaultRequestTopic, requestPartitions } from "./wire.ts";
 
 /** What {@linkcode requestTopicFlag} gives. */
 export interface RequestTopicFlagValues {
+  /** The topic's name, as Kafka takes it. */
   reqTopic: string;
 }
 

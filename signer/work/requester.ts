@@ -29,6 +29,7 @@ import { decodeAnswer, encodeRequest, responsePrefix, type SignAnswer } from "./
 
 /** Options of {@linkcode startRequester}. */
 export interface RequesterOptions {
+  /** The bus that is used; it stays open. */
   bus: Bus;
   /** Topic of the requests; it must be there. */
   requestTopic: string;

@@ -25,6 +25,7 @@ const instancePattern = /^[0-9a-z]{8,10}-[0-9a-f]{8}$/;
 
 /** Options of {@linkcode sweepResponseTopics}. */
 export interface SweepOptions {
+  /** The bus that is used; it stays open. */
   bus: Bus;
   /** What the topics' names begin with. */
   prefix: string;

@@ -32,9 +32,13 @@ export const signingFlags = {
 
 /** What {@linkcode signingFlags} give. */
 export interface SigningFlagValues {
+  /** How to sign. */
   algorithm: Algorithm;
+  /** Folder or file of the private keys. @default `keys` in the data folder */
   keys?: string | undefined;
+  /** Where keys and audit log are kept. @default `signer` in the user's data folder */
   dataDir?: string | undefined;
+  /** Answers only when the disk has the audit entry. @default the operating system is enough */
   auditSync?: true | undefined;
 }
 
@@ -54,11 +58,13 @@ export function signerDataFolder(flags: { dataDir?: string | undefined }): strin
 
 /** Options of {@linkcode startSigningService}. */
 export interface SigningServiceOptions {
+  /** The bus that is used; it stays open. */
   bus: Bus;
   /** Topic of the requests; made if it is absent. */
   requestTopic: string;
   /** Services of one group share the requests. */
   group: string;
+  /** How to sign, and where keys and audit log are kept. */
   flags: SigningFlagValues;
 }
 

@@ -4,13 +4,7 @@
  *
  * @module
  */
-import type {
-  Counter,
-  Histogram,
-  Meter,
-  ObservableGauge,
-  ObservableResult,
-} from "@opentelemetry/api";
+import type { Counter, Histogram, Meter } from "@opentelemetry/api";
 import { hash } from "node:crypto";
 import {
   type Bus,
@@ -29,9 +23,10 @@ import type { ServiceContext } from "../../service/life_cycle.ts";
 import { limitedLog } from "../../service/limited_log.ts";
 import { checkPositiveIntegers } from "../../service/options.ts";
 import type { Telemetry } from "../../service/telemetry.ts";
-import type { TimerId, World } from "../../service/world/world.ts";
+import type { World } from "../../service/world/world.ts";
 import { type Algorithm, type PrivateKey, sign, toBase64 } from "../keys/signing.ts";
 import type { AuditLog } from "./audit_log.ts";
+import { LagGauge } from "./lag_gauge.ts";
 import {
   decodeRequest,
   encodeAnswer,
@@ -45,14 +40,17 @@ import {
 
 /** Options of {@linkcode startSigningWorker}. */
 export interface SigningWorkerOptions {
+  /** The bus that is used; it stays open. */
   bus: Bus;
   /** Topic of the requests; made if it is absent. */
   requestTopic: string;
   /** Workers of one group share the requests. */
   group: string;
+  /** How to sign. */
   algorithm: Algorithm;
   /** The key that signs now. @default none, as for `base64` */
   key?: () => PrivateKey;
+  /** What every signature is noted in before it goes out. */
   audit: AuditLog;
   /** Requests at work at once. @default 1024, for es256 64, as its signatures take a millisecond each */
   maxInFlight?: number;
@@ -335,48 +333,6 @@ class BusSigningWorker implements SigningWorker {
       processing.context,
       () => this.#warn(message, { ...fields, partition, offset: Number(offset) }),
     );
-  }
-}
-
-interface LagGaugeOptions {
-  reader: Reader;
-  meter: Meter;
-  attributes: Record<string, string>;
-  world: World;
-}
-
-const lagIntervalMs = 5_000;
-
-/** Measures how many requests wait; in between, and while the broker is away, the figure stays. */
-class LagGauge {
-  readonly #options: LagGaugeOptions;
-  readonly #gauge: ObservableGauge;
-  readonly #observe: (result: ObservableResult) => void;
-  readonly #timer: TimerId;
-  #lastLag = 0;
-
-  constructor(options: LagGaugeOptions) {
-    this.#options = options;
-    this.#gauge = options.meter.createObservableGauge("signer.consumer.lag", {
-      description: "Requests that wait to be taken up by the group, in this member's partitions.",
-      unit: "{request}",
-    });
-    this.#observe = (result) => result.observe(this.#lastLag, options.attributes);
-    this.#gauge.addCallback(this.#observe);
-    this.#timer = options.world.setInterval(() => this.#poll(), lagIntervalMs);
-  }
-
-  stop(): void {
-    this.#options.world.clearInterval(this.#timer);
-    this.#gauge.removeCallback(this.#observe);
-  }
-
-  async #poll(): Promise<void> {
-    try {
-      this.#lastLag = await this.#options.reader.lag();
-    } catch {
-      // The broker is away: `onState` reports the outage.
-    }
   }
 }
 

@@ -15,7 +15,7 @@ import {
 } from "../../service/bus/bus.ts";
 import type { ReceivedRecord } from "../../service/bus/bus.ts";
 
-/** The topics' names unless told otherwise. */
+/** The topic of requests, unless a flag names another. */
 export const defaultRequestTopic = "signer.v1";
 /** Partitions of the request topic where it has to be made: the most services that can share it. */
 export const requestPartitions = 12;
@@ -73,7 +73,7 @@ export interface SignAnswer {
   error?: SignErrorKind;
 }
 
-/** Why a request cannot be served. `respTopic` is set if its sender can be told. */
+/** Why a request cannot be served. `respTopic` is set if its sender can be answered. */
 export interface RefusedRequest {
   reason: "headers" | "msg-id" | "resp-topic" | "null-payload" | "invalid-utf8";
   detail: string;
