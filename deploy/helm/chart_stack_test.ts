@@ -1,6 +1,7 @@
 /** The chart over all parts, rendered. Each part's own chart is tested beside its program. */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
+import { loadAll } from "js-yaml";
 import { renderChart } from "../../stack/helm.ts";
 import { testWithStack } from "../../stack/test_with_stack.ts";
 
@@ -13,3 +14,40 @@ testWithStack("the whole chart has every part, and leaves out what is not enable
   assert.deepEqual([...await sources({ "pingpong.enabled": false })], ["signer"]);
   assert.deepEqual([...await sources({ "signer.enabled": false })], ["pingpong"]);
 });
+
+testWithStack(
+  "a pod behind a Service serves on for 5 s before it stops, and has the time",
+  async () => {
+    interface Deployment {
+      kind: string;
+      spec: {
+        template: {
+          spec: {
+            terminationGracePeriodSeconds: number;
+            containers: { name: string; args: string[] }[];
+          };
+        };
+      };
+    }
+    const pods = async (values: Record<string, unknown>) =>
+      (loadAll(await renderChart(chart, { values })) as (Deployment | null)[])
+        .filter((one) => one?.kind === "Deployment")
+        .map((one) => {
+          const { terminationGracePeriodSeconds, containers: [container] } =
+            one!.spec.template.spec;
+          const delay = container!.args.find((arg) => arg.startsWith("--shutdown-delay="));
+          return [container!.name, delay, terminationGracePeriodSeconds];
+        }).sort();
+    assert.deepEqual(await pods({}), [
+      ["pingpong-server", "--shutdown-delay=5s", 20],
+      ["signer-api", "--shutdown-delay=5s", 25],
+    ]);
+    assert.deepEqual(
+      await pods({ "pingpong.shutdownDelaySeconds": 0, "signer.api.shutdownDelaySeconds": 30 }),
+      [
+        ["pingpong-server", "--shutdown-delay=0s", 15],
+        ["signer-api", "--shutdown-delay=30s", 50],
+      ],
+    );
+  },
+);
