@@ -25,7 +25,7 @@ import {
   stdoutLines,
 } from "./log.ts";
 import { ServiceRun } from "./service_run.ts";
-import { startTelemetry, type Telemetry } from "./telemetry.ts";
+import { startTelemetry, type Telemetry, TelemetryVariableError } from "./telemetry.ts";
 import { realWorld, type World } from "./world/world.ts";
 
 /** A reason not to start that a person can mend: shown without a stack, exit code 1. */
@@ -260,11 +260,12 @@ async function flushLines(): Promise<void> {
 }
 
 async function exitWithReason(name: string, error: unknown): Promise<void> {
+  const wrongUse = error instanceof TelemetryVariableError;
   stderrLines.write(
-    error instanceof StartError
+    error instanceof StartError || wrongUse
       ? `${name}: ${error.message}`
       : `${name}: unexpected error: ${error instanceof Error ? error.stack : String(error)}`,
   );
   await flushLines();
-  Deno.exit(1);
+  Deno.exit(wrongUse ? 2 : 1);
 }

@@ -57,6 +57,8 @@ export function createLog(options: LogOptions): Log {
   const { name, format = "text", level = "info", world = realWorld } = options;
   const write = options.write ?? stdoutLines.write;
   const least = logLevels.indexOf(level);
+  // Until telemetry is on it does nothing; then it finds the provider by itself.
+  const logger = logs.getLogger(name);
 
   function emit(level: LogLevel, message: string, fields: LogFields = {}): void {
     const timeMs = world.nowMs();
@@ -64,7 +66,7 @@ export function createLog(options: LogOptions): Log {
     const span = trace.getSpanContext(active);
     const line = { timeMs, level, name, message, fields, traceId: span?.traceId };
     write(format === "json" ? jsonLine({ ...line, spanId: span?.spanId }) : textLine(line));
-    logs.getLogger(name).emit({
+    logger.emit({
       timestamp: timeMs,
       severityNumber: severities[level],
       severityText: level.toUpperCase(),

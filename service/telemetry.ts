@@ -1,6 +1,10 @@
 /**
- * The one place that knows the OpenTelemetry SDK: traces, metrics and logs by OTLP/HTTP
- * (protobuf), W3C trace context in and out. Everything else uses `@opentelemetry/api`.
+ * The one place that knows the OpenTelemetry SDK: traces, metrics and logs by OTLP/HTTP, W3C trace
+ * context in and out. Everything else uses `@opentelemetry/api`.
+ *
+ * Metrics, propagation, resources, samplers and the transport are the SDK's. Spans and log records
+ * are made and encoded by `telemetry/`: the SDK's way cost the orb server three times as much
+ * (figures in `bench/README.md`).
  *
  * Telemetry never breaks or slows a service: queues are bounded, an absent collector costs one
  * warning, and what is dropped is counted by the SDK's own metrics
@@ -10,7 +14,8 @@
  * Configured by the standard variables; these are read here or by the exporters:
  * `OTEL_SDK_DISABLED`, `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_TRACES_SAMPLER`,
  * `OTEL_TRACES_SAMPLER_ARG`, `OTEL_BSP_*`, `OTEL_BLRP_*`, `OTEL_METRIC_EXPORT_INTERVAL`,
- * `OTEL_METRIC_EXPORT_TIMEOUT`, `OTEL_EXPORTER_OTLP_*` (endpoint, headers, timeout, compression).
+ * `OTEL_METRIC_EXPORT_TIMEOUT`, `OTEL_EXPORTER_OTLP_*` (endpoint, protocol, headers, timeout,
+ * compression, certificates).
  *
  * @module
  */
@@ -29,33 +34,40 @@ import {
 import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
 import {
   CompositePropagator,
-  type ExportResult,
-  ExportResultCode,
   setGlobalErrorHandler,
   W3CBaggagePropagator,
   W3CTraceContextPropagator,
 } from "@opentelemetry/core";
-import { OTLPLogExporter } from "@opentelemetry/exporter-logs-otlp-proto";
-import { OTLPMetricExporter } from "@opentelemetry/exporter-metrics-otlp-proto";
-import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-proto";
 import {
   detectResources,
   envDetector,
   type Resource,
   resourceFromAttributes,
 } from "@opentelemetry/resources";
-import { BatchLogRecordProcessor, LoggerProvider } from "@opentelemetry/sdk-logs";
 import { MeterProvider, PeriodicExportingMetricReader } from "@opentelemetry/sdk-metrics";
+import { settledWithin } from "./resilience.ts";
+import { BatchProcessor } from "./telemetry/batch_processor.ts";
+import { Delivery } from "./telemetry/delivery.ts";
 import {
-  AlwaysOffSampler,
-  AlwaysOnSampler,
-  BatchSpanProcessor,
-  ParentBasedSampler,
-  type Sampler,
-  TraceIdRatioBasedSampler,
-  TracerProvider,
-} from "@opentelemetry/sdk-trace";
+  batchLimits,
+  numberVariable,
+  otlpEndpoint,
+  otlpProtocol,
+  sampling,
+} from "./telemetry/environment.ts";
+import {
+  logBatch,
+  logExporter,
+  metricExporter,
+  spanBatch,
+  spanExporter,
+} from "./telemetry/exporters.ts";
+import { RecordingLoggerProvider } from "./telemetry/recording_logger.ts";
+import { RecordingTracerProvider } from "./telemetry/recording_tracer.ts";
 import { version } from "./version.ts";
+import { realWorld, type World } from "./world/world.ts";
+
+export { TelemetryVariableError } from "./telemetry/environment.ts";
 
 /** A program's telemetry while it runs. */
 export interface Telemetry {
@@ -65,7 +77,10 @@ export interface Telemetry {
   readonly tracer: Tracer;
   /** Makes the program's instruments. */
   readonly meter: Meter;
-  /** Sends what is queued, for at most `timeoutMs`, and stops. Never rejects. */
+  /**
+   * Sends what is queued, for at most `timeoutMs`, and stops. Without a collector that is given up
+   * after 200 ms at most. Never rejects.
+   */
   shutdown(timeoutMs: number): Promise<void>;
 }
 
@@ -75,23 +90,41 @@ export interface TelemetryOptions {
   serviceName: string;
   /** False turns it off, whatever the environment says. @default true */
   enabled?: boolean;
-  /** Told once when delivery begins to fail and once when it works again. */
+  /** Called once when delivery begins to fail and once when it works again. */
   warn: (message: string) => void;
+  /** Time and chance. @default realWorld */
+  world?: World;
 }
 
-const defaultEndpoint = "http://127.0.0.1:4318";
-
-/** Installs the SDK globally. Call once, before anything asks for a tracer or meter. */
+/**
+ * Installs the SDK globally. Call once, before anything asks for a tracer or meter.
+ *
+ * @throws {TelemetryVariableError} `OTEL_EXPORTER_OTLP_PROTOCOL` names none that works
+ *
+ * @example
+ * ```ts
+ * const telemetry = startTelemetry({ serviceName: "orb-server", warn: (message) => log.warn(message) });
+ * telemetry.tracer.startActiveSpan("work", (span) => span.end());
+ * await telemetry.shutdown(3_000);
+ * ```
+ */
 export function startTelemetry(options: TelemetryOptions): Telemetry {
   const tracer = () => trace.getTracer(options.serviceName, version);
   const meter = () => metrics.getMeter(options.serviceName, version);
-  const { enabled = true } = options;
+  const { enabled = true, world = realWorld } = options;
   if (!enabled || Deno.env.get("OTEL_SDK_DISABLED")?.toLowerCase() === "true") {
     return { enabled: false, tracer: tracer(), meter: meter(), shutdown: async () => {} };
   }
 
-  const delivery = watchDelivery(options.warn);
-  // Failed exports reach the SDK's error handler too, once a batch: `delivery` has told of them.
+  const delivery = new Delivery({
+    endpoints: [otlpEndpoint("traces"), otlpEndpoint("metrics"), otlpEndpoint("logs")],
+    warn: options.warn,
+    world,
+  });
+  const resource = programResource(options.serviceName, world);
+  const meterProvider = startMetrics(resource, delivery);
+  const pipelines = startSpansAndLogs(resource, meterProvider, delivery, world);
+  // Failed exports reach the SDK's error handler too, once a batch: `delivery` has warned of them.
   setGlobalErrorHandler(() => {});
   diag.setLogger(diagnostics(options.warn), { logLevel: DiagLogLevel.ERROR });
   context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
@@ -100,157 +133,94 @@ export function startTelemetry(options: TelemetryOptions): Telemetry {
       propagators: [new W3CTraceContextPropagator(), new W3CBaggagePropagator()],
     }),
   );
-
-  const resource = programResource(options.serviceName);
-  const metricIntervalMs = environmentNumber("OTEL_METRIC_EXPORT_INTERVAL", 5_000);
-  const meterProvider = new MeterProvider({
-    resource,
-    readers: [
-      new PeriodicExportingMetricReader({
-        exporter: delivery.watch(new OTLPMetricExporter(exporterOptions("metrics"))),
-        exportIntervalMillis: metricIntervalMs,
-        // The SDK refuses to start with a timeout beyond the interval.
-        exportTimeoutMillis: Math.min(
-          environmentNumber("OTEL_METRIC_EXPORT_TIMEOUT", 5_000),
-          metricIntervalMs,
-        ),
-      }),
-    ],
-  });
-  const tracerProvider = new TracerProvider({
-    resource,
-    sampler: environmentSampler(),
-    spanLimits: { attributeValueLengthLimit: 4_096 },
-    spanProcessors: [
-      new BatchSpanProcessor({
-        exporter: delivery.watch(new OTLPTraceExporter(exporterOptions("traces"))),
-        selfObsMeterProvider: meterProvider,
-        ...batchOptions("OTEL_BSP"),
-      }),
-    ],
-  });
-  const loggerProvider = new LoggerProvider({
-    resource,
-    logRecordLimits: { attributeValueLengthLimit: 16_384 },
-    processors: [
-      new BatchLogRecordProcessor({
-        exporter: delivery.watch(new OTLPLogExporter(exporterOptions("logs"))),
-        selfObsMeterProvider: meterProvider,
-        ...batchOptions("OTEL_BLRP"),
-      }),
-    ],
-  });
   metrics.setGlobalMeterProvider(meterProvider);
-  trace.setGlobalTracerProvider(tracerProvider);
-  logs.setGlobalLoggerProvider(loggerProvider);
 
   return {
     enabled: true,
     tracer: tracer(),
     meter: meter(),
     async shutdown(timeoutMs) {
-      let timer: ReturnType<typeof setTimeout> | undefined;
-      const deadline = new Promise<void>((resolve) => timer = setTimeout(resolve, timeoutMs));
       const flushed = Promise.allSettled([
-        tracerProvider.shutdown(),
-        loggerProvider.shutdown(),
+        ...pipelines.map((pipeline) => pipeline.shutdown()),
         meterProvider.shutdown(),
       ]);
-      await Promise.race([flushed, deadline]);
-      clearTimeout(timer);
+      await settledWithin(Promise.race([flushed, delivery.inVain()]), timeoutMs, { world });
     },
   };
 }
 
-function programResource(serviceName: string): Resource {
+function startMetrics(resource: Resource, delivery: Delivery): MeterProvider {
+  const intervalMs = numberVariable("OTEL_METRIC_EXPORT_INTERVAL", 5_000);
+  const timeoutMs = numberVariable("OTEL_METRIC_EXPORT_TIMEOUT", 5_000);
+  return new MeterProvider({
+    resource,
+    readers: [
+      new PeriodicExportingMetricReader({
+        exporter: delivery.watch(metricExporter(otlpProtocol("metrics"))),
+        exportIntervalMillis: intervalMs,
+        // The SDK refuses to start with a timeout beyond the interval.
+        exportTimeoutMillis: Math.min(timeoutMs, intervalMs),
+      }),
+    ],
+  });
+}
+
+/** Spans and log records; gives back what has to be shut down. */
+function startSpansAndLogs(
+  resource: Resource,
+  meterProvider: MeterProvider,
+  delivery: Delivery,
+  world: World,
+): { shutdown(): Promise<void> }[] {
+  const common = { meter: meterProvider.getMeter("orrery.telemetry", version), world };
+  const traces = otlpProtocol("traces");
+  const spans = new BatchProcessor({
+    ...common,
+    signal: "span",
+    batch: spanBatch(traces),
+    exporter: delivery.watch(spanExporter(traces, meterProvider)),
+    limits: batchLimits("OTEL_BSP"),
+  });
+  const limits = { attributeCountLimit: 128, eventCountLimit: 128, linkCountLimit: 128 };
+  trace.setGlobalTracerProvider(
+    new RecordingTracerProvider({
+      resource,
+      world,
+      limits: { ...limits, attributeValueLengthLimit: 4_096 },
+      onEnd: (span) => spans.add(span),
+    }, sampling()),
+  );
+
+  const logProtocol = otlpProtocol("logs");
+  const records = new BatchProcessor({
+    ...common,
+    signal: "log",
+    batch: logBatch(logProtocol),
+    exporter: delivery.watch(logExporter(logProtocol, meterProvider)),
+    limits: batchLimits("OTEL_BLRP"),
+  });
+  logs.setGlobalLoggerProvider(
+    new RecordingLoggerProvider({
+      resource,
+      world,
+      limits: { ...limits, attributeValueLengthLimit: 16_384 },
+      onEmit: (record) => records.add(record),
+    }),
+  );
+  return [spans, records];
+}
+
+function programResource(serviceName: string, world: World): Resource {
   const own = resourceFromAttributes({
     "service.name": Deno.env.get("OTEL_SERVICE_NAME") ?? serviceName,
     "service.namespace": "orrery",
     "service.version": version,
-    "service.instance.id": crypto.randomUUID(),
+    "service.instance.id": world.randomUuid(),
     "process.pid": Deno.pid,
     "process.runtime.name": "deno",
     "process.runtime.version": Deno.version.deno,
   });
   return own.merge(detectResources({ detectors: [envDetector] }));
-}
-
-/** The exporters read `OTEL_EXPORTER_OTLP_*` themselves; without it, loopback by number, as `localhost` may be `::1`. */
-function exporterOptions(signal: "traces" | "metrics" | "logs"): { url?: string } {
-  const given = Deno.env.get("OTEL_EXPORTER_OTLP_ENDPOINT") ??
-    Deno.env.get(`OTEL_EXPORTER_OTLP_${signal.toUpperCase()}_ENDPOINT`);
-  return given ? {} : { url: `${defaultEndpoint}/v1/${signal}` };
-}
-
-function batchOptions(prefix: "OTEL_BSP" | "OTEL_BLRP") {
-  return {
-    // Below the specification's 5 s: someone is watching.
-    scheduledDelayMillis: environmentNumber(`${prefix}_SCHEDULE_DELAY`, 1_000),
-    exportTimeoutMillis: environmentNumber(`${prefix}_EXPORT_TIMEOUT`, 10_000),
-    maxQueueSize: environmentNumber(`${prefix}_MAX_QUEUE_SIZE`, 8_192),
-    maxExportBatchSize: environmentNumber(`${prefix}_MAX_EXPORT_BATCH_SIZE`, 512),
-  };
-}
-
-function environmentNumber(name: string, fallback: number): number {
-  const text = Deno.env.get(name);
-  const value = Number(text);
-  return text === undefined || text === "" || !Number.isFinite(value) || value <= 0
-    ? fallback
-    : value;
-}
-
-/** `OTEL_TRACES_SAMPLER` as the specification names the samplers. */
-function environmentSampler(): Sampler {
-  const name = Deno.env.get("OTEL_TRACES_SAMPLER") ?? "parentbased_always_on";
-  const ratio = Number(Deno.env.get("OTEL_TRACES_SAMPLER_ARG") ?? "1");
-  const root = name.endsWith("always_off")
-    ? new AlwaysOffSampler()
-    : name.endsWith("traceidratio")
-    ? new TraceIdRatioBasedSampler(ratio)
-    : new AlwaysOnSampler();
-  return name.startsWith("parentbased_") ? new ParentBasedSampler({ root }) : root;
-}
-
-interface Exporter<Batch> {
-  export(batch: Batch, done: (result: ExportResult) => void): void;
-}
-
-/** Turns every exporter's results into one state, so that an outage is told once, not a batch at a time. */
-function watchDelivery(warn: (message: string) => void) {
-  let failing = false;
-
-  function told(result: ExportResult): void {
-    if (result.code === ExportResultCode.SUCCESS) {
-      if (failing) warn("Telemetry is delivered again.");
-      failing = false;
-    } else if (!failing) {
-      failing = true;
-      const endpoint = Deno.env.get("OTEL_EXPORTER_OTLP_ENDPOINT") ?? defaultEndpoint;
-      warn(
-        `Telemetry cannot be delivered to ${withoutCredentials(endpoint)} (${
-          result.error?.message ?? "no reason given"
-        }). The service goes on; queues are bounded and what overflows is counted. Start a collector there (deno task console), name another with OTEL_EXPORTER_OTLP_ENDPOINT, or turn telemetry off with OTEL_SDK_DISABLED=true.`,
-      );
-    }
-  }
-
-  return {
-    /** The same exporter, its results seen. */
-    watch<Batch, E extends Exporter<Batch>>(exporter: E & Exporter<Batch>): E {
-      const original = exporter.export.bind(exporter);
-      exporter.export = (batch, done) =>
-        original(batch, (result) => {
-          told(result);
-          done(result);
-        });
-      return exporter;
-    },
-  };
-}
-
-function withoutCredentials(url: string): string {
-  return url.replace(/\/\/[^/@]*@/, "//");
 }
 
 /** The SDK's own errors, other than failed exports, as warnings; the same one twice in a row once. */

@@ -111,3 +111,95 @@ testWith(needs, "startTelemetry() is off with OTEL_SDK_DISABLED", async () => {
   await program.status;
   assert.equal(sink.received.length, 0);
 });
+
+testWith(
+  needs,
+  "startTelemetry() speaks JSON when OTEL_EXPORTER_OTLP_PROTOCOL says so",
+  async () => {
+    await using sink = collector();
+    await using program = await startProgram(fixture, [], {
+      ...on(sink.endpoint),
+      OTEL_EXPORTER_OTLP_PROTOCOL: "http/json",
+    });
+    const [, url] = await program.line(/listening at (\S+)/);
+    const traceId = await (await fetch(`${url}/work`)).text();
+    program.kill("SIGTERM");
+    assert.equal((await program.status).code, 0);
+
+    assert.deepEqual(
+      sink.received.map(({ path, type }) => [path, type]).toSorted(),
+      [
+        ["/v1/logs", "application/json"],
+        ["/v1/metrics", "application/json"],
+        ["/v1/traces", "application/json"],
+      ],
+    );
+    const bodyOf = (path: string) =>
+      JSON.parse(sink.received.find((one) => one.path === path)!.body);
+    const [span] = bodyOf("/v1/traces").resourceSpans[0].scopeSpans[0].spans;
+    assert.deepEqual([span.name, span.traceId], ["work", traceId]);
+    const { logRecords } = bodyOf("/v1/logs").resourceLogs[0].scopeLogs[0];
+    const record = logRecords.find(({ body }: { body: object }) =>
+      JSON.stringify(body) === '{"stringValue":"at work"}'
+    );
+    assert.equal(record.traceId, traceId);
+  },
+);
+
+testWith(needs, "startTelemetry() takes a protocol for one signal alone", async () => {
+  await using sink = collector();
+  await using program = await startProgram(fixture, [], {
+    ...on(sink.endpoint),
+    OTEL_EXPORTER_OTLP_PROTOCOL: "http/json",
+    OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: "http/protobuf",
+  });
+  const [, url] = await program.line(/listening at (\S+)/);
+  await (await fetch(`${url}/work`)).text();
+  program.kill("SIGTERM");
+  await program.status;
+  assert.deepEqual(
+    sink.received.map(({ path, type }) => [path, type]).toSorted(),
+    [
+      ["/v1/logs", "application/json"],
+      ["/v1/metrics", "application/json"],
+      ["/v1/traces", "application/x-protobuf"],
+    ],
+  );
+});
+
+testWith(needs, "startTelemetry() refuses a protocol that it does not speak", async () => {
+  for (
+    const [name, value] of [
+      ["OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"],
+      ["OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "HTTP/JSON"],
+    ] as const
+  ) {
+    await using program = await startProgram(fixture, [], {
+      OTEL_SDK_DISABLED: "false",
+      [name]: value,
+    });
+    assert.equal((await program.status).code, 2);
+    assert.deepEqual(program.lines, [
+      `fixture: Environment variable ${name} is '${value}', which is not supported: set it to 'http/protobuf' or 'http/json', or unset it for 'http/protobuf'.`,
+    ]);
+  }
+});
+
+testWith(
+  needs,
+  "Telemetry.shutdown() does not wait for a collector that was never there",
+  async () => {
+    const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const { port } = listener.addr;
+    listener.close();
+    await using program = await startProgram(fixture, [], on(`http://127.0.0.1:${port}`));
+    const [, url] = await program.line(/listening at (\S+)/);
+    await (await fetch(`${url}/work`)).text();
+    const startMs = performance.now();
+    program.kill("SIGTERM");
+    assert.equal((await program.status).code, 0);
+    // It took 3 s, the whole of its deadline.
+    const tookMs = performance.now() - startMs;
+    assert.ok(tookMs < 1_500, `the program took ${tookMs} ms to end`);
+  },
+);

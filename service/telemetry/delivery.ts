@@ -1,0 +1,96 @@
+/**
+ * Whether telemetry gets through: one state of all exporters, so that an outage is one warning and
+ * not one a batch; and whether there is a collector at all, so that a shutdown does not wait for none.
+ *
+ * @module
+ */
+import { type ExportResult, ExportResultCode } from "@opentelemetry/core";
+import { settledWithin } from "../resilience.ts";
+import type { World } from "../world/world.ts";
+
+/** What every exporter is, seen from here. */
+export interface Exporter<Batch> {
+  export(batch: Batch, done: (result: ExportResult) => void): void;
+}
+
+/** How long a connection to the collector may take that is only to find out whether it is there. */
+const probeTimeoutMs = 200;
+
+/** Options of {@linkcode Delivery}. */
+export interface DeliveryOptions {
+  /** Where telemetry goes: URLs, one a signal. */
+  endpoints: readonly string[];
+  /** Called once when delivery begins to fail and once when it works again. */
+  warn: (message: string) => void;
+  world: World;
+}
+
+/** See the module. */
+export class Delivery {
+  readonly #options: DeliveryOptions;
+  #failing = false;
+  #everDelivered = false;
+
+  constructor(options: DeliveryOptions) {
+    this.#options = options;
+  }
+
+  /** The same exporter, its results noted. */
+  watch<Batch, Watched extends Exporter<Batch>>(exporter: Watched & Exporter<Batch>): Watched {
+    const original = exporter.export.bind(exporter);
+    exporter.export = (batch, done) =>
+      original(batch, (result) => {
+        this.#note(result);
+        done(result);
+      });
+    return exporter;
+  }
+
+  #note(result: ExportResult): void {
+    const { warn, endpoints } = this.#options;
+    if (result.code === ExportResultCode.SUCCESS) {
+      if (this.#failing) warn("Telemetry is delivered again.");
+      this.#failing = false;
+      this.#everDelivered = true;
+    } else if (!this.#failing) {
+      this.#failing = true;
+      warn(
+        `Telemetry cannot be delivered to ${withoutCredentials(endpoints[0] ?? "")} (${
+          result.error?.message ?? "no reason given"
+        }). The service goes on; queues are bounded and what overflows is counted. Start a collector there (deno task console), name another with OTEL_EXPORTER_OTLP_ENDPOINT, or turn telemetry off with OTEL_SDK_DISABLED=true.`,
+      );
+    }
+  }
+
+  /**
+   * Resolves once it is certain that waiting for deliveries is in vain: nothing was ever delivered
+   * and nobody accepts a connection. Otherwise it never resolves.
+   */
+  async inVain(): Promise<void> {
+    if (!this.#everDelivered) {
+      const origins = new Set(this.#options.endpoints.map((endpoint) => new URL(endpoint).origin));
+      const reachable = await Promise.all([...origins].map((origin) => this.#accepts(origin)));
+      if (!reachable.includes(true) && !this.#everDelivered) return;
+    }
+    await new Promise(() => {});
+  }
+
+  async #accepts(origin: string): Promise<boolean> {
+    const { hostname, port, protocol } = new URL(origin);
+    let accepted = false;
+    const connected = Deno.connect({
+      // IPv6 addresses have brackets in URLs only.
+      hostname: hostname.replace(/^\[|\]$/g, ""),
+      port: Number(port) || (protocol === "https:" ? 443 : 80),
+    }).then((connection) => {
+      accepted = true;
+      connection.close();
+    });
+    await settledWithin(connected, probeTimeoutMs, { world: this.#options.world });
+    return accepted;
+  }
+}
+
+function withoutCredentials(url: string): string {
+  return url.replace(/\/\/[^/@]*@/, "//");
+}

@@ -1,0 +1,101 @@
+/**
+ * The standard environment variables of telemetry that the SDK's exporters do not read themselves
+ * (OpenTelemetry specification, "Environment variables").
+ *
+ * @module
+ */
+import {
+  AlwaysOffSampler,
+  AlwaysOnSampler,
+  TraceIdRatioBasedSampler,
+} from "@opentelemetry/sdk-trace";
+import type { BatchLimits } from "./batch_processor.ts";
+import type { Sampling } from "./recording_tracer.ts";
+
+/** The signals, as paths and variables name them. */
+export type Signal = "traces" | "metrics" | "logs";
+
+/** How telemetry travels: OTLP over HTTP. */
+export const otlpProtocols = ["http/protobuf", "http/json"] as const;
+/** One of {@linkcode otlpProtocols}. */
+export type OtlpProtocol = typeof otlpProtocols[number];
+
+/** A variable has a value that it cannot have: wrong use, which a person can mend. */
+export class TelemetryVariableError extends Error {
+  override name = "TelemetryVariableError";
+}
+
+/** Where telemetry goes by default; by number, as `localhost` may be `::1`. */
+export const defaultEndpoint = "http://127.0.0.1:4318";
+
+/**
+ * `OTEL_EXPORTER_OTLP_<SIGNAL>_PROTOCOL`, else `OTEL_EXPORTER_OTLP_PROTOCOL`, else protobuf.
+ *
+ * @throws {TelemetryVariableError} it names another one, such as `grpc`
+ */
+export function otlpProtocol(signal: Signal): OtlpProtocol {
+  const names = [
+    `OTEL_EXPORTER_OTLP_${signal.toUpperCase()}_PROTOCOL`,
+    "OTEL_EXPORTER_OTLP_PROTOCOL",
+  ];
+  for (const name of names) {
+    // Empty is the same as not set ("Parsing empty value").
+    const value = Deno.env.get(name);
+    if (!value) continue;
+    const protocol = otlpProtocols.find((one) => one === value);
+    if (protocol) return protocol;
+    throw new TelemetryVariableError(
+      `Environment variable ${name} is '${value}', which is not supported: set it to ${
+        otlpProtocols.map((one) => `'${one}'`).join(" or ")
+      }, or unset it for '${otlpProtocols[0]}'.`,
+    );
+  }
+  return otlpProtocols[0];
+}
+
+/** Where a signal is sent to, as far as it is known before the exporter reads it. */
+export function otlpEndpoint(signal: Signal): string {
+  return Deno.env.get(`OTEL_EXPORTER_OTLP_${signal.toUpperCase()}_ENDPOINT`) ||
+    Deno.env.get("OTEL_EXPORTER_OTLP_ENDPOINT") || defaultEndpoint;
+}
+
+/** Options of the SDK's exporters, which read `OTEL_EXPORTER_OTLP_*` themselves: only the default is ours. */
+export function exporterOptions(signal: Signal): { url?: string } {
+  const endpoint = otlpEndpoint(signal);
+  return endpoint === defaultEndpoint ? { url: `${endpoint}/v1/${signal}` } : {};
+}
+
+/** `OTEL_BSP_*` for spans, `OTEL_BLRP_*` for log records. */
+export function batchLimits(prefix: "OTEL_BSP" | "OTEL_BLRP"): BatchLimits {
+  return {
+    // Below the specification's 5 s: someone is watching.
+    scheduledDelayMillis: numberVariable(`${prefix}_SCHEDULE_DELAY`, 1_000),
+    exportTimeoutMillis: numberVariable(`${prefix}_EXPORT_TIMEOUT`, 10_000),
+    maxQueueSize: numberVariable(`${prefix}_MAX_QUEUE_SIZE`, 8_192),
+    // Above its 512: an HTTP request costs as much as encoding some 200 spans.
+    maxExportBatchSize: numberVariable(`${prefix}_MAX_EXPORT_BATCH_SIZE`, 2_048),
+  };
+}
+
+/** A number above 0; anything else is as if it were not set. */
+export function numberVariable(name: string, fallback: number): number {
+  const text = Deno.env.get(name);
+  const value = Number(text);
+  return text === undefined || text === "" || !Number.isFinite(value) || value <= 0
+    ? fallback
+    : value;
+}
+
+/** `OTEL_TRACES_SAMPLER` as the specification names the samplers. */
+export function sampling(): Sampling {
+  const name = Deno.env.get("OTEL_TRACES_SAMPLER") || "parentbased_always_on";
+  const ratio = Number(Deno.env.get("OTEL_TRACES_SAMPLER_ARG") || "1");
+  return {
+    sampler: name.endsWith("always_off")
+      ? new AlwaysOffSampler()
+      : name.endsWith("traceidratio")
+      ? new TraceIdRatioBasedSampler(ratio)
+      : new AlwaysOnSampler(),
+    parentBased: name.startsWith("parentbased_"),
+  };
+}
