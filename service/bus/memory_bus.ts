@@ -38,6 +38,7 @@ export interface MemoryBusOptions {
 /** Trimming now and then costs next to nothing a record. */
 const trimEvery = 512;
 const keptWhenDone = 1_024;
+const sent = Promise.resolve();
 
 /**
  * Makes a bus that lives and dies with the process.
@@ -59,7 +60,15 @@ export function memoryBus(options: MemoryBusOptions = {}): Bus {
     createTopic: (name, options) => Promise.try(() => broker.createTopic(name, options)),
     unfollowedTopics: (prefix) => Promise.resolve(broker.unfollowedTopics(prefix)),
     deleteTopic: (name) => Promise.resolve(broker.deleteTopic(name)),
-    send: (topic, record) => Promise.try(() => broker.send(topic, record)),
+    send(topic, record) {
+      // Not `Promise.try()`: this is the path of every message, and it costs a third more there.
+      try {
+        broker.send(topic, record);
+        return sent;
+      } catch (error) {
+        return Promise.reject(error);
+      }
+    },
     consume: (options) => Promise.try(() => broker.consume(options)),
     follow: (options) => Promise.try(() => broker.follow(options)),
     close: () => Promise.resolve(broker.close()),
@@ -173,7 +182,10 @@ class MemoryTopic implements GroupSource {
   /** Whether so much waits for the slowest group, or has been kept by key, that no more is taken. */
   get isFull(): boolean {
     if (this.compacted) return this.#log.length > this.maxRecords * 2;
-    return this.#groups.values().some((group) => group.lag >= this.maxRecords);
+    for (const group of this.#groups.values()) {
+      if (group.lag >= this.maxRecords) return true;
+    }
+    return false;
   }
 
   recordAt(offset: number): ReceivedRecord | undefined {
