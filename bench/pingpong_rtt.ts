@@ -9,7 +9,7 @@
 import { metrics, trace } from "@opentelemetry/api";
 import { fileURLToPath } from "node:url";
 import { runPingpongClient } from "../pingpong/client.ts";
-import { connect } from "../pingpong/http3/webtransport.ts";
+import { connect } from "../pingpong/http3/mod.ts";
 import { wtransportPeer } from "../stack/wtransport.ts";
 import { median, report } from "./report.ts";
 import { endProcess, makeCertificate, startListening, startPingpong } from "./pingpong_server.ts";

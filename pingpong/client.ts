@@ -16,6 +16,8 @@
  * @module
  */
 import type { Context } from "@opentelemetry/api";
+import { readToken } from "./protocol/token.ts";
+import { isClientName, type Mode } from "./protocol/session_terms.ts";
 import {
   commandLine,
   flag,
@@ -28,15 +30,13 @@ import {
 import { isLoopback } from "../service/http_server.ts";
 import { runService, type Service, type ServiceContext } from "../service/life_cycle.ts";
 import { stdoutLines } from "../service/log.ts";
-import { readToken } from "./server/access.ts";
-import { isClientName, type Mode } from "./server/answering.ts";
 import { certificateHash, parsePin } from "./certificates/certificate.ts";
 import { discover } from "./discovery/discovery.ts";
 import { type Link, openLink, type Target, type Trust } from "./client/links.ts";
 import { Pinger, type PingEvent, type PingRun } from "./client/pinger.ts";
 import { Reconnection } from "./client/reconnection.ts";
 import { summaryLines } from "./client/statistics.ts";
-import { WebTransportError } from "./http3/webtransport.ts";
+import { WebTransportError } from "./http3/mod.ts";
 
 /** The modes a person may ask for. */
 export const modeChoices = [
@@ -233,7 +233,7 @@ export function linkOpener(
       } catch (error) {
         // Only where nothing comes through: a refusal is an answer, and WebSocket's would be the same.
         const blocked = error instanceof WebTransportError &&
-          ["timeout", "unsupported", "closed"].includes(error.code);
+          ["timeout", "unsupported", "closed"].includes(error.kind);
         if (!blocked) throw error;
         reason = error.message;
       }
@@ -410,10 +410,10 @@ function jsonPrinter(print: (line: string) => void): Printer {
 /** What a person can do about it. */
 function adviceFor(error: Error): string {
   if (!(error instanceof WebTransportError)) return "";
-  if (error.code === "timeout") {
+  if (error.kind === "timeout") {
     return ". Is a server running there (deno task pingpong:server), and does UDP get through? --mode auto falls back to WebSocket";
   }
-  if (error.code === "certificate") {
+  if (error.kind === "certificate") {
     return ". Give the server's certificate hash with --pin (gen-certs writes it to cert.sha256), or its authority with --ca. --insecure believes anyone, by the certificate that the server shows on its TCP port (--websocket-port); where it has none, Deno itself must be told: deno run --unsafely-ignore-certificate-errors --unstable-net --allow-net --allow-read --allow-env pingpong/client.ts --insecure";
   }
   if (error.status === 401) return ". Give the server's token with --token-file";

@@ -7,7 +7,7 @@ import { testWith } from "../service/testing/permissions.ts";
 import { linkOpener } from "./client.ts";
 import type { Link, Target } from "./client/links.ts";
 import { startTestServer, testPing } from "./test_server.ts";
-import { WebTransportError } from "./http3/webtransport.ts";
+import { WebTransportError } from "./http3/mod.ts";
 
 const files: Deno.PermissionName[] = ["read", "write"];
 /** Waits that are as short as they may be. */
@@ -219,8 +219,8 @@ Deno.test("linkOpener() fails over to the next server, and gives up only when no
     if (host === "c") return Promise.resolve(link);
     throw new WebTransportError("refused", "no", { status: 403 });
   });
-  await assert.rejects(open(ROOT_CONTEXT), { code: "closed" });
-  await assert.rejects(open(ROOT_CONTEXT), { code: "closed" });
+  await assert.rejects(open(ROOT_CONTEXT), { kind: "closed" });
+  await assert.rejects(open(ROOT_CONTEXT), { kind: "closed" });
   assert.equal(await open(ROOT_CONTEXT), link);
   assert.equal(await open(ROOT_CONTEXT), link, "a server that works is kept");
   assert.deepEqual(tried, ["a", "b", "c", "c"]);
@@ -228,8 +228,8 @@ Deno.test("linkOpener() fails over to the next server, and gives up only when no
   const none = linkOpener(servers.slice(0, 2), "bidi", () => {
     throw new WebTransportError("refused", "no", { status: 403 });
   });
-  await assert.rejects(none(ROOT_CONTEXT), { code: "closed" });
-  await assert.rejects(none(ROOT_CONTEXT), { code: "refused" });
+  await assert.rejects(none(ROOT_CONTEXT), { kind: "closed" });
+  await assert.rejects(none(ROOT_CONTEXT), { kind: "refused" });
 });
 
 for (const mode of ["bidi", "websocket"] as const) {

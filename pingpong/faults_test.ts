@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
+import { encodeFrame } from "./protocol/frames.ts";
+import { encodeMessage } from "./protocol/message.ts";
 import { testWith } from "../service/testing/permissions.ts";
-import { encodeFrame, encodeMessage } from "./protocol/protocol.ts";
 import { startTestServer, type TestServer } from "./test_server.ts";
 import { vandalize } from "./test_vandal.ts";
-import { connect, type WebTransportSession } from "./http3/webtransport.ts";
+import { connect, type WebTransportSession } from "./http3/mod.ts";
 
 const files: Deno.PermissionName[] = ["read", "write"];
 

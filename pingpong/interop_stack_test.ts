@@ -5,14 +5,15 @@
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { encodeFrame, FrameDecoder } from "./protocol/frames.ts";
+import type { Message } from "./protocol/message.ts";
 import { aioquicPeer } from "../stack/aioquic.ts";
 import { testWithStack } from "../stack/test_with_stack.ts";
 import { type PeerCommand, wtransportPeer } from "../stack/wtransport.ts";
 import { findChromium, openBrowser } from "../service/testing/browser.ts";
 import { generateCertificates } from "./gen_certs.ts";
-import { encodeFrame, FrameDecoder, type Message } from "./protocol/protocol.ts";
 import { startTestServer, testPing, type TestServer } from "./test_server.ts";
-import { connect } from "./http3/webtransport.ts";
+import { connect } from "./http3/mod.ts";
 
 const modes = ["bidi", "uni", "datagram"] as const;
 const pings = 300;

@@ -14,6 +14,9 @@
  *
  * @module
  */
+import { readToken } from "./protocol/token.ts";
+import { closeCodes, type NamedClient, websocketCodeBase } from "./protocol/session_terms.ts";
+import type { WellKnown } from "./protocol/well_known.ts";
 import {
   commandLine,
   flag,
@@ -34,15 +37,20 @@ import {
   type ServiceContext,
   StartError,
 } from "../service/life_cycle.ts";
-import { accessRule, readToken } from "./server/access.ts";
-import { Answering, closeCodes, type NamedClient } from "./server/answering.ts";
+import { accessRule } from "./server/access.ts";
+import { Answering } from "./server/answering.ts";
 import { certificateHash } from "./certificates/certificate.ts";
 import { announce, isInstanceName } from "./discovery/discovery.ts";
 import { generateCertificates } from "./gen_certs.ts";
-import { memoryMailbox, sqliteMailbox } from "./server/mailbox.ts";
-import { fieldValue } from "./http3/qpack.ts";
-import { webRoutes, websocketCodeBase, type WellKnown } from "./server/web.ts";
-import { serve, type WebTransportServer, type WebTransportSession } from "./http3/webtransport.ts";
+import { MemoryMailbox } from "./server/memory_mailbox.ts";
+import { SqliteMailbox } from "./server/sqlite_mailbox.ts";
+import { webRoutes } from "./server/web.ts";
+import {
+  fieldValue,
+  serve,
+  type WebTransportServer,
+  type WebTransportSession,
+} from "./http3/mod.ts";
 
 /** Options of {@linkcode startPingpongServer}. */
 export interface PingpongServerOptions {
@@ -131,8 +139,8 @@ export async function startPingpongServer(
     ...(options.mailboxMaxAgeMs && { maxAgeMs: options.mailboxMaxAgeMs }),
   };
   const mailbox = options.mailbox === undefined
-    ? memoryMailbox(bounds)
-    : sqliteMailbox(options.mailbox, bounds);
+    ? new MemoryMailbox(bounds)
+    : new SqliteMailbox(options.mailbox, bounds);
   undo.defer(() => mailbox.close());
   const limits = { ...(options.maxFrameBytes && { maxFrameBytes: options.maxFrameBytes }) };
   const answering = new Answering({

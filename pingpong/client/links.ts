@@ -10,21 +10,25 @@ import { createHash } from "node:crypto";
 import { isIP } from "node:net";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import type WebSocketClient from "../types/ws.d.ts";
-import type { ClientOptions } from "../types/ws.d.ts";
-import { equalInConstantTime, serverProof } from "../server/access.ts";
-import { fieldNames, type Mode, type NamedClient } from "../server/answering.ts";
-import { ChunkReader } from "../http3/chunk_reader.ts";
+import { equalInConstantTime, serverProof } from "../protocol/token.ts";
+import { fieldNames, type Mode, type NamedClient } from "../protocol/session_terms.ts";
 import {
   decodeMessage,
-  encodeFrame,
   encodeMessage,
-  FrameDecoder,
   type Message,
   type Ping,
   type Pong,
-} from "../protocol/protocol.ts";
-import { type Field, fieldValue } from "../http3/qpack.ts";
-import { connect, WebTransportError, type WebTransportSession } from "../http3/webtransport.ts";
+} from "../protocol/message.ts";
+import { encodeFrame, FrameDecoder } from "../protocol/frames.ts";
+import type { ClientOptions } from "../types/ws.d.ts";
+import {
+  ChunkReader,
+  connect,
+  type Field,
+  fieldValue,
+  WebTransportError,
+  type WebTransportSession,
+} from "../http3/mod.ts";
 
 /** A server and where it listens. */
 export interface Target {
@@ -151,7 +155,7 @@ async function openWebTransportLink(options: LinkOptions): Promise<Link> {
       ...(options.heartbeatTimeoutMs && { idleTimeoutMs: options.heartbeatTimeoutMs }),
     });
   const session = await open(pins).catch(async (error) => {
-    const isUnknown = error instanceof WebTransportError && error.code === "certificate";
+    const isUnknown = error instanceof WebTransportError && error.kind === "certificate";
     if (!trust.insecure || !isUnknown) throw error;
     return await open([await shownCertificateHash(options, error)]);
   });

@@ -17,12 +17,13 @@ import {
   trace,
   type Tracer,
 } from "@opentelemetry/api";
-import { closeCodes } from "../server/answering.ts";
+import { closeCodes } from "../protocol/session_terms.ts";
+import type { Ping, Pong } from "../protocol/message.ts";
+import { PingIds } from "../protocol/ping_ids.ts";
 import type { Link, LinkEnd } from "./links.ts";
-import { type Ping, PingIds, type Pong } from "../protocol/protocol.ts";
 import type { Reconnection } from "./reconnection.ts";
 import { PingStatistics } from "./statistics.ts";
-import { WebTransportError } from "../http3/webtransport.ts";
+import { WebTransportError } from "../http3/mod.ts";
 
 /** What happens during a run, in the order it happens. */
 export type PingEvent =
@@ -423,10 +424,10 @@ export class Pinger {
 /** What trying again does not change: certificate, status, and a server of another kind. */
 function isFinal(error: unknown): boolean {
   if (!(error instanceof WebTransportError)) return true;
-  if (error.code === "refused") {
+  if (error.kind === "refused") {
     return error.status !== undefined && error.status < 500 && error.status !== 429;
   }
-  return error.code === "certificate" || error.code === "unsupported";
+  return error.kind === "certificate" || error.kind === "unsupported";
 }
 
 interface Instruments {

@@ -19,10 +19,10 @@ import { isIP } from "node:net";
 import { networkInterfaces } from "node:os";
 // @ts-types="../types/multicast_dns.d.ts"
 import multicastDns, { type MulticastDns, type Packet } from "multicast-dns";
+import { PingIds } from "../protocol/ping_ids.ts";
+import type { WellKnown } from "../protocol/well_known.ts";
 import { isLoopback } from "../../service/http_server.ts";
 import { connectVerified, type Link, openLink, type Target, type Trust } from "../client/links.ts";
-import { PingIds } from "../protocol/protocol.ts";
-import type { WellKnown } from "../server/web.ts";
 
 /** Options of {@linkcode discover}. */
 export interface DiscoverOptions {

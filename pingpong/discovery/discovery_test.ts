@@ -102,7 +102,7 @@ testWith(
     }
     await assert.rejects(
       discover(server.server.httpsUrl, { trust: { pins: [new Uint8Array(32)] } }),
-      { code: "certificate" },
+      { kind: "certificate" },
     );
     await assert.rejects(
       discover("http://ping.example", { trust: {} }),

@@ -7,13 +7,21 @@
 
 /** Options of {@linkcode ChunkReader}. */
 export interface ChunkReaderOptions {
-  /** The buffer's size at first. @default 2_048 */
+  /** The buffer's size at first, in bytes, at least 1. @default 2_048 */
   firstBytes?: number;
-  /** The size it may grow to, doubled whenever a read has filled it. @default 65_536 */
+  /** The size it may grow to, in bytes, doubled whenever a read has filled it. @default 65_536 */
   maxBytes?: number;
 }
 
-/** Reads a byte stream chunk by chunk. */
+/**
+ * Reads a byte stream chunk by chunk.
+ *
+ * @example
+ * ```ts
+ * const reader = new ChunkReader(stream.readable);
+ * for (let chunk = await reader.read(); chunk; chunk = await reader.read()) use(chunk);
+ * ```
+ */
 export class ChunkReader {
   readonly #reader: ReadableStreamBYOBReader;
   readonly #maxBytes: number;

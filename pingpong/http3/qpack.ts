@@ -9,14 +9,37 @@
 /** A header or pseudo-header: lower-case name and value. */
 export type Field = readonly [name: string, value: string];
 
-/** The value of the first field of a name; `undefined` when there is none. */
+/**
+ * The value of the first field of a name; `undefined` when there is none.
+ *
+ * @example
+ * ```ts
+ * fieldValue([[":status", "200"]], ":status"); // "200"
+ * ```
+ */
 export function fieldValue(fields: readonly Field[], wanted: string): string | undefined {
   return fields.find(([name]) => name === wanted)?.[1];
 }
 
+/** Why a field section cannot be decoded. */
+export type QpackErrorKind =
+  /** It is cut off, or has what no section may have. */
+  | "malformed"
+  /** It refers to the dynamic table, which was never offered. */
+  | "dynamic-table"
+  /** It is larger than allowed. */
+  | "too-large";
+
 /** A field section that cannot be decoded, or is larger than allowed. */
 export class QpackError extends Error {
   override name = "QpackError";
+  /** Why. */
+  readonly kind: QpackErrorKind;
+
+  constructor(kind: QpackErrorKind, message: string) {
+    super(message);
+    this.kind = kind;
+  }
 }
 
 /** Options of {@linkcode decodeFields}. */
@@ -30,6 +53,11 @@ export interface DecodeFieldsOptions {
 /**
  * Encodes fields as one section. Names and values are sent plain, or by the static table where it
  * has them; nothing is Huffman-coded, which every decoder must accept.
+ *
+ * @example
+ * ```ts
+ * encodeFields([[":status", "200"], ["server", "ours"]]);
+ * ```
  */
 export function encodeFields(fields: readonly Field[]): Uint8Array<ArrayBuffer> {
   // Required Insert Count 0 and Base 0: no dynamic table (section 4.5.1).
@@ -52,12 +80,18 @@ export function encodeFields(fields: readonly Field[]): Uint8Array<ArrayBuffer> 
  * Decodes a field section.
  *
  * @throws {QpackError} when it is malformed, refers to the dynamic table or is beyond the limits
+ *
+ * @example
+ * ```ts
+ * decodeFields(Uint8Array.of(0, 0, 0xd9)); // [[":status", "200"]]
+ * ```
  */
 export function decodeFields(section: Uint8Array, options: DecodeFieldsOptions = {}): Field[] {
   const { maxFields = 128, maxBytes = 16_384 } = options;
   const input = new SectionReader(section);
   if (input.integer(input.byte(), 8) !== 0) {
     throw new QpackError(
+      "dynamic-table",
       "Cannot decode the field section: it needs a dynamic table, ours is empty",
     );
   }
@@ -70,6 +104,7 @@ export function decodeFields(section: Uint8Array, options: DecodeFieldsOptions =
     bytes += field[0].length + field[1].length;
     if (fields.push(field) > maxFields || bytes > maxBytes) {
       throw new QpackError(
+        "too-large",
         `Cannot decode the field section: more than ${maxFields} fields or ${maxBytes} bytes`,
       );
     }
@@ -97,12 +132,20 @@ function decodeField(input: SectionReader): Field {
 }
 
 function dynamicReference(): QpackError {
-  return new QpackError("Cannot decode a field: it refers to the dynamic table, ours is empty");
+  return new QpackError(
+    "dynamic-table",
+    "Cannot decode a field: it refers to the dynamic table, ours is empty",
+  );
 }
 
 function staticEntry(index: number): Field {
   const entry = staticTable[index];
-  if (!entry) throw new QpackError(`Cannot decode a field: the static table has no entry ${index}`);
+  if (!entry) {
+    throw new QpackError(
+      "malformed",
+      `Cannot decode a field: the static table has no entry ${index}`,
+    );
+  }
   return entry;
 }
 
@@ -121,7 +164,9 @@ class SectionReader {
 
   byte(): number {
     const byte = this.#bytes[this.#at++];
-    if (byte === undefined) throw new QpackError("Cannot decode the field section: it is cut off");
+    if (byte === undefined) {
+      throw new QpackError("malformed", "Cannot decode the field section: it is cut off");
+    }
     return byte;
   }
 
@@ -132,7 +177,9 @@ class SectionReader {
     if (value < mask) return value;
     for (let shift = 0;; shift += 7) {
       // No index or length comes near 2^28, and no arithmetic here overflows below it.
-      if (shift > 21) throw new QpackError("Cannot decode an integer: it is too large");
+      if (shift > 21) {
+        throw new QpackError("malformed", "Cannot decode an integer: it is too large");
+      }
       const byte = this.byte();
       value += (byte & 0x7f) * 2 ** shift;
       if (!(byte & 0x80)) return value;
@@ -144,7 +191,10 @@ class SectionReader {
     const huffman = (first & (1 << bits)) !== 0;
     const length = this.integer(first, bits);
     if (length > this.#bytes.length - this.#at) {
-      throw new QpackError("Cannot decode a string: it is longer than its field section");
+      throw new QpackError(
+        "malformed",
+        "Cannot decode a string: it is longer than its field section",
+      );
     }
     const bytes = this.#bytes.subarray(this.#at, this.#at += length);
     return latin1.decode(huffman ? decodeHuffman(bytes) : bytes);
@@ -182,17 +232,21 @@ function decodeHuffman(bytes: Uint8Array): Uint8Array {
       code = (code << 1) | ((byte >> bit) & 1);
       const symbol = huffmanSymbols.get(huffmanKey(++length, code));
       if (symbol === undefined) {
-        if (length >= 30) throw new QpackError("Cannot decode a string: no such Huffman code");
+        if (length >= 30) {
+          throw new QpackError("malformed", "Cannot decode a string: no such Huffman code");
+        }
         continue;
       }
-      if (symbol === 256) throw new QpackError("Cannot decode a string: it holds the end symbol");
+      if (symbol === 256) {
+        throw new QpackError("malformed", "Cannot decode a string: it holds the end symbol");
+      }
       out.push(symbol);
       code = 0;
       length = 0;
     }
   }
   if (length > 7 || code !== (1 << length) - 1) {
-    throw new QpackError("Cannot decode a string: its Huffman padding is wrong");
+    throw new QpackError("malformed", "Cannot decode a string: its Huffman padding is wrong");
   }
   return Uint8Array.from(out);
 }

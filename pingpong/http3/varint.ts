@@ -11,6 +11,11 @@ export const maxVarint = (1n << 62n) - 1n;
  * Encodes a number in the fewest bytes.
  *
  * @throws {RangeError} when it is negative or above {@linkcode maxVarint}
+ *
+ * @example
+ * ```ts
+ * encodeVarint(15_293); // 7b bd
+ * ```
  */
 export function encodeVarint(value: number | bigint): Uint8Array<ArrayBuffer> {
   const big = BigInt(value);
@@ -36,7 +41,14 @@ export interface DecodedVarint {
   end: number;
 }
 
-/** Decodes the varint at `offset`; `undefined` when the bytes end within it. */
+/**
+ * Decodes the varint at `offset`; `undefined` when the bytes end inside of it.
+ *
+ * @example
+ * ```ts
+ * decodeVarint(Uint8Array.of(0x7b, 0xbd)); // { value: 15_293n, end: 2 }
+ * ```
+ */
 export function decodeVarint(bytes: Uint8Array, offset = 0): DecodedVarint | undefined {
   const first = bytes[offset];
   if (first === undefined) return undefined;

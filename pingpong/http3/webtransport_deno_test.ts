@@ -1,10 +1,10 @@
 /**
- * Tells when webtransport.ts can shrink to Deno's own classes, and when it can reset a stream: fails
+ * Tells when this folder can shrink to Deno's own classes, and when it can reset a stream: fails
  * on that day.
  */
 import assert from "node:assert/strict";
 import { createCertificate } from "../certificates/certificate.ts";
-import { connect, serve, type WebTransportSession } from "./webtransport.ts";
+import { connect, serve, type WebTransportSession } from "./mod.ts";
 
 Deno.test("Deno's own WebTransport still ends no stream; when this fails, use it", async () => {
   const { cert, key, hash } = await createCertificate();
@@ -44,7 +44,7 @@ Deno.test("Deno's own WebTransport still ends no stream; when this fails, use it
   assert.equal(
     ended,
     false,
-    "Deno's WebTransport ends its streams now: webtransport.ts can shrink",
+    "Deno's WebTransport ends its streams now: this folder can shrink",
   );
 
   native.close();

@@ -6,17 +6,12 @@
  * @module
  */
 import { signal } from "@preact/signals";
+import { decodeMessage, encodeMessage, type Message, type Ping } from "../protocol/message.ts";
+import { encodeFrame, FrameDecoder } from "../protocol/frames.ts";
+import { PingIds } from "../protocol/ping_ids.ts";
+import type { WellKnown } from "../protocol/well_known.ts";
 import type { StreamState } from "../../service/page/live_stream.ts";
-import {
-  decodeMessage,
-  encodeFrame,
-  encodeMessage,
-  FrameDecoder,
-  PingIds,
-} from "../protocol/protocol.ts";
-import type { Message, Ping } from "../protocol/protocol.ts";
 import { PingStatistics } from "../client/statistics.ts";
-import type { WellKnown } from "../server/web.ts";
 
 /** The modes a browser has. */
 export const pageModes = ["bidi", "uni", "datagram"] as const;

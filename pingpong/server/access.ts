@@ -9,11 +9,10 @@
  *
  * @module
  */
-import { createHash, createHmac, timingSafeEqual } from "node:crypto";
+import { fieldNames, isClientName, type NamedClient } from "../protocol/session_terms.ts";
 import { isLoopback } from "../../service/http_server.ts";
-import { StartError } from "../../service/life_cycle.ts";
-import { fieldNames, isClientName, type NamedClient } from "./answering.ts";
-import type { Field } from "../http3/qpack.ts";
+import { equalInConstantTime, serverProof } from "../protocol/token.ts";
+import type { Field } from "../http3/mod.ts";
 
 /** A request for a session, over WebTransport or WebSocket. */
 export interface AccessRequest {
@@ -84,17 +83,6 @@ export function accessRule(options: AccessOptions): (request: AccessRequest) => 
   };
 }
 
-/** What a server proves with that it knows the token: HMAC-SHA256 over the client's nonce. */
-export function serverProof(token: string, nonce: string): string {
-  return createHmac("sha256", token).update(`pingpong server ${nonce}`).digest("hex");
-}
-
-/** Compares without telling, by the time it takes, how much was right. */
-export function equalInConstantTime(given: string, wanted: string): boolean {
-  const digest = (text: string) => createHash("sha256").update(text).digest();
-  return timingSafeEqual(digest(given), digest(wanted));
-}
-
 /**
  * A page of the host that is asked, on whichever port: the server's page is on another port than
  * its sessions. `localhost` and loopback addresses are one host.
@@ -110,28 +98,4 @@ function isOwnOrigin(origin: string, authority: string): boolean {
   if (authority === "") return true;
   const asked = new URL(`https://${authority}`).hostname;
   return page.hostname === asked || (isLoopback(page.hostname) && isLoopback(asked));
-}
-
-/**
- * Reads the token from a file, its end of line left out.
- *
- * @throws {StartError} the file cannot be read or the token is shorter than 16 characters
- */
-export async function readToken(path: string): Promise<string> {
-  let text: string;
-  try {
-    text = (await Deno.readTextFile(path)).trim();
-  } catch (error) {
-    throw new StartError(
-      `Cannot read the token from ${path}: ${
-        error instanceof Error ? error.message : String(error)
-      }. Give a readable file with --token-file.`,
-    );
-  }
-  if (text.length < 16 || /[^\x21-\x7e]/.test(text)) {
-    throw new StartError(
-      `Cannot take the token in ${path}: it must be at least 16 printable characters without spaces. Make one with: openssl rand -hex 32`,
-    );
-  }
-  return text;
 }

@@ -1,12 +1,7 @@
 import assert from "node:assert/strict";
+import { readToken, serverProof } from "../protocol/token.ts";
 import { testWith } from "../../service/testing/permissions.ts";
-import {
-  type AccessOptions,
-  type AccessRequest,
-  accessRule,
-  readToken,
-  serverProof,
-} from "./access.ts";
+import { type AccessOptions, type AccessRequest, accessRule } from "./access.ts";
 
 const token = "0123456789abcdef0123";
 

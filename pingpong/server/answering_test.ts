@@ -1,14 +1,17 @@
 import assert from "node:assert/strict";
 import { metrics, trace } from "@opentelemetry/api";
-import { Answering, type AnswerSession } from "./answering.ts";
-import { memoryMailbox } from "./mailbox.ts";
-import { FrameDecoder, type Message, type Ping, PingIds } from "../protocol/protocol.ts";
+import { FrameDecoder } from "../protocol/frames.ts";
+import type { Message, Ping } from "../protocol/message.ts";
+import { PingIds } from "../protocol/ping_ids.ts";
+import type { AnswerSession } from "./answer_session.ts";
+import { Answering } from "./answering.ts";
+import { MemoryMailbox } from "./memory_mailbox.ts";
 
 const alice = { name: "alice-01", run: "first-run" };
 const ids = new PingIds();
 
 function answering() {
-  const mailbox = memoryMailbox();
+  const mailbox = new MemoryMailbox();
   const tracer = trace.getTracer("test");
   return { mailbox, it: new Answering({ mailbox, tracer, meter: metrics.getMeter("test") }) };
 }
@@ -18,7 +21,7 @@ function ping(seq: number, ackBelow = 0, more = {}): Ping {
 }
 
 /** The numbers that these frames answer, with what comes from the mailbox marked. */
-function told(frames: Uint8Array[]): string[] {
+function answered(frames: Uint8Array[]): string[] {
   const messages: Message[] = [];
   for (const frame of frames) new FrameDecoder().push(frame, (message) => messages.push(message));
   return messages.map((message) => {
@@ -35,8 +38,8 @@ function begin(all: Answering, client = alice, closed: number[] = []): AnswerSes
 Deno.test("a ping sent twice in a session is answered once", () => {
   const { it } = answering();
   const session = begin(it);
-  assert.deepEqual(told(session.answer([ping(0), ping(1), ping(0)], "bidi")), ["0", "1"]);
-  assert.deepEqual(told(session.answer([ping(1)], "bidi")), []);
+  assert.deepEqual(answered(session.answer([ping(0), ping(1), ping(0)], "bidi")), ["0", "1"]);
+  assert.deepEqual(answered(session.answer([ping(1)], "bidi")), []);
 });
 
 Deno.test("answers that were not acknowledged come first in the next session, and once", () => {
@@ -46,10 +49,10 @@ Deno.test("answers that were not acknowledged come first in the next session, an
   broken.end(false);
   assert.equal(it.waiting(alice), 2);
   const next = begin(it);
-  assert.deepEqual(told(next.takeWaiting()), ["1 from mailbox", "2 from mailbox"]);
-  assert.deepEqual(told(next.takeWaiting()), []);
+  assert.deepEqual(answered(next.takeWaiting()), ["1 from mailbox", "2 from mailbox"]);
+  assert.deepEqual(answered(next.takeWaiting()), []);
   // Sent again by the client before it saw them: on their way already.
-  assert.deepEqual(told(next.answer([ping(1, 1), ping(2, 1), ping(3, 3)], "bidi")), ["3"]);
+  assert.deepEqual(answered(next.answer([ping(1, 1), ping(2, 1), ping(3, 3)], "bidi")), ["3"]);
   next.answer([ping(4, 4)], "bidi");
   assert.equal(mailbox.size().answers, 1);
 });
@@ -72,7 +75,7 @@ Deno.test("a new run gets the old one's answers until it says that it has them",
   died.answer([ping(0)], "bidi");
   died.end(false);
   const session = begin(it, { ...alice, run: "second-run" });
-  assert.deepEqual(told(session.takeWaiting()), ["0 from mailbox"]);
+  assert.deepEqual(answered(session.takeWaiting()), ["0 from mailbox"]);
   session.answer([ping(0)], "bidi");
   assert.equal(mailbox.size().answers, 2, "not yet acknowledged");
   session.answer([ping(1, 1, { mailboxReceived: true })], "bidi");
@@ -92,9 +95,9 @@ Deno.test("a second session of a client closes the first with 409", () => {
 Deno.test("who has no name is answered each time, and nothing is kept", () => {
   const { it, mailbox } = answering();
   const session = it.begin("websocket", undefined, () => {});
-  assert.deepEqual(told(session.answer([ping(0), ping(0)], "websocket")), ["0", "0"]);
+  assert.deepEqual(answered(session.answer([ping(0), ping(0)], "websocket")), ["0", "0"]);
   const plain: Ping = { kind: "ping", id: ids.id(7), data: "" };
-  assert.deepEqual(told(session.answer([plain], "websocket")), ["7"]);
+  assert.deepEqual(answered(session.answer([plain], "websocket")), ["7"]);
   assert.equal(mailbox.size().answers, 0);
 });
 

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { testWith } from "../../service/testing/permissions.ts";
-import { type Mailbox, type MailboxOptions, memoryMailbox, sqliteMailbox } from "./mailbox.ts";
+import type { Mailbox, MailboxOptions } from "./mailbox.ts";
+import { MemoryMailbox } from "./memory_mailbox.ts";
+import { SqliteMailbox } from "./sqlite_mailbox.ts";
 
 /** One suite for both: whatever keeps the answers, this is what it must do. */
 const kinds: readonly {
@@ -9,11 +11,11 @@ const kinds: readonly {
   permissions: Deno.PermissionName[];
   open: (folder: string, options?: MailboxOptions) => Mailbox;
 }[] = [
-  { name: "memory", permissions: [], open: (_, options) => memoryMailbox(options) },
+  { name: "memory", permissions: [], open: (_, options) => new MemoryMailbox(options) },
   {
     name: "SQLite",
     permissions: ["read", "write"],
-    open: (folder, options) => sqliteMailbox(join(folder, "mailbox.sqlite"), options),
+    open: (folder, options) => new SqliteMailbox(join(folder, "mailbox.sqlite"), options),
   },
 ];
 
@@ -28,7 +30,7 @@ for (const { name, permissions, open } of kinds) {
     testWith(permissions, `${name} mailbox ${what}`, async () => {
       const folder = permissions.length > 0 ? await Deno.makeTempDir() : "";
       const clock = { ms: 1_000_000 };
-      const mailbox = open(folder, { now: () => clock.ms, ...options });
+      const mailbox = open(folder, { world: { nowMs: () => clock.ms }, ...options });
       try {
         run(mailbox, clock);
       } finally {
@@ -113,7 +115,7 @@ testWith(
   async () => {
     const folder = await Deno.makeTempDir();
     const path = join(folder, "mailbox.sqlite");
-    const before = sqliteMailbox(path);
+    const before = new SqliteMailbox(path);
     before.put("a", { run: "r", seq: 1, requestId: id("kept") });
     assert.throws(() =>
       before.batch(() => {
@@ -122,7 +124,7 @@ testWith(
       }), /interrupted/);
     assert.deepEqual(before.size(), { answers: 1, bytes: 4, clients: 1 });
     // Opened a second time before the first is closed: nothing waits in memory.
-    const after = sqliteMailbox(path);
+    const after = new SqliteMailbox(path);
     assert.deepEqual(after.waiting("a"), [{ run: "r", seq: 1, requestId: id("kept") }]);
     assert.deepEqual(after.size(), { answers: 1, bytes: 4, clients: 1 });
     before.close();
@@ -133,11 +135,11 @@ testWith(
 
 testWith(
   ["read", "write"],
-  "sqliteMailbox() refuses a file that is no database, and says what to do",
+  "SqliteMailbox refuses a file that is no database, and says what to do",
   async () => {
     const path = await Deno.makeTempFile();
     await Deno.writeTextFile(path, "certainly no database, but long enough to be one".repeat(40));
-    assert.throws(() => sqliteMailbox(path), /Cannot keep the mailbox in .*--mailbox/);
+    assert.throws(() => new SqliteMailbox(path), /Cannot keep the mailbox in .*--mailbox/);
     await Deno.remove(path);
   },
 );

@@ -6,29 +6,15 @@
  */
 import type { Context } from "@opentelemetry/api";
 import { Hono } from "hono";
+import { answerMessage, messageIn } from "./webtransport_channels.ts";
+import type { WellKnown } from "../protocol/well_known.ts";
+import { closeCodes, websocketCodeBase } from "../protocol/session_terms.ts";
 import { type Health, healthRoutes } from "../../service/health.ts";
 import type { Log } from "../../service/log.ts";
 import { pageRoutes } from "../../service/page/assets.ts";
 import { problemNotFound, problemOnError, problemResponse } from "../../service/problem.ts";
 import type { Access, AccessRequest } from "./access.ts";
-import { Answering, answerMessage, closeCodes, contextOf, messageIn } from "./answering.ts";
-
-/** What `/.well-known/pingpong.json` tells: all a client needs to know to connect. */
-export interface WellKnown {
-  /** The version of this document. */
-  version: 1;
-  /** WebTransport over UDP. */
-  webtransport: {
-    /** The UDP port, on the host that was asked. */
-    port: number;
-    /** The path to connect to. */
-    path: string;
-    /** SHA-256 of the certificate, in hexadecimal, as browsers and `--pin` take it. */
-    certificateHashes: { algorithm: "sha-256"; value: string }[];
-  };
-  /** WebSocket over TCP, on the port that was asked. */
-  websocket: { path: string };
-}
+import { Answering, contextOf } from "./answering.ts";
 
 /** Options of {@linkcode webRoutes}. */
 export interface WebOptions {
@@ -49,9 +35,6 @@ export interface WebOptions {
   /** Answers that wait for a peer that does not read, in bytes; beyond that it is cut. @default 1_048_576 */
   maxBufferedBytes?: number;
 }
-
-/** WebSocket close codes of our own begin here (RFC 6455, section 7.4.2). */
-export const websocketCodeBase = 4_000;
 
 /** All routes of the TCP side. */
 export function webRoutes(options: WebOptions): Hono {

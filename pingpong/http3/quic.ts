@@ -1,0 +1,35 @@
+/**
+ * What HTTP/3 asks of QUIC, and waiting for a step of it no longer than its time-out.
+ *
+ * @module
+ */
+import { settledWithin } from "../../service/resilience.ts";
+import type { World } from "../../service/world/world.ts";
+import type { SessionLimits } from "./webtransport.ts";
+
+/** The ALPN name of HTTP/3 (RFC 9114, section 3.1). */
+export const alpnProtocols = ["h3"];
+
+/** QUIC's options for a session with these limits. */
+export function transportOptions(limits: SessionLimits): Deno.QuicTransportOptions {
+  const { keepAliveMs, idleTimeoutMs, maxConcurrentStreams } = limits;
+  return {
+    keepAliveInterval: keepAliveMs,
+    // The idle timer starts anew with the first probe after the last sign of life (RFC 9000, section
+    // 10.1): so much earlier than the peer counts as dead.
+    maxIdleTimeout: idleTimeoutMs - Math.min(keepAliveMs, idleTimeoutMs / 2),
+    maxConcurrentBidirectionalStreams: maxConcurrentStreams,
+    maxConcurrentUnidirectionalStreams: maxConcurrentStreams,
+  };
+}
+
+/** Settles like the promise, or rejects with `late()` when it takes longer. */
+export async function inTime<Value>(
+  promise: Promise<Value>,
+  timeoutMs: number,
+  late: () => Error,
+  world: World,
+): Promise<Value> {
+  if (await settledWithin(promise, timeoutMs, { world })) return await promise;
+  throw late();
+}
