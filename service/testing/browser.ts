@@ -133,6 +133,29 @@ export interface PageTest<Fixture> {
  * ```
  */
 export function testPage<Fixture>(name: string, test: PageTest<Fixture>): void {
+  testWithBrowser(name, async (browser, t) => {
+    await buildPage(test.page);
+    for (const [name, run] of Object.entries(test.cases)) {
+      await t.step(name, () => runCase(browser, test, run));
+    }
+  });
+}
+
+/**
+ * `Deno.test` with a browser that ends with it; ignored, with the reason in its name, where there is
+ * none or a permission that it takes is missing.
+ *
+ * @example
+ * ```ts
+ * testWithBrowser("a page of another port is refused", async (browser) => {
+ *   const page = await browser.newPage();
+ * });
+ * ```
+ */
+export function testWithBrowser(
+  name: string,
+  run: (browser: Browser, t: Deno.TestContext) => Promise<void>,
+): void {
   const missing = missingPermissions(
     (["read", "write", "run", "env", "net", "sys"] as const).map((name) => ({ name })),
   );
@@ -146,12 +169,9 @@ export function testPage<Fixture>(name: string, test: PageTest<Fixture>): void {
     name: name + reason,
     ignore: reason !== "",
     async fn(t) {
-      await buildPage(test.page);
       const browser = await openBrowser(chromium!);
       try {
-        for (const [name, run] of Object.entries(test.cases)) {
-          await t.step(name, () => runCase(browser, test, run));
-        }
+        await run(browser, t);
       } finally {
         await browser.close();
       }
