@@ -17,7 +17,7 @@ import { platformaticProducer } from "./platformatic_producer.ts";
 /** Options of {@linkcode kafkaBus}. */
 export interface KafkaBusOptions extends KafkaReaderOptions {
   connection: KafkaConnection;
-  /** When a member that is silent is held for dead, in milliseconds. @default 6_000 */
+  /** When a member that is silent is considered dead, in milliseconds. @default 6_000 */
   sessionTimeoutMs?: number;
   /** The largest value, in bytes; with its headers it must stay below the brokers' `message.max.bytes`. @default 1_000_000 */
   maxValueBytes?: number;

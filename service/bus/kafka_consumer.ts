@@ -37,7 +37,7 @@ export interface KafkaConsumerEvents {
   onBroken(error: unknown): void;
 }
 
-/** One stay in a consumer group, for one topic. */
+/** One session in a consumer group, for one topic. */
 export interface KafkaConsumer {
   /** Joins the group and gets into position; records flow only after {@linkcode resume}. */
   read(from: ReadFrom, events: KafkaConsumerEvents): Promise<void>;
@@ -62,7 +62,7 @@ export interface KafkaConsumer {
 export interface KafkaConsumerOptions {
   topic: string;
   group: string;
-  /** The member that it was before, so that the group need not wait until that one is held for dead. @default a new one */
+  /** The member that it was before, so that the group need not wait until that one is considered dead. @default a new one */
   memberId?: string | undefined;
 }
 

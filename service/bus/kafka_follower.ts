@@ -11,7 +11,7 @@ import type {
   KafkaRecord,
   MakeKafkaConsumer,
 } from "./kafka_consumer.ts";
-import { type KafkaReaderOptions, KafkaStays } from "./kafka_reader.ts";
+import { type KafkaReaderOptions, KafkaSessions } from "./kafka_reader.ts";
 
 /** What the groups of a topic's followers are called: a follower is a group of its own. */
 export function followerGroupPrefix(topic: string): string {
@@ -23,13 +23,13 @@ export class KafkaFollower implements Follower {
   readonly caughtUp: Promise<void>;
   readonly failed: Promise<never>;
   readonly #options: FollowOptions;
-  readonly #stays: KafkaStays;
+  readonly #sessions: KafkaSessions;
   readonly #caughtUp = Promise.withResolvers<void>();
   /** Offset of the next record of each partition. */
   #positions: number[] = [];
   /** Where each partition ended at the start. */
   #ends: number[] = [];
-  /** Answers of the broker in this stay, and records since the last one. */
+  /** Answers of the broker in this session, and records since the last one. */
   #fetches = 0;
   #recordsSinceFetch = 0;
 
@@ -40,7 +40,7 @@ export class KafkaFollower implements Follower {
   ) {
     this.#options = options;
     this.caughtUp = this.#caughtUp.promise;
-    this.#stays = new KafkaStays(
+    this.#sessions = new KafkaSessions(
       {
         consumer: () => ({ topic: options.topic, group: ownGroup(options, readerOptions.world) }),
         open: (consumer, onBroken) => this.#open(consumer, onBroken),
@@ -49,24 +49,24 @@ export class KafkaFollower implements Follower {
       makeConsumer,
       options.onState,
     );
-    this.failed = this.#stays.failed;
+    this.failed = this.#sessions.failed;
   }
 
   /** Gets into position; rejects when that fails. */
   async start(): Promise<this> {
-    await this.#stays.start();
+    await this.#sessions.start();
     return this;
   }
 
   async lag(): Promise<number> {
-    const next = await this.#stays.consumer?.listOffsets("next") ?? [];
+    const next = await this.#sessions.consumer?.listOffsets("next") ?? [];
     return next.reduce((sum, end, partition) => {
       return sum + Number(end) - (this.#positions[partition] ?? 0);
     }, 0);
   }
 
   async close(): Promise<void> {
-    await this.#stays.close();
+    await this.#sessions.close();
   }
 
   async #open(consumer: KafkaConsumer, onBroken: KafkaConsumerEvents["onBroken"]): Promise<void> {
@@ -92,7 +92,7 @@ export class KafkaFollower implements Follower {
   }
 
   #take(record: KafkaRecord): void {
-    if (this.#stays.isClosing) return;
+    if (this.#sessions.isClosing) return;
     this.#recordsSinceFetch++;
     this.#positions[record.partition] = Number(record.offset) + 1;
     this.#options.handle(record);
@@ -112,7 +112,7 @@ export class KafkaFollower implements Follower {
   }
 }
 
-/** Another one for each stay: nobody to wait for, nobody to share with. */
+/** Another one for each session: nobody to wait for, nobody to share with. */
 function ownGroup({ topic }: FollowOptions, world: World): string {
   return followerGroupPrefix(topic) + world.randomUuid().slice(0, 8);
 }

@@ -7,7 +7,7 @@ import { aborted, backoffDelayMs, pause, settledWithin } from "../resilience.ts"
 import type { TimerId } from "../world/world.ts";
 import type { ConsumeOptions, GroupReader } from "./bus.ts";
 import type { KafkaConsumer, KafkaRecord, MakeKafkaConsumer } from "./kafka_consumer.ts";
-import { type KafkaReaderOptions, KafkaStays } from "./kafka_reader.ts";
+import { type KafkaReaderOptions, KafkaSessions } from "./kafka_reader.ts";
 import { OffsetTracker } from "./offset_tracker.ts";
 
 /** What the last commit may take: a broker that does not answer holds up no farewell. */
@@ -20,7 +20,7 @@ interface Assignment {
   /** Of the last record. */
   leaderEpoch: number;
   committed: number;
-  /** Aborts when the partition, or the stay in the group, has gone: then the group gives its records out again. */
+  /** Aborts when the partition, or the session in the group, has gone: then the group gives its records out again. */
   readonly gone: AbortController;
 }
 
@@ -30,9 +30,9 @@ export class KafkaGroupReader implements GroupReader {
   readonly #options: ConsumeOptions;
   readonly #readerOptions: Required<KafkaReaderOptions>;
   readonly #maxInFlight: number;
-  readonly #stays: KafkaStays;
+  readonly #sessions: KafkaSessions;
   readonly #assignments = new Map<number, Assignment>();
-  /** Records whose `handle` has not resolved, of this stay and of those before it. */
+  /** Records whose `handle` has not resolved, of this session and of those before it. */
   #inFlight = 0;
   #isFull = false;
   #onIdle = () => {};
@@ -47,7 +47,7 @@ export class KafkaGroupReader implements GroupReader {
     this.#options = options;
     this.#readerOptions = readerOptions;
     this.#maxInFlight = options.maxInFlight ?? defaultMaxInFlight;
-    this.#stays = new KafkaStays(
+    this.#sessions = new KafkaSessions(
       {
         consumer: () => ({ topic: options.topic, group: options.group }),
         open: (consumer, onBroken) =>
@@ -65,23 +65,23 @@ export class KafkaGroupReader implements GroupReader {
       makeConsumer,
       options.onState,
     );
-    this.failed = this.#stays.failed;
+    this.failed = this.#sessions.failed;
   }
 
   /** Joins the group; rejects when that fails. */
   async start(): Promise<this> {
-    await this.#stays.start();
+    await this.#sessions.start();
     const { world, commitIntervalMs } = this.#readerOptions;
     this.#commitTimer = world.setInterval(() => void this.#commit(), commitIntervalMs);
     return this;
   }
 
   get partitions(): readonly number[] {
-    return this.#stays.consumer?.assigned ?? [];
+    return this.#sessions.consumer?.assigned ?? [];
   }
 
   async lag(): Promise<number> {
-    const consumer = this.#stays.consumer;
+    const consumer = this.#sessions.consumer;
     const partitions = consumer?.assigned ?? [];
     if (!consumer || partitions.length === 0) return 0;
     const [next, committed] = await Promise.all([
@@ -94,11 +94,11 @@ export class KafkaGroupReader implements GroupReader {
   }
 
   async close(deadline?: AbortSignal): Promise<void> {
-    await this.#stays.close(deadline);
+    await this.#sessions.close(deadline);
   }
 
   #take(record: KafkaRecord, consumer: KafkaConsumer): void {
-    if (this.#stays.isClosing || this.#stays.consumer !== consumer) return;
+    if (this.#sessions.isClosing || this.#sessions.consumer !== consumer) return;
     const { partition } = record;
     // Read before a rebalance, delivered after it: another member's now.
     if (!consumer.assigned.includes(partition)) return;
@@ -116,7 +116,7 @@ export class KafkaGroupReader implements GroupReader {
     if (!assignment.tracker.begin(Number(record.offset))) return;
     if (++this.#inFlight >= this.#maxInFlight && !this.#isFull) {
       this.#isFull = true;
-      this.#stays.full();
+      this.#sessions.full();
     }
     this.#work(record, assignment);
   }
@@ -128,7 +128,7 @@ export class KafkaGroupReader implements GroupReader {
     this.#inFlight--;
     if (this.#isFull && this.#inFlight <= this.#maxInFlight >> 1) {
       this.#isFull = false;
-      this.#stays.room();
+      this.#sessions.room();
     }
     if (this.#inFlight === 0) this.#onIdle();
   }
@@ -173,7 +173,7 @@ export class KafkaGroupReader implements GroupReader {
   }
 
   async #commitNow(): Promise<void> {
-    const consumer = this.#stays.consumer;
+    const consumer = this.#sessions.consumer;
     if (!consumer) return;
     const done = [...this.#assignments].flatMap(([partition, assignment]) => {
       const offset = assignment.tracker.committable ?? -1;

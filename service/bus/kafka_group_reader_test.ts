@@ -77,14 +77,14 @@ Deno.test("KafkaGroupReader commits what is done with, never past what is not", 
     assert.equal(topic.consumer.commits.length, 2, "what is committed is not committed again");
   }));
 
-Deno.test("KafkaGroupReader goes on with room that records of a lost stay have made", () =>
+Deno.test("KafkaGroupReader goes on with room that records of a lost session have made", () =>
   scene({ maxInFlight: 4 }, async ({ topic, world, settle, handled, states }) => {
     topic.add(20);
     await world.advance(1);
     assert.deepEqual(handled, ["0:0", "0:1", "0:2", "0:3"]);
     assert.equal(topic.consumer.isPaused, true);
 
-    // A reconnect under load: the new stay begins while the old one's records are under way.
+    // A reconnect under load: the new session begins while the old one's records are under way.
     topic.consumer.break();
     await world.advance(1_100);
     assert.equal(topic.consumers.length, 2);
@@ -92,9 +92,9 @@ Deno.test("KafkaGroupReader goes on with room that records of a lost stay have m
     assert.equal(handled.length, 4, "no more than maxInFlight are under way");
     for (const value of ["0:0", "0:1", "0:2", "0:3"]) await settle(value);
     await world.advance(1);
-    assert.equal(handled.length, 8, "the new stay's records flow");
+    assert.equal(handled.length, 8, "the new session's records flow");
     assert.equal(topic.consumers[0]!.isClosed, true);
-    assert.equal(topic.consumers[0]!.isPaused, true, "nothing resumes the stay that is lost");
+    assert.equal(topic.consumers[0]!.isPaused, true, "nothing resumes the session that is lost");
   }));
 
 Deno.test("KafkaGroupReader takes a rejected record up again alone, in place", () =>
@@ -107,7 +107,7 @@ Deno.test("KafkaGroupReader takes a rejected record up again alone, in place", (
     assert.deepEqual(handled, ["0:0", "0:1", "0:2"], "not at once");
     await world.advance(200);
     assert.deepEqual(handled, ["0:0", "0:1", "0:2", "0:1"]);
-    assert.equal(topic.consumers.length, 1, "the stay goes on");
+    assert.equal(topic.consumers.length, 1, "the session goes on");
     assert.deepEqual(states, ["ok"]);
 
     topic.add(1);
@@ -151,7 +151,7 @@ Deno.test("KafkaGroupReader waits longer for a record that is rejected again and
   assert.equal(topic.committed.size, 0);
 });
 
-Deno.test("KafkaGroupReader gives a rejected record back when its partition or its stay is gone", () =>
+Deno.test("KafkaGroupReader gives a rejected record back when its partition or its session is gone", () =>
   scene({ partitions: 2 }, async ({ topic, world, settle, handled }) => {
     topic.add(1, { partition: 0 });
     topic.add(1, { partition: 1 });
@@ -165,7 +165,7 @@ Deno.test("KafkaGroupReader gives a rejected record back when its partition or i
     topic.consumer.break();
     topic.joins.push(new Promise(() => {}));
     await world.advance(5_000);
-    assert.deepEqual(handled, ["0:0", "1:0"], "the next stay reads it again, not this one");
+    assert.deepEqual(handled, ["0:0", "1:0"], "the next session reads it again, not this one");
     assert.equal(topic.committed.size, 0);
   }));
 

@@ -61,18 +61,18 @@ export function readerOptions(options: KafkaReaderOptions): Required<KafkaReader
   };
 }
 
-/** A stay that lasted this long was a good one. */
+/** A session that lasted this long was a good one. */
 const stableAfterMs = 3_000;
 /** What a farewell to a broker that does not answer may take. */
 const leaveTimeoutMs = 10_000;
 
 /** What is different between readers. */
-export interface StayOptions {
-  /** Topic, and the group, which may be another one for each stay. */
+export interface SessionOptions {
+  /** Topic, and the group, which may be another one for each session. */
   consumer(): Pick<KafkaConsumerOptions, "topic" | "group">;
   /** Gets a new consumer into position. */
   open(consumer: KafkaConsumer, onBroken: KafkaConsumerEvents["onBroken"]): Promise<void>;
-  /** A stay is over; what was read in it and is not done with is read again. */
+  /** A session is over; what was read in it and is not done with is read again. */
   onLeft?(): void;
   /** Whether as many records are under way as may be. */
   isFull?(): boolean;
@@ -80,13 +80,13 @@ export interface StayOptions {
   finish?(deadline: AbortSignal | undefined): Promise<void>;
 }
 
-/** Carries out what the machine says: stays in a group, one after the other. */
-export class KafkaStays {
+/** Carries out what the machine says: sessions in a group, one after the other. */
+export class KafkaSessions {
   /** Rejects when the reader has given up. */
   readonly failed: Promise<never>;
   readonly #options: Required<KafkaReaderOptions>;
   readonly #limits: ReaderLimits;
-  readonly #stay: StayOptions;
+  readonly #session: SessionOptions;
   readonly #topic: string;
   readonly #makeConsumer: MakeKafkaConsumer;
   readonly #onState: (state: ReaderState) => void;
@@ -96,26 +96,26 @@ export class KafkaStays {
   #state: ReaderPhase = initialPhase;
   readonly #events: ReaderEvent[] = [];
   #isSending = false;
-  /** Of the present stay, or of the one that is being joined, and its group. */
+  /** Of the present session, or of the one that is being joined, and its group. */
   #consumer: KafkaConsumer | undefined;
   #group = "";
   #hasJoined = false;
-  /** Who we were in the last stay: coming back as the same, the group need not wait for a timeout. */
+  /** Who we were in the last session: coming back as the same, the group need not wait for a timeout. */
   #member: { group: string; id: string } | undefined;
   #leaving: Promise<unknown> = Promise.resolve();
   #backOff = new AbortController();
   #deadline: AbortSignal | undefined;
 
   constructor(
-    stay: StayOptions,
+    session: SessionOptions,
     options: Required<KafkaReaderOptions>,
     makeConsumer: MakeKafkaConsumer,
     onState: (state: ReaderState) => void = () => {},
   ) {
-    this.#stay = stay;
+    this.#session = session;
     this.#options = options;
     this.#limits = { outageLimitMs: options.outageLimitMs, stableAfterMs };
-    this.#topic = stay.consumer().topic;
+    this.#topic = session.consumer().topic;
     this.#makeConsumer = makeConsumer;
     this.#onState = onState;
     this.failed = this.#failure.promise;
@@ -123,7 +123,7 @@ export class KafkaStays {
     this.failed.catch(() => {});
   }
 
-  /** The consumer of the present stay, if there is one. */
+  /** The consumer of the present session, if there is one. */
   get consumer(): KafkaConsumer | undefined {
     return this.#hasJoined ? this.#consumer : undefined;
   }
@@ -201,7 +201,7 @@ export class KafkaStays {
   }
 
   async #join(): Promise<void> {
-    const { topic, group } = this.#stay.consumer();
+    const { topic, group } = this.#session.consumer();
     const memberId = this.#member?.group === group ? this.#member.id : undefined;
     const consumer = this.#makeConsumer({ topic, group, memberId });
     this.#consumer = consumer;
@@ -213,13 +213,13 @@ export class KafkaStays {
       this.#send({ type: "broke", nowMs: this.#options.world.monotonicMs(), error });
     };
     try {
-      await this.#stay.open(consumer, onBroken);
+      await this.#session.open(consumer, onBroken);
     } catch (error) {
       return onBroken(error);
     }
     if (!isCurrent()) return;
     this.#hasJoined = true;
-    const full = this.#stay.isFull?.() ?? false;
+    const full = this.#session.isFull?.() ?? false;
     this.#send({ type: "joined", nowMs: this.#options.world.monotonicMs(), full });
   }
 
@@ -230,7 +230,7 @@ export class KafkaStays {
     if (!consumer) return;
     const { memberId } = consumer;
     this.#member = memberId === undefined ? undefined : { group: this.#group, id: memberId };
-    this.#stay.onLeft?.();
+    this.#session.onLeft?.();
     // Leaving a broker that is gone fails: it finds out by itself.
     this.#leaving = settledWithin(consumer.close(), leaveTimeoutMs, { world: this.#options.world });
   }
@@ -248,7 +248,7 @@ export class KafkaStays {
 
   async #finish(): Promise<void> {
     try {
-      await this.#stay.finish?.(this.#deadline);
+      await this.#session.finish?.(this.#deadline);
     } finally {
       this.#send({ type: "finished" });
     }

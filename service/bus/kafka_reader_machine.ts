@@ -15,7 +15,7 @@
 export interface Outage {
   /** When it began, by the world's monotonic clock. */
   sinceMs: number;
-  /** Joins and stays that have failed since. */
+  /** Joins and sessions that have failed since. */
   failures: number;
 }
 
@@ -36,9 +36,9 @@ export type ReaderPhase =
 /** What happens to a reader. */
 export type ReaderEvent =
   | { type: "start" }
-  /** `full`: as many records are under way as may be, those of the stay before included. */
+  /** `full`: as many records are under way as may be, those of the session before included. */
   | { type: "joined"; nowMs: number; full: boolean }
-  /** A join has failed, or a stay has broken off. */
+  /** A join has failed, or a session has broken off. */
   | { type: "broke"; nowMs: number; error: unknown }
   | { type: "waited" }
   /** As many records are under way as may be. */
@@ -71,7 +71,7 @@ export type ReaderEffect =
 export interface ReaderLimits {
   /** A longer outage is not waited for. */
   outageLimitMs: number;
-  /** A stay that lasted longer than this was a good one: it has ended the outage before it. */
+  /** A session that lasted longer than this was a good one: it has ended the outage before it. */
   stableAfterMs: number;
 }
 
@@ -101,32 +101,32 @@ export function transition(
     case "start":
       return { next: state, effects: [{ do: "join" }] };
     case "joined":
-      return state.name === "joining" ? joined(state, event) : stay(state);
+      return state.name === "joining" ? joined(state, event) : unchanged(state);
     case "broke":
       return state.name === "joining" || state.name === "reading"
         ? broke(state, event, limits)
-        : stay(state);
+        : unchanged(state);
     case "waited":
       return state.name === "backing-off"
         ? {
           next: { name: "joining", first: false, outage: state.outage },
           effects: [{ do: "join" }],
         }
-        : stay(state);
+        : unchanged(state);
     case "full":
       return state.name === "reading" && state.stream === "flowing"
         ? { next: { ...state, stream: "paused" }, effects: [{ do: "pause" }] }
-        : stay(state);
+        : unchanged(state);
     case "room":
       return state.name === "reading" && state.stream === "paused"
         ? { next: { ...state, stream: "flowing" }, effects: [{ do: "resume" }] }
-        : stay(state);
+        : unchanged(state);
     case "close":
       return close(state);
     case "finished":
       return state.name === "closing"
         ? { next: { name: "closed" }, effects: [{ do: "leave" }] }
-        : stay(state);
+        : unchanged(state);
   }
 }
 
@@ -154,7 +154,7 @@ function broke(
   if (state.name === "joining" && state.first) {
     return { next: { name: "failed" }, effects: [{ do: "leave" }, { do: "fail", error }] };
   }
-  // A stay that breaks at once does not end an outage.
+  // A session that breaks at once does not end an outage.
   const wasStable = state.name === "reading" && nowMs - state.sinceMs > stableAfterMs;
   const before = wasStable ? undefined : state.outage;
   const outage = { sinceMs: before?.sinceMs ?? nowMs, failures: (before?.failures ?? 0) + 1 };
@@ -176,7 +176,7 @@ function broke(
 }
 
 function close(state: ReaderPhase): Transition {
-  if (state.name === "closing" || state.name === "closed") return stay(state);
+  if (state.name === "closing" || state.name === "closed") return unchanged(state);
   const first: readonly ReaderEffect[] = state.name === "reading"
     ? [{ do: "pause" }]
     : state.name === "backing-off"
@@ -185,6 +185,6 @@ function close(state: ReaderPhase): Transition {
   return { next: { name: "closing" }, effects: [...first, { do: "finish" }] };
 }
 
-function stay(state: ReaderPhase): Transition {
+function unchanged(state: ReaderPhase): Transition {
   return { next: state, effects: [] };
 }

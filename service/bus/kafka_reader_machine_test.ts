@@ -39,7 +39,7 @@ Deno.test("a first join that fails is final: whoever started the reader is there
   assert.deepEqual(effects, [{ do: "leave" }, { do: "fail", error }]);
 });
 
-Deno.test("a stay that breaks off is left, said, and followed by another after a wait", () => {
+Deno.test("a session that breaks off is left, said, and followed by another after a wait", () => {
   const { state, effects } = play(joined(0), broke(5), waited, joined(50));
   assert.deepEqual(names(effects).slice(2), [
     ...["leave", "notify", "back-off", "join", "notify-ok", "resume"],
@@ -52,7 +52,7 @@ Deno.test("a stay that breaks off is left, said, and followed by another after a
   });
 });
 
-Deno.test("each failure in a row makes the wait longer, until a stay was a good one", () => {
+Deno.test("each failure in a row makes the wait longer, until a session was a good one", () => {
   const events = [joined(0), broke(5), waited, broke(20), waited, joined(30), broke(40), waited];
   const { effects } = play(...events, joined(50), broke(500));
   const failures = effects.flatMap((effect) => effect.do === "back-off" ? [effect.failures] : []);
@@ -71,7 +71,7 @@ Deno.test("an outage over its limit is a failure, counted from its beginning", (
   ]);
 });
 
-Deno.test("a stay that breaks at once does not end the outage before it", () => {
+Deno.test("a session that breaks at once does not end the outage before it", () => {
   const { state } = play(
     joined(0),
     broke(5),
@@ -91,7 +91,7 @@ Deno.test("a stream is paused when it is full and resumed when there is room, on
   assert.deepEqual(names(effects), ["notify-ok", "resume", "pause", "resume"]);
 });
 
-Deno.test("a stay that begins while records are under way begins paused, and room resumes it", () => {
+Deno.test("a session that begins while records are under way begins paused, and room resumes it", () => {
   const { effects, state } = play(joined(0, true));
   assert.deepEqual(names(effects), ["notify-ok"]);
   assert.deepEqual(state, { name: "reading", sinceMs: 0, stream: "paused" });

@@ -26,7 +26,7 @@ const maxWaitTimeMs = 500;
 /**
  * Makes consumers of `@platformatic/kafka`.
  *
- * @param sessionTimeoutMs when a member that is silent is held for dead
+ * @param sessionTimeoutMs when a member that is silent is considered dead
  */
 export function platformaticConsumer(
   connection: KafkaConnection,
