@@ -85,19 +85,16 @@ for (const { entry, variable, args, refusal } of cases) {
   testWith(needs, `${entry} takes ${variable} for what it says`, async () => {
     const folder = await Deno.makeTempDir({ prefix: "orrery_test_" });
     try {
-      for (const value of ["maybe", ""]) {
-        await using program = await startProgram(url, args(folder), { [variable]: value });
-        const [line] = await program.line(/.* is invalid\..*/);
-        assert.ok(line.includes(`value '${value}' from env '${variable}' is invalid`), line);
-        assert.match(line, /true, false, 1, 0, yes or no: current value is/);
-        assert.equal((await program.status).code, 2);
-      }
+      // That every spelling is known is tested where they are parsed; here, that it reaches them.
+      await using wrong = await startProgram(url, args(folder), { [variable]: "maybe" });
+      const [line] = await wrong.line(/.* is invalid\..*/);
+      assert.ok(line.includes(`value 'maybe' from env '${variable}' is invalid`), line);
+      assert.match(line, /true, false, 1, 0, yes or no: current value is/);
+      assert.equal((await wrong.status).code, 2);
       if (!refusal) return;
-      for (const value of ["false", "0", "No"]) {
-        await using program = await startProgram(url, args(folder), { [variable]: value });
-        const [line] = await program.line(refusal);
-        assert.notEqual((await program.status).code, 0, line);
-      }
+      await using off = await startProgram(url, args(folder), { [variable]: "false" });
+      const [refused] = await off.line(refusal);
+      assert.notEqual((await off.status).code, 0, refused);
     } finally {
       await Deno.remove(folder, { recursive: true });
     }

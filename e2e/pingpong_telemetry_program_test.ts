@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { generateCertificates } from "../pingpong/gen_certs.ts";
 import { eventually } from "../service/testing/eventually.ts";
 import { testWith } from "../service/testing/permissions.ts";
-import { startProgram } from "../service/testing/program.ts";
+import { startProgram, startReadyProgram } from "../service/testing/program.ts";
 
 interface JaegerTrace {
   traceID: string;
@@ -32,18 +32,18 @@ for (const mode of ["bidi", "uni", "datagram", "websocket"] as const) {
         .map((name) => join(folder, name)) as [string, string, string];
       await generateCertificates({ certificatePath, keyPath, pinPath });
       try {
-        await using collector = await startProgram(
-          new URL("../console/server.ts", import.meta.url),
-          ["--page-port", "0", "--otlp-port", "0", "--log-format", "json"],
-        );
-        const [line] = await collector.line(
-          /"otlp\w*":"http|http:\/\/127\.0\.0\.1:\d+.*http:\/\//i,
-        );
-        const text = collector.lines.join("\n");
-        assert.ok(line);
-        const urls = [...text.matchAll(/http:\/\/127\.0\.0\.1:\d+/g)].map(([url]) => url);
-        const [otlp, page] = await rolesOf([...new Set(urls)]);
-        const env = { OTEL_SDK_DISABLED: "false", OTEL_EXPORTER_OTLP_ENDPOINT: otlp };
+        await using collector = await startReadyProgram("console/server.ts", [
+          ...["--page-port", "0", "--otlp-port", "0"],
+        ]);
+        const page = collector.fields.page!;
+        const env = {
+          OTEL_SDK_DISABLED: "false",
+          OTEL_EXPORTER_OTLP_ENDPOINT: collector.fields.otlp!,
+          // The server goes on: what it has is not to wait for its usual times.
+          OTEL_BSP_SCHEDULE_DELAY: "100",
+          OTEL_METRIC_EXPORT_INTERVAL: "200",
+          OTEL_METRIC_EXPORT_TIMEOUT: "200",
+        };
         await using server = await startProgram(
           new URL("../pingpong/server.ts", import.meta.url),
           [
@@ -103,14 +103,6 @@ for (const mode of ["bidi", "uni", "datagram", "websocket"] as const) {
       }
     },
   );
-}
-
-/** Which of the console's two addresses is which: only the page answers queries. */
-async function rolesOf(urls: string[]): Promise<[otlp: string, page: string]> {
-  assert.equal(urls.length, 2, urls.join(" "));
-  const response = await fetch(`${urls[0]}/api/services`);
-  await response.body?.cancel();
-  return response.ok ? [urls[1]!, urls[0]!] : [urls[0]!, urls[1]!];
 }
 
 async function json<Answer>(url: string): Promise<Answer> {
