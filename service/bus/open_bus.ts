@@ -104,6 +104,9 @@ export async function openBus(
     return bus;
   } catch (error) {
     await bus.close();
+    if (context.stopping.aborted) {
+      throw new StartError(`Stopped while waiting for Kafka at ${brokers.join(", ")}.`);
+    }
     throw new StartError(
       `Cannot use Kafka at ${brokers.join(", ")}: ${
         error instanceof Error ? error.message : error
