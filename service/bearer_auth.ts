@@ -6,10 +6,14 @@
  * @module
  */
 import type { MiddlewareHandler } from "hono";
-import { createRemoteJWKSet, errors, type JWTPayload, jwtVerify } from "jose";
+import { errors, type JWTPayload, jwtVerify } from "jose";
 import { flag, parseHttpUrl } from "./command_line.ts";
-import { StartError } from "./life_cycle.ts";
+import { IssuerError, IssuerKeys } from "./issuer_keys.ts";
+import { type ServiceContext, StartError } from "./life_cycle.ts";
+import { limitedLog } from "./limited_log.ts";
+import type { Log } from "./log.ts";
 import { ProblemError } from "./problem.ts";
+import { realWorld, type World } from "./world/world.ts";
 
 /** Options of {@linkcode bearerAuth}. */
 export interface BearerAuthOptions {
@@ -19,17 +23,30 @@ export interface BearerAuthOptions {
   audience: string;
   /** Where the issuer's keys are, for issuers without discovery. @default found by discovery */
   jwksUri?: string;
-  /** What `exp` and `nbf` may be off. @default 5 */
+  /** What `exp` and `nbf` may be off, in seconds. @default 5 */
   clockToleranceSeconds?: number;
-  /** How long the issuer may take to answer. @default 5_000 */
+  /** How long the issuer may take to answer, in milliseconds. @default 5_000 */
   timeoutMs?: number;
-  /** How long its keys are kept; an unknown key id asks anew at once, at most every 30 s. @default 600_000 */
+  /**
+   * How long its keys are kept, in milliseconds; an unknown key id asks anew at once, at most every
+   * 30 s.
+   *
+   * @default 600_000
+   */
   keysMaxAgeMs?: number;
+  /** Where it says why the issuer's keys cannot be had. @default nowhere */
+  log?: Log;
+  /** Time and chance. @default the real world */
+  world?: World;
 }
 
 /** Who holds a good token. */
 export interface Caller {
-  /** `sub`, or `client_id` where there is none. */
+  /**
+   * `sub`, which every access token must have (RFC 9068, section 2.2). Where an issuer leaves it out
+   * of a client's own token it is what that section says it should be: the client, by `client_id`
+   * or `azp`.
+   */
   subject: string;
   /** What the token allows. */
   scopes: ReadonlySet<string>;
@@ -70,7 +87,7 @@ export function bearerAuthFromFlags(flags: {
   authIssuer?: string | undefined;
   authAudience?: string | undefined;
   authJwksUri?: string | undefined;
-}): BearerAuth | undefined {
+}, context: Partial<Pick<ServiceContext, "log" | "world">> = {}): BearerAuth | undefined {
   const { authIssuer: issuer, authAudience: audience, authJwksUri: jwksUri } = flags;
   if (!issuer && !audience && !jwksUri) return undefined;
   if (!issuer || !audience) {
@@ -78,7 +95,13 @@ export function bearerAuthFromFlags(flags: {
       "Cannot demand bearer tokens: --auth-issuer and --auth-audience go together.",
     );
   }
-  return bearerAuth({ issuer, audience, ...(jwksUri && { jwksUri }) });
+  const { log, world } = context;
+  return bearerAuth({
+    ...{ issuer, audience },
+    ...(jwksUri && { jwksUri }),
+    ...(log && { log }),
+    ...(world && { world }),
+  });
 }
 
 /** Asymmetric only: with a shared secret anybody who can check tokens could make them. */
@@ -97,53 +120,54 @@ const algorithms = [
 ];
 const maxTokenLength = 16_384;
 
-/** Makes a checker; the issuer is asked when the first token comes. */
+/**
+ * Makes a checker; the issuer is asked when the first token comes.
+ *
+ * @example
+ * ```ts
+ * const auth = bearerAuth({ issuer: "https://login.example", audience: "signer" });
+ * app.post("/sign", auth.require("sign"), (c) => c.text(`Hello ${c.get("caller").subject}`));
+ * ```
+ */
 export function bearerAuth(options: BearerAuthOptions): BearerAuth {
-  const { issuer, audience, clockToleranceSeconds = 5, timeoutMs = 5_000 } = options;
-  const { keysMaxAgeMs = 600_000 } = options;
-  let keys: Promise<ReturnType<typeof createRemoteJWKSet>> | undefined;
+  return new IssuerTokens(options);
+}
 
-  async function discover(): Promise<ReturnType<typeof createRemoteJWKSet>> {
-    const uri = options.jwksUri ?? await discoverJwksUri(issuer, timeoutMs);
-    return createRemoteJWKSet(new URL(uri), {
-      timeoutDuration: timeoutMs,
-      cacheMaxAge: keysMaxAgeMs,
-      cooldownDuration: 30_000,
+class IssuerTokens implements BearerAuth {
+  readonly #options: BearerAuthOptions;
+  readonly #world: World;
+  readonly #keys: IssuerKeys;
+  readonly #warn: (message: string, fields: { reason: string }) => void;
+
+  constructor(options: BearerAuthOptions) {
+    const { issuer, jwksUri, timeoutMs, keysMaxAgeMs, log, world = realWorld } = options;
+    this.#options = options;
+    this.#world = world;
+    this.#keys = new IssuerKeys({
+      issuer,
+      world,
+      ...(jwksUri !== undefined && { jwksUri }),
+      ...(timeoutMs !== undefined && { timeoutMs }),
+      ...(keysMaxAgeMs !== undefined && { maxAgeMs: keysMaxAgeMs }),
     });
+    this.#warn = log ? limitedLog(log, { maxLinesPerSecond: 1, world }) : () => {};
   }
 
-  async function keySet(): Promise<ReturnType<typeof createRemoteJWKSet>> {
-    keys ??= discover();
-    try {
-      return await keys;
-    } catch (error) {
-      keys = undefined;
-      throw error;
-    }
-  }
-
-  async function check(token: string | undefined, ...scopes: string[]): Promise<Caller> {
+  async check(token: string | undefined, ...scopes: string[]): Promise<Caller> {
     if (token === undefined || token === "") {
       throw refuse(401, "Authentication needed", "Send a bearer token: Authorization: Bearer …", {
         scopes,
       });
     }
     if (token.length > maxTokenLength) {
-      throw refuse(401, "Invalid token", `The token is longer than ${maxTokenLength} characters.`, {
-        error: "invalid_token",
-      });
+      throw badToken(`The token is longer than ${maxTokenLength} characters.`);
     }
-    let payload: JWTPayload;
-    try {
-      ({ payload } = await jwtVerify(token, await keySet(), {
-        issuer,
-        audience,
-        algorithms,
-        clockTolerance: clockToleranceSeconds,
-        requiredClaims: ["exp"],
-      }));
-    } catch (error) {
-      throw refusalOf(error);
+    const payload = await this.#verify(token);
+    const subject = subjectOf(payload);
+    if (subject === undefined) {
+      throw badToken(
+        "The token names neither a subject ('sub') nor a client ('client_id', 'azp').",
+      );
     }
     const granted = scopesOf(payload);
     const missing = scopes.filter((scope) => !granted.has(scope));
@@ -153,40 +177,49 @@ export function bearerAuth(options: BearerAuthOptions): BearerAuth {
         scopes,
       });
     }
-    return {
-      subject: payload.sub ?? (typeof payload.client_id === "string" ? payload.client_id : ""),
-      scopes: granted,
-      expiresAtMs: payload.exp! * 1_000,
+    return { subject, scopes: granted, expiresAtMs: payload.exp! * 1_000 };
+  }
+
+  require(...scopes: string[]): MiddlewareHandler<{ Variables: { caller: Caller } }> {
+    const check = this.check.bind(this);
+    return async function requireBearer(c, next) {
+      c.set("caller", await check(bearerToken(c.req.header("authorization")), ...scopes));
+      await next();
     };
   }
 
-  return {
-    check,
-    require(...scopes) {
-      return async function requireBearer(c, next) {
-        c.set("caller", await check(bearerToken(c.req.header("authorization")), ...scopes));
-        await next();
-      };
-    },
-  };
+  async #verify(token: string): Promise<JWTPayload> {
+    const { issuer, audience, clockToleranceSeconds = 5 } = this.#options;
+    try {
+      const { payload } = await jwtVerify(token, this.#keys.find, {
+        issuer,
+        audience,
+        algorithms,
+        clockTolerance: clockToleranceSeconds,
+        currentDate: new Date(this.#world.nowMs()),
+        requiredClaims: ["exp"],
+      });
+      return payload;
+    } catch (error) {
+      if (!isTokenFault(error)) {
+        this.#warn("Tokens cannot be checked", { reason: (error as Error).message });
+        throw keysMissing(error);
+      }
+      throw badToken(faultOf(error));
+    }
+  }
+}
+
+/** Never empty: all who have none would be one. */
+function subjectOf({ sub, client_id, azp }: JWTPayload): string | undefined {
+  return [sub, client_id, azp].find((name) => typeof name === "string" && name !== "") as
+    | string
+    | undefined;
 }
 
 /** The token of an `Authorization` header, if it has one. */
 export function bearerToken(header: string | undefined): string | undefined {
   return /^Bearer +([^\s]+)$/i.exec(header ?? "")?.[1];
-}
-
-async function discoverJwksUri(issuer: string, timeoutMs: number): Promise<string> {
-  // OpenID Connect Discovery 1.0, section 4.
-  const url = `${issuer.replace(/\/$/, "")}/.well-known/openid-configuration`;
-  const response = await fetch(url, { signal: AbortSignal.timeout(timeoutMs) });
-  if (!response.ok) {
-    await response.body?.cancel();
-    throw new Error(`${url} answered ${response.status}`);
-  }
-  const { jwks_uri: uri } = await response.json() as { jwks_uri?: unknown };
-  if (typeof uri !== "string") throw new Error(`${url} names no jwks_uri`);
-  return uri;
 }
 
 /** `scope` (RFC 8693, section 4.2) or `scp`, which some issuers use. */
@@ -196,25 +229,32 @@ function scopesOf(payload: JWTPayload): Set<string> {
   return new Set(typeof text === "string" ? text.split(" ").filter((one) => one !== "") : []);
 }
 
-/** What is wrong with a token is told; that the issuer's keys cannot be had is no fault of it. */
-function refusalOf(error: unknown): ProblemError {
-  const isTokenFault = error instanceof errors.JOSEError &&
-    !(error instanceof errors.JWKSTimeout) && !(error instanceof errors.JWKSInvalid) &&
-    error.code !== "ERR_JOSE_GENERIC";
-  if (!isTokenFault) {
-    return new ProblemError(503, {
-      title: "Issuer unavailable",
-      detail: "Tokens cannot be checked: the issuer's keys cannot be had. Try again soon.",
-    }, { "retry-after": "5" });
+/** That the issuer's keys cannot be had is no fault of a token. */
+function isTokenFault(error: unknown): error is errors.JOSEError {
+  return error instanceof errors.JOSEError && error.code !== "ERR_JOSE_GENERIC";
+}
+
+function faultOf(error: errors.JOSEError): string {
+  if (error instanceof errors.JWTExpired) return "The token has expired.";
+  if (error instanceof errors.JWTClaimValidationFailed) {
+    return `The token's claim '${error.claim}' is not as it must be.`;
   }
-  const detail = error instanceof errors.JWTExpired
-    ? "The token has expired."
-    : error instanceof errors.JWTClaimValidationFailed
-    ? `The token's claim '${error.claim}' is not as it must be.`
-    : error instanceof errors.JWSSignatureVerificationFailed ||
-        error instanceof errors.JWKSNoMatchingKey
+  return error instanceof errors.JWSSignatureVerificationFailed ||
+      error instanceof errors.JWKSNoMatchingKey
     ? "The token's signature is not the issuer's."
     : "The token is not a signed JWT of a kind that is accepted here.";
+}
+
+function keysMissing(error: unknown): ProblemError {
+  return new ProblemError(503, {
+    title: "Issuer unavailable",
+    detail: error instanceof IssuerError && error.kind === "another-issuer"
+      ? "Tokens cannot be checked: the issuer's discovery document is that of another one."
+      : "Tokens cannot be checked: the issuer's keys cannot be had. Try again soon.",
+  }, { "retry-after": "5" });
+}
+
+function badToken(detail: string): ProblemError {
   return refuse(401, "Invalid token", detail, { error: "invalid_token" });
 }
 

@@ -4,7 +4,9 @@ import assert from "node:assert/strict";
 import { bearerAuth, bearerAuthFromFlags, bearerToken } from "./bearer_auth.ts";
 import { StartError } from "./life_cycle.ts";
 import type { ProblemError } from "./problem.ts";
+import { testContext } from "./testing/context.ts";
 import { startIssuer } from "./testing/issuer.ts";
+import { VirtualWorld } from "./world/virtual_world.ts";
 
 /** What a check was refused with. */
 async function refusal(check: Promise<unknown>): Promise<[number, string, string | null]> {
@@ -54,6 +56,95 @@ Deno.test("check() refuses each kind of bad token with 401, a challenge and the 
     assert.match(detail, reason);
     assert.match(challenge!, /^Bearer realm="orrery", error="invalid_token"/);
   }
+});
+
+Deno.test("check() names a client where no person is, and refuses a token that names neither", async () => {
+  await using issuer = await startIssuer();
+  const auth = bearerAuth({ issuer: issuer.url, audience: "api" });
+  const subjectOf = async (claims: Record<string, unknown>) =>
+    (await auth.check(await issuer.token(claims))).subject;
+  assert.equal(await subjectOf({ sub: "bob", client_id: "robot" }), "bob");
+  assert.equal(await subjectOf({ sub: undefined, client_id: "robot", azp: "other" }), "robot");
+  assert.equal(await subjectOf({ sub: "", azp: "robot" }), "robot");
+  for (
+    const claims of [
+      { sub: undefined },
+      { sub: "" },
+      { sub: undefined, client_id: "", azp: "" },
+      { sub: undefined, client_id: 7, azp: null },
+    ]
+  ) {
+    const [status, detail, challenge] = await refusal(auth.check(await issuer.token(claims)));
+    assert.equal(status, 401);
+    assert.match(detail, /neither a subject \('sub'\) nor a client \('client_id', 'azp'\)/);
+    assert.match(challenge!, /error="invalid_token"/);
+  }
+});
+
+Deno.test("check() refuses an issuer whose discovery document is another one's", async () => {
+  await using issuer = await startIssuer();
+  for (const named of ["https://evil.example", undefined, "slash"]) {
+    let url = "";
+    await using impostor = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+      () =>
+        Response.json({
+          issuer: named === "slash" ? `${url}/` : named,
+          jwks_uri: `${issuer.url}/jwks`,
+        }),
+    );
+    url = `http://127.0.0.1:${impostor.addr.port}`;
+    const { lines, log, world } = testContext();
+    const auth = bearerAuth({ issuer: url, audience: "api", log, world });
+    const [status, detail, challenge] = await refusal(
+      auth.check(await issuer.token({ iss: url })),
+    );
+    assert.deepEqual([status, challenge], [503, null]);
+    assert.match(detail, /Tokens cannot be checked/);
+    assert.equal(lines.length, 1);
+    assert.match(lines[0]!, /^WARN .*its discovery document says it is/);
+  }
+});
+
+Deno.test("check() asks for the keys again when they are old, and for a new key when it may", async () => {
+  await using issuer = await startIssuer();
+  const world = new VirtualWorld({ startMs: Date.now() });
+  const auth = bearerAuth({ issuer: issuer.url, audience: "api", world });
+  const token = await issuer.token({}, { expires: "1d" });
+  await auth.check(token);
+  assert.equal(issuer.asked, 2);
+  await world.advance(599_999);
+  await auth.check(token);
+  assert.equal(issuer.asked, 2);
+  await world.advance(1);
+  await auth.check(token);
+  assert.equal(issuer.asked, 3, "the keys alone");
+
+  await issuer.newKey();
+  const renewed = await issuer.token({}, { expires: "1d" });
+  const [status, detail] = await refusal(auth.check(renewed));
+  assert.equal(status, 401);
+  assert.match(detail, /signature is not the issuer's/);
+  assert.equal(issuer.asked, 3, "not within 30 s of the last time");
+  await world.advance(30_000);
+  await Promise.all([auth.check(renewed), auth.check(renewed)]);
+  assert.equal(issuer.asked, 4, "once for both");
+
+  await world.advance(86_400_000);
+  const [late, reason] = await refusal(auth.check(token));
+  assert.equal(late, 401);
+  assert.match(reason, /expired/);
+});
+
+Deno.test("check() does without discovery where the keys' address is given", async () => {
+  await using issuer = await startIssuer();
+  const auth = bearerAuth({
+    issuer: issuer.url,
+    audience: "api",
+    jwksUri: `${issuer.url}/jwks`,
+  });
+  await auth.check(await issuer.token());
+  assert.equal(issuer.asked, 1);
 });
 
 Deno.test("check() without a token is 401 with a bare challenge, as RFC 6750 wants", async () => {

@@ -86,7 +86,7 @@ export async function startRestApi(
   context: ServiceContext,
 ): Promise<Service & { port: number }> {
   const { health, log, stopping } = context;
-  const auth = bearerAuthFromFlags(options);
+  const auth = bearerAuthFromFlags(options, context);
   health.set("answers", { reason: "starting" });
   const bus = await openBus(options, {
     clientId: "signer-api",

@@ -71,7 +71,7 @@ export async function startService(
   context: ServiceContext,
 ): Promise<Service & { port: number }> {
   const { health, log } = context;
-  const auth = bearerAuthFromFlags(options);
+  const auth = bearerAuthFromFlags(options, context);
   health.set("requests", { reason: "starting" });
   const bus = await openBus(options, {
     clientId: "signer-service",

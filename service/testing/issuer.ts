@@ -15,7 +15,7 @@ export interface TestIssuer extends AsyncDisposable {
   newKey(): Promise<void>;
   /** Answers 500 to everything while it is down. */
   setUp(up: boolean): void;
-  /** A token with the scopes `read write`, unless `claims` say otherwise. */
+  /** A token of `ann` with the scopes `read write`, unless `claims` say otherwise. */
   token(
     claims?: Record<string, unknown>,
     options?: { audience?: string; expires?: string; key?: CryptoKey },
@@ -58,10 +58,10 @@ export async function startIssuer(): Promise<TestIssuer> {
       claims: Record<string, unknown> = {},
       { audience = "api", expires = "1h", key = privateKey } = {},
     ) {
-      return new SignJWT({ scope: "read write", ...claims })
+      return new SignJWT({ scope: "read write", sub: "ann", ...claims })
         .setProtectedHeader({ alg: "ES256", kid: String(kid) })
         .setIssuer(typeof claims.iss === "string" ? claims.iss : url)
-        .setSubject("ann").setAudience(audience).setIssuedAt().setExpirationTime(expires)
+        .setAudience(audience).setIssuedAt().setExpirationTime(expires)
         .sign(key);
     },
     [Symbol.asyncDispose]: () => server.shutdown(),

@@ -140,7 +140,7 @@ class BusRequester implements Requester {
     this.responseTopic = options.responseTopic ?? `${prefix}${instanceName(world)}`;
     if (this.responseTopic.startsWith(prefix)) this.#topicTemplate = `${prefix}{instance}`;
     this.#log = log;
-    this.#warn = limitedLog(log, { nowMs: () => world.monotonicMs() });
+    this.#warn = limitedLog(log, { world });
     this.#world = world;
     this.#messaging = messagingTelemetry(options.bus, context);
     this.#instruments = makeInstruments(telemetry.meter);

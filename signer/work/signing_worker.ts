@@ -124,7 +124,7 @@ class BusSigningWorker implements SigningWorker {
     this.#sendTimeoutMs = options.sendTimeoutMs ?? 5_000;
     this.#forbiddenTopics = [requestTopic, keysTopic(requestTopic)];
     this.#responsePrefix = responsePrefix(requestTopic);
-    this.#warn = limitedLog(log, { nowMs: () => world.monotonicMs() });
+    this.#warn = limitedLog(log, { world });
     this.#telemetry = telemetry;
     this.#world = world;
     this.#messaging = messagingTelemetry(bus, context);
