@@ -82,7 +82,10 @@ export interface ConsumeOptions extends ReaderOptions {
   group: string;
   /** The most records whose `handle` has not settled. @default 1024 */
   maxInFlight?: number;
-  /** Does the work of one record; rejecting asks for it again, as often as it takes. */
+  /**
+   * Does the work of one record. Rejecting asks for it again, as often as it takes; why it has
+   * rejected is for `handle` to log.
+   */
   handle: (record: ReceivedRecord) => Promise<void>;
 }
 

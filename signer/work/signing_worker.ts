@@ -21,6 +21,7 @@ import {
 } from "../../service/bus/messaging_telemetry.ts";
 import type { ServiceContext } from "../../service/life_cycle.ts";
 import { limitedLog } from "../../service/limited_log.ts";
+import { reasonOf } from "../../service/resilience.ts";
 import { checkPositiveIntegers } from "../../service/options.ts";
 import type { Telemetry } from "../../service/telemetry.ts";
 import type { World } from "../../service/world/world.ts";
@@ -182,6 +183,10 @@ class BusSigningWorker implements SigningWorker {
         : await this.#serve(request, record, processing);
     } catch (error) {
       errorType = error instanceof BusError ? error.kind : "internal";
+      // The bus only gives it out again: without this line nothing would say why.
+      this.#warnOf(processing, "A request is taken up again later", record, {
+        reason: reasonOf(error),
+      });
       throw error;
     } finally {
       processing.end(errorType);

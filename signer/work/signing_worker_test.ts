@@ -136,11 +136,15 @@ Deno.test("signing worker takes a request up again when its answer could not be 
         ? Promise.reject(new BusError("unavailable", "not now"))
         : inner.send(topic, record, timeoutMs),
   };
-  await scene({ bus }, async (_signer, ask, answers) => {
+  await scene({ bus }, async ({ context }, ask, answers) => {
     await ask(good("m"), bytes("hi"));
     await reach(answers, 1);
     assert.equal(answers[0]!.msgId, "m");
     assert.equal(failures, -1);
+    const lines = context.lines.filter((line) =>
+      /taken up again later reason="not now"/.test(line)
+    );
+    assert.equal(lines.length, 2);
   });
 });
 
