@@ -14,12 +14,12 @@ import { vandalize } from "../pingpong/test_vandal.ts";
 import { endProcess, makeCertificate, startPingpong } from "./pingpong_server.ts";
 import { median, report } from "./report.ts";
 
-/** Seconds between pings: many between two probes, about one, and none. */
-const paces = [0.02, 0.45, 10];
+/** Milliseconds between pings: many between two probes, about one, and none. */
+const paces = [20, 450, 10_000];
 const turns = 5;
 
 /** Milliseconds from the network's end to the moment each side knew. */
-async function findDeadPeer(interval: number): Promise<{ server: number; client: number }> {
+async function findDeadPeer(intervalMs: number): Promise<{ server: number; client: number }> {
   await using server = await startTestServer();
   const relay = startUdpRelay(server.port);
   const stop = new AbortController();
@@ -29,7 +29,7 @@ async function findDeadPeer(interval: number): Promise<{ server: number; client:
       port: relay.port,
       pin: server.server.certificateHash().toHex(),
       pingCount: 0,
-      interval,
+      intervalMs,
       connectTimeoutMs: 500,
       json: true,
     },
@@ -63,7 +63,7 @@ async function besideVandal(): Promise<{ alone: number; beside: number }> {
   const server = await startPingpong(folder);
   const p50 = async () => {
     const { runs } = await testPing({
-      ...{ port: server.port, pin: pinPath, pingCount: 1_000, interval: 0.002, quiet: true },
+      ...{ port: server.port, pin: pinPath, pingCount: 1_000, intervalMs: 2, quiet: true },
     });
     return runs[0]!.run.statistics.summary().rttMs!.p50;
   };
@@ -85,8 +85,8 @@ async function besideVandal(): Promise<{ alone: number; beside: number }> {
 
 async function main(): Promise<void> {
   const found: { server: number; client: number }[] = [];
-  for (const interval of paces) {
-    for (let turn = 0; turn < turns; turn++) found.push(await findDeadPeer(interval));
+  for (const intervalMs of paces) {
+    for (let turn = 0; turn < turns; turn++) found.push(await findDeadPeer(intervalMs));
   }
   for (const side of ["server", "client"] as const) {
     report({

@@ -221,61 +221,67 @@ function bytes<Usage extends `--${string} <bytes>`>(
   return flag(usage, description).argParser(parseByteCount).default(defaultLimits[limit]);
 }
 
-const command = commandLine({
-  name: "console",
-  summary:
-    "Takes in OpenTelemetry traces, metrics and logs by OTLP/HTTP and shows them on a live page.",
-  examples: [
-    ["deno task console", "OTLP on 4318, page on http://127.0.0.1:8080"],
-    ["deno task console --page-port 0 --otlp-port 0", "on free ports, told in the first log line"],
-    ["deno task console --forward http://collector:4318", "pass everything on to a collector"],
-    ["deno task console --max-spans 500000 --max-held-bytes 1GiB", "hold more"],
-  ],
-})
-  .addOption(hostFlags.host())
-  .addOption(hostFlags.allowRemoteWithoutAuth())
-  .addOption(portFlag("--otlp-port <port>", "port of the OTLP/HTTP receiver", 4318))
-  .addOption(portFlag("--page-port <port>", "port of the page, the API and /metrics", 8080))
-  .addOption(
-    flag("--forward <url>", "another OTLP/HTTP endpoint that gets every accepted request")
-      .argParser(parseHttpUrl),
-  )
-  .addOption(
-    flag(
-      "--cors-origin <origin...>",
-      "origins of web pages that may send telemetry, such as https://shop.example; * for all",
-    ),
-  )
-  .addOption(count("--max-spans <count>", "spans held", "maxSpans"))
-  .addOption(count("--max-traces <count>", "traces held", "maxTraces"))
-  .addOption(count("--max-spans-per-trace <count>", "spans of one trace", "maxSpansPerTrace"))
-  .addOption(count("--max-logs <count>", "log records held", "maxLogs"))
-  .addOption(count("--max-series <count>", "metric series held", "maxSeries"))
-  .addOption(
-    count("--max-points-per-series <count>", "points of one series", "maxPointsPerSeries"),
-  )
-  .addOption(count("--max-services <count>", "services listed", "maxServices"))
-  .addOption(
-    count("--max-value-length <count>", "characters of an attribute's value", "maxValueLength"),
-  )
-  .addOption(
-    count("--max-attributes <count>", "attributes of a span, record or resource", "maxAttributes"),
-  )
-  .addOption(
-    count("--max-events-per-span <count>", "events, and links, of a span", "maxEventsPerSpan"),
-  )
-  .addOption(bytes("--max-held-bytes <bytes>", "estimated bytes held at all", "maxHeldBytes"))
-  .addOption(bytes("--max-body-bytes <bytes>", "bytes of a request's body", "maxBodyBytes"))
-  .addOption(
-    bytes(
-      "--max-decompressed-bytes <bytes>",
-      "bytes of a request's body once decompressed",
-      "maxDecompressedBytes",
-    ),
-  );
-
-if (import.meta.main) {
-  await runService(command, (options, context) => startConsole(options, context), {
-    telemetry: false,
-  });
+async function main(): Promise<void> {
+  const command = commandLine({
+    name: "console",
+    summary:
+      "Takes in OpenTelemetry traces, metrics and logs by OTLP/HTTP and shows them on a live page.",
+    examples: [
+      ["deno task console", "OTLP on 4318, page on http://127.0.0.1:8080"],
+      [
+        "deno task console --page-port 0 --otlp-port 0",
+        "on free ports, told in the first log line",
+      ],
+      ["deno task console --forward http://collector:4318", "pass everything on to a collector"],
+      ["deno task console --max-spans 500000 --max-held-bytes 1GiB", "hold more"],
+    ],
+  })
+    .addOption(hostFlags.host())
+    .addOption(hostFlags.allowRemoteWithoutAuth())
+    .addOption(portFlag("--otlp-port <port>", "port of the OTLP/HTTP receiver", 4318))
+    .addOption(portFlag("--page-port <port>", "port of the page, the API and /metrics", 8080))
+    .addOption(
+      flag("--forward <url>", "another OTLP/HTTP endpoint that gets every accepted request")
+        .argParser(parseHttpUrl),
+    )
+    .addOption(
+      flag(
+        "--cors-origin <origin...>",
+        "origins of web pages that may send telemetry, such as https://shop.example; * for all",
+      ),
+    )
+    .addOption(count("--max-spans <count>", "spans held", "maxSpans"))
+    .addOption(count("--max-traces <count>", "traces held", "maxTraces"))
+    .addOption(count("--max-spans-per-trace <count>", "spans of one trace", "maxSpansPerTrace"))
+    .addOption(count("--max-logs <count>", "log records held", "maxLogs"))
+    .addOption(count("--max-series <count>", "metric series held", "maxSeries"))
+    .addOption(
+      count("--max-points-per-series <count>", "points of one series", "maxPointsPerSeries"),
+    )
+    .addOption(count("--max-services <count>", "services listed", "maxServices"))
+    .addOption(
+      count("--max-value-length <count>", "characters of an attribute's value", "maxValueLength"),
+    )
+    .addOption(
+      count(
+        "--max-attributes <count>",
+        "attributes of a span, record or resource",
+        "maxAttributes",
+      ),
+    )
+    .addOption(
+      count("--max-events-per-span <count>", "events, and links, of a span", "maxEventsPerSpan"),
+    )
+    .addOption(bytes("--max-held-bytes <bytes>", "estimated bytes held at all", "maxHeldBytes"))
+    .addOption(bytes("--max-body-bytes <bytes>", "bytes of a request's body", "maxBodyBytes"))
+    .addOption(
+      bytes(
+        "--max-decompressed-bytes <bytes>",
+        "bytes of a request's body once decompressed",
+        "maxDecompressedBytes",
+      ),
+    );
+  await runService(command, startConsole, { telemetry: false });
 }
+
+if (import.meta.main) await main();

@@ -197,33 +197,36 @@ function criRoutes(
   });
 }
 
-const command = commandLine({
-  name: "image-service",
-  summary: "Stands in for a container runtime's image store: the same gRPC, simulated images.",
-  examples: [
-    ["deno task observer:image-service", "rkt's API on 15441, CRI on 15442"],
-    ["deno task observer:image-service --images 20000", "a large store"],
-  ],
-})
-  .addOption(hostFlags.host())
-  .addOption(hostFlags.allowRemoteWithoutAuth())
-  .addOption(portFlag("--rkt-port <port>", "port of rkt's API", 15441))
-  .addOption(portFlag("--cri-port <port>", "port of the Container Runtime Interface", 15442))
-  .addOption(flag("--cri-socket <path>", "a unix socket for CRI instead of the port"))
-  .addOption(
-    flag("--images <count>", "images at the start")
-      .argParser(parseInteger({ min: 0, max: 1_000_000 })).default(18),
-  )
-  .addOption(
-    flag("--change-interval-ms <ms>", "time between two changes of the list; 0: none")
-      .argParser(parseDuration({ unit: "ms", minMs: 0, maxMs: 86_400_000 })).default(10_000),
-  )
-  .addOption(flag("--no-streaming", "answers StreamImages with UNIMPLEMENTED, as most runtimes do"))
-  .addOption(
-    flag("--seed <number>", "the same seed, the same images and changes")
-      .argParser(parseInteger({ max: 2 ** 32 - 1 })).default(1),
-  );
-
-if (import.meta.main) {
-  await runService(command, (options, context) => startImageService(options, context));
+async function main(): Promise<void> {
+  const command = commandLine({
+    name: "image-service",
+    summary: "Stands in for a container runtime's image store: the same gRPC, simulated images.",
+    examples: [
+      ["deno task observer:image-service", "rkt's API on 15441, CRI on 15442"],
+      ["deno task observer:image-service --images 20000", "a large store"],
+    ],
+  })
+    .addOption(hostFlags.host())
+    .addOption(hostFlags.allowRemoteWithoutAuth())
+    .addOption(portFlag("--rkt-port <port>", "port of rkt's API", 15441))
+    .addOption(portFlag("--cri-port <port>", "port of the Container Runtime Interface", 15442))
+    .addOption(flag("--cri-socket <path>", "a unix socket for CRI instead of the port"))
+    .addOption(
+      flag("--images <count>", "images at the start")
+        .argParser(parseInteger({ min: 0, max: 1_000_000 })).default(18),
+    )
+    .addOption(
+      flag("--change-interval-ms <ms>", "time between two changes of the list; 0: none")
+        .argParser(parseDuration({ unit: "ms", minMs: 0, maxMs: 86_400_000 })).default(10_000),
+    )
+    .addOption(
+      flag("--no-streaming", "answers StreamImages with UNIMPLEMENTED, as most runtimes do"),
+    )
+    .addOption(
+      flag("--seed <number>", "the same seed, the same images and changes")
+        .argParser(parseInteger({ max: 2 ** 32 - 1 })).default(1),
+    );
+  await runService(command, startImageService);
 }
+
+if (import.meta.main) await main();

@@ -31,7 +31,7 @@ import {
 import { guardFlags } from "../service/http_guard.ts";
 import { hostFlags, type HttpServer, listen } from "../service/http_server.ts";
 import { runService, type Service, type ServiceContext } from "../service/life_cycle.ts";
-import { createLog, stdoutLines } from "../service/log.ts";
+import { createLog, stderrLines, stdoutLines } from "../service/log.ts";
 import { pageRoutes } from "../service/page/assets.ts";
 import { realWorld } from "../service/world/world.ts";
 import { type Endpoint, parseEndpoint, type RuntimeKind } from "./grpc/endpoint.ts";
@@ -157,9 +157,9 @@ function storeSearch(
   return new StoreSearch({ endpoints, runtime, observatory, log, world });
 }
 
-/** Polls every store once and prints what is there. */
+/** Polls every store once and prints what is there: stdout is for that alone. */
 async function list(options: StoreOptions & { json?: true }): Promise<number> {
-  const log = createLog({ name: "observer", level: "error" });
+  const log = createLog({ name: "observer", level: "error", write: stderrLines.write });
   const observatory = new Observatory({
     ...observatoryOptions(options),
     tracer: trace.getTracer("observer"),
@@ -174,8 +174,8 @@ async function list(options: StoreOptions & { json?: true }): Promise<number> {
   const stores = listedStores(observatory.states());
   if (options.json) stdoutLines.write(JSON.stringify(stores, undefined, 2));
   else if (stores.length > 0) stdoutLines.write(listTable(stores, Date.now()).trimEnd());
-  else stdoutLines.write("No image store is there. Name one with --endpoint.");
-  await stdoutLines.flush();
+  else stderrLines.write("No image store is there. Name one with --endpoint.");
+  await Promise.all([stdoutLines.flush(), stderrLines.flush()]);
   return stores.length > 0 && stores.every(({ up }) => up) ? 0 : 1;
 }
 
@@ -187,65 +187,66 @@ function parseAddress(text: string): { host: string; port: number } {
   return { host: host.replace(/^\[|\]$/g, ""), port: Number(port) };
 }
 
-const command = commandLine({
-  name: "observer",
-  summary:
-    "Asks image stores (containerd, CRI-O, rkt) what they hold, and shows it to Prometheus, OpenTelemetry and people.",
-  examples: [
-    ["deno task observer", "the runtimes it finds, on demand: kill -s SIGQUIT <pid>"],
-    ["deno task observer --interval 30s", "and every 30 seconds"],
-    ["deno task observer --endpoint rkt=127.0.0.1:15441", "as the original"],
-    ["deno task observer --endpoint cri=unix:///run/crio/crio.sock", "a runtime by its socket"],
-    ["deno task observer list --json", "poll once and print"],
-  ],
-})
-  .addOption(
-    flag(
-      "--endpoint <kind=address>",
-      "a store to observe, rkt=HOST:PORT or cri=unix:///PATH; repeat it, or separate by commas",
-    ).argParser((text: string, before: readonly Endpoint[] = []) => [
-      ...before,
-      ...text.split(",").map(parseEndpoint),
-    ]),
-  )
-  .addOption(
-    flag("--runtime <which>", "a runtime where it is by default; auto, every one that is found")
-      .choices(["rkt", "cri", "auto"] as const),
-  )
-  .addOption(
-    flag(
-      "--timeout <duration>",
-      "how long one observation may take; a bare number is seconds (default: 10s)",
+async function main(): Promise<void> {
+  const command = commandLine({
+    name: "observer",
+    summary:
+      "Asks image stores (containerd, CRI-O, rkt) what they hold, and shows it to Prometheus, OpenTelemetry and people.",
+    examples: [
+      ["deno task observer", "the runtimes it finds, on demand: kill -s SIGQUIT <pid>"],
+      ["deno task observer --interval 30s", "and every 30 seconds"],
+      ["deno task observer --endpoint rkt=127.0.0.1:15441", "as the original"],
+      ["deno task observer --endpoint cri=unix:///run/crio/crio.sock", "a runtime by its socket"],
+      ["deno task observer list --json", "poll once and print"],
+    ],
+  })
+    .addOption(
+      flag(
+        "--endpoint <kind=address>",
+        "a store to observe, rkt=HOST:PORT or cri=unix:///PATH; repeat it, or separate by commas",
+      ).argParser((text: string, before: readonly Endpoint[] = []) => [
+        ...before,
+        ...text.split(",").map(parseEndpoint),
+      ]),
     )
-      .argParser(parseDuration({ unit: "s", minMs: 1 })),
-  )
-  .addOption(
-    flag("--max-message-bytes <bytes>", "largest answer taken (default: 64MiB)")
-      .argParser(parseByteCount),
-  )
-  .addOption(
-    flag("--metrics-address <host:port>", "where /metrics and the page are")
-      .argParser(parseAddress).default(defaultMetricsAddress, "127.0.0.1:33333"),
-  )
-  .addOption(hostFlags.allowRemoteWithoutAuth())
-  .addOption(guardFlags.allowedHost())
-  .addOption(guardFlags.allowedOrigin())
-  .addOption(
-    flag(
-      "--interval <duration>",
-      "pause between observations, a bare number is seconds; 0: on demand only",
+    .addOption(
+      flag("--runtime <which>", "a runtime where it is by default; auto, every one that is found")
+        .choices(["rkt", "cri", "auto"] as const),
     )
-      .argParser(parseDuration({ unit: "s" })).default(0),
-  )
-  .addOption(
-    flag("--per-image <count>", "series of single images at most, the largest first; 0: none")
-      .argParser(parseInteger({ min: 0, max: 100_000 })).default(0),
-  );
-command.command("list").description("poll every store once and print its images")
-  .addOption(flag("--json", "print JSON"))
-  .configureHelp({ showGlobalOptions: true })
-  .action(async (_, subcommand) => Deno.exit(await list(subcommand.optsWithGlobals())));
-
-if (import.meta.main) {
-  await runService(command, (options, context) => startObserver(options, context));
+    .addOption(
+      flag(
+        "--timeout <duration>",
+        "how long one observation may take; a bare number is seconds (default: 10s)",
+      )
+        .argParser(parseDuration({ unit: "s", minMs: 1 })),
+    )
+    .addOption(
+      flag("--max-message-bytes <bytes>", "largest answer taken (default: 64MiB)")
+        .argParser(parseByteCount),
+    )
+    .addOption(
+      flag("--metrics-address <host:port>", "where /metrics and the page are")
+        .argParser(parseAddress).default(defaultMetricsAddress, "127.0.0.1:33333"),
+    )
+    .addOption(hostFlags.allowRemoteWithoutAuth())
+    .addOption(guardFlags.allowedHost())
+    .addOption(guardFlags.allowedOrigin())
+    .addOption(
+      flag(
+        "--interval <duration>",
+        "pause between observations, a bare number is seconds; 0: on demand only",
+      )
+        .argParser(parseDuration({ unit: "s" })).default(0),
+    )
+    .addOption(
+      flag("--per-image <count>", "series of single images at most, the largest first; 0: none")
+        .argParser(parseInteger({ min: 0, max: 100_000 })).default(0),
+    );
+  command.command("list").description("poll every store once and print its images")
+    .addOption(flag("--json", "print JSON"))
+    .configureHelp({ showGlobalOptions: true })
+    .action(async (_, subcommand) => Deno.exit(await list(subcommand.optsWithGlobals())));
+  await runService(command, startObserver);
 }
+
+if (import.meta.main) await main();

@@ -72,7 +72,7 @@ testWith(
   "--interval keeps pings apart, --deadline ends the run and what is unanswered is lost",
   async () => {
     await using server = await startTestServer();
-    const { runs, exitCode } = await server.ping({ interval: 0.02, pingCount: 0, deadline: 0.3 });
+    const { runs, exitCode } = await server.ping({ intervalMs: 20, pingCount: 0, deadlineMs: 300 });
     const { sent } = runs[0]!.run.statistics.summary();
     assert.ok(sent >= 1 && sent <= 16, `${sent} pings in 300 ms, 20 ms apart`);
     assert.ok(exitCode < 2);

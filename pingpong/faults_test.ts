@@ -41,7 +41,7 @@ for (const [what, [hex, reason]] of Object.entries(malformed)) {
     `${what} ends that session with 400, after the pings before it, and no other`,
     async () => {
       await using server = await startTestServer();
-      const other = server.ping({ pingCount: 30, interval: 0.003 });
+      const other = server.ping({ pingCount: 30, intervalMs: 3 });
       for (const open of ["bidi", "uni"] as const) {
         const session = await sessionWith(server);
         const stream = open === "bidi"
@@ -84,7 +84,7 @@ testWith(
     await using server = await startTestServer();
     const stop = new AbortController();
     const vandal = vandalize(server.port, server.server.certificateHash(), stop.signal);
-    const ping = await server.ping({ pingCount: 300, interval: 0.002, quiet: true });
+    const ping = await server.ping({ pingCount: 300, intervalMs: 2, quiet: true });
     stop.abort();
     await vandal;
     assert.equal(ping.exitCode, 0, ping.lines.join("\n"));
@@ -112,7 +112,7 @@ testWith(
       for (let count = 0; count < 1_000; count++) await writer.write(batch);
       await writer.close();
     })();
-    const other = await server.ping({ pingCount: 20, interval: 0.01, quiet: true });
+    const other = await server.ping({ pingCount: 20, intervalMs: 10, quiet: true });
     await writing;
     // A pong to an empty id: length, tag, id, request id, type, data.
     assert.equal(await answered, 1_000_000 * (8 + 4 + 8 + 32 + 8 + 0 + 4 + 8 + 5));

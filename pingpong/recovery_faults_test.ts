@@ -60,7 +60,7 @@ testWith(files, "30 % loss both ways is told as loss over datagrams, each ping o
     pingCount: 300,
     concurrency: 20,
     // Apart, or many share one packet and its fate.
-    interval: 0.002,
+    intervalMs: 2,
     timeoutMs: 1_000,
     retries: 50,
     connectTimeoutMs: 5_000,
@@ -91,7 +91,7 @@ testWith(files, "reordering and doubling of datagrams double no ping and lose no
       pingCount: 200,
       concurrency: 50,
       // Apart, or a burst of datagrams travels in one packet and overtakes nothing.
-      interval: 0.001,
+      intervalMs: 1,
       ...quick,
     });
     assertWhole(ping, 200);
@@ -108,7 +108,7 @@ testWith(files, "a NAT that forgets the port loses no ping", async () => {
   await using server = await startTestServer();
   const relay = startUdpRelay(server.port);
   const rebinding = setInterval(() => relay.rebind(), 100);
-  const ping = await server.ping({ port: relay.port, pingCount: 60, interval: 0.01, ...quick });
+  const ping = await server.ping({ port: relay.port, pingCount: 60, intervalMs: 10, ...quick });
   clearInterval(rebinding);
   relay.close();
   assertWhole(ping, 60);
@@ -129,7 +129,7 @@ testWith(files, "a network that is dark for 5 s loses no ping", async () => {
   const running = server.ping({
     port: relay.port,
     pingCount: 300,
-    interval: 0.005,
+    intervalMs: 5,
     connectTimeoutMs: 500,
     ...quick,
   });
@@ -152,7 +152,7 @@ testWith(files, "both ends find a dead peer within the heartbeat's 2 s, not befo
   const relay = startUdpRelay(server.port);
   const stop = new AbortController();
   const running = server.ping(
-    { port: relay.port, pingCount: 0, interval: 0.02, json: true },
+    { port: relay.port, pingCount: 0, intervalMs: 20, json: true },
     stop.signal,
   );
   await eventually("a session", () => server.logged.find((line) => line.includes("has begun")));
@@ -340,7 +340,7 @@ testWith(
   "a second client of the same name takes over, and the first says so and ends",
   async () => {
     await using server = await startTestServer();
-    const first = server.ping({ name: "one-name-for-two", pingCount: 0, interval: 0.01 });
+    const first = server.ping({ name: "one-name-for-two", pingCount: 0, intervalMs: 10 });
     await eventually(
       "the first session",
       () => server.logged.find((line) => line.includes("has begun")),
@@ -363,7 +363,7 @@ testWith(
       keyPath: join(server.folder, "key.pem"),
       pinPath: join(server.folder, "new.sha256"),
     };
-    const running = server.ping({ pingCount: 100, interval: 0.005 });
+    const running = server.ping({ pingCount: 100, intervalMs: 5 });
     await eventually("a session", () => server.logged.find((line) => line.includes("has begun")));
     await Deno.writeTextFile(paths.certificatePath, "half a certifi");
     assert.equal(await server.server.reloadCertificate(), false);
@@ -391,7 +391,7 @@ testWith(
         port,
         pin,
         pingCount: 200,
-        interval: 0.01,
+        intervalMs: 10,
         connectTimeoutMs: 500,
         ...quick,
       });

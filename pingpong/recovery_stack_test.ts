@@ -13,7 +13,7 @@ testWithStack("a network that is dark for 60 s loses no ping in either stream mo
       port: relay.port,
       mode,
       pingCount: 500,
-      interval: 0.005,
+      intervalMs: 5,
       quiet: true,
       connectTimeoutMs: 1_000,
     });

@@ -5,6 +5,7 @@ import { commandLine, flag } from "./command_line.ts";
 import { healthRoutes } from "./health.ts";
 import { listen, portFlag } from "./http_server.ts";
 import { runService, type Service, type ServiceContext, StartError } from "./life_cycle.ts";
+import { stdoutLines } from "./log.ts";
 import { aborted } from "./resilience.ts";
 
 const misdeeds = [
@@ -20,7 +21,11 @@ const misdeeds = [
 type Misdeed = typeof misdeeds[number];
 
 async function startFixture(
-  { port, misbehave }: { port: number; misbehave?: Misdeed | undefined },
+  { port, misbehave, data }: {
+    port: number;
+    misbehave?: Misdeed | undefined;
+    data?: true | undefined;
+  },
   context: ServiceContext,
 ): Promise<Service> {
   if (misbehave === "cannot-start") throw new StartError("The key is unreadable.");
@@ -34,6 +39,7 @@ async function startFixture(
     clearInterval(timer);
     throw new StartError("The wait was cut short.");
   }
+  if (data) stdoutLines.write("a,b,c");
   const server = listen(routes(context).fetch, { port, portFlag: "--port" });
   context.health.set("http", "ok");
   context.log.info(`listening at ${server.url}`);
@@ -86,8 +92,11 @@ async function main(): Promise<void> {
     examples: [["fixture --port 0", "listens on a free port"]],
   })
     .addOption(portFlag("--port <port>", "where to listen", 0))
+    .addOption(flag("--data", "print data"))
     .addOption(flag("--misbehave <how>", "what goes wrong").choices(misdeeds));
-  await runService(command, startFixture);
+  await runService(command, startFixture, {
+    stdout: Deno.args.includes("--data") ? "data" : "log",
+  });
 }
 
 if (import.meta.main) await main();

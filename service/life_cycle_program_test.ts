@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+import { programArguments } from "./program_file.ts";
 import { settledWithin } from "./resilience.ts";
 import { startProgram, type TestProgram } from "./testing/program.ts";
 import { testWith } from "./testing/permissions.ts";
@@ -135,4 +137,23 @@ test("runService() prints its help with shared flags and exits 0", async () => {
   await using program = await start("--help");
   assert.equal((await program.status).code, 0);
   assert.match(program.lines.join("\n"), /--log-format.*FIXTURE_LOG_FORMAT.*Examples:/s);
+});
+
+test("runService() of a program that prints data keeps stdout for it, whatever goes wrong", async () => {
+  const run = async (...args: string[]) => {
+    const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: await programArguments(fileURLToPath(fixture), args),
+      env: { OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:9", NO_COLOR: "1" },
+      signal: AbortSignal.timeout(20_000),
+    }).output();
+    return [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
+  };
+  const [data, said] = await run("--data", "--misbehave", "rejects");
+  assert.equal(data, "a,b,c\n");
+  assert.match(said!, /INFO \[fixture\] listening/);
+  assert.match(said!, /ERROR .*the task died/);
+
+  const [lines, reason] = await run("--misbehave", "rejects");
+  assert.match(lines!, /INFO \[fixture\] listening.*ERROR .*the task died/s);
+  assert.equal(reason, "");
 });
