@@ -6,7 +6,18 @@
  */
 import { Hono } from "hono";
 
-/** The state of a program's parts. A part is `ok` or says why it is not. */
+/**
+ * The state of a program's parts. A part is `ok` or says why it is not.
+ *
+ * @example
+ * ```ts
+ * const health = new Health();
+ * health.set("store", { reason: "disk full" });
+ * health.ready; // false
+ * health.set("store", "ok");
+ * health.ready; // true
+ * ```
+ */
 export class Health {
   #parts = new Map<string, string>();
   #fatal: string | undefined;
@@ -49,7 +60,17 @@ export class Health {
   }
 }
 
-/** The three routes, to be mounted with `app.route("/", healthRoutes(health))`. */
+/** Where {@linkcode healthRoutes} answers. */
+export const healthPaths = ["/livez", "/readyz", "/healthz"] as const;
+
+/**
+ * The three routes. `httpApp()` has them already.
+ *
+ * @example
+ * ```ts
+ * app.route("/", healthRoutes(health));
+ * ```
+ */
 export function healthRoutes(health: Health): Hono {
   function answer(ok: boolean, verbose: boolean): Response {
     const word = ok ? "ok" : "not ok";

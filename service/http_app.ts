@@ -6,8 +6,8 @@
  */
 import { type Context, type Env, Hono, type MiddlewareHandler, type NotFoundHandler } from "hono";
 import type { BlankEnv } from "hono/types";
-import { healthRoutes } from "./health.ts";
-import { Guard, type GuardOptions, healthPaths } from "./http_guard.ts";
+import { healthPaths, healthRoutes } from "./health.ts";
+import { Guard, type GuardOptions } from "./http_guard.ts";
 import { httpTelemetry } from "./http_telemetry.ts";
 import type { ServiceContext } from "./life_cycle.ts";
 import { problemNotFound, problemOnError, problemResponse } from "./problem.ts";

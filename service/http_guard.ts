@@ -19,6 +19,7 @@
 import type { MiddlewareHandler } from "hono";
 import { cors } from "hono/cors";
 import { flag, InvalidArgumentError } from "./command_line.ts";
+import { healthPaths } from "./health.ts";
 import { isLoopback } from "./http_server.ts";
 import { StartError } from "./life_cycle.ts";
 import { problemResponse } from "./problem.ts";
@@ -79,9 +80,6 @@ export interface RequestSource {
 
 /** Where a request comes from: no page of another origin, one that may call, or one that may not. */
 export type SourceVerdict = "own" | "allowed" | "foreign";
-
-/** The paths of `healthRoutes()`. */
-export const healthPaths = ["/livez", "/readyz", "/healthz"] as const;
 
 /** How long a browser may keep what a preflight was answered. */
 const preflightMaxAgeS = 7_200;

@@ -20,7 +20,14 @@ export interface Problem {
   [extension: string]: unknown;
 }
 
-/** An error that knows how it looks as a problem. Throw it in any handler. */
+/**
+ * An error that knows how it looks as a problem. Throw it in any handler.
+ *
+ * @example
+ * ```ts
+ * throw new ProblemError(409, { title: "Nothing to observe", detail: "Name a store first." });
+ * ```
+ */
 export class ProblemError extends HTTPException {
   override name = "ProblemError";
   /** The problem to send. */
@@ -35,7 +42,14 @@ export class ProblemError extends HTTPException {
   }
 }
 
-/** Makes an `application/problem+json` response. */
+/**
+ * Makes an `application/problem+json` response.
+ *
+ * @example
+ * ```ts
+ * return problemResponse(503, { title: "Overloaded" }, { "retry-after": "1" });
+ * ```
+ */
 export function problemResponse(
   status: number,
   problem: Problem,
