@@ -126,3 +126,30 @@ ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", "--uns
   "--allow-net", "--allow-read=/app,/data", "--allow-sys=networkInterfaces", \
   "--allow-env=OTEL_*,PINGPONG_CLIENT_*,WS_NO_BUFFER_UTIL,WS_NO_UTF_8_VALIDATE", \
   "pingpong-client.js"]
+
+FROM program AS simulator
+COPY --from=bundle /app/dist/simulator.js ./
+COPY --from=bundle --chown=65532:65532 /data /data
+VOLUME /data
+EXPOSE 1234 9292
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --start-interval=1s --retries=3 \
+  CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:9292/readyz')).ok ? 0 : 1)"]
+ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
+  "--allow-net", "--allow-read=/app,/data", "--allow-write=/data", \
+  "--allow-env=OTEL_*,SIMPLE_TELEMETRY_*,SIMULATOR_*", "simulator.js"]
+CMD ["--host", "0.0.0.0", "--allow-remote-without-auth", "--web-server"]
+
+# It serves nothing that could be asked: when it ends, it is unhealthy.
+FROM program AS simulator-fleet
+COPY --from=bundle /app/dist/simulator-fleet.js ./
+ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
+  "--allow-net", "--allow-env=OTEL_*,SIMPLE_TELEMETRY_HOST,SIMPLE_TELEMETRY_PORT,SIMULATOR_FLEET_*", \
+  "simulator-fleet.js"]
+
+# It ends by itself.
+FROM program AS simulator-example
+COPY --from=bundle /app/dist/simulator-example.js ./
+ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
+  "--allow-net", \
+  "--allow-env=OTEL_*,SIMPLE_TELEMETRY_HOST,SIMPLE_TELEMETRY_PORT,SIMULATOR_EXAMPLE_*", \
+  "simulator-example.js"]

@@ -53,6 +53,12 @@ export interface Program {
    * @default it has none
    */
   readonly demo?: DemoPart;
+  /**
+   * It ends by itself after a while, so `compose.yaml` has no service for it.
+   *
+   * @default false
+   */
+  readonly ends?: true;
 }
 
 /** A port that a program listens on. */
@@ -334,6 +340,47 @@ export const programs: readonly Program[] = [
         ])),
       ],
     },
+  },
+  {
+    name: "simulator",
+    entry: "simulator/server.ts",
+    task: "simulator:server",
+    envPrefix: "SIMULATOR",
+    page: "simulator",
+    ports: {
+      tcp: { usual: 1234, flags: ["--port"] },
+      web: {
+        usual: 9292,
+        flags: ["--web-port"],
+        demoFlag: ["--simulator-port", "port of the simulator's page"],
+      },
+    },
+    health: "web",
+    demo: {
+      what: "processes as sprites, live",
+      args: ({ url }) => ["--web-server", "--console-url", url("console")],
+    },
+  },
+  {
+    name: "simulator-fleet",
+    entry: "simulator/example_fleet.ts",
+    task: "simulator:fleet",
+    envPrefix: "SIMULATOR_FLEET",
+    demo: {
+      what: "a small fleet for the simulator's stage",
+      after: "simulator",
+      args: ({ port }) => [
+        ...["--port", String(port("simulator", "tcp"))],
+        ...["--processes", "24", "--rate", "6", "--churn", "0.05"],
+      ],
+    },
+  },
+  {
+    name: "simulator-example",
+    entry: "simulator/example_process.ts",
+    task: "simulator:example",
+    envPrefix: "SIMULATOR_EXAMPLE",
+    ends: true,
   },
 ];
 

@@ -4,7 +4,7 @@ import { eventually } from "../service/testing/eventually.ts";
 import { testWith } from "../service/testing/permissions.ts";
 import { startProgram, type TestProgram } from "../service/testing/program.ts";
 import { linkOpener, runPingpongClient } from "./client.ts";
-import { generateCertificates } from "./certificates/generate.ts";
+import { generateCertificates } from "./gen_certs.ts";
 import { openLink } from "./client/links.ts";
 import { Pinger } from "./client/pinger.ts";
 import { Reconnection } from "./client/reconnection.ts";

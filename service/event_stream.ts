@@ -155,6 +155,8 @@ export class EventClient<State> {
   /** Somebody reads, and there was nothing. */
   #wanted = false;
   #ended = false;
+  /** The client went away, and took the stream with it: there is nothing to close. */
+  #left = false;
   /** Since when something waits without being read. */
   #waitingSinceMs: number | undefined;
   #sentMs: number;
@@ -171,7 +173,10 @@ export class EventClient<State> {
         this.#wanted = true;
         this.#flush();
       },
-      cancel: () => this.close("left"),
+      cancel: () => {
+        this.#left = true;
+        this.close("left");
+      },
     }, { highWaterMark: 0 });
   }
 
@@ -280,7 +285,8 @@ export class EventClient<State> {
       if (this.#queue.length > 0) this.#waitingSinceMs = this.#owner.world.monotonicMs();
       this.#controller.enqueue(bytes);
     }
-    if (this.#ended && this.#queue.length === 0) {
+    // What was just given out may have met a client that had gone away.
+    if (this.#ended && !this.#left && this.#queue.length === 0) {
       this.#wanted = false;
       this.#controller.close();
     }

@@ -77,6 +77,17 @@ export interface RunServiceOptions {
    * @default "log"
    */
   stdout?: "log" | "data";
+  /** Other services that the same command line starts. @default none */
+  subcommands?: readonly ServiceSubcommand[];
+}
+
+/** A service under a name of its own on a program's command line, such as `simulator replay FILE`. */
+export interface ServiceSubcommand {
+  /** Made by `command()` of the program's command; the program's flags hold for it, too. */
+  // deno-lint-ignore no-explicit-any -- a command of any arguments and options; nothing of it leaves
+  command: Command<any, any, any>;
+  /** Starts it, with its arguments, and its flags and the program's in one. */
+  start(args: readonly string[], flags: OptionValues, context: ServiceContext): Promise<Service>;
 }
 
 /**
@@ -91,7 +102,8 @@ export interface RunServiceOptions {
 export async function runService<Options extends OptionValues>(
   command: Command<[], Options>,
   start: (options: Options, context: ServiceContext) => Promise<Service>,
-  { serviceName = command.name(), telemetry = true, stdout = "log" }: RunServiceOptions = {},
+  { serviceName = command.name(), telemetry = true, stdout = "log", subcommands = [] }:
+    RunServiceOptions = {},
 ): Promise<void> {
   const whole = command
     .addOption(
@@ -125,6 +137,13 @@ export async function runService<Options extends OptionValues>(
     const flags = options as unknown as Options & SharedOptions;
     await live({ serviceName, telemetry, stdout }, flags, (context) => start(flags, context));
   });
+  for (const one of subcommands) {
+    one.command.action(async () => {
+      const flags = one.command.optsWithGlobals() as OptionValues & SharedOptions;
+      const begin = (context: ServiceContext) => one.start(one.command.args, flags, context);
+      await live({ serviceName, telemetry, stdout }, flags, begin);
+    });
+  }
   await runCommand(whole);
 }
 
@@ -164,7 +183,9 @@ function throwInsteadOfExit(command: Command<any, any, any>): void {
 
 /** One process with one service. */
 async function live(
-  { serviceName, telemetry: withTelemetry, stdout }: Required<RunServiceOptions>,
+  { serviceName, telemetry: withTelemetry, stdout }: Required<
+    Omit<RunServiceOptions, "subcommands">
+  >,
   flags: SharedOptions,
   start: (context: ServiceContext) => Promise<Service>,
 ): Promise<void> {

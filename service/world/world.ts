@@ -46,6 +46,14 @@ export interface World {
   randomUuid(): string;
 }
 
+/**
+ * Lets the process end although the timer is pending, where timers keep a process alive; for what a
+ * library does in the background of a program that is not its own.
+ */
+export function unrefTimer(timer: TimerId): void {
+  if (typeof timer === "object" && "unref" in timer) (timer as { unref(): void }).unref();
+}
+
 /** The platform's own clock, timers and randomness: the default everywhere. */
 export const realWorld: World = {
   nowMs: () => Date.now(),

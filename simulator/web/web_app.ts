@@ -1,0 +1,75 @@
+/**
+ * The web side's routes: the contract's stream and the page at `/`, the WebSocket, what the page
+ * asks for, and an OTLP endpoint.
+ *
+ * @module
+ */
+import type { Hono } from "hono";
+import { lastEventIdOf } from "../../service/event_stream.ts";
+import { httpApp } from "../../service/http_app.ts";
+import type { ServiceContext } from "../../service/life_cycle.ts";
+import { pageRoutes } from "../../service/page/assets.ts";
+import { ProblemError } from "../../service/problem.ts";
+import { captureText } from "../capture/capture_file.ts";
+import type { Stats } from "../api.ts";
+import type { EventLog } from "../events/event_log.ts";
+import type { EventSourceStream } from "./event_source_stream.ts";
+import type { WebSocketStream } from "./web_socket_stream.ts";
+
+/** Options of {@linkcode webApp}. */
+export interface WebAppOptions {
+  /** The address listened on. */
+  host: string;
+  /** Names this server is known by, beside loopback's. @default none */
+  allowedHosts?: readonly string[] | undefined;
+  /** Origins, beside those of loopback, whose pages may read the streams. @default none */
+  allowedOrigins?: readonly string[] | undefined;
+  log: EventLog;
+  eventSource: EventSourceStream;
+  webSocket: WebSocketStream;
+  stats: () => Stats;
+}
+
+/** Makes the app. */
+export function webApp(options: WebAppOptions, context: ServiceContext): Hono {
+  const { host, allowedHosts, allowedOrigins, log, eventSource, webSocket, stats } = options;
+  const app = httpApp({
+    name: "simulator",
+    host,
+    allowedHosts,
+    allowedOrigins,
+    // The original's page came from another port.
+    loopbackOrigins: true,
+    untraced: ["/", "/ws"],
+  }, context);
+
+  app.get("/", async (c, next) => {
+    if (asksForHtml(c.req.header("accept"))) return await next();
+    return eventSource.open(c.req.url, lastEventIdOf(c));
+  });
+  app.get("/ws", (c) => webSocket.open(c.req.raw));
+  app.get("/api/stats", (c) => c.json(stats()));
+  app.get("/api/events/:id", (c) => {
+    const event = log.find(c.req.param("id"));
+    if (!event) {
+      throw new ProblemError(404, {
+        title: "No such event",
+        detail: "This server has no such event, or does not keep it any more.",
+      });
+    }
+    return c.body(event.json, 200, { "content-type": "application/json; charset=utf-8" });
+  });
+  app.get("/api/capture", (c) =>
+    c.body(captureText(log.since(0)), 200, {
+      "content-type": "application/x-ndjson; charset=utf-8",
+      "content-disposition": 'attachment; filename="capture.ndjson"',
+      "cache-control": "no-store",
+    }));
+  app.route("/", pageRoutes("simulator", { routes: ["/"] }));
+  return app;
+}
+
+/** A browser that shows a page; `curl` and an `EventSource` ask for anything, or for the stream. */
+function asksForHtml(accept = ""): boolean {
+  return /\btext\/html\b/i.test(accept);
+}
