@@ -8,9 +8,9 @@
  * @module
  */
 import type { Log } from "../service/log.ts";
-import type { ForwardStats } from "./api.ts";
-import type { ReceivedRequest } from "./otlp_receiver.ts";
-import { Ring } from "./ring.ts";
+import type { ForwardStats } from "./page_api/api.ts";
+import type { ReceivedRequest } from "./intake/otlp_receiver.ts";
+import { Ring } from "./stores/ring.ts";
 
 /** Options of {@linkcode Forwarder}. */
 export interface ForwarderOptions {

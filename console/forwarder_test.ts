@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { eventually } from "../service/testing/eventually.ts";
 import { Forwarder, type ForwarderOptions, retryAfterMs } from "./forwarder.ts";
-import type { ReceivedRequest } from "./otlp_receiver.ts";
+import type { ReceivedRequest } from "./intake/otlp_receiver.ts";
 import { testConsole, testLog, tracesRequest } from "./test_console.ts";
 
 /** A peer that answers as told, one answer a request, the last one for ever. */

@@ -6,10 +6,10 @@
  * @module
  */
 import { version } from "../service/version.ts";
-import type { StatsEvent } from "./api.ts";
-import type { MetricIdentity, MetricStore } from "./metric_store.ts";
-import type { Source } from "./source.ts";
-import type { StoredAttributes } from "./values.ts";
+import type { StatsEvent } from "./page_api/api.ts";
+import type { MetricIdentity, MetricStore } from "./stores/metric_store.ts";
+import type { Source } from "./intake/source.ts";
+import type { StoredAttributes } from "./intake/values.ts";
 
 const source: Source = {
   service: "console",

@@ -37,15 +37,15 @@ import {
 import { pageRoutes } from "../service/page/assets.ts";
 import { problemNotFound, problemOnError } from "../service/problem.ts";
 import { version } from "../service/version.ts";
-import { type ConsoleLimits, pagePaths, type StatsEvent } from "./api.ts";
+import { type ConsoleLimits, pagePaths, type StatsEvent } from "./page_api/api.ts";
 import { Forwarder } from "./forwarder.ts";
-import { LiveStream } from "./live_stream.ts";
-import { otlpReceiver } from "./otlp_receiver.ts";
+import { LiveStream } from "./page_api/live_stream.ts";
+import { otlpReceiver } from "./intake/otlp_receiver.ts";
 import { recordOwnMetrics } from "./own_metrics.ts";
-import { pageApi } from "./page_api.ts";
+import { pageApi } from "./page_api/page_api.ts";
 import { pageGuard } from "./page_guard.ts";
-import { prometheusContentType, prometheusText } from "./prometheus_text.ts";
-import { defaultLimits, TelemetryStore } from "./telemetry_store.ts";
+import { prometheusContentType, prometheusText } from "./queries/prometheus_text.ts";
+import { defaultLimits, TelemetryStore } from "./stores/telemetry_store.ts";
 
 /** Options of {@linkcode startConsole}; the limits are {@linkcode ConsoleLimits}, each with a default. */
 export interface ConsoleOptions extends Partial<ConsoleLimits> {

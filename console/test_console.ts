@@ -6,7 +6,7 @@
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { Health } from "../service/health.ts";
 import type { Log } from "../service/log.ts";
-import type { Signal } from "./api.ts";
+import type { Signal } from "./page_api/api.ts";
 import { ExportLogsServiceRequestSchema } from "./proto/gen/logs_service_pb.ts";
 import { ExportMetricsServiceRequestSchema } from "./proto/gen/metrics_service_pb.ts";
 import { ExportTraceServiceRequestSchema } from "./proto/gen/trace_service_pb.ts";

@@ -9,7 +9,7 @@ import { SearchField } from "../../service/page/search_field.tsx";
 import { Empty, Failure, Loading } from "../../service/page/states.tsx";
 import { address, setParams } from "../../service/page/url_state.ts";
 import { useAnswer } from "../../service/page/use_answer.ts";
-import { apiPaths, type MetricsAnswer } from "../api.ts";
+import { apiPaths, type MetricsAnswer } from "../page_api/api.ts";
 import { ServiceFilter } from "./filter_bar.tsx";
 import { MetricDetail } from "./metric_detail.tsx";
 import { MetricLink } from "./metric_link.tsx";

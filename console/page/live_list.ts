@@ -6,7 +6,7 @@
 import { type ReadonlySignal, signal } from "@preact/signals";
 import { getJson, RequestError } from "../../service/page/get_json.ts";
 import { LiveRows } from "../../service/page/live_rows.ts";
-import type { Sampled } from "../api.ts";
+import type { Sampled } from "../page_api/api.ts";
 
 /** Options of {@linkcode LiveList}. */
 export interface LiveListOptions<Row, Answer> {

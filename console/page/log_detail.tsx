@@ -9,7 +9,7 @@ import { formatTimeWithZone } from "../../service/page/format.ts";
 import { Icon } from "../../service/page/icon.tsx";
 import { ServiceName } from "../../service/page/service_mark.tsx";
 import { href } from "../../service/page/url_state.ts";
-import type { LogRow } from "../api.ts";
+import type { LogRow } from "../page_api/api.ts";
 import { Level } from "./level.tsx";
 import { flatten } from "./metric_lines.ts";
 

@@ -20,7 +20,7 @@ import { Empty, Failure, Loading } from "../../service/page/states.tsx";
 import { address, href, setParams, wordParam } from "../../service/page/url_state.ts";
 import { useMediaQuery } from "../../service/page/use_media_query.ts";
 import { VirtualList } from "../../service/page/virtual_list.tsx";
-import { apiPaths, type LogRow, type LogsAnswer } from "../api.ts";
+import { apiPaths, type LogRow, type LogsAnswer } from "../page_api/api.ts";
 import { SampleNotice, ServiceFilter } from "./filter_bar.tsx";
 import { Level } from "./level.tsx";
 import { LogDetail } from "./log_detail.tsx";

@@ -10,7 +10,7 @@ import { ConnectionPill, PauseButton, Shell } from "../../service/page/shell.tsx
 import { Empty } from "../../service/page/states.tsx";
 import { startTheme } from "../../service/page/theme.tsx";
 import { address, go, setParams, startUrlState } from "../../service/page/url_state.ts";
-import { pagePaths } from "../api.ts";
+import { pagePaths } from "../page_api/api.ts";
 import { ChartsView } from "./charts_view.tsx";
 import { LogsView } from "./logs_view.tsx";
 import { StatusView } from "./status_view.tsx";

@@ -11,7 +11,7 @@ import type {
   MetricRow,
   MetricSeries,
   NumberPoint,
-} from "../api.ts";
+} from "../page_api/api.ts";
 
 /** What of a point is drawn. */
 export type Figure = "value" | "rate" | "mean" | "p50" | "p95" | "p99";

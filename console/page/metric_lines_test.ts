@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { Attributes, MetricDataAnswer, MetricSeries } from "../api.ts";
+import type { Attributes, MetricDataAnswer, MetricSeries } from "../page_api/api.ts";
 import {
   figuresOf,
   figureUnit,

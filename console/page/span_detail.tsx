@@ -8,7 +8,7 @@ import { CopyButton, ShortId } from "../../service/page/copy.tsx";
 import { DetailPanel, Facts } from "../../service/page/detail_panel.tsx";
 import { formatDuration, formatPercent, formatTime } from "../../service/page/format.ts";
 import { ServiceName } from "../../service/page/service_mark.tsx";
-import type { JaegerKeyValue, LogRow } from "../api.ts";
+import type { JaegerKeyValue, LogRow } from "../page_api/api.ts";
 import { Level } from "./level.tsx";
 import type { TraceTree, TreeSpan } from "./waterfall.ts";
 

@@ -26,7 +26,7 @@ import {
   type ServiceRow,
   type ServicesAnswer,
   type StatsEvent,
-} from "../api.ts";
+} from "../page_api/api.ts";
 import { PointHere } from "./point_here.tsx";
 import { epoch, hello, services, stats } from "./store.ts";
 

@@ -20,7 +20,7 @@ import {
   type StreamEvents,
   type SummariesAnswer,
   type TraceSummary,
-} from "../api.ts";
+} from "../page_api/api.ts";
 import { LiveList } from "./live_list.ts";
 import { logQuery, streamQuery, traceQuery, view } from "./views.ts";
 

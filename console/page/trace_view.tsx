@@ -29,7 +29,7 @@ import {
   type LogRow,
   type LogsAnswer,
   type SummariesAnswer,
-} from "../api.ts";
+} from "../page_api/api.ts";
 import { LogDetail } from "./log_detail.tsx";
 import { SpanDetail } from "./span_detail.tsx";
 import { epoch, liveTrace, traceLogsVersion, traces } from "./store.ts";

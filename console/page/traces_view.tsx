@@ -20,7 +20,7 @@ import { Empty, Failure, Loading } from "../../service/page/states.tsx";
 import { address, href, setParams } from "../../service/page/url_state.ts";
 import { useMediaQuery } from "../../service/page/use_media_query.ts";
 import { VirtualList } from "../../service/page/virtual_list.tsx";
-import type { TraceSummary } from "../api.ts";
+import type { TraceSummary } from "../page_api/api.ts";
 import { SampleNotice, ServiceFilter } from "./filter_bar.tsx";
 import { PointHere } from "./point_here.tsx";
 import { loadList, stats, stream, traces } from "./store.ts";

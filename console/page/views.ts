@@ -6,7 +6,7 @@
 import { computed } from "@preact/signals";
 import { address, matchPath, wordParam } from "../../service/page/url_state.ts";
 import { parseDuration } from "../../service/page/format.ts";
-import { pagePaths } from "../api.ts";
+import { pagePaths } from "../page_api/api.ts";
 
 /** A view, from the path. */
 export type View =

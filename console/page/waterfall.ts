@@ -4,7 +4,13 @@
  *
  * @module
  */
-import type { JaegerKeyValue, JaegerReference, JaegerSpan, JaegerTrace, LogRow } from "../api.ts";
+import type {
+  JaegerKeyValue,
+  JaegerReference,
+  JaegerSpan,
+  JaegerTrace,
+  LogRow,
+} from "../page_api/api.ts";
 
 /** A span in the tree. Times are milliseconds from the beginning of the trace. */
 export interface TreeSpan {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { JaegerSpan, JaegerTrace, LogRow } from "../api.ts";
+import type { JaegerSpan, JaegerTrace, LogRow } from "../page_api/api.ts";
 import { rulerMarks, traceTree, type WaterfallRow, waterfallRows } from "./waterfall.ts";
 
 const traceID = "4bf92f3577b34da6a3ce929d0e0e4736";

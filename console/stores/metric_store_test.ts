@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { metricSeries } from "./metric_query.ts";
+import { metricSeries } from "../queries/metric_query.ts";
 import {
   type IncomingPoint,
   type MetricIdentity,

@@ -6,10 +6,10 @@
  *
  * @module
  */
-import { type ExponentialBuckets, type HistogramValue, rescale } from "./histogram.ts";
-import type { Family, Point, Series, SummaryValue } from "./metric_store.ts";
-import { type Source } from "./source.ts";
-import { attribute, type StoredAttributes, valueText } from "./values.ts";
+import { type ExponentialBuckets, type HistogramValue, rescale } from "../stores/histogram.ts";
+import type { Family, Point, Series, SummaryValue } from "../stores/metric_store.ts";
+import { type Source } from "../intake/source.ts";
+import { attribute, type StoredAttributes, valueText } from "../intake/values.ts";
 
 /** Media type of the text. */
 export const prometheusContentType = "text/plain; version=0.0.4; charset=utf-8";

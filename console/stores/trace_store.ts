@@ -4,10 +4,10 @@
  *
  * @module
  */
-import type { TraceService, TraceSummary } from "./api.ts";
+import type { TraceService, TraceSummary } from "../page_api/api.ts";
 import { Ring } from "./ring.ts";
-import type { Scope, Source } from "./source.ts";
-import type { StoredAttributes } from "./values.ts";
+import type { Scope, Source } from "../intake/source.ts";
+import type { StoredAttributes } from "../intake/values.ts";
 
 /** OTLP's status code of a failed span. */
 export const statusError = 2;

@@ -9,9 +9,9 @@ import type {
   JaegerReference,
   JaegerSpan,
   JaegerTrace,
-} from "./api.ts";
-import type { Source } from "./source.ts";
-import { statusError, type StoredSpan, type Trace } from "./trace_store.ts";
+} from "../page_api/api.ts";
+import type { Source } from "../intake/source.ts";
+import { statusError, type StoredSpan, type Trace } from "../stores/trace_store.ts";
 import {
   attribute,
   Bytes,
@@ -20,7 +20,7 @@ import {
   type StoredValue,
   ValueMap,
   WholeDouble,
-} from "./values.ts";
+} from "../intake/values.ts";
 
 /** OTLP's span kinds as Jaeger writes them, by number. */
 export const spanKinds = ["", "internal", "server", "client", "producer", "consumer"] as const;

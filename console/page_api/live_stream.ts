@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { ProblemError } from "../service/problem.ts";
+import { ProblemError } from "../../service/problem.ts";
 import type {
   HelloEvent,
   LogsEvent,
@@ -14,7 +14,7 @@ import type {
   StreamEvents,
   TracesEvent,
 } from "./api.ts";
-import { logRow, type StoredLog } from "./log_store.ts";
+import { logRow, type StoredLog } from "../stores/log_store.ts";
 import {
   type LogFilter,
   logFilter,
@@ -22,9 +22,9 @@ import {
   type Parameters,
   type TraceFilter,
   traceFilter,
-} from "./query.ts";
-import type { TelemetryStore } from "./telemetry_store.ts";
-import { type Trace, traceSummary } from "./trace_store.ts";
+} from "../queries/query.ts";
+import type { TelemetryStore } from "../stores/telemetry_store.ts";
+import { type Trace, traceSummary } from "../stores/trace_store.ts";
 
 /** Options of {@linkcode LiveStream}. */
 export interface LiveStreamOptions {

@@ -4,7 +4,7 @@
  * @module
  */
 import { type Context, Hono } from "hono";
-import { ProblemError } from "../service/problem.ts";
+import { ProblemError } from "../../service/problem.ts";
 import {
   apiPaths,
   type DependenciesAnswer,
@@ -16,12 +16,12 @@ import {
   type StatsEvent,
   type SummariesAnswer,
 } from "./api.ts";
-import { dependencies } from "./dependencies.ts";
-import { jaegerAnswer, jaegerTrace, spanKinds } from "./jaeger.ts";
+import { dependencies } from "../queries/dependencies.ts";
+import { jaegerAnswer, jaegerTrace, spanKinds } from "../queries/jaeger.ts";
 import type { LiveStream } from "./live_stream.ts";
-import { logRow, type StoredLog } from "./log_store.ts";
-import { metricRow, metricSeries } from "./metric_query.ts";
-import type { Family } from "./metric_store.ts";
+import { logRow, type StoredLog } from "../stores/log_store.ts";
+import { metricRow, metricSeries } from "../queries/metric_query.ts";
+import type { Family } from "../stores/metric_store.ts";
 import {
   durationParameter,
   integerParameter,
@@ -29,9 +29,9 @@ import {
   parameterProblem,
   type Parameters,
   traceFilter,
-} from "./query.ts";
-import type { TelemetryStore } from "./telemetry_store.ts";
-import { type Trace, traceSummary } from "./trace_store.ts";
+} from "../queries/query.ts";
+import type { TelemetryStore } from "../stores/telemetry_store.ts";
+import { type Trace, traceSummary } from "../stores/trace_store.ts";
 
 /** What the routes show. */
 export interface PageApiOptions {

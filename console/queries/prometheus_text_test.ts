@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import type { HistogramValue } from "./histogram.ts";
-import { type MetricIdentity, MetricStore, type PointValue } from "./metric_store.ts";
+import type { HistogramValue } from "../stores/histogram.ts";
+import { type MetricIdentity, MetricStore, type PointValue } from "../stores/metric_store.ts";
 import { metricName, prometheusText } from "./prometheus_text.ts";
-import type { StoredAttributes } from "./values.ts";
+import type { StoredAttributes } from "../intake/values.ts";
 
 const names: [
   name: string,

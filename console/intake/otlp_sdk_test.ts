@@ -13,8 +13,8 @@ import {
 } from "@opentelemetry/sdk-metrics";
 import { BatchSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
 import { ROOT_CONTEXT } from "@opentelemetry/api";
-import { testWith } from "../service/testing/permissions.ts";
-import { testConsole } from "./test_console.ts";
+import { testWith } from "../../service/testing/permissions.ts";
+import { testConsole } from "../test_console.ts";
 
 const resource = resourceFromAttributes({
   "service.name": "golden",

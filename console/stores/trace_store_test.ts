@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { Source } from "./source.ts";
+import type { Source } from "../intake/source.ts";
 import {
   type StoredSpan,
   TraceStore,

@@ -11,15 +11,15 @@ import type {
   MetricSeries,
   NumberPoint,
   SummaryPoint,
-} from "./api.ts";
+} from "../page_api/api.ts";
 import {
   histogramBuckets,
   histogramQuantile,
   type HistogramValue,
   subtractHistograms,
-} from "./histogram.ts";
-import type { Family, Point, Series, SummaryValue } from "./metric_store.ts";
-import { plainAttributes } from "./values.ts";
+} from "../stores/histogram.ts";
+import type { Family, Point, Series, SummaryValue } from "../stores/metric_store.ts";
+import { plainAttributes } from "../intake/values.ts";
 
 /** A metric's row in the list. */
 export function metricRow(family: Family): MetricRow {

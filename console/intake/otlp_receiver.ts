@@ -9,10 +9,10 @@ import { gunzip, inflate } from "node:zlib";
 import { promisify } from "node:util";
 import { type Context, Hono } from "hono";
 import { cors } from "hono/cors";
-import { ProblemError } from "../service/problem.ts";
-import { readBody } from "../service/request_body.ts";
-import type { Log } from "../service/log.ts";
-import type { Signal } from "./api.ts";
+import { ProblemError } from "../../service/problem.ts";
+import { readBody } from "../../service/request_body.ts";
+import type { Log } from "../../service/log.ts";
+import type { Signal } from "../page_api/api.ts";
 import { takeRequest } from "./intake.ts";
 import {
   decodeRequest,
@@ -21,7 +21,7 @@ import {
   type Encoding,
   OtlpDecodeError,
 } from "./otlp_message.ts";
-import type { TelemetryStore } from "./telemetry_store.ts";
+import type { TelemetryStore } from "../stores/telemetry_store.ts";
 
 /** Options of {@linkcode otlpReceiver}. */
 export interface OtlpReceiverOptions {

@@ -1,7 +1,7 @@
 /** Prometheus's own checker reads what the console exports. Needs `promtool` (Debian: apt install prometheus). */
 import assert from "node:assert/strict";
-import { testWith } from "../service/testing/permissions.ts";
-import { attributeOf, metricsRequest, testConsole } from "./test_console.ts";
+import { testWith } from "../../service/testing/permissions.ts";
+import { attributeOf, metricsRequest, testConsole } from "../test_console.ts";
 
 const at = { timeUnixNano: BigInt(Date.now()) * 1_000_000n };
 

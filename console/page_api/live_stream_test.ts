@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import { eventually } from "../service/testing/eventually.ts";
+import { eventually } from "../../service/testing/eventually.ts";
 import type { StatsEvent, StreamEvents } from "./api.ts";
-import { takeRequest } from "./intake.ts";
+import { takeRequest } from "../intake/intake.ts";
 import { LiveStream, type LiveStreamOptions } from "./live_stream.ts";
-import { decodeRequest } from "./otlp_message.ts";
-import { TelemetryStore } from "./telemetry_store.ts";
-import { logsRequest, newTraceId, testConsole, tracesRequest } from "./test_console.ts";
+import { decodeRequest } from "../intake/otlp_message.ts";
+import { TelemetryStore } from "../stores/telemetry_store.ts";
+import { logsRequest, newTraceId, testConsole, tracesRequest } from "../test_console.ts";
 
 interface Event<Name extends keyof StreamEvents = keyof StreamEvents> {
   name: Name;

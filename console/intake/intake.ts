@@ -4,12 +4,12 @@
  *
  * @module
  */
-import type { Signal } from "./api.ts";
-import type { HistogramValue, IndexedCounts } from "./histogram.ts";
-import type { StoredLog } from "./log_store.ts";
-import type { MetricIdentity, PointValue } from "./metric_store.ts";
+import type { Signal } from "../page_api/api.ts";
+import type { HistogramValue, IndexedCounts } from "../stores/histogram.ts";
+import type { StoredLog } from "../stores/log_store.ts";
+import type { MetricIdentity, PointValue } from "../stores/metric_store.ts";
 import type { OtlpRequests, Refusal } from "./otlp_message.ts";
-import type { LogRecord } from "./proto/gen/logs_pb.ts";
+import type { LogRecord } from "../proto/gen/logs_pb.ts";
 import {
   AggregationTemporality,
   DataPointFlags,
@@ -18,11 +18,16 @@ import {
   type Metric,
   type NumberDataPoint,
   type SummaryDataPoint,
-} from "./proto/gen/metrics_pb.ts";
-import type { Span } from "./proto/gen/trace_pb.ts";
+} from "../proto/gen/metrics_pb.ts";
+import type { Span } from "../proto/gen/trace_pb.ts";
 import { addOperation, type Scope, type ServiceEntry, type Source } from "./source.ts";
-import type { TelemetryStore } from "./telemetry_store.ts";
-import { statusError, type StoredEvent, type StoredLink, type StoredSpan } from "./trace_store.ts";
+import type { TelemetryStore } from "../stores/telemetry_store.ts";
+import {
+  statusError,
+  type StoredEvent,
+  type StoredLink,
+  type StoredSpan,
+} from "../stores/trace_store.ts";
 
 /** Why an item was refused, and what its sender should know. */
 const refusals = {

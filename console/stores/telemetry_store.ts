@@ -3,12 +3,18 @@
  *
  * @module
  */
-import type { ConsoleLimits, ServiceRow, Signal, SignalStats, StatsEvent } from "./api.ts";
+import type {
+  ConsoleLimits,
+  ServiceRow,
+  Signal,
+  SignalStats,
+  StatsEvent,
+} from "../page_api/api.ts";
 import { LogStore } from "./log_store.ts";
 import { type Family, MetricStore } from "./metric_store.ts";
-import { ServiceTable, SourceReader } from "./source.ts";
+import { ServiceTable, SourceReader } from "../intake/source.ts";
 import { TraceStore } from "./trace_store.ts";
-import { AttributeReader } from "./values.ts";
+import { AttributeReader } from "../intake/values.ts";
 
 /** The limits when nothing else is said: what a laptop does not notice. */
 export const defaultLimits: ConsoleLimits = {

@@ -3,10 +3,15 @@
  *
  * @module
  */
-import type { LogRow } from "./api.ts";
+import type { LogRow } from "../page_api/api.ts";
 import { Ring } from "./ring.ts";
-import type { Scope, Source } from "./source.ts";
-import { plainAttributes, type StoredAttributes, type StoredValue, valueText } from "./values.ts";
+import type { Scope, Source } from "../intake/source.ts";
+import {
+  plainAttributes,
+  type StoredAttributes,
+  type StoredValue,
+  valueText,
+} from "../intake/values.ts";
 
 /** A log record as it is kept. */
 export interface StoredLog {

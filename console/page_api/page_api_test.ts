@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { attributeOf, logsRequest, newSpanId, newTraceId, testConsole } from "./test_console.ts";
+import { attributeOf, logsRequest, newSpanId, newTraceId, testConsole } from "../test_console.ts";
 
 /** Two traces over two services: a quick good one, and a slow one that failed. */
 async function consoleWithTraces() {

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { deflateSync, gzipSync } from "node:zlib";
 import { fromBinary } from "@bufbuild/protobuf";
 import { otlpReceiver } from "./otlp_receiver.ts";
-import { StatusSchema } from "./proto/gen/status_pb.ts";
-import { ExportTraceServiceResponseSchema } from "./proto/gen/trace_service_pb.ts";
-import { TelemetryStore } from "./telemetry_store.ts";
+import { StatusSchema } from "../proto/gen/status_pb.ts";
+import { ExportTraceServiceResponseSchema } from "../proto/gen/trace_service_pb.ts";
+import { TelemetryStore } from "../stores/telemetry_store.ts";
 import {
   attributeOf,
   logsRequest,
@@ -14,7 +14,7 @@ import {
   testConsole,
   testLog,
   tracesRequest,
-} from "./test_console.ts";
+} from "../test_console.ts";
 
 const json = { "content-type": "application/json" };
 const traceId = "5b8efff798038103d269b633813fc60c";

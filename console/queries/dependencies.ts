@@ -3,8 +3,8 @@
  *
  * @module
  */
-import type { DependencyEdge } from "./api.ts";
-import { statusError, type Trace } from "./trace_store.ts";
+import type { DependencyEdge } from "../page_api/api.ts";
+import { statusError, type Trace } from "../stores/trace_store.ts";
 
 /** Edges between different services, most calls first. */
 export function dependencies(traces: Iterable<Trace>): DependencyEdge[] {

@@ -4,11 +4,11 @@
  *
  * @module
  */
-import type { MetricType } from "./api.ts";
+import type { MetricType } from "../page_api/api.ts";
 import { addHistograms, type HistogramValue } from "./histogram.ts";
 import { Ring } from "./ring.ts";
-import type { Scope, Source } from "./source.ts";
-import { plainAttributes, type StoredAttributes } from "./values.ts";
+import type { Scope, Source } from "../intake/source.ts";
+import { plainAttributes, type StoredAttributes } from "../intake/values.ts";
 
 /** The quantiles of a `summary` point, as sent. */
 export interface SummaryValue {

@@ -3,11 +3,11 @@
  *
  * @module
  */
-import { ProblemError } from "../service/problem.ts";
-import type { StoredLog } from "./log_store.ts";
+import { ProblemError } from "../../service/problem.ts";
+import type { StoredLog } from "../stores/log_store.ts";
 import { spanKinds } from "./jaeger.ts";
-import { statusError, type StoredSpan, type Trace } from "./trace_store.ts";
-import { attribute, type StoredValue, valueText } from "./values.ts";
+import { statusError, type StoredSpan, type Trace } from "../stores/trace_store.ts";
+import { attribute, type StoredValue, valueText } from "../intake/values.ts";
 
 /** Reads one parameter; undefined and empty both mean: not given. */
 export type Parameters = (name: string) => string | undefined;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import type { JaegerKeyValue } from "./api.ts";
-import { attributeOf, newSpanId, newTraceId, testConsole, type TestSpan } from "./test_console.ts";
+import type { JaegerKeyValue } from "../page_api/api.ts";
+import { attributeOf, newSpanId, newTraceId, testConsole, type TestSpan } from "../test_console.ts";
 
 async function jaegerSpans(...spans: TestSpan[]) {
   await using viewer = await testConsole({ maxAttributes: 4, maxEventsPerSpan: 2 });

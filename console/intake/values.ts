@@ -4,8 +4,8 @@
  *
  * @module
  */
-import type { Attributes, AttributeValue } from "./api.ts";
-import type { AnyValue, KeyValue } from "./proto/gen/common_pb.ts";
+import type { Attributes, AttributeValue } from "../page_api/api.ts";
+import type { AnyValue, KeyValue } from "../proto/gen/common_pb.ts";
 
 /** A double that a JavaScript number would show as an integer. */
 export class WholeDouble {
