@@ -127,7 +127,7 @@ export interface Bus {
   readonly system: "kafka" | "in_process";
   /** The largest value that is taken, in bytes. */
   readonly maxValueBytes: number;
-  /** Makes the topic unless it is there; true if it was made. */
+  /** Makes the topic unless it is there; true if it was made. It can be used at once. */
   createTopic(name: string, options?: TopicOptions): Promise<boolean>;
   /** Topics whose name begins with the prefix and that no follower reads at the moment. */
   unfollowedTopics(prefix: string): Promise<string[]>;

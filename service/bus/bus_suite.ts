@@ -82,6 +82,15 @@ function checkTopics(check: Check): void {
     await bus.deleteTopic(other);
   });
 
+  check("has a topic at once that it has made", async (bus, topic) => {
+    for (let i = 0; i < 20; i++) {
+      const name = `${topic}.${i}`;
+      await bus.createTopic(name);
+      assert.deepEqual(await bus.unfollowedTopics(name), [name]);
+      await bus.deleteTopic(name);
+    }
+  });
+
   check("refuses a topic's name that cannot be one", async (bus) => {
     for (const bad of ["", ".", "a b", "x".repeat(250), "ü"]) {
       await assert.rejects(bus.createTopic(bad), { name: "BusError", kind: "unknown-topic" });

@@ -4,6 +4,8 @@
  * @module
  */
 import { Admin } from "@platformatic/kafka";
+import { pause } from "../resilience.ts";
+import { realWorld, type World } from "../world/world.ts";
 import { type Bus, BusError, isTopicName, type TopicOptions } from "./bus.ts";
 import { brokerSaid, busError, clientOptions } from "./kafka_client.ts";
 import type { KafkaConnection } from "./kafka_connection.ts";
@@ -61,16 +63,23 @@ export function kafkaBus(options: KafkaBusOptions): Bus {
   };
 }
 
+/** How long brokers may take to learn of a new topic, and how often they are asked. */
+const visibleTimeoutMs = 5_000;
+const visiblePauseMs = 20;
+
 /** Topics of a cluster, by its admin protocol. */
 class KafkaTopics {
   readonly #admin: Admin;
   readonly #replicas: number;
   readonly #retentionMs: number;
+  readonly #world: World;
 
-  constructor({ connection, replicas = -1, retentionMs = 3_600_000 }: KafkaBusOptions) {
+  constructor(options: KafkaBusOptions) {
+    const { connection, replicas = -1, retentionMs = 3_600_000, world = realWorld } = options;
     this.#admin = new Admin({ ...clientOptions(connection), retries: 3, retryDelay: 300 });
     this.#replicas = replicas;
     this.#retentionMs = retentionMs;
+    this.#world = world;
   }
 
   async create(
@@ -89,10 +98,36 @@ class KafkaTopics {
           ? [{ name: "cleanup.policy", value: "compact" }]
           : [{ name: "retention.ms", value: String(this.#retentionMs) }],
       });
-      return true;
     } catch (error) {
-      if (brokerSaid(error, "TOPIC_ALREADY_EXISTS")) return false;
-      throw busError(error, `make the topic ${name}`);
+      if (!brokerSaid(error, "TOPIC_ALREADY_EXISTS")) {
+        throw busError(error, `make the topic ${name}`);
+      }
+      // Perhaps another program has made it this moment.
+      await this.#awaitVisible(name);
+      return false;
+    }
+    await this.#awaitVisible(name);
+    return true;
+  }
+
+  /**
+   * The controller has made the topic; brokers learn of it a moment later, and until then they say
+   * that there is none. Resolves at the latest when that takes too long.
+   */
+  async #awaitVisible(name: string): Promise<void> {
+    const world = this.#world;
+    const untilMs = world.monotonicMs() + visibleTimeoutMs;
+    while (world.monotonicMs() < untilMs) {
+      try {
+        await this.#admin.metadata({ topics: [name], forceUpdate: true, retries: 0 });
+        return;
+      } catch (error) {
+        const isMissing = busError(error, `find the topic ${name}`).kind === "unknown-topic" &&
+          !brokerSaid(error, "TOPIC_AUTHORIZATION_FAILED");
+        // Whatever else is wrong, the topic is there: the first to use it will hear of it.
+        if (!isMissing && !brokerSaid(error, "LEADER_NOT_AVAILABLE")) return;
+        await pause(visiblePauseMs, { world });
+      }
     }
   }
 
