@@ -63,6 +63,12 @@ const cases: readonly Case[] = [
     args: () => [...remote, "--page-port", "0", "--otlp-port", "0"],
     refusal: refusesToListen,
   },
+  {
+    entry: "simulator/server.ts",
+    variable: "SIMULATOR_ALLOW_REMOTE_WITHOUT_AUTH",
+    args: () => [...remote, "--port", "0", "--web-port", "0"],
+    refusal: refusesToListen,
+  },
   { entry: "orb/client.ts", variable: "ORB_CLIENT_STOP_WITH_STDIN", args: () => [] },
   {
     // Without --insecure the pin counts, and this one cannot be read.

@@ -104,7 +104,7 @@ export function bearerAuthFromFlags(flags: {
   });
 }
 
-/** Asymmetric only: with a shared secret anybody who can check tokens could make them. */
+/** Asymmetric only: with a shared secret, whatever can check tokens could make them. */
 const algorithms = [
   "EdDSA",
   "Ed25519",

@@ -87,9 +87,9 @@ function mirrorFlagsInEnvironment(command: Command, prefix: string): void {
       option.env(`${prefix}_${environmentName(option.name().replace(/^no-/, ""))}`);
     }
     showDefaultDuration(option);
-    addOption(option);
-    if (!option.required && !option.optional) readBooleanFromEnvironment(command, option);
-    else if (option.variadic && !option.parseArg) readListFromEnvironment(command, option);
+    if (!option.required && !option.optional) addBooleanOption(command, option, addOption);
+    else addOption(option);
+    if (option.variadic && !option.parseArg) readListFromEnvironment(command, option);
     return command;
   } as typeof command.addOption;
   const createCommand = command.createCommand.bind(command);
@@ -101,34 +101,47 @@ function mirrorFlagsInEnvironment(command: Command, prefix: string): void {
 }
 
 /**
- * Makes a flag without a value obey what its variable says. Commander itself asks only whether the
- * variable is there, so that `…_INSECURE=false` would switch on what it denies. Its listener has
- * come first and has set what the flag means; here that is taken back if the variable denies it.
+ * Adds a flag without a value that obeys what its variable says. Commander itself asks only whether
+ * the variable is there, so that `…_INSECURE=false` would switch on what it denies. Of the listeners
+ * here the first keeps what was before commander's, and the last puts it back if the flag is denied.
  *
- * The variable of `--no-streaming` has no `NO` in its name: `…_STREAMING=false` is the flag.
+ * The variable of `--no-streaming` has no `NO` in its name, so that `…_STREAMING=false` is the flag;
+ * where a program names one with it, `…_NO_STREAMING=true` is.
  */
-function readBooleanFromEnvironment(command: Command, option: Option): void {
-  command.on(`optionEnv:${option.name()}`, () => {
-    const variable = option.envVar ?? "";
-    const text = process.env[variable] ?? "";
-    const value = booleans.get(text.toLowerCase());
-    if (value === undefined) {
-      command.error(
-        `error: option '${option.flags}' value '${text}' from env '${variable}' is invalid. ` +
-          `Give true, false, 1, 0, yes or no: current value is '${text}'.`,
-        { code: "commander.invalidArgument" },
-      );
-    }
-    if (value !== option.negate) return;
-    const key = option.attributeName();
-    const hasOpposite = command.options.some((other) =>
-      other.attributeName() === key && other.negate !== option.negate
-    );
-    // A flag that is not given is absent, not false: so it conflicts with and implies nothing.
-    const denied = option.negate ||
-      (hasOpposite || option.defaultValue === true ? false : undefined);
-    command.setOptionValueWithSource(key, denied, "env");
+function addBooleanOption(
+  command: Command,
+  option: Option,
+  addOption: (option: Option) => unknown,
+): void {
+  const key = option.attributeName();
+  const event = `optionEnv:${option.name()}`;
+  let before: { value: unknown; source: string | undefined };
+  command.on(event, () => {
+    before = { value: command.getOptionValue(key), source: command.getOptionValueSource(key) };
   });
+  addOption(option);
+  command.on(event, () => {
+    const variable = option.envVar ?? "";
+    const saysNo = option.negate && !variable.endsWith(environmentName(option.name()));
+    const isGiven = booleanOf(command, option) !== saysNo;
+    if (isGiven) return;
+    const isOff = !option.negate && (option.defaultValue === true || command.options.some(
+      (other) => other.negate && other.attributeName() === key,
+    ));
+    // A flag that is not given is absent: so it conflicts with and implies nothing. Only one that
+    // can be off, too, is off.
+    if (isOff) command.setOptionValueWithSource(key, false, "env");
+    else command.setOptionValueWithSource(key, before.value, before.source);
+  });
+}
+
+function booleanOf(command: Command, { envVar: variable = "", flags }: Option): boolean {
+  const text = process.env[variable] ?? "";
+  return booleans.get(text.toLowerCase()) ?? command.error(
+    `error: option '${flags}' value '${text}' from env '${variable}' is invalid. ` +
+      `Give true, false, 1, 0, yes or no: current value is '${text}'.`,
+    { code: "commander.invalidArgument" },
+  );
 }
 
 const booleans: ReadonlyMap<string, boolean> = new Map([

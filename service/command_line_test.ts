@@ -213,7 +213,10 @@ testWith(["env"], "commandLine() takes a flag's variable for what it says", () =
         .addOption(flag("--insecure", "believe anyone"))
         .addOption(flag("--no-streaming", "all at once"))
         .addOption(flag("--colour", "with colours"))
-        .addOption(flag("--no-colour", "without colours"));
+        .addOption(flag("--no-colour", "without colours"))
+        .addOption(flag("--page", "with a page"))
+        .addOption(flag("--no-page", "without").env("TEST_SERVER_NO_PAGE"))
+        .addOption(flag("--sound", "with sound").default(true));
       command.parse(args, { from: "user" });
       return command.opts();
     } finally {
@@ -221,7 +224,13 @@ testWith(["env"], "commandLine() takes a flag's variable for what it says", () =
     }
   };
   for (const yes of ["true", "1", "yes", "TRUE", "Yes"]) {
-    assert.deepEqual(parse({ TEST_SERVER_INSECURE: yes }), { insecure: true, streaming: true });
+    assert.deepEqual(parse({ TEST_SERVER_INSECURE: yes }), {
+      insecure: true,
+      streaming: true,
+      sound: true,
+    });
+    assert.equal(parse({ TEST_SERVER_NO_PAGE: yes }).page, false);
+    assert.equal(parse({ TEST_SERVER_PAGE: yes, TEST_SERVER_NO_PAGE: "no" }).page, true);
     assert.equal(parse({ TEST_SERVER_STREAMING: yes }).streaming, true);
     assert.equal(parse({ TEST_SERVER_COLOUR: yes }).colour, true);
   }
@@ -229,6 +238,9 @@ testWith(["env"], "commandLine() takes a flag's variable for what it says", () =
     assert.equal(parse({ TEST_SERVER_INSECURE: no }).insecure, undefined);
     assert.equal(parse({ TEST_SERVER_STREAMING: no }).streaming, false);
     assert.equal(parse({ TEST_SERVER_COLOUR: no }).colour, false);
+    assert.equal(parse({ TEST_SERVER_NO_PAGE: no }).page, undefined);
+    assert.equal(parse({ TEST_SERVER_PAGE: no }).page, false);
+    assert.equal(parse({ TEST_SERVER_SOUND: no }).sound, false);
   }
   assert.equal(parse({ TEST_SERVER_INSECURE: "no" }, ["--insecure"]).insecure, true);
   assert.equal(parse({ TEST_SERVER_STREAMING: "yes" }, ["--no-streaming"]).streaming, false);

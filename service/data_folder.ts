@@ -6,11 +6,29 @@
 import { join } from "node:path";
 import { StartError } from "./life_cycle.ts";
 
-/** The OS data folder of Orrery: XDG data home on Linux, Application Support on macOS, LOCALAPPDATA on Windows. */
+/** Options of {@linkcode defaultDataFolder}. */
+export interface DataFolderOptions {
+  /** Whose rules hold. @default this machine's operating system */
+  os?: typeof Deno.build.os;
+  /** Reads an environment variable. @default this process's environment */
+  environment?: (name: string) => string | undefined;
+}
+
+/**
+ * The folder for a program's data: in the XDG data home on Linux, Application Support on macOS,
+ * LOCALAPPDATA on Windows.
+ *
+ * @throws {StartError} the environment names neither that folder nor a home
+ *
+ * @example
+ * ```ts
+ * const folder = options.dataDir ?? defaultDataFolder("orb-server");
+ * await openDataFolder(folder);
+ * ```
+ */
 export function defaultDataFolder(
   program: string,
-  os: typeof Deno.build.os = Deno.build.os,
-  environment: (name: string) => string | undefined = (name) => Deno.env.get(name),
+  { os = Deno.build.os, environment = (name) => Deno.env.get(name) }: DataFolderOptions = {},
 ): string {
   const home = environment("HOME") ?? environment("USERPROFILE");
   const base = os === "windows"
@@ -20,7 +38,7 @@ export function defaultDataFolder(
     : environment("XDG_DATA_HOME") || (home && join(home, ".local", "share"));
   if (!base) {
     throw new StartError(
-      "Cannot tell where to keep data: neither HOME nor a data folder variable is set. Give a folder with --data-dir.",
+      "Cannot find a folder for data: neither HOME nor a data folder variable is set. Give a folder with --data-dir.",
     );
   }
   return join(base, "orrery", program);
@@ -30,6 +48,11 @@ export function defaultDataFolder(
  * Makes the folder if need be (for its owner only) and proves that it can be written to.
  *
  * @throws {StartError} it cannot be made or written, with the reason and the flag to change.
+ *
+ * @example
+ * ```ts
+ * await openDataFolder("/var/lib/orrery/orb-server");
+ * ```
  */
 export async function openDataFolder(path: string): Promise<void> {
   try {
@@ -40,7 +63,7 @@ export async function openDataFolder(path: string): Promise<void> {
     throw new StartError(
       `Cannot keep data in ${path}: ${
         error instanceof Error ? error.message : String(error)
-      }. Mend the folder's permissions or free space, or give another one with --data-dir.`,
+      }. Correct its permissions or free some space, or give another folder with --data-dir.`,
     );
   }
 }

@@ -7,18 +7,24 @@ import { testWith } from "./testing/permissions.ts";
 Deno.test("defaultDataFolder() is the one the operating system has for data", () => {
   const from = (values: Record<string, string>) => (name: string) => values[name];
   assert.equal(
-    defaultDataFolder("orb", "linux", from({ HOME: "/h" })),
+    defaultDataFolder("orb", { os: "linux", environment: from({ HOME: "/h" }) }),
     "/h/.local/share/orrery/orb",
   );
   assert.equal(
-    defaultDataFolder("orb", "linux", from({ HOME: "/h", XDG_DATA_HOME: "/x" })),
+    defaultDataFolder("orb", {
+      os: "linux",
+      environment: from({ HOME: "/h", XDG_DATA_HOME: "/x" }),
+    }),
     "/x/orrery/orb",
   );
   assert.equal(
-    defaultDataFolder("orb", "darwin", from({ HOME: "/h" })),
+    defaultDataFolder("orb", { os: "darwin", environment: from({ HOME: "/h" }) }),
     "/h/Library/Application Support/orrery/orb",
   );
-  assert.throws(() => defaultDataFolder("orb", "linux", from({})), /--data-dir/);
+  assert.throws(
+    () => defaultDataFolder("orb", { os: "linux", environment: from({}) }),
+    /--data-dir/,
+  );
 });
 
 testWith(["read", "write"], "openDataFolder() makes the folder for its owner only", async () => {

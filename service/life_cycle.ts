@@ -28,7 +28,7 @@ import { ServiceRun } from "./service_run.ts";
 import { startTelemetry, type Telemetry, TelemetryVariableError } from "./telemetry.ts";
 import { realWorld, type World } from "./world/world.ts";
 
-/** A reason not to start that a person can mend: shown without a stack, exit code 1. */
+/** A reason not to start that a person can remove: shown without a stack, exit code 1. */
 export class StartError extends Error {
   override name = "StartError";
 }

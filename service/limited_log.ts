@@ -1,5 +1,5 @@
 /**
- * Logging what anybody outside can cause, without letting them flood the log.
+ * Logging what any client can cause, without letting clients flood the log.
  *
  * @module
  */

@@ -8,6 +8,12 @@
  * The arguments for `deno` that run a program: those of its shebang, the file, and `args`.
  *
  * @throws {Error} the file's first line is not `#!/usr/bin/env -S deno run …`
+ *
+ * @example
+ * ```ts
+ * const args = await programArguments("orb/server.ts", ["--orb-api-port", "0"]);
+ * const child = new Deno.Command(Deno.execPath(), { args }).spawn();
+ * ```
  */
 export async function programArguments(
   path: string,
@@ -25,6 +31,6 @@ export function shebangArguments(firstLine: string, path: string): string[] {
       `Cannot start ${path}: its first line must be a shebang such as '#!/usr/bin/env -S deno run --allow-net', but is '${firstLine}'`,
     );
   }
-  // Without a terminal nobody could answer a permission prompt.
+  // Without a terminal a permission prompt could not be answered.
   return [...match[1]!.split(" "), "--no-prompt"];
 }
