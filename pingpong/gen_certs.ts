@@ -67,27 +67,28 @@ async function writeWhole(path: string, text: string, mode: number): Promise<voi
   }
 }
 
-const command = commandLine({
-  name: "gen-certs",
-  envPrefix: "PINGPONG_GEN_CERTS",
-  summary: "Makes a self-signed certificate that browsers accept by its hash (ECDSA P-256).",
-  examples: [
-    ["deno task pingpong:gen-certs", "cert.pem, key.pem and cert.sha256 for this machine"],
-    ["deno task pingpong:gen-certs --name ping.example --days 7", "for a host, for a week"],
-  ],
-})
-  .addOption(flag("--certificate-path <file>", "where the certificate goes").default("cert.pem"))
-  .addOption(flag("--key-path <file>", "where its private key goes").default("key.pem"))
-  .addOption(flag("--pin-path <file>", "where the certificate's hash goes").default("cert.sha256"))
-  .addOption(
-    flag("--name <name...>", "host names and addresses (default: localhost, 127.0.0.1, ::1)"),
-  )
-  .addOption(
-    flag("--days <days>", "how long it is valid; browsers take at most 14")
-      .argParser(parseNumber({ min: 0.01, max: maxCertificateDays })).default(13),
-  );
-
-if (import.meta.main) {
+async function main(): Promise<void> {
+  const command = commandLine({
+    name: "gen-certs",
+    envPrefix: "PINGPONG_GEN_CERTS",
+    summary: "Makes a self-signed certificate that browsers accept by its hash (ECDSA P-256).",
+    examples: [
+      ["deno task pingpong:gen-certs", "cert.pem, key.pem and cert.sha256 for this machine"],
+      ["deno task pingpong:gen-certs --name ping.example --days 7", "for a host, for a week"],
+    ],
+  })
+    .addOption(flag("--certificate-path <file>", "where the certificate goes").default("cert.pem"))
+    .addOption(flag("--key-path <file>", "where its private key goes").default("key.pem"))
+    .addOption(
+      flag("--pin-path <file>", "where the certificate's hash goes").default("cert.sha256"),
+    )
+    .addOption(
+      flag("--name <name...>", "host names and addresses (default: localhost, 127.0.0.1, ::1)"),
+    )
+    .addOption(
+      flag("--days <days>", "how long it is valid; browsers take at most 14")
+        .argParser(parseNumber({ min: 0.01, max: maxCertificateDays })).default(13),
+    );
   command.action(async (options) => {
     const { hash } = await generateCertificates(options);
     const lines = [
@@ -100,3 +101,5 @@ if (import.meta.main) {
   });
   await runCommand(command);
 }
+
+if (import.meta.main) await main();
