@@ -228,16 +228,18 @@ function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-const command = commandLine({
-  name: "pages",
-  summary: "Builds the programs' web pages into dist/pages, those whose sources have changed.",
-  examples: [
-    ["deno task pages", "every page"],
-    ["deno task pages console", "the console's"],
-  ],
-}).argument("[programs...]", "folders that have a page/main.tsx (all of them when none is given)");
-
-if (import.meta.main) {
+async function main(): Promise<void> {
+  const command = commandLine({
+    name: "pages",
+    summary: "Builds the programs' web pages into dist/pages, those whose sources have changed.",
+    examples: [
+      ["deno task pages", "every page"],
+      ["deno task pages console", "the console's"],
+    ],
+  }).argument(
+    "[programs...]",
+    "folders that have a page/main.tsx (all of them when none is given)",
+  );
   command.action(async (programs) => {
     for (const program of programs.length > 0 ? programs : await findPages()) {
       const start = performance.now();
@@ -252,3 +254,5 @@ if (import.meta.main) {
   });
   await runCommand(command);
 }
+
+if (import.meta.main) await main();
