@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { programArguments } from "../service/program_file.ts";
 import { testWith } from "../service/testing/permissions.ts";
-import { linkOpener } from "./client.ts";
-import type { Link, Target } from "./client/links.ts";
+import { linkOpener } from "./client/failover.ts";
+import type { Link, Target } from "./client/link.ts";
 import { startTestServer, testPing } from "./test_server.ts";
 import { WebTransportError } from "./http3/mod.ts";
 

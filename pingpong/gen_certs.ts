@@ -13,59 +13,11 @@
  * @module
  */
 import { commandLine, flag, parseNumber } from "../service/command_line.ts";
-import { runCommand, StartError } from "../service/life_cycle.ts";
-import {
-  type Certificate,
-  createCertificate,
-  maxCertificateDays,
-} from "./certificates/certificate.ts";
+import { runCommand } from "../service/life_cycle.ts";
+import { maxCertificateDays } from "./certificates/certificate.ts";
+import { generateCertificates, type GenerateCertificatesOptions } from "./certificates/generate.ts";
 
-/** Options of {@linkcode generateCertificates}. */
-export interface GenerateCertificatesOptions {
-  /** Where the certificate goes, PEM. @default "cert.pem" */
-  certificatePath?: string;
-  /** Where its private key goes, PEM, for its owner only. @default "key.pem" */
-  keyPath?: string;
-  /** Where the certificate's hash goes, as `--pin` takes it. @default "cert.sha256" */
-  pinPath?: string;
-  /** Host names and addresses the certificate is for. @default localhost, 127.0.0.1, ::1 */
-  name?: readonly string[];
-  /** How many days it is valid, at most 14. @default 13 */
-  days?: number;
-}
-
-/**
- * Makes a certificate and its key, and writes them and the hash.
- *
- * @throws {StartError} a file cannot be written
- */
-export async function generateCertificates(
-  options: GenerateCertificatesOptions = {},
-): Promise<Certificate> {
-  const { certificatePath = "cert.pem", keyPath = "key.pem", pinPath = "cert.sha256" } = options;
-  const made = await createCertificate({
-    ...(options.name && { names: options.name }),
-    ...(options.days !== undefined && { days: options.days }),
-  });
-  // The key first: a server that looks meanwhile finds a pair that does not fit, and looks again.
-  await writeWhole(keyPath, made.key, 0o600);
-  await writeWhole(certificatePath, made.cert, 0o644);
-  await writeWhole(pinPath, `${made.hash.toHex()}\n`, 0o644);
-  return made;
-}
-
-/** Writes aside and renames, so that nobody reads half a file. */
-async function writeWhole(path: string, text: string, mode: number): Promise<void> {
-  const aside = `${path}.${crypto.randomUUID()}`;
-  try {
-    await Deno.writeTextFile(aside, text, { mode, createNew: true });
-    await Deno.rename(aside, path);
-  } catch (error) {
-    throw new StartError(
-      `Cannot write ${path}: ${error instanceof Error ? error.message : String(error)}`,
-    );
-  }
-}
+export { generateCertificates, type GenerateCertificatesOptions };
 
 async function main(): Promise<void> {
   const command = commandLine({
@@ -88,17 +40,17 @@ async function main(): Promise<void> {
     .addOption(
       flag("--days <days>", "how long it is valid; browsers take at most 14")
         .argParser(parseNumber({ min: 0.01, max: maxCertificateDays })).default(13),
-    );
-  command.action(async (options) => {
-    const { hash } = await generateCertificates(options);
-    const lines = [
-      "Certificate generated",
-      `SHA-256 fingerprint (hex):    ${hash.toHex()}`,
-      `SHA-256 fingerprint (base64): ${hash.toBase64()}`,
-      `Clients take it with --pin ${options.pinPath}`,
-    ];
-    await Deno.stdout.write(new TextEncoder().encode(lines.join("\n") + "\n"));
-  });
+    )
+    .action(async (options) => {
+      const { hash } = await generateCertificates(options);
+      const lines = [
+        "Certificate generated",
+        `SHA-256 fingerprint (hex):    ${hash.toHex()}`,
+        `SHA-256 fingerprint (base64): ${hash.toBase64()}`,
+        `Clients take it with --pin ${options.pinPath}`,
+      ];
+      await Deno.stdout.write(new TextEncoder().encode(lines.join("\n") + "\n"));
+    });
   await runCommand(command);
 }
 

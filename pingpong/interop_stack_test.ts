@@ -11,7 +11,7 @@ import { aioquicPeer } from "../stack/aioquic.ts";
 import { testWithStack } from "../stack/test_with_stack.ts";
 import { type PeerCommand, wtransportPeer } from "../stack/wtransport.ts";
 import { findChromium, openBrowser } from "../service/testing/browser.ts";
-import { generateCertificates } from "./gen_certs.ts";
+import { generateCertificates } from "./certificates/generate.ts";
 import { startTestServer, testPing, type TestServer } from "./test_server.ts";
 import { connect } from "./http3/mod.ts";
 

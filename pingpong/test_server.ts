@@ -10,7 +10,7 @@ import {
   type PingpongClientResult,
   runPingpongClient,
 } from "./client.ts";
-import { generateCertificates } from "./gen_certs.ts";
+import { generateCertificates } from "./certificates/generate.ts";
 import { type PingpongServer, type PingpongServerOptions, startPingpongServer } from "./server.ts";
 
 /** A server under test. `await using` ends it and removes its folder. */

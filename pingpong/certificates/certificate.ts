@@ -8,6 +8,7 @@
  * @module
  */
 import { isIP } from "node:net";
+import { realWorld, type World } from "../../service/world/world.ts";
 
 /** Options of {@linkcode createCertificate}. */
 export interface CertificateOptions {
@@ -17,6 +18,8 @@ export interface CertificateOptions {
   notBeforeMs?: number;
   /** How long it is valid, in days: more than 0, at most 14. @default 13 */
   days?: number;
+  /** Whose time it is, and where the serial number comes from. @default realWorld */
+  world?: Pick<World, "nowMs" | "randomBytes">;
 }
 
 /** A certificate and its key. */
@@ -38,13 +41,19 @@ export const maxCertificateDays = 14;
  * Makes a key and a self-signed certificate for it.
  *
  * @throws {RangeError} when `days` is out of range or there is no name
+ *
+ * @example
+ * ```ts
+ * const { cert, key, hash } = await createCertificate({ names: ["ping.example"] });
+ * ```
  */
 export async function createCertificate(options: CertificateOptions = {}): Promise<Certificate> {
   const { names = ["localhost", "127.0.0.1", "::1"], days = 13 } = options;
-  const { notBeforeMs = Date.now() - 3_600_000 } = options;
+  const { world = realWorld } = options;
+  const { notBeforeMs = world.nowMs() - 3_600_000 } = options;
   if (!(days > 0 && days <= maxCertificateDays)) {
     throw new RangeError(
-      `Cannot make a certificate for ${days} days: browsers take at most ${maxCertificateDays}`,
+      `Cannot make a certificate as 'days' must be above 0 and at most ${maxCertificateDays}: current value is ${days}`,
     );
   }
   const [commonName] = names;
@@ -58,7 +67,7 @@ export async function createCertificate(options: CertificateOptions = {}): Promi
   const toBeSigned = der(
     0x30,
     der(0xa0, der(0x02, Uint8Array.of(2))),
-    der(0x02, serialNumber()),
+    der(0x02, serialNumber(world)),
     ecdsaWithSha256,
     name(commonName),
     der(0x30, time(notBeforeMs), time(notBeforeMs + days * dayMs)),
@@ -162,8 +171,8 @@ function time(timeMs: number): Uint8Array {
   return der(0x17, new TextEncoder().encode(digits.slice(2)));
 }
 
-function serialNumber(): Uint8Array {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
+function serialNumber(world: Pick<World, "randomBytes">): Uint8Array {
+  const bytes = world.randomBytes(16);
   // Positive and without a leading zero byte.
   bytes[0] = (bytes[0]! & 0x3f) | 0x40;
   return bytes;

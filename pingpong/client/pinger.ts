@@ -1,53 +1,23 @@
 /**
- * The client's heart: sends pings over a link, matches the answers, and when the link breaks
- * opens another and sends again what is unanswered, so that every ping is answered and counted
- * once, or told as lost.
+ * The client's heart: sends pings over a link, matches the answers, and when the link breaks gets
+ * another and sends again what is unanswered, so that every ping is answered and counted once, or
+ * counted as lost.
  *
  * @module
  */
-import {
-  type Context,
-  type Counter,
-  type Histogram,
-  type Meter,
-  ROOT_CONTEXT,
-  type Span,
-  SpanKind,
-  SpanStatusCode,
-  trace,
-  type Tracer,
-} from "@opentelemetry/api";
-import { closeCodes } from "../protocol/session_terms.ts";
+import type { Context, Meter, Span, Tracer } from "@opentelemetry/api";
+import { aborted, settledWithin } from "../../service/resilience.ts";
+import { realWorld, type TimerId, type World } from "../../service/world/world.ts";
+import { WebTransportError } from "../http3/mod.ts";
 import type { Ping, Pong } from "../protocol/message.ts";
 import { PingIds } from "../protocol/ping_ids.ts";
-import type { Link, LinkEnd } from "./links.ts";
+import { closeCodes } from "../protocol/session_terms.ts";
+import { Connector } from "./connector.ts";
+import type { Link } from "./link.ts";
+import type { PingEvent, PingRun } from "./ping_events.ts";
+import { PingTelemetry } from "./ping_telemetry.ts";
 import type { Reconnection } from "./reconnection.ts";
 import { PingStatistics } from "./statistics.ts";
-import { WebTransportError } from "../http3/mod.ts";
-
-/** What happens during a run, in the order it happens. */
-export type PingEvent =
-  /** A ping was answered. `rttMs` is from its first sending. */
-  | {
-    kind: "pong";
-    seq: number;
-    bytes: number;
-    rttMs: number;
-    data: string;
-    /** Sent again, or delivered from the mailbox: its time is not that of a round trip. */
-    recovered: boolean;
-    mode: Link["mode"];
-  }
-  /** A ping was given up. */
-  | { kind: "lost"; seq: number }
-  /** An answer to no ping of this run: one that an earlier run of this client had missed. */
-  | { kind: "stale" }
-  /** There is a link. */
-  | { kind: "connected"; remote: string; mode: Link["mode"]; outageMs: number; waiting: number }
-  /** An attempt has failed; the next one comes after `delayMs`, `undefined` if there is none. */
-  | { kind: "attempt-failed"; reason: string; delayMs: number | undefined }
-  /** The link has ended; the next attempt comes after `delayMs`. */
-  | { kind: "disconnected"; end: LinkEnd; unanswered: number; delayMs: number | undefined };
 
 /** Options of {@linkcode Pinger}. */
 export interface PingerOptions {
@@ -59,36 +29,32 @@ export interface PingerOptions {
   onEvent: (event: PingEvent) => void;
   /** Pings to send; 0 for no end. @default 3 */
   count?: number;
-  /** The least time from one ping to the next, in milliseconds. @default 0 */
+  /** The least time from one ping to the next, in milliseconds, from 0. @default 0 */
   intervalMs?: number;
-  /** Pings that may be unanswered at once. @default 1 */
+  /** Pings that may be unanswered at once, at least 1. @default 1 */
   concurrency?: number;
   /** The text of a ping. @default "Ping!" */
   data?: string;
-  /** After so many milliseconds a datagram's ping is lost. @default 1_000 */
+  /** After so many milliseconds a datagram's ping is lost; above 0. @default 1_000 */
   pingTimeoutMs?: number;
-  /** After so many milliseconds without any answer a stream's link is opened anew. @default 10_000 */
+  /** After so many milliseconds without any answer a stream's link is opened anew; above 0. @default 10_000 */
   stallTimeoutMs?: number;
-  /** The whole run's time; what is unanswered then is lost. @default no limit */
+  /** The whole run's time, in milliseconds; what is unanswered then is lost. @default no limit */
   deadlineMs?: number;
-  /** How long a new link's mailbox is waited for before pings are sent again. @default 1_000 */
+  /**
+   * How long a new link's mailbox is waited for before pings are sent again, in milliseconds.
+   *
+   * @default 1_000
+   */
   mailboxWaitMs?: number;
-  /** Pings a second that get a span and carry its context. @default 10 */
+  /** Pings a second that get a span and carry its context, from 0. @default 10 */
   tracedPerSecond?: number;
   /** Makes spans. */
   tracer: Tracer;
   /** Makes instruments. */
   meter: Meter;
-}
-
-/** How a run ended. */
-export interface PingRun {
-  /** What came of the pings. */
-  statistics: PingStatistics;
-  /** How long it took. */
-  elapsedMs: number;
-  /** Why it could not go on; `undefined` when it ended as asked. */
-  error?: Error;
+  /** Whose time and chance it is. @default realWorld */
+  world?: World;
 }
 
 interface Outstanding {
@@ -101,33 +67,49 @@ interface Outstanding {
 /** Given-up pings whose late answers are still known as such. */
 const rememberedLost = 10_000;
 
-/** One run of pings. */
+/**
+ * One run of pings.
+ *
+ * @example
+ * ```ts
+ * const pinger = new Pinger({
+ *   openLink: (context) => openLink({ mode: "bidi", target, trust, context }),
+ *   reconnection: new Reconnection(),
+ *   onEvent: (event) => console.log(event),
+ *   count: 100,
+ *   tracer,
+ *   meter,
+ * });
+ * const { statistics } = await pinger.start();
+ * ```
+ */
 export class Pinger {
   /** Names this run to a server that keeps a mailbox. */
-  readonly run = crypto.randomUUID();
+  readonly run: string;
   readonly statistics = new PingStatistics();
   readonly #options:
     & Required<Omit<PingerOptions, "deadlineMs">>
     & Pick<PingerOptions, "deadlineMs">;
-  readonly #ids = new PingIds();
+  readonly #world: World;
+  readonly #telemetry: PingTelemetry;
+  readonly #connector: Connector;
+  readonly #ids: PingIds;
   /** In the order of their numbers: the first is the lowest. */
   readonly #outstanding = new Map<number, Outstanding>();
   readonly #lost = new Set<number>();
-  readonly #ended = Promise.withResolvers<void>();
-  readonly #instruments: Instruments;
+  /** Aborted when the run is over. */
+  readonly #over = new AbortController();
   #next = 0;
   #nextSendMs = 0;
-  #paceTimer: ReturnType<typeof setTimeout> | undefined;
-  #timeoutTimer: ReturnType<typeof setTimeout> | undefined;
+  #paceTimer: TimerId | undefined;
+  #timeoutTimer: TimerId | undefined;
   #link: Link | undefined;
   #mailboxLeft = 0;
   #mailboxEmptied = Promise.withResolvers<void>();
   #lastAnswerMs = 0;
-  #traceSecond = 0;
-  #tracedInSecond = 0;
-  #over = false;
 
   constructor(options: PingerOptions) {
+    const { world = realWorld, tracedPerSecond = 10 } = options;
     this.#options = {
       count: 3,
       intervalMs: 0,
@@ -136,117 +118,96 @@ export class Pinger {
       pingTimeoutMs: 1_000,
       stallTimeoutMs: 10_000,
       mailboxWaitMs: 1_000,
-      tracedPerSecond: 10,
+      tracedPerSecond,
+      world,
       ...options,
     };
-    this.#instruments = instrumentsOf(options.meter);
+    this.#world = world;
+    this.run = world.randomUuid();
+    this.#ids = new PingIds(world);
+    const { tracer, meter, openLink, reconnection, onEvent } = options;
+    const telemetry = new PingTelemetry({ tracer, meter, tracedPerSecond, world });
+    const over = this.#over.signal;
+    this.#telemetry = telemetry;
+    this.#connector = new Connector({ openLink, reconnection, onEvent, telemetry, over, world });
   }
 
   /** Runs until all pings are answered or lost, the deadline is over, or `signal` aborts. Never rejects. */
   async start(signal?: AbortSignal): Promise<PingRun> {
-    const startedMs = performance.now();
+    const startedMs = this.#world.monotonicMs();
     const stop = () => this.#end();
-    const deadline = this.#options.deadlineMs === undefined
+    const { deadlineMs } = this.#options;
+    const deadline = deadlineMs === undefined
       ? undefined
-      : setTimeout(stop, this.#options.deadlineMs);
+      : this.#world.setTimeout(stop, deadlineMs);
     signal?.addEventListener("abort", stop, { once: true });
     if (signal?.aborted) stop();
     let error: Error | undefined;
     try {
-      let link = await this.#connect(0);
+      let link = await this.#connector.connect(0, startedMs);
       while (link) link = await this.#use(link);
     } catch (cause) {
       error = cause instanceof Error ? cause : new Error(String(cause));
     }
-    clearTimeout(deadline);
-    clearTimeout(this.#paceTimer);
-    clearTimeout(this.#timeoutTimer);
+    for (const timer of [deadline, this.#paceTimer, this.#timeoutTimer]) {
+      this.#world.clearTimeout(timer);
+    }
     signal?.removeEventListener("abort", stop);
-    this.#over = true;
+    this.#end();
     for (const seq of [...this.#outstanding.keys()]) this.#giveUp(seq);
     return {
       statistics: this.statistics,
-      elapsedMs: performance.now() - startedMs,
+      elapsedMs: this.#world.monotonicMs() - startedMs,
       ...(error && { error }),
     };
   }
 
-  /** A link, after as many attempts as it takes; `undefined` when the run has ended meanwhile. */
-  async #connect(firstDelayMs: number, lostMs = performance.now()): Promise<Link | undefined> {
-    const { openLink, reconnection, onEvent, tracer } = this.#options;
-    const span = tracer.startSpan("pingpong connect", { kind: SpanKind.CLIENT });
-    const context = trace.setSpan(ROOT_CONTEXT, span);
-    let delayMs = firstDelayMs;
-    try {
-      while (true) {
-        if (delayMs > 0) await this.#pause(delayMs);
-        if (this.#over) return undefined;
-        try {
-          const link = await openLink(context);
-          if (this.#over) {
-            await link.close(closeCodes.done, "done");
-            return undefined;
-          }
-          const isFirst = reconnection.state.kind === "connecting";
-          reconnection.connected();
-          const outageMs = performance.now() - lostMs;
-          if (!isFirst) this.#instruments.outages.record(outageMs / 1_000, { mode: link.mode });
-          span.setAttributes({ "pingpong.mode": link.mode, "server.address": link.remote });
-          onEvent({
-            kind: "connected",
-            remote: link.remote,
-            mode: link.mode,
-            outageMs,
-            waiting: link.waiting ?? 0,
-          });
-          return link;
-        } catch (error) {
-          if (this.#over) return undefined;
-          const next = isFinal(error) ? undefined : reconnection.failed();
-          const reason = error instanceof Error ? error.message : String(error);
-          span.addEvent("attempt failed", { reason });
-          this.#instruments.failures.add(1);
-          onEvent({ kind: "attempt-failed", reason, delayMs: next });
-          if (next === undefined) {
-            span.setStatus({ code: SpanStatusCode.ERROR, message: reason });
-            throw error;
-          }
-          delayMs = next;
-        }
-      }
-    } finally {
-      span.end();
-    }
-  }
-
   /** Uses a link to its end and returns the next one; `undefined` when the run is over. */
   async #use(link: Link): Promise<Link | undefined> {
-    const { reconnection, onEvent, mailboxWaitMs, stallTimeoutMs } = this.#options;
-    this.#mailboxLeft = link.waiting ?? 0;
-    this.#mailboxEmptied = Promise.withResolvers();
     link.receive((pong, bytes) => this.#received(pong, bytes, link));
-    if (this.#mailboxLeft > 0) {
-      await this.#pause(mailboxWaitMs, this.#mailboxEmptied.promise, link.closed);
-    }
-    this.#link = link;
-    this.#lastAnswerMs = performance.now();
-    if (link.mode !== "datagram") this.#sendAgain(link);
-    this.#pump();
-    const stalled = setInterval(() => this.#closeIfStalled(link), Math.max(50, stallTimeoutMs / 4));
-    await Promise.race([link.closed, this.#ended.promise]);
-    clearInterval(stalled);
-    clearTimeout(this.#paceTimer);
-    this.#paceTimer = undefined;
-    this.#link = undefined;
-    if (this.#over) {
+    await this.#emptyMailbox(link);
+    await this.#pingOver(link);
+    if (this.#isOver) {
       await link.close(closeCodes.done, "done");
       return undefined;
     }
+    return await this.#linkAfter(link);
+  }
+
+  /** What a broken session swallowed comes first: it need not be sent again. */
+  async #emptyMailbox(link: Link): Promise<void> {
+    this.#mailboxLeft = link.waiting ?? 0;
+    this.#mailboxEmptied = Promise.withResolvers();
+    if (this.#mailboxLeft === 0) return;
+    const emptied = Promise.race([this.#mailboxEmptied.promise, link.closed]);
+    const { mailboxWaitMs, world } = this.#options;
+    await settledWithin(emptied, mailboxWaitMs, { signal: this.#over.signal, world });
+  }
+
+  async #pingOver(link: Link): Promise<void> {
+    const { stallTimeoutMs } = this.#options;
+    this.#link = link;
+    this.#lastAnswerMs = this.#world.monotonicMs();
+    if (link.mode !== "datagram") this.#sendAgain(link);
+    this.#pump();
+    const stalled = this.#world.setInterval(
+      () => this.#closeIfStalled(link),
+      Math.max(50, stallTimeoutMs / 4),
+    );
+    await Promise.race([link.closed, aborted(this.#over.signal)]);
+    this.#world.clearInterval(stalled);
+    this.#world.clearTimeout(this.#paceTimer);
+    this.#paceTimer = undefined;
+    this.#link = undefined;
+  }
+
+  async #linkAfter(link: Link): Promise<Link | undefined> {
+    const { reconnection, onEvent } = this.#options;
     const end = await link.closed;
-    const lostMs = performance.now();
+    const lostMs = this.#world.monotonicMs();
     const final = end.code === closeCodes.replaced;
     const delayMs = final ? undefined : reconnection.lost();
-    this.#instruments.reconnects.add(1, { mode: link.mode, reason: end.by });
+    this.#telemetry.disconnected(link.mode, end.by);
     onEvent({ kind: "disconnected", end, unanswered: this.#outstanding.size, delayMs });
     if (final) {
       throw new WebTransportError(
@@ -254,11 +215,11 @@ export class Pinger {
         "Another client of this name has taken over. Give each its own --name",
       );
     }
-    return await this.#connect(delayMs ?? 0, lostMs);
+    return await this.#connector.connect(delayMs ?? 0, lostMs);
   }
 
   #closeIfStalled(link: Link): void {
-    const silentMs = performance.now() - this.#lastAnswerMs;
+    const silentMs = this.#world.monotonicMs() - this.#lastAnswerMs;
     if (link.mode === "datagram" || this.#outstanding.size === 0) return;
     if (silentMs < this.#options.stallTimeoutMs) return;
     link.close(0, `no answer for ${Math.round(silentMs)} ms`);
@@ -266,39 +227,44 @@ export class Pinger {
 
   /** Sends as many pings as may be sent now, and sees to it that it is called when more may. */
   #pump(): void {
-    const { count, concurrency, intervalMs } = this.#options;
-    while (this.#link && !this.#over) {
+    const { count, concurrency } = this.#options;
+    while (this.#link && !this.#isOver) {
       if (count > 0 && this.#next >= count) {
         if (this.#outstanding.size === 0) this.#end();
         return;
       }
-      if (this.#outstanding.size >= concurrency) return;
-      if (intervalMs > 0) {
-        const waitMs = this.#nextSendMs - performance.now();
-        if (waitMs > 0) {
-          this.#paceTimer ??= setTimeout(() => {
-            this.#paceTimer = undefined;
-            this.#pump();
-          }, waitMs);
-          return;
-        }
-        // At even times, so that a late timer delays one ping and no others, and clients that were late
-        // together do not stay together; after a pause the missed ones are not sent in a burst.
-        this.#nextSendMs = waitMs > -intervalMs
-          ? this.#nextSendMs + intervalMs
-          : performance.now() + intervalMs;
-      }
+      if (this.#outstanding.size >= concurrency || !this.#isTime()) return;
       this.#sendNew(this.#link);
     }
+  }
+
+  /** Whether the next ping is due; if not, a timer is set for it. */
+  #isTime(): boolean {
+    const { intervalMs } = this.#options;
+    if (intervalMs <= 0) return true;
+    const waitMs = this.#nextSendMs - this.#world.monotonicMs();
+    if (waitMs > 0) {
+      this.#paceTimer ??= this.#world.setTimeout(() => {
+        this.#paceTimer = undefined;
+        this.#pump();
+      }, waitMs);
+      return false;
+    }
+    // At even times, so that a late timer delays one ping and no others, and clients that were late
+    // together do not stay together; after a pause the missed ones are not sent in a burst.
+    this.#nextSendMs = waitMs > -intervalMs
+      ? this.#nextSendMs + intervalMs
+      : this.#world.monotonicMs() + intervalMs;
+    return true;
   }
 
   #sendNew(link: Link): void {
     const seq = this.#next++;
     const entry: Outstanding = {
       seq,
-      firstSentMs: performance.now(),
+      firstSentMs: this.#world.monotonicMs(),
       sentAgain: false,
-      span: this.#traced() ? this.#startSpan(seq, link) : undefined,
+      span: this.#telemetry.startPing(seq, link),
     };
     this.#outstanding.set(seq, entry);
     this.statistics.sent();
@@ -311,10 +277,10 @@ export class Pinger {
     const [oldest] = this.#outstanding.values();
     if (this.#timeoutTimer !== undefined || !oldest) return;
     const { pingTimeoutMs } = this.#options;
-    const waitMs = Math.ceil(oldest.firstSentMs + pingTimeoutMs - performance.now());
-    this.#timeoutTimer = setTimeout(() => {
+    const waitMs = Math.ceil(oldest.firstSentMs + pingTimeoutMs - this.#world.monotonicMs());
+    this.#timeoutTimer = this.#world.setTimeout(() => {
       this.#timeoutTimer = undefined;
-      const latestMs = performance.now() - pingTimeoutMs;
+      const latestMs = this.#world.monotonicMs() - pingTimeoutMs;
       for (const { seq, firstSentMs } of this.#outstanding.values()) {
         if (firstSentMs > latestMs) break;
         this.#giveUp(seq);
@@ -340,13 +306,13 @@ export class Pinger {
       if (this.#mailboxLeft === 0) ping.extension.mailboxReceived = true;
       if (entry.span?.isRecording()) ping.extension.trace = entry.span.spanContext();
     }
-    // Not sent is not answered: the end of the link tells why, and it is sent again.
+    // Not sent is not answered: the end of the link says why, and it is sent again.
     link.send(ping).catch(() => {});
   }
 
   #received(pong: Pong, bytes: number, link: Link): void {
     const { onEvent } = this.#options;
-    const nowMs = performance.now();
+    const nowMs = this.#world.monotonicMs();
     this.#lastAnswerMs = nowMs;
     const fromMailbox = pong.extension?.fromMailbox ?? false;
     if (fromMailbox && this.#mailboxLeft > 0 && --this.#mailboxLeft === 0) {
@@ -363,13 +329,9 @@ export class Pinger {
     this.#outstanding.delete(seq);
     const rttMs = nowMs - entry.firstSentMs;
     const recovered = entry.sentAgain || fromMailbox;
-    this.statistics.answered(seq, recovered ? undefined : rttMs);
-    if (!recovered) this.#instruments.rtt.record(rttMs / 1_000, { mode: link.mode });
-    this.#instruments.pings.add(1, {
-      mode: link.mode,
-      result: recovered ? "recovered" : "answered",
-    });
-    entry.span?.end();
+    const measuredMs = recovered ? undefined : rttMs;
+    this.statistics.answered(seq, measuredMs);
+    this.#telemetry.answered(entry.span, link.mode, measuredMs);
     onEvent({ kind: "pong", seq, bytes, rttMs, data: pong.data, recovered, mode: link.mode });
     this.#pump();
   }
@@ -381,92 +343,15 @@ export class Pinger {
     this.statistics.lost();
     this.#lost.add(seq);
     if (this.#lost.size > rememberedLost) this.#lost.delete(this.#lost.values().next().value!);
-    this.#instruments.pings.add(1, { result: "lost" });
-    entry.span?.setStatus({ code: SpanStatusCode.ERROR, message: "no answer" });
-    entry.span?.end();
+    this.#telemetry.lost(entry.span);
     this.#options.onEvent({ kind: "lost", seq });
   }
 
-  #traced(): boolean {
-    const second = Math.floor(performance.now() / 1_000);
-    if (second !== this.#traceSecond) {
-      this.#traceSecond = second;
-      this.#tracedInSecond = 0;
-    }
-    return this.#tracedInSecond++ < this.#options.tracedPerSecond;
-  }
-
-  #startSpan(seq: number, link: Link): Span {
-    return this.#options.tracer.startSpan("ping", {
-      kind: SpanKind.CLIENT,
-      attributes: {
-        "pingpong.mode": link.mode,
-        "pingpong.seq": seq,
-        "server.address": link.remote,
-      },
-    });
+  get #isOver(): boolean {
+    return this.#over.signal.aborted;
   }
 
   #end(): void {
-    this.#over = true;
-    this.#ended.resolve();
+    this.#over.abort();
   }
-
-  /** Waits so long, until one of these happens or the run ends. */
-  async #pause(ms: number, ...happenings: Promise<unknown>[]): Promise<void> {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const time = new Promise<void>((resolve) => timer = setTimeout(resolve, ms));
-    await Promise.race([time, this.#ended.promise, ...happenings]);
-    clearTimeout(timer);
-  }
-}
-
-/** What trying again does not change: certificate, status, and a server of another kind. */
-function isFinal(error: unknown): boolean {
-  if (!(error instanceof WebTransportError)) return true;
-  if (error.kind === "refused") {
-    return error.status !== undefined && error.status < 500 && error.status !== 429;
-  }
-  return error.kind === "certificate" || error.kind === "unsupported";
-}
-
-interface Instruments {
-  rtt: Histogram;
-  pings: Counter;
-  reconnects: Counter;
-  outages: Histogram;
-  failures: Counter;
-}
-
-function instrumentsOf(meter: Meter): Instruments {
-  return {
-    rtt: meter.createHistogram("pingpong.client.rtt", {
-      description: "Round-trip times of pings, by mode.",
-      unit: "s",
-      advice: {
-        // Loopback to satellite, by about a factor of two and a half.
-        explicitBucketBoundaries: [
-          ...[0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01],
-          ...[0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
-        ],
-      },
-    }),
-    pings: meter.createCounter("pingpong.client.pings", {
-      description: "Pings by what became of them: answered, recovered or lost.",
-      unit: "{ping}",
-    }),
-    reconnects: meter.createCounter("pingpong.client.reconnects", {
-      description: "Links that ended before the run did.",
-      unit: "{reconnect}",
-    }),
-    outages: meter.createHistogram("pingpong.client.outage.duration", {
-      description: "Time from the end of a link to the next one.",
-      unit: "s",
-      advice: { explicitBucketBoundaries: [0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120] },
-    }),
-    failures: meter.createCounter("pingpong.client.connect.failures", {
-      description: "Attempts to connect that failed.",
-      unit: "{attempt}",
-    }),
-  };
 }

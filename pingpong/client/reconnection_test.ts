@@ -1,9 +1,12 @@
 import assert from "node:assert/strict";
-import { Reconnection } from "./reconnection.ts";
+import { Reconnection, type ReconnectionOptions } from "./reconnection.ts";
 
-function reconnection(options: ConstructorParameters<typeof Reconnection>[0] = {}) {
+function reconnection(
+  { random = () => 0, ...options }: ReconnectionOptions & { random?: () => number } = {},
+) {
   const clock = { ms: 0 };
-  return { clock, it: new Reconnection({ now: () => clock.ms, random: () => 0, ...options }) };
+  const world = { monotonicMs: () => clock.ms, random };
+  return { clock, it: new Reconnection({ world, ...options }) };
 }
 
 Deno.test("failed() gives up after the retries when there never was a session", () => {

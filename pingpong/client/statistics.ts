@@ -38,7 +38,7 @@ export interface PingSummary {
   };
 }
 
-/** Sub-buckets of each power of two: percentiles are right to within 1/128. */
+/** Sub-buckets of each power of two: percentiles are right to 1/128. */
 const subBuckets = 64;
 
 /** Counts of values by size, in buckets whose width grows with the value. */
@@ -95,7 +95,17 @@ function middleOf(bucket: number): number {
   return (lowerOf(bucket) + lowerOf(bucket + 1)) / 2;
 }
 
-/** Counts what happens to pings. */
+/**
+ * Counts what happens to pings.
+ *
+ * @example
+ * ```ts
+ * const statistics = new PingStatistics();
+ * statistics.sent();
+ * statistics.answered(0, 0.21);
+ * statistics.summary().rttMs?.p50; // 0.21
+ * ```
+ */
 export class PingStatistics {
   /** Of the measured round trips. */
   readonly histogram = new Histogram();
@@ -163,9 +173,9 @@ export class PingStatistics {
           avg,
           max: this.#max,
           mdev: Math.sqrt(Math.max(0, variance)),
-          p50: this.#within(this.histogram.quantile(0.5)),
-          p90: this.#within(this.histogram.quantile(0.9)),
-          p99: this.#within(this.histogram.quantile(0.99)),
+          p50: this.#clamp(this.histogram.quantile(0.5)),
+          p90: this.#clamp(this.histogram.quantile(0.9)),
+          p99: this.#clamp(this.histogram.quantile(0.99)),
           jitter: this.#jitter,
         },
       }),
@@ -186,58 +196,7 @@ export class PingStatistics {
   }
 
   /** A bucket's middle may lie beyond all that was measured. */
-  #within(value: number): number {
+  #clamp(value: number): number {
     return Math.min(Math.max(value, this.#min), this.#max);
   }
-}
-
-/** Options of {@linkcode summaryLines}. */
-export interface SummaryLinesOptions {
-  /** Rows of the histogram. @default 8 */
-  rows?: number;
-  /** The longest bar, in characters. @default 40 */
-  barWidth?: number;
-}
-
-/** The end of a run as ping tells it, and a histogram of the round-trip times. */
-export function summaryLines(
-  title: string,
-  statistics: PingStatistics,
-  elapsedMs: number,
-  options: SummaryLinesOptions = {},
-): string[] {
-  const { rows = 8, barWidth = 40 } = options;
-  const summary = statistics.summary();
-  const { rttMs } = summary;
-  const lines = [
-    `--- ${title} ping statistics ---`,
-    `${summary.sent} sent, ${summary.received} received, ${summary.lost} lost (${
-      (summary.lossRatio * 100).toFixed(1)
-    }%), ${summary.duplicated} duplicated, ${summary.reordered} reordered, ${summary.late} late, ${summary.recovered} recovered, time ${
-      Math.round(elapsedMs)
-    } ms`,
-  ];
-  if (!rttMs) return lines;
-  const ms = (value: number) => value.toFixed(3);
-  lines.push(
-    `rtt min/avg/max/mdev = ${ms(rttMs.min)}/${ms(rttMs.avg)}/${ms(rttMs.max)}/${
-      ms(rttMs.mdev)
-    } ms`,
-    `rtt p50/p90/p99 = ${ms(rttMs.p50)}/${ms(rttMs.p90)}/${ms(rttMs.p99)} ms, jitter ${
-      ms(rttMs.jitter)
-    } ms`,
-  );
-  const histogram = statistics.histogram.rows(rows);
-  const most = Math.max(...histogram.map(({ count }) => count));
-  for (const { fromMs, toMs, count } of histogram) {
-    // A row that has any has a bar: one ping among a million is what one looks for.
-    const bar = "█".repeat(count === 0 ? 0 : Math.max(1, Math.round(count / most * barWidth)));
-    lines.push(
-      `  ${ms(fromMs).padStart(10)} – ${ms(toMs).padStart(10)} ms ${
-        String(count).padStart(9)
-      } ${bar}`
-        .trimEnd(),
-    );
-  }
-  return lines;
 }

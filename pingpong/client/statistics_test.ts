@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { PingStatistics, summaryLines } from "./statistics.ts";
+import { PingStatistics } from "./statistics.ts";
+import { summaryLines } from "./summary_lines.ts";
 
 function measured(times: readonly number[]): PingStatistics {
   const statistics = new PingStatistics();

@@ -3,8 +3,9 @@ import { Buffer } from "node:buffer";
 // @ts-types="../types/dns_packet.d.ts"
 import { decode, encode, type SrvAnswer, type StringAnswer } from "dns-packet";
 import { testWith } from "../../service/testing/permissions.ts";
-import { announce, better, discover } from "./discovery.ts";
-import type { Target } from "../client/links.ts";
+import { announce } from "./announcement.ts";
+import { better, discover } from "./discovery.ts";
+import type { Target } from "../client/link.ts";
 import { startTestServer, type TestServer } from "../test_server.ts";
 
 const files: Deno.PermissionName[] = ["read", "write"];

@@ -9,10 +9,10 @@
  *
  * @module
  */
-import { fieldNames, isClientName, type NamedClient } from "../protocol/session_terms.ts";
-import { isLoopback } from "../../service/http_server.ts";
-import { equalInConstantTime, serverProof } from "../protocol/token.ts";
 import type { Field } from "../http3/mod.ts";
+import { fieldNames, isClientName, type NamedClient } from "../protocol/session_terms.ts";
+import { equalInConstantTime, serverProof } from "../protocol/token.ts";
+import type { Guard } from "../../service/http_guard.ts";
 
 /** A request for a session, over WebTransport or WebSocket. */
 export interface AccessRequest {
@@ -33,19 +33,27 @@ export type Access =
 
 /** Options of {@linkcode accessRule}. */
 export interface AccessOptions {
+  /** Which hosts and which pages are ours: the rule of all servers. */
+  guard: Pick<Guard, "isKnownHost" | "source">;
   /** What a client must know. @default nothing */
   token?: string;
-  /** Origins of pages that may connect, beside the server's own. @default none */
-  origins?: readonly string[];
   /** Paths that sessions are had at. @default any */
   paths?: readonly string[];
-  /** How many answers wait for a client: told to it. */
+  /** How many answers wait for a client: it gets to know. */
   waiting: (client: NamedClient | undefined) => number;
 }
 
-/** Makes the rule that decides about every request for a session. */
+/**
+ * Makes the rule that decides about every request for a session.
+ *
+ * @example
+ * ```ts
+ * const decide = accessRule({ guard: new Guard({ anyPort: true }), waiting: () => 0 });
+ * const access = decide({ path: "/", authority: "localhost:4433", origin: undefined, header });
+ * ```
+ */
 export function accessRule(options: AccessOptions): (request: AccessRequest) => Access {
-  const { token, origins = [], paths, waiting } = options;
+  const { guard, token, paths, waiting } = options;
 
   return function decideAccess(request) {
     const url = new URL(request.path, "https://any");
@@ -54,11 +62,8 @@ export function accessRule(options: AccessOptions): (request: AccessRequest) => 
     if (paths && !paths.includes(url.pathname)) {
       return { status: 404, reason: `there is nothing at ${url.pathname}` };
     }
-    if (request.origin !== undefined && !isOwnOrigin(request.origin, request.authority)) {
-      if (!origins.includes(request.origin)) {
-        return { status: 403, reason: `pages of ${request.origin} may not connect` };
-      }
-    }
+    const foreign = foreignSource(request, guard);
+    if (foreign !== undefined) return { status: 403, reason: foreign };
     if (token !== undefined) {
       const bearer = /^Bearer +(\S+)$/i.exec(request.header("authorization") ?? "")?.[1];
       const shown = bearer ?? url.searchParams.get("token") ?? "";
@@ -83,19 +88,16 @@ export function accessRule(options: AccessOptions): (request: AccessRequest) => 
   };
 }
 
-/**
- * A page of the host that is asked, on whichever port: the server's page is on another port than
- * its sessions. `localhost` and loopback addresses are one host.
- */
-function isOwnOrigin(origin: string, authority: string): boolean {
-  let page: URL;
-  try {
-    page = new URL(origin);
-  } catch {
-    return false;
-  }
+/** Why it may not come from there; `undefined` where it may. */
+function foreignSource(
+  { origin, authority }: AccessRequest,
+  guard: AccessOptions["guard"],
+): string | undefined {
   // Only the 2022 draft's programs send no authority; a browser always does.
-  if (authority === "") return true;
-  const asked = new URL(`https://${authority}`).hostname;
-  return page.hostname === asked || (isLoopback(page.hostname) && isLoopback(asked));
+  if (authority === "") return undefined;
+  if (!guard.isKnownHost(authority)) {
+    return `this server is not known by the name ${authority} (see --allowed-host)`;
+  }
+  if (guard.source({ host: authority, scheme: "https:", origin }) !== "foreign") return undefined;
+  return `pages of ${origin} may not connect (see --allowed-origin)`;
 }

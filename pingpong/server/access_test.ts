@@ -1,16 +1,22 @@
 import assert from "node:assert/strict";
 import { readToken, serverProof } from "../protocol/token.ts";
+import { Guard } from "../../service/http_guard.ts";
 import { testWith } from "../../service/testing/permissions.ts";
 import { type AccessOptions, type AccessRequest, accessRule } from "./access.ts";
 
 const token = "0123456789abcdef0123";
 
 function decide(
-  options: Partial<AccessOptions>,
+  { origins, ...options }: Partial<AccessOptions> & { origins?: string[] },
   request: Partial<AccessRequest>,
   headers: Record<string, string> = {},
 ) {
-  return accessRule({ waiting: () => 3, ...options })({
+  const guard = new Guard({
+    anyPort: true,
+    allowedHosts: ["ping.example"],
+    ...(origins && { allowedOrigins: origins }),
+  });
+  return accessRule({ guard, waiting: () => 3, ...options })({
     path: "/",
     authority: "127.0.0.1:4433",
     origin: undefined,
@@ -49,6 +55,15 @@ Deno.test("a page gets in from the server's own host or an origin that was named
   );
 });
 
+Deno.test("a session is had by a name that the server is known by, whatever the page or program says", () => {
+  const at = (authority: string, origin?: string) => decide({}, { authority, origin }).status;
+  assert.equal(at("localhost:4433"), 200);
+  assert.equal(at("ping.example:4433"), 200);
+  // DNS rebinding: to the browser the page and the server are of one origin.
+  assert.equal(at("evil.example:4433", "https://evil.example:4433"), 403);
+  assert.equal(at("evil.example:4433"), 403);
+});
+
 Deno.test("a token must be shown, by header or query, and is answered with a proof", () => {
   const status = (headers: Record<string, string>, path = "/") =>
     decide({ token }, { path }, headers).status;
@@ -65,7 +80,7 @@ Deno.test("a token must be shown, by header or query, and is answered with a pro
   assert.notEqual(serverProof(token, "n"), serverProof(token, "m"));
 });
 
-Deno.test("a client that names itself is told what waits for it; a bad name is refused", () => {
+Deno.test("a client that names itself is given the number of what waits for it; a bad name is refused", () => {
   const named = { "pingpong-client": "alice-01", "pingpong-run": "12345678" };
   assert.deepEqual(decide({}, {}, named), {
     status: 200,

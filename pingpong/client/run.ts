@@ -1,0 +1,229 @@
+/**
+ * A client's run: finds the server, pings in one mode or in all, and prints what comes of it.
+ *
+ * @module
+ */
+import type { ServiceContext } from "../../service/life_cycle.ts";
+import { realWorld, type World } from "../../service/world/world.ts";
+import { discover } from "../discovery/discovery.ts";
+import { messageOf } from "../http3/errors.ts";
+import type { Mode } from "../protocol/session_terms.ts";
+import { readToken } from "../protocol/token.ts";
+import { linkOpener } from "./failover.ts";
+import type { LinkOptions, Target, Trust } from "./link.ts";
+import { openLink } from "./open_link.ts";
+import type { PingRun } from "./ping_events.ts";
+import { Pinger } from "./pinger.ts";
+import { JsonPrinter, type Print, type Printer, TextPrinter } from "./printers.ts";
+import { Reconnection } from "./reconnection.ts";
+import { targetOf, type TargetOptions, trustOf, type TrustOptions } from "./target.ts";
+
+/** The modes a person may ask for. */
+export const modeChoices = [
+  "bidi",
+  "uni",
+  "datagram",
+  "websocket",
+  "auto",
+  "all",
+] as const;
+
+/** Options of {@linkcode runPingpongClient}. */
+export interface PingpongClientOptions extends TargetOptions, TrustOptions {
+  /** How pings travel. @default "bidi" */
+  mode?: typeof modeChoices[number];
+  /** Pings to send, in each mode; 0 for no end. @default 3 */
+  pingCount?: number;
+  /** Milliseconds from one ping to the next at least. @default 0 */
+  intervalMs?: number;
+  /** Bytes of a ping's text, from 0. @default 5, "Ping!" */
+  size?: number;
+  /** Pings unanswered at once, at least 1. @default 1 */
+  concurrency?: number;
+  /** Milliseconds that the whole run may take. @default no limit */
+  deadlineMs?: number;
+  /** Milliseconds after which a datagram's ping is lost, above 0. @default 1_000 */
+  timeoutMs?: number;
+  /** A stream for every ping. @default false */
+  streamPerPing?: true;
+  /** A file with the token to show. @default none */
+  tokenFile?: string;
+  /** The name under which the server keeps answers. @default a new one each run */
+  name?: string;
+  /** Prints a JSON object a line. @default false */
+  json?: true;
+  /** Prints no line a pong. @default false */
+  quiet?: true;
+  /** Milliseconds a connection may take, above 0. @default 3_000 */
+  connectTimeoutMs?: number;
+  /** Attempts after the first failed one, when there never was a connection; from 0. @default 3 */
+  retries?: number;
+  /** Milliseconds to the first retry, above 0; it doubles from there. @default 1_000 */
+  retryBaseDelayMs?: number;
+  /** Milliseconds that outages may take in sum, until a stable connection. @default 120_000 */
+  outageBudgetMs?: number;
+  /** Milliseconds a connection must last to count as stable. @default 5_000 */
+  stableAfterMs?: number;
+  /** Milliseconds between probes of a silent server, above 0. @default 500 */
+  heartbeatMs?: number;
+  /** Milliseconds until a silent server counts as dead, above 0. @default 2_000 */
+  heartbeatTimeoutMs?: number;
+}
+
+/** What came of a run. */
+export interface PingpongClientResult {
+  /** 0 all answered, 1 some lost, 2 it could not go on. */
+  exitCode: 0 | 1 | 2;
+  /** Each mode's run. */
+  runs: { mode: Mode | "auto"; run: PingRun }[];
+}
+
+const allModes: readonly Mode[] = ["bidi", "uni", "datagram", "websocket"];
+
+/** What a run takes from its program. */
+export interface PingpongClientContext extends Pick<ServiceContext, "telemetry"> {
+  /** Whose time and chance it is. @default realWorld */
+  world?: World;
+}
+
+/**
+ * Pings, and writes about it with `print`, a line a call. Never rejects: what stops it is printed
+ * and has exit code 2.
+ *
+ * @example
+ * ```ts
+ * const { exitCode, runs } = await runPingpongClient(
+ *   { host: "ping.example", mode: "all", pingCount: 100 },
+ *   context,
+ *   (line) => console.log(line),
+ * );
+ * ```
+ */
+export async function runPingpongClient(
+  options: PingpongClientOptions,
+  context: PingpongClientContext,
+  print: Print,
+  signal?: AbortSignal,
+): Promise<PingpongClientResult> {
+  const printer = options.json
+    ? new JsonPrinter(print)
+    : new TextPrinter(print, options.quiet ?? false);
+  const endpoint = new Deno.QuicEndpoint({ hostname: localAddress(), port: 0 });
+  const runs: PingpongClientResult["runs"] = [];
+  try {
+    const client = await prepare(options, context, printer, endpoint);
+    const modes = options.mode === "all" ? allModes : [options.mode ?? "bidi"] as const;
+    for (const mode of modes) {
+      printer.begin(mode, client.targets[0]!, options.size ?? 5);
+      const run = await pingerOf(mode, client, options).start(signal);
+      runs.push({ mode, run });
+      printer.end(mode, run);
+      if (signal?.aborted) break;
+    }
+  } catch (error) {
+    printer.failed(messageOf(error));
+    return { exitCode: 2, runs };
+  } finally {
+    endpoint.close();
+  }
+  return { exitCode: Math.max(0, ...runs.map(({ run }) => exitCodeOf(run))) as 0 | 1 | 2, runs };
+}
+
+function exitCodeOf({ statistics, error }: PingRun): 0 | 1 | 2 {
+  const { received, lost } = statistics.summary();
+  if (error && !(received > 0 && lost === 0)) return 2;
+  return lost > 0 ? 1 : 0;
+}
+
+/** What all runs of a client have in common. */
+interface Client {
+  targets: readonly Target[];
+  trust: Trust;
+  token: string | undefined;
+  endpoint: Deno.QuicEndpoint;
+  printer: Printer;
+  telemetry: ServiceContext["telemetry"];
+  world: World;
+}
+
+async function prepare(
+  options: PingpongClientOptions,
+  { telemetry, world = realWorld }: PingpongClientContext,
+  printer: Printer,
+  endpoint: Deno.QuicEndpoint,
+): Promise<Client> {
+  const trust = await trustOf(options);
+  const token = options.tokenFile === undefined ? undefined : await readToken(options.tokenFile);
+  if (token !== undefined && trust.insecure) {
+    throw new Error(
+      "Refuses to show the token to a server that anyone may be: give --pin or --ca instead of --insecure",
+    );
+  }
+  const { connectTimeoutMs } = options;
+  const targets = options.discover === undefined ? [targetOf(options)] : await discover(
+    options.discover,
+    { trust, world, ...(connectTimeoutMs && { connectTimeoutMs }) },
+  );
+  if (options.discover !== undefined) printer.found(targets);
+  return { targets, trust, token, endpoint, printer, telemetry, world };
+}
+
+function pingerOf(mode: Mode | "auto", client: Client, options: PingpongClientOptions): Pinger {
+  const { targets, printer, telemetry, world } = client;
+  const name = options.name ?? world.randomUuid();
+  const linkOptions = linkOptionsOf(client, options);
+  const pinger: Pinger = new Pinger({
+    openLink: linkOpener(targets, mode, (target, transport, context) => {
+      const named = { name, run: pinger.run };
+      return openLink({ ...linkOptions, context, mode: transport, target, client: named });
+    }, (choice) => printer.chosen(choice)),
+    reconnection: new Reconnection({
+      world,
+      ...(options.retries !== undefined && { retries: options.retries }),
+      ...(options.retryBaseDelayMs && { retryBaseDelayMs: options.retryBaseDelayMs }),
+      ...(options.outageBudgetMs && { outageBudgetMs: options.outageBudgetMs }),
+      ...(options.stableAfterMs && { stableAfterMs: options.stableAfterMs }),
+    }),
+    onEvent: (event) => printer.event(event),
+    count: options.pingCount ?? 3,
+    intervalMs: options.intervalMs ?? 0,
+    concurrency: options.concurrency ?? 1,
+    data: options.size === undefined ? "Ping!" : textOf(options.size),
+    pingTimeoutMs: options.timeoutMs ?? 1_000,
+    ...(options.deadlineMs && { deadlineMs: options.deadlineMs }),
+    tracer: telemetry.tracer,
+    meter: telemetry.meter,
+    world,
+  });
+  return pinger;
+}
+
+function linkOptionsOf(
+  { trust, token, endpoint, world }: Client,
+  options: PingpongClientOptions,
+): Pick<LinkOptions, "trust"> & Partial<LinkOptions> {
+  return {
+    ...{ trust, endpoint, world },
+    ...(token !== undefined && { token }),
+    ...(options.streamPerPing && { streamPerPing: true }),
+    ...(options.connectTimeoutMs && { connectTimeoutMs: options.connectTimeoutMs }),
+    ...(options.heartbeatMs && { heartbeatMs: options.heartbeatMs }),
+    ...(options.heartbeatTimeoutMs && { heartbeatTimeoutMs: options.heartbeatTimeoutMs }),
+  };
+}
+
+/** Both families where the machine has both; a wildcard address to send from, nothing is accepted on it. */
+function localAddress(): string {
+  try {
+    const probe = Deno.listenDatagram({ hostname: "::", port: 0, transport: "udp" });
+    probe.close();
+    return "::";
+  } catch {
+    // A machine without IPv6.
+    return "0.0.0.0";
+  }
+}
+
+function textOf(size: number): string {
+  return "Ping!".repeat(Math.ceil(size / 5)).slice(0, size);
+}

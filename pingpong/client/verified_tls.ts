@@ -1,0 +1,67 @@
+/**
+ * TLS over TCP with our rule of trust: an authority, or the hash of a certificate.
+ *
+ * @module
+ */
+import type { Buffer } from "node:buffer";
+import { createHash } from "node:crypto";
+import { isIP } from "node:net";
+import { connect as connectTls, type TLSSocket } from "node:tls";
+import { realWorld } from "../../service/world/world.ts";
+import { WebTransportError } from "../http3/mod.ts";
+import type { LinkOptions } from "./link.ts";
+
+/**
+ * A TLS connection whose certificate was checked before anything is said on it.
+ *
+ * @throws {WebTransportError} `timeout`, `certificate` or `closed`
+ */
+export function connectVerified(
+  options: Pick<LinkOptions, "target" | "trust" | "connectTimeoutMs" | "world">,
+  port: number,
+): Promise<TLSSocket> {
+  const { target, trust, connectTimeoutMs = 3_000, world = realWorld } = options;
+  const pins = trust.pins ?? target.pins;
+  const { promise, resolve, reject } = Promise.withResolvers<TLSSocket>();
+  const socket = connectTls({
+    host: target.host,
+    port,
+    ...(isIP(target.host) === 0 && { servername: target.host }),
+    ALPNProtocols: ["http/1.1"],
+    // With pins the hash decides, below; the chain says nothing about a self-signed certificate.
+    rejectUnauthorized: !pins && !trust.insecure,
+    ...(trust.caCerts && { ca: [...trust.caCerts] }),
+  });
+  const where = `${target.host} port ${port}/tcp`;
+  function refuse(error: WebTransportError): void {
+    reject(error);
+    socket.destroy();
+  }
+  const timer = world.setTimeout(() => {
+    refuse(
+      new WebTransportError("timeout", `No answer from ${where} within ${connectTimeoutMs} ms`),
+    );
+  }, connectTimeoutMs);
+  socket.once("secureConnect", () => {
+    world.clearTimeout(timer);
+    const hash = shownHash(socket);
+    if (!pins || pins.some((pin) => hash?.equals(pin))) resolve(socket);
+    else {
+      const message = `${where} shows a certificate that is not pinned`;
+      refuse(new WebTransportError("certificate", message));
+    }
+  });
+  socket.on("error", (error) => {
+    world.clearTimeout(timer);
+    const kind = /certificate|issuer|self.signed/i.test(error.message) ? "certificate" : "closed";
+    const message = `Cannot connect to ${where}: ${error.message}`;
+    reject(new WebTransportError(kind, message, { cause: error }));
+  });
+  return promise;
+}
+
+/** The SHA-256 of the certificate that a peer has shown. */
+export function shownHash(socket: TLSSocket): Buffer | undefined {
+  const { raw } = socket.getPeerCertificate();
+  return raw && createHash("sha256").update(raw).digest();
+}
