@@ -1,4 +1,4 @@
-/** As much of npm `multicast-dns` as discovery.ts uses; types for the reason given in ws.d.ts. */
+/** As much of npm `multicast-dns` as discovery/ uses; types for the reason given in ws.d.ts. */
 export interface Options {
   bind?: string;
   interface?: string;

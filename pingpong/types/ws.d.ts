@@ -1,4 +1,4 @@
-/** As much of npm `ws` as links.ts uses. Its own types on npm bring types of Node that are not Deno's. */
+/** As much of npm `ws` as websocket_link.ts uses. Its own types on npm bring types of Node that are not Deno's. */
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 
