@@ -5,6 +5,7 @@ import { Guard, guardFlags, type GuardOptions, parseOrigins } from "./http_guard
 import { listen } from "./http_server.ts";
 import { StartError } from "./life_cycle.ts";
 import { noDeadline } from "./testing/context.ts";
+import { testWith } from "./testing/permissions.ts";
 
 type Fields = Record<string, string>;
 
@@ -297,32 +298,36 @@ Deno.test("guard does not begin with a name or an origin that is none", () => {
   }
 });
 
-Deno.test("guardFlags read lists, from the environment too, and refuse what is none", () => {
-  const command = () =>
-    commandLine({ name: "fixture", summary: "", examples: [["fixture", ""]] })
-      .addOption(guardFlags.allowedHost())
-      .addOption(guardFlags.allowedOrigin())
-      .exitOverride().configureOutput({ writeErr: () => {} });
-  const parse = (...args: string[]) => command().parse(args, { from: "user" }).opts();
-  assert.deepEqual(parse("--allowed-host", "a", "B", "--allowed-host", "c"), {
-    allowedHost: ["a", "b", "c"],
-  });
-  assert.deepEqual(parse("--allowed-origin", "https://shop.example/,http://x:80"), {
-    allowedOrigin: ["https://shop.example", "http://x"],
-  });
-  for (const origin of ["shop.example", "https://shop.example/path", "*"]) {
-    assert.throws(
-      () => parse("--allowed-origin", origin),
-      /Try 'fixture --help'|is no origin/,
-      origin,
-    );
-  }
-  assert.throws(() => parse("--allowed-host", "a:80"), /is no host name/);
-  assert.deepEqual(parseOrigins({ any: true })("* https://shop.example"), [
-    "*",
-    "https://shop.example",
-  ]);
-});
+testWith(
+  ["env"],
+  "guardFlags read lists, from the environment too, and refuse what is none",
+  () => {
+    const command = () =>
+      commandLine({ name: "fixture", summary: "", examples: [["fixture", ""]] })
+        .addOption(guardFlags.allowedHost())
+        .addOption(guardFlags.allowedOrigin())
+        .exitOverride().configureOutput({ writeErr: () => {} });
+    const parse = (...args: string[]) => command().parse(args, { from: "user" }).opts();
+    assert.deepEqual(parse("--allowed-host", "a", "B", "--allowed-host", "c"), {
+      allowedHost: ["a", "b", "c"],
+    });
+    assert.deepEqual(parse("--allowed-origin", "https://shop.example/,http://x:80"), {
+      allowedOrigin: ["https://shop.example", "http://x"],
+    });
+    for (const origin of ["shop.example", "https://shop.example/path", "*"]) {
+      assert.throws(
+        () => parse("--allowed-origin", origin),
+        /Try 'fixture --help'|is no origin/,
+        origin,
+      );
+    }
+    assert.throws(() => parse("--allowed-host", "a:80"), /is no host name/);
+    assert.deepEqual(parseOrigins({ any: true })("* https://shop.example"), [
+      "*",
+      "https://shop.example",
+    ]);
+  },
+);
 
 Deno.test("guard judges what really arrives: HTTP/1.0 without a Host, and a Host of somebody's own", async () => {
   const app = new Hono();

@@ -177,7 +177,8 @@ Deno.test("POST /sign/batch answers item by item, in order", async () => {
 Deno.test("POST /sign answers errors as problems with stable types", async () => {
   await using signer = await testSigner({
     worker: "none",
-    requester: { timeoutMs: 20, maxMessageBytes: 10, maxInFlight: 1 },
+    // Long enough that the second of two is there before the first is given up, on any machine.
+    requester: { timeoutMs: 300, maxMessageBytes: 10, maxInFlight: 1 },
     routes: { maxBodyBytes: 100 },
   });
   const problem = async (body: unknown) => {
