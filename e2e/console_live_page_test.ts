@@ -110,7 +110,7 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     await row(page, "meanwhile").waitFor();
   },
 
-  async "a console that goes away is told, and the page lives again with the next one"(
+  async "a console that goes away is reported, and the page lives again with the next one"(
     { console, page },
   ) {
     await sendTrace(console, { name: "before" });

@@ -39,7 +39,7 @@ export async function startDemo(...args: string[]): Promise<DemoProgram> {
   };
 }
 
-/** The part of a trace in Jaeger's JSON that tests look at. */
+/** The part of a trace in Jaeger's JSON that tests check. */
 export interface JaegerTrace {
   traceID: string;
   spans: {

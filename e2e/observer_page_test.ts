@@ -50,7 +50,7 @@ async function shownCount(page: Page): Promise<number> {
 }
 
 const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
-  async "before the first look it says how to make it, and the button makes it"(
+  async "before the first observation it says how to make one, and the button makes it"(
     { observer, page },
   ) {
     await page.getByText("Not observed yet").waitFor();
@@ -66,7 +66,7 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
   async "SIGQUIT shows on the page by itself, with what came and went"({ observer, page }) {
     await observeNow(page);
     await page.getByText("This was the first look").waitFor();
-    // The store changes every 50 ms: what is seen in a moment, a later look sees otherwise.
+    // The store changes every 50 ms: what is seen in a moment, a later observation sees otherwise.
     await page.waitForFunction(async () => {
       await fetch("/observe", { method: "POST" });
       return document.querySelector(".changes li") !== null;
@@ -111,7 +111,7 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     assert.deepEqual(bytes, bytes.toSorted((a, b) => b - a));
   },
 
-  async "a store that goes is told as stale with the reason, and its last values stay"(
+  async "a store that goes is shown as stale with the reason, and its last values stay"(
     { images, page },
   ) {
     await observeNow(page);
@@ -126,7 +126,7 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     await page.locator(".store-tabs").getByRole("img", { name: "stale" }).first().waitFor();
   },
 
-  async "the observer's end is told, and its last values stay"({ observer, page }) {
+  async "the observer's end is shown, and its last values stay"({ observer, page }) {
     await observeNow(page);
     await row(page, "pause:3.10").waitFor();
     await observer.stop({ force: true });
@@ -196,6 +196,7 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
         const context = await browser.newContext({
           colorScheme,
           viewport: { width, height: 800 },
+          reducedMotion: "reduce",
         });
         try {
           const own = await context.newPage();

@@ -243,7 +243,7 @@ testWithStack(
 );
 
 testWithStack(
-  "signer: a topic of answers that somebody removes comes back",
+  "signer: a topic of answers that is removed comes back",
   () =>
     withKafka(async (kafka, folder) => {
       await using _service = await startService(kafka.bootstrapServer, join(folder, "service"));
@@ -346,7 +346,7 @@ testWithStack(
       assert.equal(byId.get("null")?.headers["error"], "invalid");
       assert.equal(byId.get("utf8")?.headers["error"], "invalid");
 
-      // Both programs have seen all of it, told it, and work.
+      // Both programs have seen all of it, reported it, and work.
       const skipped = await eventually("lines of the service", () => {
         const lines = service.lines.filter((line) => /WARN/.test(line));
         return lines.length >= 7 ? lines : undefined;

@@ -7,7 +7,7 @@ const needed: Deno.PermissionName[] = ["run", "read"];
 
 testWith(
   needed,
-  "stack --help tells the components and the ports, with its own permissions",
+  "stack --help names the components and the ports, with its own permissions",
   async () => {
     const { code, stdout } = await stack("up", "--help");
 

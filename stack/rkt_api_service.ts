@@ -11,7 +11,7 @@ import { acceptsTcp, choosePorts } from "../service/ports.ts";
 import { type RunningProcess, startProcess } from "../service/supervisor.ts";
 import type { StartOptions } from "./start_options.ts";
 
-/** An image that the stand-in tells of. */
+/** An image that the stand-in answers with. */
 export interface RktImage {
   /** `sha512-…`. */
   id: string;

@@ -61,7 +61,7 @@ export async function openBrowser(
 
 /**
  * While it loads, playwright asks `/proc/sys` whether it is in WSL, which Deno allows to nobody but
- * `--allow-all`, and it fails where Node would say no. So it is told no.
+ * `--allow-all`, and it fails where Node would say no. Here the answer is no.
  */
 async function loadPlaywright(): Promise<typeof import("playwright-core")> {
   const { existsSync } = fs;
@@ -185,7 +185,10 @@ async function runCase<Fixture>(
   run: (test: Tab & Fixture) => Promise<void>,
 ): Promise<void> {
   await using undo = new AsyncDisposableStack();
-  const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
+  const context = await browser.newContext({
+    viewport: { width: 1280, height: 800 },
+    reducedMotion: "reduce",
+  });
   try {
     context.setDefaultTimeout(timeoutMs);
     const page = await context.newPage();
