@@ -8,6 +8,8 @@
  * @module
  */
 import type { Log } from "../service/log.ts";
+import { aborted, backoffDelayMs, reasonOf, timeoutSignal } from "../service/resilience.ts";
+import { realWorld, type TimerId, type World } from "../service/world/world.ts";
 import type { ForwardStats } from "./page_api/api.ts";
 import type { ReceivedRequest } from "./intake/otlp_receiver.ts";
 import { Ring } from "./stores/ring.ts";
@@ -25,14 +27,18 @@ export interface ForwarderOptions {
   maxInFlight?: number;
   /** Attempts for a request, the first included. @default 8 */
   maxAttempts?: number;
-  /** A request is given up when it is older than this. @default 120_000 */
+  /** A request is given up when it is older than this, in milliseconds. @default 120_000 */
   maxAgeMs?: number;
-  /** Upper bound of the first pause after a failure; it doubles with every failure in a row. @default 500 */
+  /** Upper bound of the first pause after a failure, in milliseconds; it doubles with every failure in a row. @default 500 */
   retryBaseDelayMs?: number;
-  /** Upper bound of every pause, one that `Retry-After` asks for included. @default 30_000 */
+  /** Upper bound of every pause, in milliseconds, one that `Retry-After` asks for included. @default 30_000 */
   retryMaxDelayMs?: number;
-  /** How long an attempt may take. @default 10_000 */
+  /** How long an attempt may take, in milliseconds. @default 10_000 */
   attemptTimeoutMs?: number;
+  /** Sends a request; an answer of any status resolves. @default fetch */
+  fetch?: typeof fetch;
+  /** Time and chance. @default the real world */
+  world?: World;
 }
 
 interface Queued extends ReceivedRequest {
@@ -62,7 +68,7 @@ export class Forwarder {
   #inFlight = 0;
   #failuresInRow = 0;
   #pausedUntilMs = 0;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #timer: TimerId | undefined;
   #stopping = false;
   #idle = Promise.withResolvers<void>();
 
@@ -76,6 +82,8 @@ export class Forwarder {
       retryBaseDelayMs: 500,
       retryMaxDelayMs: 30_000,
       attemptTimeoutMs: 10_000,
+      fetch: (input, init) => fetch(input, init),
+      world: realWorld,
       ...options,
     };
     const url = new URL(options.endpoint);
@@ -99,7 +107,7 @@ export class Forwarder {
       this.#queuedBytes + request.body.length > maxQueuedBytes;
     if (this.#stopping) return this.#drop("shutdown");
     if (full) return this.#drop("queue_full");
-    this.#queue.push({ ...request, queuedMs: Date.now(), attempts: 0 });
+    this.#queue.push({ ...request, queuedMs: this.#options.world.monotonicMs(), attempts: 0 });
     this.#queuedBytes += request.body.length;
     this.#work();
   }
@@ -121,12 +129,9 @@ export class Forwarder {
   async stop(deadline: AbortSignal): Promise<void> {
     this.#stopping = true;
     if (this.#queue.length + this.#inFlight > 0 && !deadline.aborted) {
-      await Promise.race([
-        this.#idle.promise,
-        new Promise((resolve) => deadline.addEventListener("abort", resolve, { once: true })),
-      ]);
+      await Promise.race([this.#idle.promise, aborted(deadline)]);
     }
-    clearTimeout(this.#timer);
+    this.#options.world.clearTimeout(this.#timer);
     this.#cut.abort();
     while (this.#queue.length > 0) {
       this.#queuedBytes -= this.#queue.shift()!.body.length;
@@ -135,9 +140,10 @@ export class Forwarder {
   }
 
   #work(): void {
-    const waitMs = this.#pausedUntilMs - Date.now();
+    const { world } = this.#options;
+    const waitMs = this.#pausedUntilMs - world.monotonicMs();
     if (waitMs > 0) {
-      this.#timer ??= setTimeout(() => {
+      this.#timer ??= world.setTimeout(() => {
         this.#timer = undefined;
         this.#work();
       }, waitMs);
@@ -172,7 +178,9 @@ export class Forwarder {
   }
 
   async #attempt(request: Queued): Promise<Outcome> {
+    const { world, attemptTimeoutMs, fetch } = this.#options;
     if (request.attempts++ > 0) this.#stats.retries++;
+    using deadline = timeoutSignal(attemptTimeoutMs, { world, signal: this.#cut.signal });
     try {
       const response = await fetch(`${this.#base}/v1/${request.signal}`, {
         method: "POST",
@@ -183,24 +191,24 @@ export class Forwarder {
         },
         body: request.body,
         redirect: "error",
-        signal: AbortSignal.any([
-          this.#cut.signal,
-          AbortSignal.timeout(this.#options.attemptTimeoutMs),
-        ]),
+        signal: deadline.signal,
       });
       await response.body?.cancel();
       if (response.ok) return { kind: "delivered" };
       const reason = `status ${response.status}`;
       if (!retryable.has(response.status)) return { kind: "refused", reason };
-      return { kind: "retry", reason, afterMs: retryAfterMs(response.headers.get("retry-after")) };
+      return {
+        kind: "retry",
+        reason,
+        afterMs: retryAfterMs(response.headers.get("retry-after"), world),
+      };
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      return { kind: "retry", reason, afterMs: undefined };
+      return { kind: "retry", reason: reasonOf(error), afterMs: undefined };
     }
   }
 
   #retryLater(request: Queued, { reason, afterMs }: Retry): void {
-    const { maxAttempts, maxAgeMs, retryBaseDelayMs, retryMaxDelayMs, log } = this.#options;
+    const { maxAttempts, maxAgeMs, retryBaseDelayMs, retryMaxDelayMs, log, world } = this.#options;
     this.#stats.lastError = reason;
     if (this.#failuresInRow++ === 0) {
       log.warn("Telemetry cannot be forwarded; it waits in a bounded queue", {
@@ -208,12 +216,15 @@ export class Forwarder {
         reason,
       });
     }
-    // Full jitter: senders that failed together do not come back together.
-    const backoffMs = Math.random() *
-      Math.min(retryMaxDelayMs, retryBaseDelayMs * 2 ** Math.min(this.#failuresInRow - 1, 16));
+    const backoffMs = backoffDelayMs(
+      this.#failuresInRow,
+      { baseDelayMs: retryBaseDelayMs, maxDelayMs: retryMaxDelayMs },
+      world,
+    );
     const delayMs = Math.min(retryMaxDelayMs, Math.max(afterMs ?? 0, backoffMs));
-    this.#pausedUntilMs = Math.max(this.#pausedUntilMs, Date.now() + delayMs);
-    const tooOld = Date.now() + delayMs - request.queuedMs > maxAgeMs;
+    const againMs = world.monotonicMs() + delayMs;
+    this.#pausedUntilMs = Math.max(this.#pausedUntilMs, againMs);
+    const tooOld = againMs - request.queuedMs > maxAgeMs;
     if (this.#cut.signal.aborted) {
       this.#queuedBytes -= request.body.length;
       this.#drop("shutdown");
@@ -247,9 +258,12 @@ interface Retry {
 type Outcome = { kind: "delivered" } | { kind: "refused"; reason: string } | Retry;
 
 /** `Retry-After` in milliseconds: seconds or an HTTP date (RFC 9110, section 10.2.3). */
-export function retryAfterMs(text: string | null, nowMs = Date.now()): number | undefined {
+export function retryAfterMs(
+  text: string | null,
+  world: Pick<World, "nowMs"> = realWorld,
+): number | undefined {
   if (text === null) return undefined;
   if (/^\d+$/.test(text.trim())) return Number(text) * 1_000;
   const dateMs = Date.parse(text);
-  return Number.isNaN(dateMs) ? undefined : Math.max(0, dateMs - nowMs);
+  return Number.isNaN(dateMs) ? undefined : Math.max(0, dateMs - world.nowMs());
 }

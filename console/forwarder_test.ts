@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { eventually } from "../service/testing/eventually.ts";
+import { VirtualWorld } from "../service/world/virtual_world.ts";
 import { Forwarder, type ForwarderOptions, retryAfterMs } from "./forwarder.ts";
 import type { ReceivedRequest } from "./intake/otlp_receiver.ts";
 import { testConsole, testLog, tracesRequest } from "./test_console.ts";
@@ -184,8 +185,8 @@ Deno.test("Forwarder delivers its queue before it stops", async () => {
 Deno.test("retryAfterMs() reads seconds and dates", () => {
   assert.equal(retryAfterMs("3"), 3_000);
   const now = Date.parse("Sat, 21 Nov 2026 11:00:00 GMT");
-  assert.equal(retryAfterMs("Sat, 21 Nov 2026 11:00:05 GMT", now), 5_000);
-  assert.equal(retryAfterMs("Sat, 21 Nov 2026 10:00:00 GMT", now), 0);
+  assert.equal(retryAfterMs("Sat, 21 Nov 2026 11:00:05 GMT", { nowMs: () => now }), 5_000);
+  assert.equal(retryAfterMs("Sat, 21 Nov 2026 10:00:00 GMT", { nowMs: () => now }), 0);
   assert.equal(retryAfterMs("soon"), undefined);
   assert.equal(retryAfterMs(null), undefined);
 });
@@ -232,4 +233,57 @@ Deno.test("console counts a request as accepted although its forwarding fails", 
   });
   const text = await (await fetch(`${viewer.pageUrl}/metrics`)).text();
   assert.match(text, /^orrery_console_forward_requests_total\{.*outcome="refused"\} 1$/m);
+});
+
+Deno.test("forwarder backs off with full jitter up to its cap, one probe at a time, and begins anew after a success", async () => {
+  const world = new VirtualWorld({ seed: 5 });
+  // Chance at its least favourable: every pause is as long as it may be.
+  const longest = Object.assign(world, { random: () => 0 });
+  let failing = true;
+  const attemptsMs: number[] = [];
+  await using sender = forwarder("http://peer.example", {
+    world: longest,
+    retryBaseDelayMs: 100,
+    retryMaxDelayMs: 1_000,
+    maxAttempts: 100,
+    fetch: () => {
+      attemptsMs.push(world.monotonicMs());
+      return Promise.resolve(new Response(null, { status: failing ? 503 : 200 }));
+    },
+  });
+  for (const text of ["a", "b", "c"]) sender.enqueue(request(text));
+  await world.advance(0);
+  // Three at once find out that it is down; from then on one asks.
+  assert.deepEqual(attemptsMs.splice(0), [0, 0, 0]);
+  await world.advance(4_000);
+  const pauses = attemptsMs.map((atMs, i) => atMs - (attemptsMs[i - 1] ?? 0));
+  assert.deepEqual(pauses, [400, 800, 1_000, 1_000]);
+  failing = false;
+  await world.advance(1_000);
+  assert.equal(sender.stats().delivered, 3);
+  failing = true;
+  attemptsMs.length = 0;
+  sender.enqueue(request("d"));
+  await world.advance(350);
+  const beganMs = attemptsMs[0]!;
+  assert.deepEqual(attemptsMs.map((atMs) => atMs - beganMs), [0, 100, 300]);
+});
+
+Deno.test("forwarder gives up what is older than its limit, though attempts are left", async () => {
+  const world = new VirtualWorld();
+  await using sender = forwarder("http://peer.example", {
+    world,
+    retryBaseDelayMs: 1_000,
+    retryMaxDelayMs: 1_000,
+    maxAttempts: 1_000,
+    maxAgeMs: 10_000,
+    fetch: () => Promise.reject(new TypeError("no route")),
+  });
+  sender.enqueue(request("old"));
+  await world.advance(9_000);
+  assert.equal(sender.stats().queuedRequests, 1);
+  await world.advance(3_000);
+  assert.deepEqual(sender.stats().dropped, { retries_exhausted: 1 });
+  assert.equal(sender.stats().queuedBytes, 0);
+  assert.match(sender.stats().lastError!, /no route/);
 });

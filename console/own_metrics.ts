@@ -11,16 +11,16 @@ import type { MetricIdentity, MetricStore } from "./stores/metric_store.ts";
 import type { Source } from "./intake/source.ts";
 import type { StoredAttributes } from "./intake/values.ts";
 
-const source: Source = {
-  service: "console",
-  instance: crypto.randomUUID(),
-  attributes: ["service.namespace", "orrery", "service.version", version],
-  key: "console",
-};
 const scope = { name: "console", version };
 
-/** Writes a point of each of the console's metrics. */
-export function recordOwnMetrics(metrics: MetricStore, stats: StatsEvent): void {
+/** Writes a point of each of the console's metrics, as of this run of it. */
+export function recordOwnMetrics(metrics: MetricStore, stats: StatsEvent, instance: string): void {
+  const source: Source = {
+    service: "console",
+    instance,
+    attributes: ["service.namespace", "orrery", "service.version", version],
+    key: "console",
+  };
   const startMs = stats.atMs - stats.uptimeMs;
 
   function record(metric: MetricIdentity, value: number, attributes: StoredAttributes = []): void {

@@ -18,7 +18,7 @@
  *
  * @module
  */
-import { Hono } from "hono";
+import type { Hono } from "hono";
 import {
   commandLine,
   flag,
@@ -26,7 +26,8 @@ import {
   parseHttpUrl,
   parseInteger,
 } from "../service/command_line.ts";
-import { healthRoutes } from "../service/health.ts";
+import { httpApp } from "../service/http_app.ts";
+import { guardFlags, parseOrigins } from "../service/http_guard.ts";
 import { hostFlags, type HttpServer, listen, portFlag } from "../service/http_server.ts";
 import {
   runService,
@@ -35,15 +36,14 @@ import {
   StartError,
 } from "../service/life_cycle.ts";
 import { pageRoutes } from "../service/page/assets.ts";
-import { problemNotFound, problemOnError } from "../service/problem.ts";
 import { version } from "../service/version.ts";
+import type { TimerId } from "../service/world/world.ts";
 import { type ConsoleLimits, pagePaths, type StatsEvent } from "./page_api/api.ts";
 import { Forwarder } from "./forwarder.ts";
 import { LiveStream } from "./page_api/live_stream.ts";
 import { otlpReceiver } from "./intake/otlp_receiver.ts";
 import { recordOwnMetrics } from "./own_metrics.ts";
 import { pageApi } from "./page_api/page_api.ts";
-import { pageGuard } from "./page_guard.ts";
 import { prometheusContentType, prometheusText } from "./queries/prometheus_text.ts";
 import { defaultLimits, TelemetryStore } from "./stores/telemetry_store.ts";
 
@@ -51,8 +51,10 @@ import { defaultLimits, TelemetryStore } from "./stores/telemetry_store.ts";
 export interface ConsoleOptions extends Partial<ConsoleLimits> {
   /** Address of both ports. @default "127.0.0.1" */
   host?: string;
-  /** Lets it listen beyond loopback, and answer to any host name. Nobody has to authenticate. @default false */
+  /** Lets it listen beyond loopback. Nobody has to authenticate. @default false */
   allowRemoteWithoutAuth?: true;
+  /** Names it is known by, besides those of loopback. @default none */
+  allowedHost?: readonly string[];
   /** Port of the OTLP receiver; 0 takes a free one. */
   otlpPort: number;
   /** Port of the page, the API and `/metrics`; 0 takes a free one. */
@@ -73,6 +75,9 @@ export interface ConsoleService extends Service {
 
 const ownMetricsIntervalMs = 5_000;
 
+/** What the console takes from its life cycle. */
+export type ConsoleContext = Pick<ServiceContext, "health" | "log" | "world">;
+
 /**
  * Starts the console.
  *
@@ -80,26 +85,138 @@ const ownMetricsIntervalMs = 5_000;
  */
 export async function startConsole(
   options: ConsoleOptions,
-  context: Pick<ServiceContext, "health" | "log">,
+  context: ConsoleContext,
 ): Promise<ConsoleService> {
-  const { host = "127.0.0.1", forward, corsOrigin = [] } = options;
-  const { health, log } = context;
-  const startedMs = Date.now();
-  const instance = crypto.randomUUID();
-  const store = new TelemetryStore(limitsOf(options));
-  const forwarder = forward === undefined ? undefined : new Forwarder({ endpoint: forward, log });
-  const receiver = otlpReceiver({
-    store,
-    log,
-    forward: forwarder && ((request) => forwarder.enqueue(request)),
-    corsOrigins: corsOrigin,
-  });
+  const service = new RunningConsole(options, context);
+  try {
+    service.listen();
+  } catch (error) {
+    await service.stop(AbortSignal.abort());
+    throw error;
+  }
+  return service;
+}
 
-  function stats(): StatsEvent {
-    const { accepted, refused, bytes } = receiver.counters;
+/** The parts of a console: receiver, store, live stream, page. */
+class RunningConsole implements ConsoleService {
+  readonly #options: ConsoleOptions;
+  readonly #context: ConsoleContext;
+  readonly #startedMs: number;
+  readonly #instance: string;
+  readonly #store: TelemetryStore;
+  readonly #forwarder: Forwarder | undefined;
+  readonly #receiver: ReturnType<typeof otlpReceiver>;
+  readonly #stream: LiveStream;
+  readonly #ownTimer: TimerId;
+  #otlp: HttpServer | undefined;
+  #pages: HttpServer | undefined;
+
+  constructor(options: ConsoleOptions, context: ConsoleContext) {
+    const { forward: endpoint, host, allowedHost: allowedHosts, corsOrigin } = options;
+    const { log, world } = context;
+    this.#options = options;
+    this.#context = context;
+    this.#startedMs = world.nowMs();
+    this.#instance = world.randomUuid();
+    const store = new TelemetryStore(limitsOf(options));
+    const forwarder = endpoint === undefined ? undefined : new Forwarder({ endpoint, log, world });
+    this.#store = store;
+    this.#forwarder = forwarder;
+    this.#receiver = otlpReceiver({
+      store,
+      log,
+      world,
+      host,
+      allowedHosts,
+      corsOrigins: corsOrigin,
+      forward: forwarder && ((request) => forwarder.enqueue(request)),
+    });
+    this.#stream = new LiveStream({
+      store,
+      world,
+      stats: () => this.#stats(),
+      hello: () => ({
+        instance: this.#instance,
+        version,
+        startedMs: this.#startedMs,
+        otlpEndpoint: this.otlpUrl,
+        limits: store.limits,
+      }),
+    });
+    this.#ownTimer = world.setInterval(() => this.#recordOwnMetrics(), ownMetricsIntervalMs);
+  }
+
+  get otlpUrl(): string {
+    return this.#otlp?.url ?? "";
+  }
+
+  get pageUrl(): string {
+    return this.#pages?.url ?? "";
+  }
+
+  listen(): void {
+    const { health, log } = this.#context;
+    const { host = "127.0.0.1", allowRemoteWithoutAuth, forward } = this.#options;
+    const shared = { host, ...(allowRemoteWithoutAuth && { allowRemoteWithoutAuth: true }) };
+    this.#otlp = listen(this.#receiver.app.fetch, {
+      ...shared,
+      port: this.#options.otlpPort,
+      portFlag: "--otlp-port",
+    });
+    refuseOwnEndpoint(forward, this.#otlp);
+    this.#pages = listen(this.#pageApp(host).fetch, {
+      ...shared,
+      port: this.#options.pagePort,
+      portFlag: "--page-port",
+    });
+    health.set("otlp", "ok");
+    log.info("The console is ready", {
+      page: this.pageUrl,
+      otlp: this.otlpUrl,
+      ...(this.#forwarder && { forward: this.#forwarder.endpoint }),
+    });
+  }
+
+  async stop(deadline: AbortSignal): Promise<void> {
+    this.#context.world.clearInterval(this.#ownTimer);
+    this.#stream.stop();
+    await Promise.all([this.#otlp?.stop(deadline), this.#pages?.stop(deadline)]);
+    await this.#forwarder?.stop(deadline);
+  }
+
+  #pageApp(host: string): Hono {
+    const { world } = this.#context;
+    const store = this.#store;
+    // Its own requests are no telemetry: the console would show itself.
+    const app = httpApp(
+      { name: "console", host, allowedHosts: this.#options.allowedHost },
+      this.#context,
+    );
+    app.get("/metrics", () => {
+      this.#recordOwnMetrics();
+      return new Response(prometheusText(store.metricFamilies(), world.nowMs()), {
+        headers: { "content-type": prometheusContentType },
+      });
+    });
+    app.route(
+      "/",
+      pageApi({ store, stream: this.#stream, stats: () => this.#stats(), world }),
+    );
+    app.route("/", pageRoutes("console", { routes: Object.values(pagePaths) }));
+    return app;
+  }
+
+  #recordOwnMetrics(): void {
+    recordOwnMetrics(this.#store.ownMetrics, this.#stats(), this.#instance);
+  }
+
+  #stats(): StatsEvent {
+    const { accepted, refused, bytes } = this.#receiver.counters;
+    const store = this.#store;
+    const nowMs = this.#context.world.nowMs();
     return {
-      atMs: Date.now(),
-      uptimeMs: Date.now() - startedMs,
+      atMs: nowMs,
+      uptimeMs: nowMs - this.#startedMs,
       ...store.signalStats(),
       requests: { accepted, refused: Object.fromEntries(refused), bytes },
       memory: {
@@ -107,81 +224,10 @@ export async function startConsole(
         heldBytes: store.heldBytes,
         limitBytes: store.limits.maxHeldBytes,
       },
-      streams: stream.clients,
-      forward: forwarder?.stats() ?? null,
+      streams: this.#stream.clients,
+      forward: this.#forwarder?.stats() ?? null,
     };
   }
-
-  const stream: LiveStream = new LiveStream({
-    store,
-    stats,
-    hello: () => ({
-      instance,
-      version,
-      startedMs,
-      otlpEndpoint: otlp.url,
-      limits: store.limits,
-    }),
-  });
-  const recordOwn = () => recordOwnMetrics(store.ownMetrics, stats());
-  const ownTimer = setInterval(recordOwn, ownMetricsIntervalMs);
-
-  const page = new Hono();
-  page.onError(problemOnError(log));
-  page.notFound(problemNotFound);
-  // Outside of the guard: an orchestrator asks by whatever name it knows.
-  page.route("/", healthRoutes(health));
-  page.use(pageGuard({ host, anyHost: options.allowRemoteWithoutAuth === true }));
-  page.get("/metrics", () => {
-    recordOwn();
-    return new Response(prometheusText(store.metricFamilies()), {
-      headers: { "content-type": prometheusContentType },
-    });
-  });
-  page.route("/", pageApi({ store, stream, stats }));
-  page.route("/", pageRoutes("console", { routes: Object.values(pagePaths) }));
-
-  let otlp: HttpServer;
-  let pages: HttpServer;
-  try {
-    const shared = {
-      host,
-      ...(options.allowRemoteWithoutAuth && { allowRemoteWithoutAuth: true }),
-    };
-    otlp = listen(receiver.app.fetch, {
-      ...shared,
-      port: options.otlpPort,
-      portFlag: "--otlp-port",
-    });
-    try {
-      refuseOwnEndpoint(forward, otlp);
-      pages = listen(page.fetch, { ...shared, port: options.pagePort, portFlag: "--page-port" });
-    } catch (error) {
-      await otlp.stop(AbortSignal.abort());
-      throw error;
-    }
-  } catch (error) {
-    clearInterval(ownTimer);
-    stream.stop();
-    throw error;
-  }
-
-  health.set("otlp", "ok");
-  log.info("The console is ready", {
-    page: pages.url,
-    otlp: otlp.url,
-    ...(forwarder && { forward: forwarder.endpoint }),
-  });
-  return {
-    otlpUrl: otlp.url,
-    pageUrl: pages.url,
-    async stop(deadline) {
-      clearInterval(ownTimer);
-      stream.stop();
-      await Promise.all([otlp.stop(deadline), pages.stop(deadline)]);
-      await forwarder?.stop(deadline);
-    },
-  };
 }
 
 function limitsOf(options: ConsoleOptions): ConsoleLimits {
@@ -238,6 +284,7 @@ async function main(): Promise<void> {
   })
     .addOption(hostFlags.host())
     .addOption(hostFlags.allowRemoteWithoutAuth())
+    .addOption(guardFlags.allowedHost())
     .addOption(portFlag("--otlp-port <port>", "port of the OTLP/HTTP receiver", 4318))
     .addOption(portFlag("--page-port <port>", "port of the page, the API and /metrics", 8080))
     .addOption(
@@ -248,7 +295,7 @@ async function main(): Promise<void> {
       flag(
         "--cors-origin <origin...>",
         "origins of web pages that may send telemetry, such as https://shop.example; * for all",
-      ),
+      ).argParser(parseOrigins({ any: true })),
     )
     .addOption(count("--max-spans <count>", "spans held", "maxSpans"))
     .addOption(count("--max-traces <count>", "traces held", "maxTraces"))

@@ -6,6 +6,7 @@
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { Health } from "../service/health.ts";
 import type { Log } from "../service/log.ts";
+import { realWorld } from "../service/world/world.ts";
 import type { Signal } from "./page_api/api.ts";
 import { ExportLogsServiceRequestSchema } from "./proto/gen/logs_service_pb.ts";
 import { ExportMetricsServiceRequestSchema } from "./proto/gen/metrics_service_pb.ts";
@@ -29,10 +30,12 @@ export async function testConsole(options: Partial<ConsoleOptions> = {}) {
   const log = testLog();
   const service = await startConsole(
     { otlpPort: 0, pagePort: 0, ...options },
-    { health: new Health(), log },
+    { health: new Health(), log, world: realWorld },
   );
   return {
-    ...service,
+    otlpUrl: service.otlpUrl,
+    pageUrl: service.pageUrl,
+    stop: (deadline: AbortSignal) => service.stop(deadline),
     log,
     /** Sends bytes or text to `/v1/<signal>`. */
     send(signal: Signal, body: BodyInit, headers: HeadersInit = {}): Promise<Response> {

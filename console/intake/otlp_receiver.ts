@@ -7,11 +7,14 @@
  */
 import { gunzip, inflate } from "node:zlib";
 import { promisify } from "node:util";
-import { type Context, Hono } from "hono";
-import { cors } from "hono/cors";
+import type { Context, Hono } from "hono";
+import { Health } from "../../service/health.ts";
+import { httpApp } from "../../service/http_app.ts";
+import type { Refusal } from "../../service/http_guard.ts";
 import { ProblemError } from "../../service/problem.ts";
 import { readBody } from "../../service/request_body.ts";
 import type { Log } from "../../service/log.ts";
+import { realWorld, type World } from "../../service/world/world.ts";
 import type { Signal } from "../page_api/api.ts";
 import { takeRequest } from "./intake.ts";
 import {
@@ -28,14 +31,20 @@ export interface OtlpReceiverOptions {
   /** Where accepted telemetry goes. */
   store: TelemetryStore;
   log: Log;
-  /** Gets every accepted request as it came, to pass it on. */
+  /** Time and chance. @default the real world */
+  world?: World | undefined;
+  /** Gets every accepted request as it came, to pass it on. @default nothing does */
   forward?: ((request: ReceivedRequest) => void) | undefined;
+  /** The address listened on. @default "127.0.0.1" */
+  host?: string | undefined;
+  /** Names the console is known by, besides those of loopback. @default none */
+  allowedHosts?: readonly string[] | undefined;
   /** Origins of web pages that may send, such as `https://shop.example`; `*` for all. @default none */
-  corsOrigins?: readonly string[];
+  corsOrigins?: readonly string[] | undefined;
   /** Bytes of bodies being read and decompressed at once; beyond it 503 with `Retry-After`. @default 128 MiB */
-  maxBytesUnderWay?: number;
-  /** How long a body may take to arrive. @default 30_000 */
-  bodyTimeoutMs?: number;
+  maxBytesUnderWay?: number | undefined;
+  /** How long a body may take to arrive, in milliseconds. @default 30_000 */
+  bodyTimeoutMs?: number | undefined;
 }
 
 /** A request as it came. */
@@ -90,52 +99,34 @@ const signals: Record<string, Signal> = {
 export function otlpReceiver(
   options: OtlpReceiverOptions,
 ): { app: Hono; counters: RequestCounters } {
-  const { store, log, forward, corsOrigins = [], bodyTimeoutMs = 30_000 } = options;
-  const { maxBytesUnderWay = 128 * 1024 ** 2 } = options;
-  const { maxBodyBytes, maxDecompressedBytes } = store.limits;
-  const counters: RequestCounters = { accepted: 0, refused: new Map(), bytes: 0 };
-  let bytesUnderWay = 0;
+  const receiver = new Receiver(options);
+  const { log, host, allowedHosts, corsOrigins } = options;
+  const app = httpApp({
+    name: "console",
+    host,
+    allowedHosts,
+    allowedOrigins: corsOrigins,
+    corsMethods: ["POST"],
+    // The page's port has it.
+    health: false,
+    refuse: (refusal, request) => receiver.refuseSource(refusal, request),
+  }, { log, health: new Health() });
+  app.all("*", (c) => receiver.answer(c));
+  return { app, counters: receiver.counters };
+}
 
-  async function receive(request: Request, signal: Signal, encoding: Encoding) {
-    const compression = requestCompression(request);
-    const declared = Number(request.headers.get("content-length") ?? maxBodyBytes);
-    const reserved = Math.min(declared, maxBodyBytes) +
-      (compression === undefined ? 0 : Math.min(8 * declared, maxDecompressedBytes));
-    if (bytesUnderWay > 0 && bytesUnderWay + reserved > maxBytesUnderWay) {
-      throw new Refused(503, "Too much telemetry is under way. Send it again later.", {
-        "retry-after": "1",
-      });
-    }
-    bytesUnderWay += reserved;
-    try {
-      const body = await readBody(request, {
-        limitBytes: maxBodyBytes,
-        timeoutMs: bodyTimeoutMs,
-      }) as Uint8Array<ArrayBuffer>;
-      const plain = compression === undefined
-        ? body
-        : await decompress(body, compression, maxDecompressedBytes);
-      const message = decodeRequest(signal, encoding, plain);
-      const refusal = takeRequest(store, signal, message, Date.now());
-      counters.accepted++;
-      counters.bytes += body.length;
-      forward?.({
-        signal,
-        contentType: encoding,
-        contentEncoding: compression,
-        body,
-      });
-      return new Response(encodeResponse(signal, encoding, refusal), {
-        headers: { "content-type": encoding },
-      });
-    } finally {
-      bytesUnderWay -= reserved;
-    }
+/** Takes requests in, within bounds. */
+class Receiver {
+  readonly counters: RequestCounters = { accepted: 0, refused: new Map(), bytes: 0 };
+  readonly #options: OtlpReceiverOptions;
+  #bytesUnderWay = 0;
+
+  constructor(options: OtlpReceiverOptions) {
+    this.#options = options;
   }
 
-  async function answer(c: Context): Promise<Response> {
+  async answer(c: Context): Promise<Response> {
     const signal = signals[c.req.path];
-    // What encoding the sender would understand an answer in is known from its own.
     const encoding = requestEncoding(c.req.raw);
     try {
       if (signal === undefined) {
@@ -147,14 +138,6 @@ export function otlpReceiver(
       if (c.req.method !== "POST") {
         throw new Refused(405, "Telemetry is sent by POST.", { allow: "POST" });
       }
-      // Only browsers send it, and a page that is not listed has no business here.
-      const origin = c.req.header("origin");
-      if (origin !== undefined && !corsOrigins.includes(origin) && !corsOrigins.includes("*")) {
-        throw new Refused(
-          403,
-          `Pages of ${origin} may not send telemetry. Allow them with --cors-origin.`,
-        );
-      }
       if (encoding === undefined) {
         throw new Refused(
           415,
@@ -162,29 +145,69 @@ export function otlpReceiver(
           { accept: "application/x-protobuf, application/json" },
         );
       }
-      return await receive(c.req.raw, signal, encoding);
+      return await this.#receive(c.req.raw, signal, encoding);
     } catch (error) {
-      const refused = asRefused(error, log);
-      counters.refused.set(refused.status, (counters.refused.get(refused.status) ?? 0) + 1);
-      const answerEncoding = encoding ?? "application/json";
-      const code = rpcCodes[refused.status] ?? 2;
-      return new Response(encodeStatus(answerEncoding, code, refused.message), {
-        status: refused.status,
-        headers: { ...refused.headers, "content-type": answerEncoding },
-      });
+      return this.#refuse(asRefused(error, this.#options.log), c.req.raw);
     }
   }
 
-  const app = new Hono();
-  if (corsOrigins.length > 0) {
-    app.use(cors({
-      origin: corsOrigins.includes("*") ? "*" : [...corsOrigins],
-      allowMethods: ["POST"],
-      maxAge: 7200,
-    }));
+  /** Answers who may not send at all. */
+  refuseSource({ kind, detail }: Refusal, request: Request): Response {
+    const message = kind === "foreign-origin"
+      ? `Pages of ${
+        request.headers.get("origin") ?? "other sites"
+      } may not send telemetry. Allow them with --cors-origin.`
+      : detail;
+    return this.#refuse(new Refused(403, message), request);
   }
-  app.all("*", answer);
-  return { app, counters };
+
+  async #receive(request: Request, signal: Signal, encoding: Encoding): Promise<Response> {
+    const { store, forward, world = realWorld, bodyTimeoutMs } = this.#options;
+    const { maxBodyBytes, maxDecompressedBytes } = store.limits;
+    const compression = requestCompression(request);
+    using _ = this.#reserve(request, compression);
+    const body = await readBody(request, {
+      limitBytes: maxBodyBytes,
+      timeoutMs: bodyTimeoutMs ?? 30_000,
+    }) as Uint8Array<ArrayBuffer>;
+    const plain = compression === undefined
+      ? body
+      : await decompress(body, compression, maxDecompressedBytes);
+    const message = decodeRequest(signal, encoding, plain);
+    const refusal = takeRequest(store, signal, message, world.nowMs());
+    this.counters.accepted++;
+    this.counters.bytes += body.length;
+    forward?.({ signal, contentType: encoding, contentEncoding: compression, body });
+    return new Response(encodeResponse(signal, encoding, refusal), {
+      headers: { "content-type": encoding },
+    });
+  }
+
+  /** Room for a body, whole and decompressed, until the request has been answered. */
+  #reserve(request: Request, compression: Compression | undefined): Disposable {
+    const { store, maxBytesUnderWay = 128 * 1024 ** 2 } = this.#options;
+    const { maxBodyBytes, maxDecompressedBytes } = store.limits;
+    const declared = Number(request.headers.get("content-length") ?? maxBodyBytes);
+    const reserved = Math.min(declared, maxBodyBytes) +
+      (compression === undefined ? 0 : Math.min(8 * declared, maxDecompressedBytes));
+    if (this.#bytesUnderWay > 0 && this.#bytesUnderWay + reserved > maxBytesUnderWay) {
+      throw new Refused(503, "Too much telemetry is under way. Send it again later.", {
+        "retry-after": "1",
+      });
+    }
+    this.#bytesUnderWay += reserved;
+    return { [Symbol.dispose]: () => void (this.#bytesUnderWay -= reserved) };
+  }
+
+  /** In the encoding that the sender understands, which is known from its own. */
+  #refuse({ status, message, headers }: Refused, request: Request): Response {
+    this.counters.refused.set(status, (this.counters.refused.get(status) ?? 0) + 1);
+    const encoding = requestEncoding(request) ?? "application/json";
+    return new Response(encodeStatus(encoding, rpcCodes[status] ?? 2, message), {
+      status,
+      headers: { ...headers, "content-type": encoding },
+    });
+  }
 }
 
 function requestEncoding(request: Request): Encoding | undefined {

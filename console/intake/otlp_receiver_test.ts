@@ -282,7 +282,7 @@ Deno.test("receiver answers 413 to a body that never ends", async () => {
   using connection = await Deno.connect({ hostname, port: Number(port) });
   const write = (text: string) => connection.write(new TextEncoder().encode(text));
   await write(
-    "POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\n" +
+    "POST /v1/traces HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-protobuf\r\n" +
       "transfer-encoding: chunked\r\n\r\n",
   );
   for (let kib = 0; kib < 8; kib++) await write(`400\r\n${"x".repeat(1_024)}\r\n`);

@@ -561,6 +561,5 @@ export const pagePaths = {
   trace: "/traces/{traceId}",
   charts: "/charts",
   logs: "/logs",
-  map: "/map",
   status: "/status",
 } as const;

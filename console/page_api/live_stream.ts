@@ -5,7 +5,12 @@
  *
  * @module
  */
-import { ProblemError } from "../../service/problem.ts";
+import {
+  type EventClient,
+  EventStreamHub,
+  type ServerSentEvent,
+} from "../../service/event_stream.ts";
+import { realWorld, type TimerId, type World } from "../../service/world/world.ts";
 import type {
   HelloEvent,
   LogsEvent,
@@ -33,7 +38,7 @@ export interface LiveStreamOptions {
   hello: () => Omit<HelloEvent, "resume">;
   /** What `stats` says. */
   stats: () => StatsEvent;
-  /** Time between two rounds of events. @default 250 */
+  /** Time between two rounds of events, in milliseconds. @default 250 */
   roundMs?: number;
   /** The most traces, and the most log records, of one round. @default 100 */
   maxRowsPerRound?: number;
@@ -41,40 +46,38 @@ export interface LiveStreamOptions {
   maxCatchUpRows?: number;
   /** Clients at once; beyond it 503 with `Retry-After`. @default 64 */
   maxClients?: number;
-  /** Bytes waiting for a client that does not read; beyond it its rows are skipped and told as not shown. @default 1 MiB */
+  /** Bytes waiting for a client that does not read; beyond it its rows are skipped and reported as not shown. @default 1 MiB */
   maxQueuedBytes?: number;
-  /** A client that has not read for so long is cut off; it may connect again and catch up. @default 30_000 */
+  /** A client that has not read for so long is cut off, in milliseconds; it may connect again and catch up. @default 30_000 */
   maxStalledMs?: number;
+  /** Time and chance. @default the real world */
+  world?: World;
 }
 
-interface Client {
+/** What is known of a client. */
+interface Viewer {
   readonly signals: ReadonlySet<Signal>;
   readonly traceFilter: TraceFilter;
   readonly logFilter: LogFilter;
-  readonly controller: ReadableStreamDefaultController<Uint8Array>;
-  /** Rows skipped because the client did not read, to be told with the next event. */
+  /** Rows skipped because the client did not read, reported with the next event. */
   skipped: { traces: number; logs: number };
-  /** When its queue was last seen below the limit. */
-  readingMs: number;
-  lastSentMs: number;
 }
+type Client = EventClient<Viewer>;
 
 const signalNames = ["traces", "logs", "metrics"] as const;
-/** Traces looked at a round and client where a filter must look into them; the others are estimated. */
+/** Traces examined a round and client where a filter must look into them; the others are estimated. */
 const maxExamined = 2_000;
-const heartbeatMs = 10_000;
-const encoder = new TextEncoder();
 
-/** Tells clients what is new. */
+/** Sends clients what is new. */
 export class LiveStream {
   readonly #options: Required<LiveStreamOptions>;
-  readonly #clients = new Set<Client>();
-  #timer: ReturnType<typeof setInterval> | undefined;
-  #rounds = 0;
-  /** The store's order of changes up to which clients have been told. */
-  #toldSeq = 0;
-  #servicesVersion = -1;
+  readonly #hub: EventStreamHub<Viewer>;
+  readonly #timer: TimerId;
   readonly #roundsPerSecond: number;
+  #rounds = 0;
+  /** The store's order of changes up to which clients have been notified. */
+  #notifiedSeq = 0;
+  #servicesVersion = -1;
 
   constructor(options: LiveStreamOptions) {
     this.#options = {
@@ -84,16 +87,19 @@ export class LiveStream {
       maxClients: 64,
       maxQueuedBytes: 1024 ** 2,
       maxStalledMs: 30_000,
+      world: realWorld,
       ...options,
     };
-    this.#roundsPerSecond = Math.max(1, Math.round(1_000 / this.#options.roundMs));
-    this.#toldSeq = options.store.seq;
-    this.#timer = setInterval(() => this.round(), this.#options.roundMs);
+    const { roundMs, maxClients, maxQueuedBytes, maxStalledMs, world, store } = this.#options;
+    this.#hub = new EventStreamHub({ maxClients, maxQueuedBytes, maxStalledMs, world });
+    this.#roundsPerSecond = Math.max(1, Math.round(1_000 / roundMs));
+    this.#notifiedSeq = store.seq;
+    this.#timer = world.setInterval(() => this.round(), roundMs);
   }
 
   /** Open streams. */
   get clients(): number {
-    return this.#clients.size;
+    return this.#hub.size;
   }
 
   /**
@@ -102,52 +108,29 @@ export class LiveStream {
    * @throws {ProblemError} 400 for a wrong parameter, 503 when there are too many clients.
    */
   open(parameters: Parameters, lastEventId: string | undefined): Response {
-    const signals = signalsParameter(parameters);
-    const filters = { traceFilter: traceFilter(parameters), logFilter: logFilter(parameters) };
-    if (this.#clients.size >= this.#options.maxClients) {
-      throw new ProblemError(503, {
-        title: "Too many streams",
-        detail: `${this.#options.maxClients} streams are open already. Close a page, or try later.`,
-      }, { "retry-after": "5" });
-    }
-    let client: Client;
-    const body = new ReadableStream<Uint8Array>({
-      start: (controller) => {
-        const now = Date.now();
-        client = {
-          signals,
-          ...filters,
-          controller,
-          skipped: { traces: 0, logs: 0 },
-          readingMs: now,
-          lastSentMs: now,
-        };
-        this.#clients.add(client);
-        this.#greet(client, parameters("lastEventId") ?? lastEventId);
-      },
-      cancel: () => {
-        this.#clients.delete(client);
-      },
-    }, new ByteLengthQueuingStrategy({ highWaterMark: this.#options.maxQueuedBytes }));
-    return new Response(body, {
-      headers: {
-        "content-type": "text/event-stream; charset=utf-8",
-        "cache-control": "no-store",
-        // Proxies must not collect events before they pass them on.
-        "x-accel-buffering": "no",
-      },
+    const { world } = this.#options;
+    const state: Viewer = {
+      signals: signalsParameter(parameters),
+      traceFilter: traceFilter(parameters, world),
+      logFilter: logFilter(parameters, world),
+      skipped: { traces: 0, logs: 0 },
+    };
+    return this.#hub.open({
+      state,
+      greet: (client) => this.#greet(client, parameters("lastEventId") ?? lastEventId),
     });
   }
 
-  /** Tells all clients that the store was cleared. */
+  /** Sends all clients word that the store was cleared. */
   cleared(): void {
-    for (const client of this.#clients) this.#send(client, "cleared", { atMs: Date.now() });
+    const atMs = this.#options.world.nowMs();
+    for (const client of this.#hub.clients) this.#send(client, "cleared", { atMs });
   }
 
   /** Ends all streams. */
   stop(): void {
-    clearInterval(this.#timer);
-    for (const client of this.#clients) this.#close(client);
+    this.#options.world.clearInterval(this.#timer);
+    this.#hub.stop();
   }
 
   #greet(client: Client, lastEventId: string | undefined): void {
@@ -159,7 +142,6 @@ export class LiveStream {
       : instance === hello.instance && Number.isSafeInteger(lastSeq)
       ? "resumed"
       : "reset";
-    client.controller.enqueue(encoder.encode("retry: 1000\n\n"));
     this.#send(client, "hello", { ...hello, resume });
     this.#send(client, "stats", this.#options.stats());
     this.#send(client, "services", this.#services());
@@ -169,22 +151,22 @@ export class LiveStream {
   #catchUp(client: Client, lastSeq: number): void {
     const { store, maxCatchUpRows } = this.#options;
     let traces: TracesEvent | undefined;
-    if (client.signals.has("traces")) {
+    if (client.state.signals.has("traces")) {
       // What waits for the next round comes with it.
       const missed = [...store.traces.newestFirst()].filter((trace) =>
-        trace.changedSeq > lastSeq && !trace.announced && client.traceFilter.matches(trace)
+        trace.changedSeq > lastSeq && !trace.announced && client.state.traceFilter.matches(trace)
       );
       missed.sort((a, b) => b.changedSeq - a.changedSeq);
       const shown = missed.slice(0, maxCatchUpRows).reverse();
       if (missed.length > 0) traces = { ...tracesEvent(shown, missed.length), catchUp: true };
     }
     let logs: LogsEvent | undefined;
-    if (client.signals.has("logs")) {
+    if (client.state.signals.has("logs")) {
       const missed: StoredLog[] = [];
       let seen = 0;
       for (const log of store.logs.newestFirst()) {
         if (log.seq <= lastSeq) break;
-        if (log.seq > this.#toldSeq || !client.logFilter.matches(log)) continue;
+        if (log.seq > this.#notifiedSeq || !client.state.logFilter.matches(log)) continue;
         seen++;
         if (missed.length < maxCatchUpRows) missed.push(log);
       }
@@ -193,34 +175,31 @@ export class LiveStream {
     this.#sendRows(client, traces, logs);
   }
 
-  /** Tells all clients what is new. Called by a timer each `roundMs`. */
+  /** Sends all clients what is new. Called by a timer each `roundMs`. */
   round(): void {
-    const { store, stats } = this.#options;
-    const now = Date.now();
+    const { store, stats, world } = this.#options;
     const traces = store.traces.takeChanged();
     const logs = this.#newLogs();
-    this.#toldSeq = store.seq;
+    this.#notifiedSeq = store.seq;
     const isSecond = ++this.#rounds % this.#roundsPerSecond === 0;
     const metrics = isSecond ? store.takeChangedMetrics() : [];
-    if (isSecond) store.measureRates(now);
-    if (this.#clients.size === 0) return;
+    if (isSecond) store.measureRates(world.nowMs());
+    if (this.#hub.size === 0) return;
 
     const perSecond = isSecond ? { stats: stats(), services: this.#changedServices() } : undefined;
-    for (const client of this.#clients) {
-      if (this.#isStalled(client, now)) continue;
+    for (const client of this.#hub.clients) {
       this.#sendRows(
         client,
-        client.signals.has("traces") ? this.#newTraces(client, traces) : undefined,
-        client.signals.has("logs") ? this.#matchingLogs(client, logs) : undefined,
+        client.state.signals.has("traces") ? this.#newTraces(client, traces) : undefined,
+        client.state.signals.has("logs") ? this.#matchingLogs(client, logs) : undefined,
       );
       if (perSecond !== undefined) {
-        if (client.signals.has("metrics") && metrics.length > 0) {
+        if (client.state.signals.has("metrics") && metrics.length > 0) {
           this.#send(client, "metrics", { names: metrics.slice(0, 500) });
         }
         if (perSecond.services !== undefined) this.#send(client, "services", perSecond.services);
         this.#send(client, "stats", perSecond.stats);
       }
-      if (now - client.lastSentMs > heartbeatMs) this.#enqueue(client, ": alive\n\n");
     }
   }
 
@@ -228,7 +207,7 @@ export class LiveStream {
   #newLogs(): StoredLog[] {
     const logs: StoredLog[] = [];
     for (const log of this.#options.store.logs.newestFirst()) {
-      if (log.seq <= this.#toldSeq) break;
+      if (log.seq <= this.#notifiedSeq) break;
       logs.push(log);
     }
     return logs;
@@ -250,7 +229,7 @@ export class LiveStream {
   /** The newest of the changed traces that the client wants to see, and how many there are. */
   #newTraces(client: Client, changed: readonly Trace[]): TracesEvent | undefined {
     const { maxRowsPerRound } = this.#options;
-    const { narrows, matches } = client.traceFilter;
+    const { narrows, matches } = client.state.traceFilter;
     const examined = narrows ? Math.min(changed.length, maxExamined) : changed.length;
     const shown: Trace[] = [];
     let matched = 0;
@@ -261,15 +240,15 @@ export class LiveStream {
       if (trace.held && shown.length < maxRowsPerRound) shown.push(trace);
     }
     const estimated = examined === 0 ? 0 : Math.round(matched * changed.length / examined);
-    const seen = estimated + client.skipped.traces;
+    const seen = estimated + client.state.skipped.traces;
     return seen === 0 ? undefined : tracesEvent(shown.reverse(), seen);
   }
 
   #matchingLogs(client: Client, newestFirst: readonly StoredLog[]): LogsEvent | undefined {
     const shown: StoredLog[] = [];
-    let seen = client.skipped.logs;
+    let seen = client.state.skipped.logs;
     for (const log of newestFirst) {
-      if (!client.logFilter.matches(log)) continue;
+      if (!client.state.logFilter.matches(log)) continue;
       seen++;
       if (shown.length < this.#options.maxRowsPerRound) shown.push(log);
     }
@@ -281,12 +260,14 @@ export class LiveStream {
    * before it gets the whole round again.
    */
   #sendRows(client: Client, traces: TracesEvent | undefined, logs: LogsEvent | undefined): void {
-    const id = `${this.#options.hello().instance}:${this.#toldSeq}`;
-    const text = (traces ? eventText("traces", traces, logs ? undefined : id) : "") +
-      (logs ? eventText("logs", logs, id) : "");
-    if (text === "") return;
-    const sent = this.#enqueue(client, text);
-    client.skipped = sent
+    const id = `${this.#options.hello().instance}:${this.#notifiedSeq}`;
+    const events: ServerSentEvent[] = [];
+    if (traces) events.push({ name: "traces", ...(!logs && { id }), data: traces });
+    if (logs) events.push({ name: "logs", id, data: logs });
+    if (events.length === 0) return;
+    // A queue that is full takes nothing, though a little more might fit.
+    const sent = !client.isFull && client.send(events);
+    client.state.skipped = sent
       ? { traces: 0, logs: 0 }
       : { traces: traces?.sampled.seen ?? 0, logs: logs?.sampled.seen ?? 0 };
   }
@@ -296,38 +277,8 @@ export class LiveStream {
     name: Name,
     data: StreamEvents[Name],
   ): void {
-    this.#enqueue(client, eventText(name, data));
+    client.send({ name, data });
   }
-
-  #enqueue(client: Client, text: string): boolean {
-    if ((client.controller.desiredSize ?? 0) <= 0) return false;
-    client.controller.enqueue(encoder.encode(text));
-    client.lastSentMs = Date.now();
-    return true;
-  }
-
-  #isStalled(client: Client, nowMs: number): boolean {
-    if ((client.controller.desiredSize ?? 0) > 0) client.readingMs = nowMs;
-    else if (nowMs - client.readingMs > this.#options.maxStalledMs) {
-      this.#close(client);
-      return true;
-    }
-    return false;
-  }
-
-  #close(client: Client): void {
-    this.#clients.delete(client);
-    client.controller.close();
-  }
-}
-
-function eventText<Name extends keyof StreamEvents>(
-  name: Name,
-  data: StreamEvents[Name],
-  id?: string,
-): string {
-  const idLine = id === undefined ? "" : `id: ${id}\n`;
-  return `event: ${name}\n${idLine}data: ${JSON.stringify(data)}\n\n`;
 }
 
 function tracesEvent(traces: Trace[], seen: number): TracesEvent {

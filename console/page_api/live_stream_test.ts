@@ -204,6 +204,7 @@ Deno.test("stream refuses a client too many with 503, and takes one when another
   assert.equal(refused.status, 503);
   assert.equal(refused.headers.get("retry-after"), "5");
   await refused.body?.cancel();
+  while ((await clients[0]!.event("stats")).data.streams < 64);
   for (const client of clients.slice(1)) await client[Symbol.asyncDispose]();
   // The stats of the one that stayed tell when the server has seen them leave.
   while ((await clients[0]!.event("stats")).data.streams > 1);

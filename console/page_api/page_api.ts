@@ -5,6 +5,7 @@
  */
 import { type Context, Hono } from "hono";
 import { ProblemError } from "../../service/problem.ts";
+import type { World } from "../../service/world/world.ts";
 import {
   apiPaths,
   type DependenciesAnswer,
@@ -38,10 +39,13 @@ export interface PageApiOptions {
   store: TelemetryStore;
   stream: LiveStream;
   stats: () => StatsEvent;
+  /** Time and chance. */
+  world: World;
 }
 
 /** Makes the API's routes. Errors are thrown as {@linkcode ProblemError}. */
-export function pageApi({ store, stream, stats }: PageApiOptions): Hono {
+export function pageApi(options: PageApiOptions): Hono {
+  const { store, stream, stats } = options;
   const app = new Hono();
   app.use("/api/*", async (c, next) => {
     await next();
@@ -49,6 +53,25 @@ export function pageApi({ store, stream, stats }: PageApiOptions): Hono {
     c.header("x-content-type-options", "nosniff");
   });
 
+  addTraceRoutes(app, options);
+  addLogAndMetricRoutes(app, options);
+  app.get(apiPaths.stats, (c) => c.json(stats()));
+
+  app.get(
+    apiPaths.stream,
+    (c) => stream.open(parametersOf(c), c.req.header("last-event-id")),
+  );
+
+  app.delete(apiPaths.data, (c) => {
+    store.clear();
+    stream.cleared();
+    return c.body(null, 204);
+  });
+  return app;
+}
+
+/** Services, operations and traces, as the page and Jaeger's clients ask for them. */
+function addTraceRoutes(app: Hono, { store, world }: PageApiOptions): void {
   app.get(apiPaths.services, (c) => {
     const services = store.serviceRows();
     const answer: ServicesAnswer = { ...jaegerAnswer(services.map(({ name }) => name)), services };
@@ -67,7 +90,7 @@ export function pageApi({ store, stream, stats }: PageApiOptions): Hono {
   });
 
   app.get(apiPaths.summaries, (c) => {
-    const { traces, matched } = findTraces(store, parametersOf(c), { limit: 200 });
+    const { traces, matched } = findTraces(store, parametersOf(c), { limit: 200, world });
     const answer: SummariesAnswer = {
       traces: traces.map(traceSummary),
       matched,
@@ -84,7 +107,7 @@ export function pageApi({ store, stream, stats }: PageApiOptions): Hono {
       return c.json(jaegerAnswer(found.filter((trace) => trace !== undefined).map(jaegerTrace)));
     }
     return c.json(
-      jaegerAnswer(findTraces(store, parameters, { limit: 20 }).traces.map(jaegerTrace)),
+      jaegerAnswer(findTraces(store, parameters, { limit: 20, world }).traces.map(jaegerTrace)),
     );
   });
 
@@ -103,35 +126,23 @@ export function pageApi({ store, stream, stats }: PageApiOptions): Hono {
     }
     return c.json(jaegerAnswer([jaegerTrace(trace)]));
   });
+}
 
-  app.get(apiPaths.logs, (c) => c.json(findLogs(store, parametersOf(c))));
+function addLogAndMetricRoutes(app: Hono, { store, world }: PageApiOptions): void {
+  app.get(apiPaths.logs, (c) => c.json(findLogs(store, parametersOf(c), world)));
 
   app.get(apiPaths.metrics, (c) => {
     const parameters = parametersOf(c);
     const name = parameters("name");
-    return c.json(name ? metricData(store, name, parameters) : metricList(store));
+    return c.json(name ? metricData(store, name, parameters, world) : metricList(store));
   });
 
   app.get(apiPaths.dependencies, (c) => {
-    const filter = traceFilter(onlyOf(parametersOf(c), ["lookback"]));
+    const filter = traceFilter(onlyOf(parametersOf(c), ["lookback"]), world);
     const traces = [...store.traces.newestFirst()].filter((trace) => filter.matches(trace));
     const answer: DependenciesAnswer = jaegerAnswer(dependencies(traces));
     return c.json(answer);
   });
-
-  app.get(apiPaths.stats, (c) => c.json(stats()));
-
-  app.get(
-    apiPaths.stream,
-    (c) => stream.open(parametersOf(c), c.req.header("last-event-id")),
-  );
-
-  app.delete(apiPaths.data, (c) => {
-    store.clear();
-    stream.cleared();
-    return c.body(null, 204);
-  });
-  return app;
 }
 
 /** `/api/traces/{traceId}` as Hono writes it. */
@@ -167,18 +178,18 @@ function operations(store: TelemetryStore, service: string): OperationsAnswer {
 function findTraces(
   store: TelemetryStore,
   parameters: Parameters,
-  defaults: { limit: number },
+  defaults: { limit: number; world: World },
 ): { traces: Trace[]; matched: number } {
   const limit = integerParameter(parameters, "limit", { fallback: defaults.limit, max: 1_500 });
-  const filter = traceFilter(parameters);
+  const filter = traceFilter(parameters, defaults.world);
   const matching = [...store.traces.newestFirst()].filter((trace) => filter.matches(trace));
   matching.sort((a, b) => b.startUs - a.startUs);
   return { traces: matching.slice(0, limit), matched: matching.length };
 }
 
-function findLogs(store: TelemetryStore, parameters: Parameters): LogsAnswer {
+function findLogs(store: TelemetryStore, parameters: Parameters, world: World): LogsAnswer {
   const limit = integerParameter(parameters, "limit", { fallback: 200, max: 2_000 });
-  const filter = logFilter(parameters);
+  const filter = logFilter(parameters, world);
   const logs: StoredLog[] = [];
   let more = false;
   for (const log of store.logs.newestFirst()) {
@@ -201,6 +212,7 @@ function metricData(
   store: TelemetryStore,
   name: string,
   parameters: Parameters,
+  world: World,
 ): MetricDataAnswer {
   const limit = integerParameter(parameters, "limit", { fallback: 50, max: 500 });
   const lookbackUs = durationParameter(parameters, "lookback") ?? 15 * 60_000_000;
@@ -220,7 +232,7 @@ function metricData(
   const matching = [...family.series.values()]
     .filter((series) => !service || series.source.service === service)
     .sort((a, b) => b.lastSeenMs - a.lastSeenMs);
-  const sinceMs = Date.now() - lookbackUs / 1000;
+  const sinceMs = world.nowMs() - lookbackUs / 1000;
   return {
     ...metricRow(family),
     data: matching.slice(0, limit).map((series) => metricSeries(series, sinceMs)),

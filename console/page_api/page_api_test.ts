@@ -212,3 +212,17 @@ Deno.test("page port answers for the names of this machine only, and not to othe
   // A probe asks by whatever name it knows.
   assert.equal(await status("/livez", { host: "10.0.0.7" }), 200);
 });
+
+Deno.test("page port says that there is no such view, and which methods a path takes", async () => {
+  await using viewer = await testConsole();
+  for (const path of ["/map", "/nothing/there"]) {
+    const response = await fetch(viewer.pageUrl + path, { headers: { accept: "text/html" } });
+    assert.equal(response.status, 404, path);
+    assert.equal(response.headers.get("content-type"), "application/problem+json");
+    assert.match((await response.json()).detail, new RegExp(path));
+  }
+  const wrong = await fetch(`${viewer.pageUrl}/api/services`, { method: "POST" });
+  assert.equal(wrong.status, 405);
+  assert.equal(wrong.headers.get("allow"), "GET, HEAD");
+  await wrong.body?.cancel();
+});

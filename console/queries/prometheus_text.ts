@@ -18,7 +18,7 @@ export const prometheusContentType = "text/plain; version=0.0.4; charset=utf-8";
 const staleAfterMs = 5 * 60_000;
 
 /** The text for all families. */
-export function prometheusText(families: Iterable<Family>, nowMs = Date.now()): string {
+export function prometheusText(families: Iterable<Family>, nowMs: number): string {
   const blocks = new Map<string, { type: string; lines: string[] }>();
   const sources = new Map<string, Source>();
   for (const family of families) {

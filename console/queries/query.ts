@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { realWorld, type World } from "../../service/world/world.ts";
 import { ProblemError } from "../../service/problem.ts";
 import type { StoredLog } from "../stores/log_store.ts";
 import { spanKinds } from "./jaeger.ts";
@@ -69,7 +70,10 @@ export interface TraceFilter {
 }
 
 /** Reads the parameters of `TraceQuery`, but for `limit`. */
-export function traceFilter(parameters: Parameters): TraceFilter {
+export function traceFilter(
+  parameters: Parameters,
+  world: Pick<World, "nowMs"> = realWorld,
+): TraceFilter {
   const service = parameters("service");
   const operation = parameters("operation");
   const error = booleanParameter(parameters, "error");
@@ -91,7 +95,7 @@ export function traceFilter(parameters: Parameters): TraceFilter {
   if (minUs !== undefined) tests.push((trace) => trace.endUs - trace.startUs >= minUs);
   if (maxUs !== undefined) tests.push((trace) => trace.endUs - trace.startUs <= maxUs);
   if (lookbackUs !== undefined) {
-    tests.push((trace) => trace.startUs >= Date.now() * 1000 - lookbackUs);
+    tests.push((trace) => trace.startUs >= world.nowMs() * 1000 - lookbackUs);
   }
   if (startUs !== undefined) tests.push((trace) => trace.startUs >= startUs);
   if (endUs !== undefined) tests.push((trace) => trace.startUs <= endUs);
@@ -195,7 +199,10 @@ const severityFloors: Record<string, number> = {
 };
 
 /** Reads the parameters of `LogQuery`, but for `limit`. */
-export function logFilter(parameters: Parameters): LogFilter {
+export function logFilter(
+  parameters: Parameters,
+  world: Pick<World, "nowMs"> = realWorld,
+): LogFilter {
   const service = parameters("service");
   const traceId = parameters("traceId")?.toLowerCase();
   const spanId = parameters("spanId")?.toLowerCase();
@@ -213,7 +220,7 @@ export function logFilter(parameters: Parameters): LogFilter {
   if (spanId) tests.push((log) => log.spanId === spanId);
   if (severity !== undefined) tests.push((log) => log.severityNumber >= severity);
   if (lookbackUs !== undefined) {
-    tests.push((log) => log.timeMs >= Date.now() - lookbackUs / 1000);
+    tests.push((log) => log.timeMs >= world.nowMs() - lookbackUs / 1000);
   }
   if (text) tests.push((log) => logHasText(log, text));
   return { narrows: tests.length > 0, matches: (log) => tests.every((test) => test(log)) };
