@@ -115,7 +115,36 @@ const proofs: Record<string, (folder: string, file: URL) => Promise<void>> = {
     program.kill("SIGTERM");
     assert.equal((await program.status).code, 0);
   },
+  "simulator": async (_folder, file) => {
+    const [program, , url] = await startSimulator(file);
+    await using _ = program;
+    await assertServesPage(url);
+    program.kill("SIGTERM");
+    assert.equal((await program.status).code, 0);
+  },
+  "simulator-fleet": async (_folder, file) => {
+    const [server, port] = await startSimulator(new URL("../simulator/server.ts", import.meta.url));
+    await using _ = server;
+    await using program = await startProgram(file, ["--port", port, "--processes", "2"]);
+    await server.line(/RECEIVED: .*processingPerformed/);
+    program.kill("SIGTERM");
+    assert.equal((await program.status).code, 0);
+  },
+  "simulator-example": async (_folder, file) => {
+    const [server, port] = await startSimulator(new URL("../simulator/server.ts", import.meta.url));
+    await using _ = server;
+    await using program = await startProgram(file, ["17", "--port", port, "--interval-ms", "10"]);
+    assert.equal((await program.status).code, 0, program.lines.join("\n"));
+    await server.line(/RECEIVED: .*processStopped/);
+  },
 };
+
+/** A simulator on free ports; gives the TCP port of its intake and where its page is. */
+async function startSimulator(file: URL): Promise<[TestProgram, port: string, url: string]> {
+  const program = await startProgram(file, ["--port", "0", "--web-port", "0", "--web-server"]);
+  const [, port, url] = await program.line(/telemetry=tcp:\/\/[^:]+:(\d+) page=(http:\S+)/);
+  return [program, port!, url!];
+}
 
 /** A ping-pong server on free ports, with a certificate of its own in the folder. */
 async function startPingpong(folder: string, file: URL): Promise<TestProgram> {
@@ -127,7 +156,7 @@ async function startPingpong(folder: string, file: URL): Promise<TestProgram> {
 
 /** Its HTML, and every script that the HTML names. */
 async function assertServesPage(url: string): Promise<void> {
-  const page = await fetch(url);
+  const page = await fetch(url, { headers: { accept: "text/html" } });
   assert.equal(page.status, 200);
   const html = await page.text();
   const scripts = [...html.matchAll(/src="([^"]+\.js)"/g)].map(([, path]) => path!);
