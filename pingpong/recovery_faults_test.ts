@@ -1,210 +1,28 @@
+/**
+ * Servers and clients that are killed, stopped and started again, most of them as programs.
+ *
+ * @module
+ */
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { eventually } from "../service/testing/eventually.ts";
 import { testWith } from "../service/testing/permissions.ts";
 import { startProgram, type TestProgram } from "../service/testing/program.ts";
-import { linkOpener } from "./client/failover.ts";
-import { runPingpongClient } from "./client/run.ts";
-import { generateCertificates } from "./certificates/generate.ts";
-import { openLink } from "./client/open_link.ts";
-import { Pinger } from "./client/pinger.ts";
-import { Reconnection } from "./client/reconnection.ts";
-import type { PingSummary } from "./client/statistics.ts";
 import { testContext } from "../service/testing/context.ts";
-import { startTestServer, type TestPing, testPing } from "./test_server.ts";
+import { generateCertificates } from "./certificates/generate.ts";
+import { runPingpongClient } from "./client/run.ts";
+import {
+  assertWhole,
+  quick,
+  startTestServer,
+  summaryOf,
+  type TestPing,
+  testPing,
+} from "./test_server.ts";
 import { startUdpRelay } from "./test_udp_relay.ts";
 
 const files: Deno.PermissionName[] = ["read", "write"];
 const programs: Deno.PermissionName[] = ["read", "write", "run", "env"];
-/** Waits that are as short as they may be. */
-const quick = { retryBaseDelayMs: 20, stableAfterMs: 200, quiet: true } as const;
-
-function summaryOf({ runs }: TestPing): PingSummary {
-  return runs[0]!.run.statistics.summary();
-}
-
-/** Every ping answered, none lost, none counted twice. */
-function assertWhole(ping: TestPing, count: number): void {
-  const { sent, received, lost } = summaryOf(ping);
-  assert.deepEqual(
-    { sent, received, lost },
-    { sent: count, received: count, lost: 0 },
-    ping.lines.join("\n"),
-  );
-  assert.equal(ping.exitCode, 0);
-}
-
-for (const [mode, seed] of [["bidi", 1], ["uni", 2]] as const) {
-  testWith(files, `30 % loss both ways loses no ping over ${mode} (seed ${seed})`, async () => {
-    await using server = await startTestServer();
-    const relay = startUdpRelay(server.port, { loss: 0.3, seed });
-    const ping = await server.ping({
-      port: relay.port,
-      mode,
-      pingCount: 60,
-      retries: 50,
-      connectTimeoutMs: 5_000,
-      ...quick,
-    });
-    relay.close();
-    assertWhole(ping, 60);
-    assert.ok(relay.counts.lost > 20, "the network was bad indeed");
-  });
-}
-
-testWith(files, "30 % loss both ways is told as loss over datagrams, each ping once", async () => {
-  await using server = await startTestServer();
-  const relay = startUdpRelay(server.port, { loss: 0.3, seed: 3 });
-  const ping = await server.ping({
-    port: relay.port,
-    mode: "datagram",
-    pingCount: 300,
-    concurrency: 20,
-    // Apart, or many share one packet and its fate.
-    intervalMs: 2,
-    timeoutMs: 1_000,
-    retries: 50,
-    connectTimeoutMs: 5_000,
-    ...quick,
-  });
-  relay.close();
-  const { sent, received, lost, lossRatio } = summaryOf(ping);
-  assert.equal(sent, 300);
-  assert.equal(received + lost, 300);
-  // 1 - 0.7² = 51 % of the round trips. Pings that share a packet are lost together, so the spread is
-  // wider than that of 300 coins.
-  assert.ok(lossRatio > 0.3 && lossRatio < 0.75, `${lossRatio}`);
-  assert.equal(ping.exitCode, 1);
-});
-
-testWith(files, "reordering and doubling of datagrams double no ping and lose none", async () => {
-  await using server = await startTestServer();
-  const relay = startUdpRelay(server.port, {
-    reordering: 0.3,
-    duplication: 0.3,
-    delayMs: 1,
-    holdMs: 5,
-  });
-  for (const mode of ["bidi", "uni", "datagram"] as const) {
-    const ping = await server.ping({
-      port: relay.port,
-      mode,
-      pingCount: 200,
-      concurrency: 50,
-      // Apart, or a burst of datagrams travels in one packet and overtakes nothing.
-      intervalMs: 1,
-      ...quick,
-    });
-    assertWhole(ping, 200);
-    assert.equal(summaryOf(ping).duplicated, 0);
-    if (mode === "datagram") {
-      assert.ok(summaryOf(ping).reordered > 0, "datagrams overtook each other");
-    }
-  }
-  assert.ok(relay.counts.doubled > 50 && relay.counts.held > 50);
-  relay.close();
-});
-
-testWith(files, "a NAT that forgets the port loses no ping", async () => {
-  await using server = await startTestServer();
-  const relay = startUdpRelay(server.port);
-  const rebinding = setInterval(() => relay.rebind(), 100);
-  const ping = await server.ping({ port: relay.port, pingCount: 60, intervalMs: 10, ...quick });
-  clearInterval(rebinding);
-  relay.close();
-  assertWhole(ping, 60);
-});
-
-testWith(files, "a long way (750 ms round trip) works with the default time-outs", async () => {
-  await using server = await startTestServer();
-  const relay = startUdpRelay(server.port, { delayMs: 375 });
-  const ping = await server.ping({ port: relay.port, pingCount: 2 });
-  relay.close();
-  assertWhole(ping, 2);
-  assert.ok(summaryOf(ping).rttMs!.min >= 750);
-});
-
-testWith(files, "a network that is dark for 5 s loses no ping", async () => {
-  await using server = await startTestServer();
-  const relay = startUdpRelay(server.port);
-  const running = server.ping({
-    port: relay.port,
-    pingCount: 300,
-    intervalMs: 5,
-    connectTimeoutMs: 500,
-    ...quick,
-  });
-  const darkness = (async () => {
-    await eventually("some pings", () => relay.counts.passed > 100 || undefined);
-    relay.faults.blackhole = true;
-    await new Promise((resolve) => setTimeout(resolve, 5_000));
-    relay.faults.blackhole = false;
-  })();
-  const ping = await running;
-  await darkness;
-  relay.close();
-  assertWhole(ping, 300);
-  assert.ok(summaryOf(ping).recovered >= 1, "the ping that was under way was sent again");
-  assert.match(ping.lines.join("\n"), /connection ended \(timed out\)/);
-});
-
-testWith(files, "both ends find a dead peer within the heartbeat's 2 s, not before", async () => {
-  await using server = await startTestServer();
-  const relay = startUdpRelay(server.port);
-  const stop = new AbortController();
-  const running = server.ping(
-    { port: relay.port, pingCount: 0, intervalMs: 20, json: true },
-    stop.signal,
-  );
-  await eventually("a session", () => server.logged.find((line) => line.includes("has begun")));
-  const beforeMs = performance.now();
-  relay.faults.blackhole = true;
-  await eventually(
-    "the server's end",
-    () => server.logged.find((line) => line.includes("has ended")),
-  );
-  const elapsedMs = performance.now() - beforeMs;
-  stop.abort();
-  const { lines } = await running;
-  relay.close();
-  assert.ok(elapsedMs > 1_000, `${elapsedMs} ms`);
-  assert.match(server.logged.find((line) => line.includes("has ended"))!, /by=lost/);
-  // The client noticed too, or was stopped before it could.
-  assert.ok(lines.some((line) => /"kind":"(disconnected|end)"/.test(line)));
-});
-
-testWith(files, "when its server goes for good, the client goes on with the next one", async () => {
-  const first = await startTestServer();
-  await using second = await startTestServer();
-  const trust = { pins: [first, second].map(({ server }) => server.certificateHash()) };
-  const targets = [first, second].map(({ port }) => ({ host: "127.0.0.1", port }));
-  const { telemetry: { tracer, meter } } = testContext();
-  const remotes: string[] = [];
-  let answered = 0;
-  const pinger: Pinger = new Pinger({
-    openLink: linkOpener(targets, "bidi", (target, mode) =>
-      openLink({
-        ...{ mode, target, trust, connectTimeoutMs: 300 },
-        client: { name: "failing-over", run: pinger.run },
-      })),
-    reconnection: new Reconnection({ retryBaseDelayMs: 20 }),
-    onEvent: (event) => {
-      if (event.kind === "connected") remotes.push(event.remote);
-      if (event.kind === "pong") answered++;
-    },
-    ...{ count: 200, intervalMs: 5, tracer, meter },
-  });
-  const running = pinger.start();
-  await eventually("some pongs", () => answered > 20 || undefined);
-  await first[Symbol.asyncDispose]();
-  const { statistics, error } = await running;
-  assert.equal(error, undefined);
-  const { sent, received, lost, duplicated } = statistics.summary();
-  assert.deepEqual({ sent, received, lost, duplicated }, {
-    ...{ sent: 200, received: 200, lost: 0, duplicated: 0 },
-  });
-  assert.deepEqual(remotes, [first, second].map(({ port }) => `127.0.0.1:${port}/udp`));
-});
 
 /** A server process on ports that stay the same when it is started again. */
 async function startServerProcess(

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import assert from "node:assert/strict";
 import { join } from "node:path";
 import { testContext } from "../service/testing/context.ts";
 import {
@@ -11,6 +12,7 @@ import {
   runPingpongClient,
 } from "./client.ts";
 import { generateCertificates } from "./certificates/generate.ts";
+import type { PingSummary } from "./client/statistics.ts";
 import { type PingpongServer, type PingpongServerOptions, startPingpongServer } from "./server.ts";
 
 /** A server under test. `await using` ends it and removes its folder. */
@@ -82,4 +84,23 @@ export async function testPing(
     signal,
   );
   return { ...result, lines };
+}
+
+/** Waits that are as short as they may be. */
+export const quick = { retryBaseDelayMs: 20, stableAfterMs: 200, quiet: true } as const;
+
+/** What the first run of a client counted. */
+export function summaryOf({ runs }: TestPing): PingSummary {
+  return runs[0]!.run.statistics.summary();
+}
+
+/** Every ping answered, none lost, none counted twice. */
+export function assertWhole(ping: TestPing, count: number): void {
+  const { sent, received, lost } = summaryOf(ping);
+  assert.deepEqual(
+    { sent, received, lost },
+    { sent: count, received: count, lost: 0 },
+    ping.lines.join("\n"),
+  );
+  assert.equal(ping.exitCode, 0);
 }
