@@ -11,7 +11,7 @@
  */
 import { create, toBinary } from "@bufbuild/protobuf";
 import type { StatsEvent, TracesEvent } from "../console/page_api/api.ts";
-import { ExportTraceServiceRequestSchema } from "../console/proto/gen/trace_service_pb.ts";
+import { ExportTraceServiceRequestSchema } from "../service/otlp/proto/gen/trace_service_pb.ts";
 import { programArguments } from "../service/program_file.ts";
 import { median, report } from "./report.ts";
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { eventually } from "../service/testing/eventually.ts";
 import { VirtualWorld } from "../service/world/virtual_world.ts";
 import { Forwarder, type ForwarderOptions, retryAfterMs } from "./forwarder.ts";
-import type { ReceivedRequest } from "./intake/otlp_receiver.ts";
+import type { ReceivedRequest } from "../service/otlp/otlp_receiver.ts";
 import { testConsole, testLog, tracesRequest } from "./test_console.ts";
 
 /** A peer that answers as told, one answer a request, the last one for ever. */

@@ -41,7 +41,7 @@ import type { TimerId } from "../service/world/world.ts";
 import { type ConsoleLimits, pagePaths, type StatsEvent } from "./page_api/api.ts";
 import { Forwarder } from "./forwarder.ts";
 import { LiveStream } from "./page_api/live_stream.ts";
-import { otlpReceiver } from "./intake/otlp_receiver.ts";
+import { consoleReceiver } from "./intake/console_receiver.ts";
 import { recordOwnMetrics } from "./own_metrics.ts";
 import { pageApi } from "./page_api/page_api.ts";
 import { prometheusContentType, prometheusText } from "./queries/prometheus_text.ts";
@@ -105,7 +105,7 @@ class RunningConsole implements ConsoleService {
   readonly #instance: string;
   readonly #store: TelemetryStore;
   readonly #forwarder: Forwarder | undefined;
-  readonly #receiver: ReturnType<typeof otlpReceiver>;
+  readonly #receiver: ReturnType<typeof consoleReceiver>;
   readonly #stream: LiveStream;
   readonly #ownTimer: TimerId;
   #otlp: HttpServer | undefined;
@@ -122,7 +122,7 @@ class RunningConsole implements ConsoleService {
     const forwarder = endpoint === undefined ? undefined : new Forwarder({ endpoint, log, world });
     this.#store = store;
     this.#forwarder = forwarder;
-    this.#receiver = otlpReceiver({
+    this.#receiver = consoleReceiver({
       store,
       log,
       world,

@@ -8,12 +8,12 @@ import { Health } from "../service/health.ts";
 import type { Log } from "../service/log.ts";
 import { realWorld } from "../service/world/world.ts";
 import type { Signal } from "./page_api/api.ts";
-import { ExportLogsServiceRequestSchema } from "./proto/gen/logs_service_pb.ts";
-import { ExportMetricsServiceRequestSchema } from "./proto/gen/metrics_service_pb.ts";
-import { ExportTraceServiceRequestSchema } from "./proto/gen/trace_service_pb.ts";
-import type { SpanSchema } from "./proto/gen/trace_pb.ts";
-import type { MetricSchema } from "./proto/gen/metrics_pb.ts";
-import type { LogRecordSchema } from "./proto/gen/logs_pb.ts";
+import { ExportLogsServiceRequestSchema } from "../service/otlp/proto/gen/logs_service_pb.ts";
+import { ExportMetricsServiceRequestSchema } from "../service/otlp/proto/gen/metrics_service_pb.ts";
+import { ExportTraceServiceRequestSchema } from "../service/otlp/proto/gen/trace_service_pb.ts";
+import type { SpanSchema } from "../service/otlp/proto/gen/trace_pb.ts";
+import type { MetricSchema } from "../service/otlp/proto/gen/metrics_pb.ts";
+import type { LogRecordSchema } from "../service/otlp/proto/gen/logs_pb.ts";
 import { type ConsoleOptions, startConsole } from "./server.ts";
 
 /** A log that keeps its lines. */

@@ -8,8 +8,8 @@ import type { Signal } from "../page_api/api.ts";
 import type { HistogramValue, IndexedCounts } from "../stores/histogram.ts";
 import type { StoredLog } from "../stores/log_store.ts";
 import type { MetricIdentity, PointValue } from "../stores/metric_store.ts";
-import type { OtlpRequests, Refusal } from "./otlp_message.ts";
-import type { LogRecord } from "../proto/gen/logs_pb.ts";
+import type { OtlpRequests, Refusal } from "../../service/otlp/otlp_message.ts";
+import type { LogRecord } from "../../service/otlp/proto/gen/logs_pb.ts";
 import {
   AggregationTemporality,
   DataPointFlags,
@@ -18,8 +18,8 @@ import {
   type Metric,
   type NumberDataPoint,
   type SummaryDataPoint,
-} from "../proto/gen/metrics_pb.ts";
-import type { Span } from "../proto/gen/trace_pb.ts";
+} from "../../service/otlp/proto/gen/metrics_pb.ts";
+import type { Span } from "../../service/otlp/proto/gen/trace_pb.ts";
 import { addOperation, type Scope, type ServiceEntry, type Source } from "./source.ts";
 import type { TelemetryStore } from "../stores/telemetry_store.ts";
 import {

@@ -5,8 +5,8 @@
  * @module
  */
 import type { ServiceRow } from "../page_api/api.ts";
-import type { InstrumentationScope } from "../proto/gen/common_pb.ts";
-import type { Resource } from "../proto/gen/resource_pb.ts";
+import type { InstrumentationScope } from "../../service/otlp/proto/gen/common_pb.ts";
+import type { Resource } from "../../service/otlp/proto/gen/resource_pb.ts";
 import { attribute, type AttributeReader, plainValue, type StoredAttributes } from "./values.ts";
 
 /** A resource: a program, more or less. */

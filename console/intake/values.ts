@@ -5,7 +5,7 @@
  * @module
  */
 import type { Attributes, AttributeValue } from "../page_api/api.ts";
-import type { AnyValue, KeyValue } from "../proto/gen/common_pb.ts";
+import type { AnyValue, KeyValue } from "../../service/otlp/proto/gen/common_pb.ts";
 
 /** A double that a JavaScript number would show as an integer. */
 export class WholeDouble {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { AnyValueSchema, KeyValueSchema } from "../proto/gen/common_pb.ts";
+import { AnyValueSchema, KeyValueSchema } from "../../service/otlp/proto/gen/common_pb.ts";
 import { AttributeReader, plainAttributes, plainValue, valueText } from "./values.ts";
 
 const limits = { maxValueLength: 10, maxAttributes: 4 };

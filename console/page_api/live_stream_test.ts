@@ -3,7 +3,7 @@ import { eventually } from "../../service/testing/eventually.ts";
 import type { StatsEvent, StreamEvents } from "./api.ts";
 import { takeRequest } from "../intake/intake.ts";
 import { LiveStream, type LiveStreamOptions } from "./live_stream.ts";
-import { decodeRequest } from "../intake/otlp_message.ts";
+import { decodeRequest } from "../../service/otlp/otlp_message.ts";
 import { TelemetryStore } from "../stores/telemetry_store.ts";
 import { logsRequest, newTraceId, testConsole, tracesRequest } from "../test_console.ts";
 

@@ -8,36 +8,39 @@
 import { gunzip, inflate } from "node:zlib";
 import { promisify } from "node:util";
 import type { Context, Hono } from "hono";
-import { Health } from "../../service/health.ts";
-import { httpApp } from "../../service/http_app.ts";
-import type { Refusal } from "../../service/http_guard.ts";
-import { ProblemError } from "../../service/problem.ts";
-import { readBody } from "../../service/request_body.ts";
-import type { Log } from "../../service/log.ts";
-import { realWorld, type World } from "../../service/world/world.ts";
-import type { Signal } from "../page_api/api.ts";
-import { takeRequest } from "./intake.ts";
+import { Health } from "../health.ts";
+import { httpApp } from "../http_app.ts";
+import type { Refusal as SourceRefusal } from "../http_guard.ts";
+import { ProblemError } from "../problem.ts";
+import { readBody } from "../request_body.ts";
+import type { Log } from "../log.ts";
 import {
   decodeRequest,
   encodeResponse,
   encodeStatus,
   type Encoding,
   OtlpDecodeError,
+  type OtlpRequests,
+  type Refusal,
+  type Signal,
 } from "./otlp_message.ts";
-import type { TelemetryStore } from "../stores/telemetry_store.ts";
 
 /** Options of {@linkcode otlpReceiver}. */
 export interface OtlpReceiverOptions {
-  /** Where accepted telemetry goes. */
-  store: TelemetryStore;
+  /** The program's `service.name`. */
+  name: string;
+  /** Takes a request in; says what of it was refused. */
+  take: <S extends Signal>(signal: S, message: OtlpRequests[S]) => Refusal | undefined;
   log: Log;
-  /** Time and chance. @default the real world */
-  world?: World | undefined;
+  /** The most bytes of a body as it comes; beyond it 413. */
+  maxBodyBytes: number;
+  /** The most bytes of a body once decompressed; beyond it 413. */
+  maxDecompressedBytes: number;
   /** Gets every accepted request as it came, to pass it on. @default nothing does */
   forward?: ((request: ReceivedRequest) => void) | undefined;
   /** The address listened on. @default "127.0.0.1" */
   host?: string | undefined;
-  /** Names the console is known by, besides those of loopback. @default none */
+  /** Names the server is known by, besides those of loopback. @default none */
   allowedHosts?: readonly string[] | undefined;
   /** Origins of web pages that may send, such as `https://shop.example`; `*` for all. @default none */
   corsOrigins?: readonly string[] | undefined;
@@ -100,14 +103,14 @@ export function otlpReceiver(
   options: OtlpReceiverOptions,
 ): { app: Hono; counters: RequestCounters } {
   const receiver = new Receiver(options);
-  const { log, host, allowedHosts, corsOrigins } = options;
+  const { name, log, host, allowedHosts, corsOrigins } = options;
   const app = httpApp({
-    name: "console",
+    name,
     host,
     allowedHosts,
     allowedOrigins: corsOrigins,
     corsMethods: ["POST"],
-    // The page's port has it.
+    // Another port of the same program has it, or the app that this one is mounted in.
     health: false,
     refuse: (refusal, request) => receiver.refuseSource(refusal, request),
   }, { log, health: new Health() });
@@ -152,7 +155,7 @@ class Receiver {
   }
 
   /** Answers who may not send at all. */
-  refuseSource({ kind, detail }: Refusal, request: Request): Response {
+  refuseSource({ kind, detail }: SourceRefusal, request: Request): Response {
     const message = kind === "foreign-origin"
       ? `Pages of ${
         request.headers.get("origin") ?? "other sites"
@@ -162,8 +165,7 @@ class Receiver {
   }
 
   async #receive(request: Request, signal: Signal, encoding: Encoding): Promise<Response> {
-    const { store, forward, world = realWorld, bodyTimeoutMs } = this.#options;
-    const { maxBodyBytes, maxDecompressedBytes } = store.limits;
+    const { take, forward, bodyTimeoutMs, maxBodyBytes, maxDecompressedBytes } = this.#options;
     const compression = requestCompression(request);
     using _ = this.#reserve(request, compression);
     const body = await readBody(request, {
@@ -174,7 +176,7 @@ class Receiver {
       ? body
       : await decompress(body, compression, maxDecompressedBytes);
     const message = decodeRequest(signal, encoding, plain);
-    const refusal = takeRequest(store, signal, message, world.nowMs());
+    const refusal = take(signal, message);
     this.counters.accepted++;
     this.counters.bytes += body.length;
     forward?.({ signal, contentType: encoding, contentEncoding: compression, body });
@@ -185,8 +187,8 @@ class Receiver {
 
   /** Room for a body, whole and decompressed, until the request has been answered. */
   #reserve(request: Request, compression: Compression | undefined): Disposable {
-    const { store, maxBytesUnderWay = 128 * 1024 ** 2 } = this.#options;
-    const { maxBodyBytes, maxDecompressedBytes } = store.limits;
+    const { maxBytesUnderWay = 128 * 1024 ** 2, maxBodyBytes, maxDecompressedBytes } =
+      this.#options;
     const declared = Number(request.headers.get("content-length") ?? maxBodyBytes);
     const reserved = Math.min(declared, maxBodyBytes) +
       (compression === undefined ? 0 : Math.min(8 * declared, maxDecompressedBytes));
@@ -252,5 +254,5 @@ function asRefused(error: unknown, log: Log): Refused {
     "exception.message": String(error),
     "exception.stacktrace": error instanceof Error ? error.stack : undefined,
   });
-  return new Refused(500, "The request failed on our side; the console's log has the cause.");
+  return new Refused(500, "The request failed on our side; the log has the cause.");
 }

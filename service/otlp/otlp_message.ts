@@ -15,23 +15,25 @@ import {
   toBinary,
   toJson,
 } from "@bufbuild/protobuf";
-import type { Signal } from "../page_api/api.ts";
-import { StatusSchema } from "../proto/gen/status_pb.ts";
+import { StatusSchema } from "./proto/gen/status_pb.ts";
 import {
   type ExportLogsServiceRequest,
   ExportLogsServiceRequestSchema,
   ExportLogsServiceResponseSchema,
-} from "../proto/gen/logs_service_pb.ts";
+} from "./proto/gen/logs_service_pb.ts";
 import {
   type ExportMetricsServiceRequest,
   ExportMetricsServiceRequestSchema,
   ExportMetricsServiceResponseSchema,
-} from "../proto/gen/metrics_service_pb.ts";
+} from "./proto/gen/metrics_service_pb.ts";
 import {
   type ExportTraceServiceRequest,
   ExportTraceServiceRequestSchema,
   ExportTraceServiceResponseSchema,
-} from "../proto/gen/trace_service_pb.ts";
+} from "./proto/gen/trace_service_pb.ts";
+
+/** The signals of OTLP, by the last part of their path. */
+export type Signal = "traces" | "metrics" | "logs";
 
 /** The two encodings, named by their media types. */
 export type Encoding = "application/x-protobuf" | "application/json";

@@ -1,15 +1,15 @@
 /** The generated code is what the generator makes of the proto files. Needs Node's npx and npm's registry. */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { testWith } from "../service/testing/permissions.ts";
+import { testWith } from "../testing/permissions.ts";
 
-testWith(["run", "read", "write", "env"], "console/proto/gen is current", async () => {
+testWith(["run", "read", "write", "env"], "service/otlp/proto/gen is current", async () => {
   const folder = fileURLToPath(new URL("./proto", import.meta.url));
-  const config = JSON.parse(await Deno.readTextFile(new URL("../deno.json", import.meta.url)));
-  const command: string = config.tasks["console:generate"].command;
+  const config = JSON.parse(await Deno.readTextFile(new URL("../../deno.json", import.meta.url)));
+  const command: string = config.tasks["otlp:generate"].command;
   const made = await Deno.makeTempDir();
   try {
-    const generate = command.replace("cd console/proto && ", "") + ` --output ${made}`;
+    const generate = command.replace("cd service/otlp/proto && ", "") + ` --output ${made}`;
     const { success, stderr } = await new Deno.Command("sh", {
       args: ["-c", generate],
       cwd: folder,
@@ -22,7 +22,7 @@ testWith(["run", "read", "write", "env"], "console/proto/gen is current", async 
       const [fresh, committed] = await Promise.all(
         [made, folder].map((path) => Deno.readTextFile(`${path}/gen/${name}`)),
       );
-      assert.equal(committed, fresh, `${name} is not current: deno task console:generate`);
+      assert.equal(committed, fresh, `${name} is not current: deno task otlp:generate`);
     }
   } finally {
     await Deno.remove(made, { recursive: true });

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { deflateSync, gzipSync } from "node:zlib";
 import { fromBinary } from "@bufbuild/protobuf";
-import { otlpReceiver } from "./otlp_receiver.ts";
-import { StatusSchema } from "../proto/gen/status_pb.ts";
-import { ExportTraceServiceResponseSchema } from "../proto/gen/trace_service_pb.ts";
+import { consoleReceiver } from "./console_receiver.ts";
+import { StatusSchema } from "../../service/otlp/proto/gen/status_pb.ts";
+import { ExportTraceServiceResponseSchema } from "../../service/otlp/proto/gen/trace_service_pb.ts";
 import { TelemetryStore } from "../stores/telemetry_store.ts";
 import {
   attributeOf,
@@ -489,7 +489,7 @@ Deno.test("receiver lets web pages of listed origins send, and no others", async
 
 Deno.test("receiver answers 503 with Retry-After while too much is under way", async () => {
   const store = new TelemetryStore();
-  const { app } = otlpReceiver({ store, log: testLog(), maxBytesUnderWay: 1_000 });
+  const { app } = consoleReceiver({ store, log: testLog(), maxBytesUnderWay: 1_000 });
   const headers = { "content-type": "application/x-protobuf" };
   let finish = () => {};
   const slow = new ReadableStream<Uint8Array>({
@@ -509,7 +509,11 @@ Deno.test("receiver answers 503 with Retry-After while too much is under way", a
 });
 
 Deno.test("receiver answers 408 to a body that does not come", async () => {
-  const { app } = otlpReceiver({ store: new TelemetryStore(), log: testLog(), bodyTimeoutMs: 20 });
+  const { app } = consoleReceiver({
+    store: new TelemetryStore(),
+    log: testLog(),
+    bodyTimeoutMs: 20,
+  });
   const response = await app.request("/v1/logs", {
     method: "POST",
     headers: { "content-type": "application/json" },
