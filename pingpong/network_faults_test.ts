@@ -43,10 +43,11 @@ testWith(
       port: relay.port,
       mode: "datagram",
       pingCount: 300,
-      concurrency: 20,
+      // A lost ping takes a place until it is given up: many places and a short wait are a short test.
+      concurrency: 60,
       // Apart, or many share one packet and its fate.
       intervalMs: 2,
-      timeoutMs: 1_000,
+      timeoutMs: 500,
       retries: 50,
       connectTimeoutMs: 5_000,
       ...quick,
@@ -62,33 +63,45 @@ testWith(
   },
 );
 
-testWith(files, "reordering and doubling of datagrams double no ping and lose none", async () => {
-  await using server = await startTestServer();
-  const relay = startUdpRelay(server.port, {
-    reordering: 0.3,
-    duplication: 0.3,
-    delayMs: 1,
-    holdMs: 5,
-  });
-  for (const mode of ["bidi", "uni", "datagram"] as const) {
-    const ping = await server.ping({
-      port: relay.port,
-      mode,
-      pingCount: 200,
-      concurrency: 50,
-      // Apart, or a burst of datagrams travels in one packet and overtakes nothing.
-      intervalMs: 1,
-      ...quick,
-    });
-    assertWhole(ping, 200);
-    assert.equal(summaryOf(ping).duplicated, 0);
-    if (mode === "datagram") {
-      assert.ok(summaryOf(ping).reordered > 0, "datagrams overtook each other");
+const disorder = { reordering: 0.3, duplication: 0.3, delayMs: 1, holdMs: 5 };
+/** Apart, or a burst of datagrams travels in one packet and overtakes nothing. */
+const apart = { pingCount: 200, concurrency: 50, intervalMs: 1 };
+
+testWith(
+  files,
+  "reordering and doubling of packets double no ping of streams and lose none",
+  async () => {
+    await using server = await startTestServer();
+    const relay = startUdpRelay(server.port, disorder);
+    for (const mode of ["bidi", "uni"] as const) {
+      const ping = await server.ping({ port: relay.port, mode, ...apart, ...quick });
+      assertWhole(ping, 200);
+      assert.equal(summaryOf(ping).duplicated, 0);
     }
-  }
-  assert.ok(relay.counts.doubled > 50 && relay.counts.held > 50);
-  relay.close();
-});
+    assert.ok(relay.counts.doubled > 50 && relay.counts.held > 50);
+    relay.close();
+  },
+);
+
+testWith(
+  files,
+  "reordering and doubling of datagrams double no ping, and each is accounted for",
+  async () => {
+    await using server = await startTestServer();
+    const relay = startUdpRelay(server.port, disorder);
+    const ping = await server.ping({ port: relay.port, mode: "datagram", ...apart, ...quick });
+    const { sent, received, lost, duplicated, reordered } = summaryOf(ping);
+    // UDP promises nothing: a socket whose buffer is full drops, on a busy machine, too.
+    assert.equal(received + lost, sent, ping.lines.join("\n"));
+    assert.equal(sent, 200);
+    assert.equal(ping.exitCode, lost === 0 ? 0 : 1);
+    assert.ok(received >= 100, `${received} of 200 answered: more than a busy machine explains`);
+    assert.equal(duplicated, 0);
+    assert.ok(reordered > 0, "datagrams overtook each other");
+    assert.ok(relay.counts.doubled > 20 && relay.counts.held > 20);
+    relay.close();
+  },
+);
 
 testWith(files, "a NAT that forgets the port loses no ping", async () => {
   await using server = await startTestServer();
@@ -109,7 +122,7 @@ testWith(files, "a long way (750 ms round trip) works with the default time-outs
   assert.ok(summaryOf(ping).rttMs!.min >= 750);
 });
 
-testWith(files, "a network that is dark for 5 s loses no ping", async () => {
+testWith(files, "a network that is dark until both ends have given up loses no ping", async () => {
   await using server = await startTestServer();
   const relay = startUdpRelay(server.port);
   const running = server.ping({
@@ -122,7 +135,13 @@ testWith(files, "a network that is dark for 5 s loses no ping", async () => {
   const darkness = (async () => {
     await eventually("some pings", () => relay.counts.passed > 100 || undefined);
     relay.faults.blackhole = true;
-    await new Promise((resolve) => setTimeout(resolve, 5_000));
+    await eventually(
+      "the server's end",
+      () => server.logged.find((line) => /has ended.*by=lost/.test(line)),
+    );
+    // The client has given up, too, and tries to connect anew: one attempt fails in the dark.
+    const { lost } = relay.counts;
+    await eventually("an attempt", () => relay.counts.lost >= lost + 3 || undefined);
     relay.faults.blackhole = false;
   })();
   const ping = await running;

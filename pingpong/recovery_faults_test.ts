@@ -8,9 +8,7 @@ import { join } from "node:path";
 import { eventually } from "../service/testing/eventually.ts";
 import { testWith } from "../service/testing/permissions.ts";
 import { startProgram, type TestProgram } from "../service/testing/program.ts";
-import { testContext } from "../service/testing/context.ts";
 import { generateCertificates } from "./certificates/generate.ts";
-import { runPingpongClient } from "./client/run.ts";
 import {
   assertWhole,
   quick,
@@ -24,19 +22,25 @@ import { startUdpRelay } from "./test_udp_relay.ts";
 const files: Deno.PermissionName[] = ["read", "write"];
 const programs: Deno.PermissionName[] = ["read", "write", "run", "env"];
 
-/** A server process on ports that stay the same when it is started again. */
+/** A server process and its UDP port. */
+interface ServerProcess {
+  program: TestProgram;
+  port: number;
+}
+
+/** Starts a server: on a free port at first, and on the same one when it is started again. */
 async function startServerProcess(
   folder: string,
-  port: number,
+  wanted: number,
   more: readonly string[] = [],
-): Promise<TestProgram> {
+): Promise<ServerProcess> {
   const program = await startProgram(new URL("./server.ts", import.meta.url), [
-    ...["--port", String(port), "--page-port", "0", "--https-port", "0"],
+    ...["--port", String(wanted), "--page-port", "0", "--https-port", "0"],
     ...["--certificate-path", join(folder, "cert.pem"), "--key-path", join(folder, "key.pem")],
     ...more,
   ]);
-  await program.line(/Ping-pong over WebTransport at/);
-  return program;
+  const [, port] = await program.line(/Ping-pong over WebTransport at https:\/\/[^ ]*:(\d+)\//);
+  return { program, port: Number(port) };
 }
 
 async function withCertificate(run: (folder: string) => Promise<void>): Promise<void> {
@@ -53,21 +57,16 @@ async function withCertificate(run: (folder: string) => Promise<void>): Promise<
   }
 }
 
-function freeUdpPort(): number {
-  const socket = Deno.listenDatagram({ hostname: "127.0.0.1", port: 0, transport: "udp" });
-  socket.close();
-  return (socket.addr as Deno.NetAddr).port;
-}
-
 for (const [mode, mailbox] of [["bidi", "SQLite"], ["uni", "memory"]] as const) {
   testWith(
     programs,
     `a server killed three times under 10,000 pings over ${mode} loses none and doubles none (${mailbox})`,
     () =>
       withCertificate(async (folder) => {
-        const port = freeUdpPort();
         const more = mailbox === "SQLite" ? ["--mailbox", join(folder, "mailbox.sqlite")] : [];
-        let program = await startServerProcess(folder, port, more);
+        const first = await startServerProcess(folder, 0, more);
+        const { port } = first;
+        let { program } = first;
         const seen: number[] = [];
         const kills = [2_000, 5_000, 8_000];
         const restarts: Promise<void>[] = [];
@@ -78,7 +77,7 @@ for (const [mode, mailbox] of [["bidi", "SQLite"], ["uni", "memory"]] as const) 
           program.kill("SIGKILL");
           restarts.push((async () => {
             await program.status;
-            program = await startServerProcess(folder, port, more);
+            ({ program } = await startServerProcess(folder, port, more));
           })());
         });
         await Promise.all(restarts);
@@ -87,44 +86,36 @@ for (const [mode, mailbox] of [["bidi", "SQLite"], ["uni", "memory"]] as const) 
         await program[Symbol.asyncDispose]();
         assertWhole(ping, 10_000);
         assert.equal(kills.length, 0);
-        assert.equal(seen.length, 10_000, "each ping was told once");
+        assert.equal(seen.length, 10_000, "each ping was reported once");
         assert.equal(new Set(seen).size, 10_000);
         assert.ok(summaryOf(ping).recovered >= 3);
       }),
   );
 }
 
-async function pingWatching(
+/** 10,000 pings, of each of which `onPong` hears when it is answered. */
+function pingWatching(
   folder: string,
   port: number,
   mode: "bidi" | "uni",
   onPong: (seq: number) => void,
 ): Promise<TestPing> {
-  const lines: string[] = [];
-  const result = await runPingpongClient(
+  return testPing(
     {
-      port,
-      mode,
-      pin: join(folder, "cert.sha256"),
-      pingCount: 10_000,
-      concurrency: 4,
-      json: true,
-      retryBaseDelayMs: 20,
-      connectTimeoutMs: 1_000,
+      ...{ port, mode, pin: join(folder, "cert.sha256"), pingCount: 10_000, concurrency: 4 },
+      ...{ json: true, retryBaseDelayMs: 20, connectTimeoutMs: 1_000 },
     },
-    testContext(),
+    undefined,
     (line) => {
       const event = JSON.parse(line);
       if (event.kind === "pong") onPong(event.seq);
-      else lines.push(line);
     },
   );
-  return { ...result, lines };
 }
 
 testWith(
   programs,
-  "answers that a killed client had missed are told to its next run, once",
+  "answers that a killed client had missed reach its next run, once",
   async () => {
     await using server = await startTestServer();
     const relay = startUdpRelay(server.port);
@@ -203,23 +194,24 @@ testWith(
   "SIGTERM ends the server in order, and the client goes on when it is back",
   () =>
     withCertificate(async (folder) => {
-      const port = freeUdpPort();
-      let program = await startServerProcess(folder, port);
+      const first = await startServerProcess(folder, 0);
+      const { port } = first;
       const pin = join(folder, "cert.sha256");
-      const running = testPing({
-        port,
-        pin,
-        pingCount: 200,
-        intervalMs: 10,
-        connectTimeoutMs: 500,
-        ...quick,
-      });
-      program.kill("SIGTERM");
-      assert.equal((await program.status).code, 0);
-      await program[Symbol.asyncDispose]();
-      program = await startServerProcess(folder, port);
+      const connected = Promise.withResolvers<void>();
+      const running = testPing(
+        { port, pin, pingCount: 200, intervalMs: 10, connectTimeoutMs: 500, ...quick, json: true },
+        undefined,
+        (line) => {
+          if (line.includes('"kind":"connected"')) connected.resolve();
+        },
+      );
+      await connected.promise;
+      first.program.kill("SIGTERM");
+      assert.equal((await first.program.status).code, 0);
+      await first.program[Symbol.asyncDispose]();
+      const { program: second } = await startServerProcess(folder, port);
       assertWhole(await running, 200);
-      await program[Symbol.asyncDispose]();
+      await second[Symbol.asyncDispose]();
     }),
 );
 
@@ -248,8 +240,9 @@ testWith(
     const folder = await Deno.makeTempDir({ prefix: "pingpong-" });
     const hashes: string[] = [];
     for (let turn = 0; turn < 2; turn++) {
-      const port = freeUdpPort();
-      await using program = await startServerProcess(folder, port, ["--generate-certificate"]);
+      const started = await startServerProcess(folder, 0, ["--generate-certificate"]);
+      const { port } = started;
+      await using program = started.program;
       const ping = await testPing({ port, pin: join(folder, "cert.sha256"), quiet: true });
       assert.equal(ping.exitCode, 0, ping.lines.join("\n"));
       hashes.push(await Deno.readTextFile(join(folder, "cert.sha256")));

@@ -71,18 +71,18 @@ export async function startTestServer(
   };
 }
 
-/** Runs a client. */
+/** Runs a client; `onLine` hears each line when it is printed. */
 export async function testPing(
   options: PingpongClientOptions,
   signal?: AbortSignal,
+  onLine: (line: string) => void = () => {},
 ): Promise<TestPing> {
   const lines: string[] = [];
-  const result = await runPingpongClient(
-    options,
-    testContext(),
-    (line) => lines.push(line),
-    signal,
-  );
+  const print = (line: string) => {
+    lines.push(line);
+    onLine(line);
+  };
+  const result = await runPingpongClient(options, testContext(), print, signal);
   return { ...result, lines };
 }
 
