@@ -20,7 +20,7 @@ export interface PeerCommand {
 /** The version on crates.io. */
 export const WTRANSPORT_VERSION = "0.7.2";
 
-const sources = new URL("../pingpong/peers/wtransport", import.meta.url);
+const sources = new URL("../pingpong/peers/wtransport/", import.meta.url);
 const binary = join("target", "release", "pingpong-wtransport-peer");
 
 /** The peer's sources are part of the recipe: a change of them builds anew. */
