@@ -68,27 +68,32 @@ export class Delivery {
    */
   async inVain(): Promise<void> {
     if (!this.#everDelivered) {
-      const origins = new Set(this.#options.endpoints.map((endpoint) => new URL(endpoint).origin));
-      const reachable = await Promise.all([...origins].map((origin) => this.#accepts(origin)));
-      if (!reachable.includes(true) && !this.#everDelivered) return;
+      const addresses = new Set(this.#options.endpoints.map(addressOf));
+      const accepted = await Promise.all([...addresses].map((address) => this.#accepts(address)));
+      if (!accepted.includes(true) && !this.#everDelivered) return;
     }
     await new Promise(() => {});
   }
 
-  async #accepts(origin: string): Promise<boolean> {
-    const { hostname, port, protocol } = new URL(origin);
+  async #accepts(address: string | undefined): Promise<boolean> {
+    if (address === undefined) return false;
+    const { hostname, port } = new URL(`tcp://${address}`);
     let accepted = false;
-    const connected = Deno.connect({
-      // IPv6 addresses have brackets in URLs only.
-      hostname: hostname.replace(/^\[|\]$/g, ""),
-      port: Number(port) || (protocol === "https:" ? 443 : 80),
-    }).then((connection) => {
+    // IPv6 addresses have brackets in URLs only.
+    const host = hostname.replace(/^\[|\]$/g, "");
+    const connected = Deno.connect({ hostname: host, port: Number(port) }).then((connection) => {
       accepted = true;
       connection.close();
     });
     await settledWithin(connected, probeTimeoutMs, { world: this.#options.world });
     return accepted;
   }
+}
+
+/** `host:port`; undefined for what is no URL, which the exporter has warned of. */
+function addressOf(endpoint: string): string | undefined {
+  const url = URL.parse(endpoint);
+  return url ? `${url.hostname}:${url.port || (url.protocol === "https:" ? 443 : 80)}` : undefined;
 }
 
 function withoutCredentials(url: string): string {

@@ -53,16 +53,19 @@ export function otlpProtocol(signal: Signal): OtlpProtocol {
   return otlpProtocols[0];
 }
 
-/** Where a signal is sent to, as far as it is known before the exporter reads it. */
+/** Where a signal is sent to, without the path that the exporter adds. */
 export function otlpEndpoint(signal: Signal): string {
-  return Deno.env.get(`OTEL_EXPORTER_OTLP_${signal.toUpperCase()}_ENDPOINT`) ||
-    Deno.env.get("OTEL_EXPORTER_OTLP_ENDPOINT") || defaultEndpoint;
+  return givenEndpoint(signal) ?? defaultEndpoint;
 }
 
 /** Options of the SDK's exporters, which read `OTEL_EXPORTER_OTLP_*` themselves: only the default is ours. */
 export function exporterOptions(signal: Signal): { url?: string } {
-  const endpoint = otlpEndpoint(signal);
-  return endpoint === defaultEndpoint ? { url: `${endpoint}/v1/${signal}` } : {};
+  return givenEndpoint(signal) === undefined ? { url: `${defaultEndpoint}/v1/${signal}` } : {};
+}
+
+function givenEndpoint(signal: Signal): string | undefined {
+  return Deno.env.get(`OTEL_EXPORTER_OTLP_${signal.toUpperCase()}_ENDPOINT`) ||
+    Deno.env.get("OTEL_EXPORTER_OTLP_ENDPOINT") || undefined;
 }
 
 /** `OTEL_BSP_*` for spans, `OTEL_BLRP_*` for log records. */
