@@ -1,8 +1,6 @@
 import { ROOT_CONTEXT } from "@opentelemetry/api";
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { programArguments } from "../service/program_file.ts";
 import { testWith } from "../service/testing/permissions.ts";
 import { linkOpener } from "./client/failover.ts";
 import type { Link, Target } from "./client/link.ts";
@@ -240,27 +238,3 @@ for (const mode of ["bidi", "websocket"] as const) {
     assert.equal(careless.exitCode, 0, careless.lines.join("\n"));
   });
 }
-
-testWith(
-  [...files, "run", "env"],
-  "--insecure without a TCP port says what to do, and that works",
-  async () => {
-    await using server = await startTestServer();
-    const closed = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-    const nobody = closed.addr.port;
-    closed.close();
-    const ports = { port: server.port, websocketPort: nobody };
-    const { exitCode, lines } = await testPing({ ...ports, insecure: true });
-    assert.equal(exitCode, 2);
-    assert.match(lines.join("\n"), /asked over TCP.*--unsafely-ignore-certificate-errors/);
-    const entry = fileURLToPath(new URL("./client.ts", import.meta.url));
-    const [run, ...more] = await programArguments(entry, [
-      ...["--port", String(server.port), "--websocket-port", String(nobody), "--insecure"],
-    ]);
-    const { code, stdout } = await new Deno.Command(Deno.execPath(), {
-      args: [run!, "--unsafely-ignore-certificate-errors", ...more],
-      env: { OTEL_SDK_DISABLED: "true" },
-    }).output();
-    assert.equal(code, 0, new TextDecoder().decode(stdout));
-  },
-);

@@ -71,7 +71,7 @@ export async function startTestServer(
   };
 }
 
-/** Runs a client; `onLine` hears each line when it is printed. */
+/** Runs a client; `onLine` gets each line when it is printed. */
 export async function testPing(
   options: PingpongClientOptions,
   signal?: AbortSignal,

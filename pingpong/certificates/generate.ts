@@ -52,7 +52,7 @@ export async function generateCertificates(
   return made;
 }
 
-/** Writes aside and renames, so that nobody reads half a file. */
+/** Writes aside and renames, so that half a file is never read. */
 async function writeWhole(path: string, text: string, mode: number, world: World): Promise<void> {
   const aside = `${path}.${world.randomUuid()}`;
   try {

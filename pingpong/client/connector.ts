@@ -19,7 +19,7 @@ export interface ConnectorOptions {
   openLink: (context: Context) => Promise<Link>;
   /** Says when to try again. */
   reconnection: Reconnection;
-  /** Hears of links and of failed attempts. */
+  /** Gets links and failed attempts. */
   onEvent: (event: PingEvent) => void;
   /** Spans and metrics. */
   telemetry: PingTelemetry;

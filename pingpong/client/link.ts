@@ -1,6 +1,6 @@
 /**
  * The client's way to a server: what a link is, whatever transport is below it. A link ends once;
- * whoever uses it opens another.
+ * its user opens another.
  *
  * @module
  */

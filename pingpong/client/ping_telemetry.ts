@@ -31,7 +31,7 @@ export interface PingTelemetryOptions {
   world: Pick<World, "monotonicMs">;
 }
 
-/** Tells the telemetry back-end what happens during a run. */
+/** Records what happens during a run. */
 export class PingTelemetry {
   readonly #options: PingTelemetryOptions;
   readonly #rtt: Histogram;

@@ -25,7 +25,7 @@ export interface PingerOptions {
   openLink: (context: Context) => Promise<Link>;
   /** Says when to try again. */
   reconnection: Reconnection;
-  /** Hears of everything. */
+  /** Gets everything that happens. */
   onEvent: (event: PingEvent) => void;
   /** Pings to send; 0 for no end. @default 3 */
   count?: number;

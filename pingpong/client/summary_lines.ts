@@ -51,7 +51,7 @@ export function summaryLines(
   const histogram = statistics.histogram.rows(rows);
   const most = Math.max(...histogram.map(({ count }) => count));
   for (const { fromMs, toMs, count } of histogram) {
-    // A row that has any has a bar: one ping among a million is what one looks for.
+    // A row that has any has a bar: one ping among a million is what matters.
     const bar = "█".repeat(count === 0 ? 0 : Math.max(1, Math.round(count / most * barWidth)));
     lines.push(
       `  ${ms(fromMs).padStart(10)} – ${ms(toMs).padStart(10)} ms ${

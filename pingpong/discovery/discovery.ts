@@ -1,14 +1,14 @@
 /**
  * Finding servers without their address, and choosing among them.
  *
- * | `--discover` | looks at |
+ * | `--discover` | asks |
  * |---|---|
  * | `ping.example` | DNS SRV records of `_pingpong._udp.ping.example` (RFC 2782) |
  * | `mdns` | DNS-SD over multicast on the local network (RFC 6762, RFC 6763) |
  * | `headless:pingpong.default:4433` | all addresses of a name: a headless service in Kubernetes |
  * | `https://ping.example` | `/.well-known/pingpong.json` there: port, path and certificate hash |
  *
- * DNS and multicast say where a server is, not who it is: a certificate hash is only believed when
+ * DNS and multicast say where a server is, not whether it is the right one: a certificate hash is only believed when
  * it comes over verified HTTPS.
  *
  * @module
@@ -49,7 +49,7 @@ export async function discover(where: string, options: DiscoverOptions): Promise
       `Found no server by ${where}. Give one with --host, or start one that can be found`,
     );
   }
-  // One alone needs no comparison: connecting to it tells all.
+  // One alone needs no comparison: connecting to it is the test.
   if (found.length === 1) return [found[0]!.target];
   const ranked = await Promise.all(found.map((one) => rank(one, options)));
   return ranked.toSorted(better).map(({ target }) => target);

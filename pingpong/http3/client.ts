@@ -98,7 +98,7 @@ async function connectQuic(
   }) as Promise<Deno.QuicConn>;
   try {
     return await inTime(connecting, connectTimeoutMs, () => {
-      // What comes too late is closed, and there is nobody left who wants to know of its failure.
+      // What comes too late is closed, and its failure is of no interest any more.
       connecting.then((late) => late.close(), () => {});
       const message = `No answer from ${where} within ${connectTimeoutMs} ms`;
       return new WebTransportError("timeout", message);

@@ -109,7 +109,7 @@ export function connectFields(target: URL, fields: readonly Field[]): Field[] {
   ];
 }
 
-/** The fields of an answer; the 2022 draft's peers look for the draft that they asked for. */
+/** The fields of an answer; the 2022 draft's peers expect the draft that they asked for. */
 export function answerFields(
   request: readonly Field[],
   status: number,

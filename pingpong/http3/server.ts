@@ -29,7 +29,7 @@ export interface ServeOptions extends SessionOptions {
   decide?: Decide;
   /** Gets every established session. */
   onSession: (session: WebTransportSession) => void;
-  /** Hears of every connection that came to nothing, and why. @default nobody */
+  /** Gets the reason of every connection that came to nothing. @default nothing does */
   onRefused?: (reason: string) => void;
   /** Sessions at once, at least 1; one more connection is refused. @default 4_096 */
   maxSessions?: number;

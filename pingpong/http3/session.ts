@@ -233,7 +233,7 @@ export class Http3Session implements WebTransportSession {
     this.#conn.close({ closeCode: h3Codes.noError, reason: cutReason(reason) });
   }
 
-  /** Whoever waits when the connection ends gets to know; nothing need be waiting. */
+  /** What waits when the connection ends is rejected with the end; nothing need be waiting. */
   #rejectWaitersWhenClosed(): void {
     const over = this.closed.then((info) => {
       throw closedError(info);

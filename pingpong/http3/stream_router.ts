@@ -32,7 +32,7 @@ export function routedStreams<Stream, Out>(
       const routed = await route(stream);
       if (open && routed !== undefined) out.enqueue(routed);
     } catch {
-      // A stream that broke off in its header; of the connection's end `closed` tells.
+      // A stream that broke off in its header; the connection's end is seen by `closed`.
     }
   }
 

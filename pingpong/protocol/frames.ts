@@ -98,7 +98,7 @@ export class FrameDecoder {
     this.#keep(bytes.subarray(at));
   }
 
-  /** Says that the stream has ended. @throws {ProtocolError} `truncated` when that is within a frame */
+  /** Says that the stream has ended. @throws {ProtocolError} `truncated` when that is in the middle of a frame */
   end(): void {
     if (this.#length > 0) {
       throw new ProtocolError("truncated", `The stream ends ${this.#length} bytes into a frame`);
@@ -106,7 +106,7 @@ export class FrameDecoder {
   }
 
   #frameLength(bytes: Uint8Array, at: number): number {
-    // Big-endian, unlike all within the message.
+    // Big-endian, unlike all numbers in the message.
     let length = 0;
     for (let place = at; place < at + 8; place++) length = length * 256 + bytes[place]!;
     if (length === 0) throw new ProtocolError("empty-frame", "A frame says that it has no bytes");

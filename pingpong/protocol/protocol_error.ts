@@ -10,7 +10,7 @@ export type ProtocolErrorKind =
   | "empty-frame"
   /** A frame says that it is longer than the limit. */
   | "frame-too-large"
-  /** A field reaches beyond its message, or the stream ends within a frame. */
+  /** A field reaches beyond its message, or the stream ends in the middle of a frame. */
   | "truncated"
   /** A tag that is neither ping nor pong. */
   | "unknown-tag"

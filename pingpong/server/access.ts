@@ -1,6 +1,6 @@
 /**
- * Who may have a session: the token both sides must know, the web pages that may connect, and
- * the name a client goes by. All of it is looked at before any data.
+ * Which clients get a session: the token both sides must know, the web pages that may connect, and
+ * the name a client goes by. All of it is checked before any data.
  *
  * The client sends the token as a bearer token (RFC 6750) to a server whose certificate it has
  * verified; the server proves that it knows the token by an HMAC over the client's nonce. So each
