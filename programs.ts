@@ -91,6 +91,8 @@ export interface Place {
     readonly signupInterval: number;
     /** Another OTLP/HTTP endpoint that gets all telemetry too. */
     readonly forward?: string;
+    /** The services that are started, beside the console; all where none is named. */
+    readonly only?: readonly string[];
   };
   /** Whether this machine has a container runtime that the observer knows. */
   readonly hasContainerRuntime: boolean;
@@ -168,7 +170,15 @@ export const programs: readonly Program[] = [
     health: "page",
     demo: {
       what: "traces, metrics and logs",
-      args: ({ options: { forward } }) => forward === undefined ? [] : ["--forward", forward],
+      args: ({ options: { forward, only }, url }) => {
+        // The simulator shows every program whose telemetry it gets.
+        const simulated = only === undefined || only.includes("simulator");
+        const endpoints = [
+          ...(forward === undefined ? [] : [forward]),
+          ...(simulated ? [url("simulator")] : []),
+        ];
+        return endpoints.length === 0 ? [] : ["--forward", endpoints.join(",")];
+      },
     },
   },
   {

@@ -49,13 +49,15 @@ export function recordOwnMetrics(metrics: MetricStore, stats: StatsEvent, instan
   record(gauges.heldBytes, stats.memory.heldBytes);
   record(gauges.residentBytes, stats.memory.rssBytes);
   record(gauges.streams, stats.streams);
-  if (stats.forward === null) return;
-  record(counters.forwarded, stats.forward.delivered, ["outcome", "delivered"]);
-  for (const [reason, count] of Object.entries(stats.forward.dropped)) {
-    record(counters.forwarded, count, ["outcome", reason]);
+  for (const { endpoint, delivered, dropped, retries, queuedBytes } of stats.forwards) {
+    const to = ["url.full", endpoint];
+    record(counters.forwarded, delivered, [...to, "outcome", "delivered"]);
+    for (const [reason, count] of Object.entries(dropped)) {
+      record(counters.forwarded, count, [...to, "outcome", reason]);
+    }
+    record(counters.forwardRetries, retries, to);
+    record(gauges.forwardQueued, queuedBytes, to);
   }
-  record(counters.forwardRetries, stats.forward.retries);
-  record(gauges.forwardQueued, stats.forward.queuedBytes);
 }
 
 function counter(name: string, unit: string, description: string): MetricIdentity {

@@ -59,8 +59,8 @@ export interface ConsoleOptions extends Partial<ConsoleLimits> {
   otlpPort: number;
   /** Port of the page, the API and `/metrics`; 0 takes a free one. */
   pagePort: number;
-  /** Another OTLP/HTTP endpoint that gets every accepted request. @default none */
-  forward?: string;
+  /** Other OTLP/HTTP endpoints that get every accepted request. @default none */
+  forward?: string | readonly string[];
   /** Origins of web pages that may send telemetry; `*` for all. @default none */
   corsOrigin?: string[];
 }
@@ -104,7 +104,7 @@ class RunningConsole implements ConsoleService {
   readonly #startedMs: number;
   readonly #instance: string;
   readonly #store: TelemetryStore;
-  readonly #forwarder: Forwarder | undefined;
+  readonly #forwarders: readonly Forwarder[];
   readonly #receiver: ReturnType<typeof consoleReceiver>;
   readonly #stream: LiveStream;
   readonly #ownTimer: TimerId;
@@ -112,16 +112,18 @@ class RunningConsole implements ConsoleService {
   #pages: HttpServer | undefined;
 
   constructor(options: ConsoleOptions, context: ConsoleContext) {
-    const { forward: endpoint, host, allowedHost: allowedHosts, corsOrigin } = options;
+    const { host, allowedHost: allowedHosts, corsOrigin } = options;
     const { log, world } = context;
     this.#options = options;
     this.#context = context;
     this.#startedMs = world.nowMs();
     this.#instance = world.randomUuid();
     const store = new TelemetryStore(limitsOf(options));
-    const forwarder = endpoint === undefined ? undefined : new Forwarder({ endpoint, log, world });
+    const forwarders = endpointsOf(options).map((endpoint) =>
+      new Forwarder({ endpoint, log, world })
+    );
     this.#store = store;
-    this.#forwarder = forwarder;
+    this.#forwarders = forwarders;
     this.#receiver = consoleReceiver({
       store,
       log,
@@ -129,7 +131,7 @@ class RunningConsole implements ConsoleService {
       host,
       allowedHosts,
       corsOrigins: corsOrigin,
-      forward: forwarder && ((request) => forwarder.enqueue(request)),
+      forward: (request) => forwarders.forEach((one) => one.enqueue(request)),
     });
     this.#stream = new LiveStream({
       store,
@@ -156,14 +158,14 @@ class RunningConsole implements ConsoleService {
 
   listen(): void {
     const { health, log } = this.#context;
-    const { host = "127.0.0.1", allowRemoteWithoutAuth, forward } = this.#options;
+    const { host = "127.0.0.1", allowRemoteWithoutAuth } = this.#options;
     const shared = { host, ...(allowRemoteWithoutAuth && { allowRemoteWithoutAuth: true }) };
     this.#otlp = listen(this.#receiver.app.fetch, {
       ...shared,
       port: this.#options.otlpPort,
       portFlag: "--otlp-port",
     });
-    refuseOwnEndpoint(forward, this.#otlp);
+    for (const endpoint of endpointsOf(this.#options)) refuseOwnEndpoint(endpoint, this.#otlp);
     this.#pages = listen(this.#pageApp(host).fetch, {
       ...shared,
       port: this.#options.pagePort,
@@ -173,7 +175,9 @@ class RunningConsole implements ConsoleService {
     log.info("The console is ready", {
       page: this.pageUrl,
       otlp: this.otlpUrl,
-      ...(this.#forwarder && { forward: this.#forwarder.endpoint }),
+      ...(this.#forwarders.length > 0 && {
+        forward: this.#forwarders.map(({ endpoint }) => endpoint).join(","),
+      }),
     });
   }
 
@@ -181,7 +185,7 @@ class RunningConsole implements ConsoleService {
     this.#context.world.clearInterval(this.#ownTimer);
     this.#stream.stop();
     await Promise.all([this.#otlp?.stop(deadline), this.#pages?.stop(deadline)]);
-    await this.#forwarder?.stop(deadline);
+    await Promise.all(this.#forwarders.map((one) => one.stop(deadline)));
   }
 
   #pageApp(host: string): Hono {
@@ -214,6 +218,7 @@ class RunningConsole implements ConsoleService {
     const { accepted, refused, bytes } = this.#receiver.counters;
     const store = this.#store;
     const nowMs = this.#context.world.nowMs();
+    const forwards = this.#forwarders.map((one) => one.stats());
     return {
       atMs: nowMs,
       uptimeMs: nowMs - this.#startedMs,
@@ -225,7 +230,8 @@ class RunningConsole implements ConsoleService {
         limitBytes: store.limits.maxHeldBytes,
       },
       streams: this.#stream.clients,
-      forward: this.#forwarder?.stats() ?? null,
+      forward: forwards[0] ?? null,
+      forwards,
     };
   }
 }
@@ -238,9 +244,12 @@ function limitsOf(options: ConsoleOptions): ConsoleLimits {
   return limits;
 }
 
+function endpointsOf({ forward = [] }: ConsoleOptions): readonly string[] {
+  return typeof forward === "string" ? [forward] : forward;
+}
+
 /** A console that forwards to itself would never come to rest. */
-function refuseOwnEndpoint(forward: string | undefined, otlp: HttpServer): void {
-  if (forward === undefined) return;
+function refuseOwnEndpoint(forward: string, otlp: HttpServer): void {
   const url = new URL(forward);
   const own = url.hostname === otlp.host || url.hostname === "localhost" ||
     url.origin === new URL(otlp.url).origin;
@@ -288,8 +297,11 @@ async function main(): Promise<void> {
     .addOption(portFlag("--otlp-port <port>", "port of the OTLP/HTTP receiver", 4318))
     .addOption(portFlag("--page-port <port>", "port of the page, the API and /metrics", 8080))
     .addOption(
-      flag("--forward <url>", "another OTLP/HTTP endpoint that gets every accepted request")
-        .argParser(parseHttpUrl),
+      flag("--forward <url...>", "other OTLP/HTTP endpoints that get every accepted request")
+        .argParser((text: string, before: readonly string[] = []) => [
+          ...before,
+          ...text.split(/[\s,]+/).filter((one) => one !== "").map(parseHttpUrl),
+        ]),
     )
     .addOption(
       flag(

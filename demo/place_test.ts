@@ -12,7 +12,11 @@ const usualPorts: DemoPorts = new Map(
 Deno.test("demoArguments() gives a program its ports and what its entry in the table says", () => {
   const place = makePlace(options, usualPorts, "/tmp/demo", false);
   const argumentsOf = (name: string) => demoArguments(programNamed(name), place).join(" ");
-  assert.equal(argumentsOf("console"), "--page-port 8080 --otlp-port 4318");
+  // What the console gets, the simulator shows.
+  assert.equal(
+    argumentsOf("console"),
+    "--page-port 8080 --otlp-port 4318 --forward http://127.0.0.1:9292",
+  );
   assert.equal(argumentsOf("orb-server"), "--orb-api-port 4242 --data-dir /tmp/demo/orb-server");
   assert.match(argumentsOf("orb-client"), /^--orb-server http:\/\/127\.0\.0\.1:4242 .*--orbs 7 /);
   assert.match(argumentsOf("pingpong-server"), /^--port 4433 --https-port 4433 --page-port 4480 /);

@@ -14,6 +14,8 @@ import { playCapture } from "./capture/player.ts";
 import { ContractOutput } from "./contract_output.ts";
 import { EventLog } from "./events/event_log.ts";
 import { Recorder } from "./events/recorder.ts";
+import { otlpReceiver } from "../service/otlp/otlp_receiver.ts";
+import { OtlpIntake } from "./intake/otlp_intake.ts";
 import { startTcpIntake, type TcpIntake } from "./intake/tcp_intake.ts";
 import { recordMetrics } from "./metrics.ts";
 import { EventSourceStream } from "./web/event_source_stream.ts";
@@ -89,6 +91,10 @@ export async function startSimulator(
   return server;
 }
 
+/** Of an OTLP request's body, as it comes and once decompressed. */
+const maxBodyBytes = 16 * 1024 ** 2;
+const maxDecompressedBytes = 64 * 1024 ** 2;
+
 class SimulatorServer implements SimulatorService {
   readonly #options: SimulatorOptions;
   readonly #context: ServiceContext;
@@ -103,6 +109,7 @@ class SimulatorServer implements SimulatorService {
   #rate = { events: 0, atMs: 0, perSecond: 0 };
   /** It ends by itself, and nobody asked it to. */
   #done = false;
+  readonly #otlp: OtlpIntake;
   #intake: TcpIntake | undefined;
   #web: HttpServer | undefined;
   #capture: CaptureWriter | undefined;
@@ -124,8 +131,9 @@ class SimulatorServer implements SimulatorService {
     this.#recorder = new Recorder({
       log: this.#log,
       world,
-      ...(!options.play && { onReceived: this.#output.received }),
+      onReceived: this.#output.received,
     });
+    this.#otlp = new OtlpIntake({ recorder: this.#recorder, world });
     const limits = {
       ...(options.maxWebClients !== undefined && { maxClients: options.maxWebClients }),
       ...(options.maxQueuedBytes !== undefined && { maxQueuedBytes: options.maxQueuedBytes }),
@@ -192,6 +200,7 @@ class SimulatorServer implements SimulatorService {
 
   async stop(deadline: AbortSignal): Promise<void> {
     this.#output.stop();
+    this.#otlp.stop();
     await this.#intake?.stop(deadline);
     this.#webSocket.stop();
     this.#eventSource.stop();
@@ -253,6 +262,16 @@ class SimulatorServer implements SimulatorService {
       log: this.#log,
       eventSource: this.#eventSource,
       webSocket: this.#webSocket,
+      otlp: otlpReceiver({
+        name: "simulator",
+        take: (signal, message) => this.#otlp.take(signal, message),
+        log: this.#context.log,
+        maxBodyBytes,
+        maxDecompressedBytes,
+        host,
+        allowedHosts: allowedHost,
+        corsOrigins: allowedOrigin,
+      }).app,
       stats: this.stats,
     }, this.#context);
     this.#web = listen(app.fetch, {

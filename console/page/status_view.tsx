@@ -65,7 +65,7 @@ export function StatusView() {
       </section>
       <ServiceTable rows={known} />
       <Machine now={now} />
-      {now.forward && <Forward forward={now.forward} />}
+      {now.forwards.map((one) => <Forward key={one.endpoint} forward={one} />)}
       {hello.value && <Limits limits={hello.value.limits} />}
     </section>
   );
@@ -243,8 +243,8 @@ function Fact({ name, children }: { name: string; children: ComponentChildren })
 function Forward({ forward }: { forward: ForwardStats }) {
   const dropped = Object.values(forward.dropped).reduce((sum, count) => sum + count, 0);
   return (
-    <section aria-labelledby="forward-title">
-      <h2 id="forward-title">Forwarded</h2>
+    <section aria-label={`Forwarded to ${forward.endpoint}`}>
+      <h2>Forwarded</h2>
       <dl class="facts wide">
         <Fact name="to">{forward.endpoint}</Fact>
         <Fact name="requests delivered">{formatCount(forward.delivered)}</Fact>

@@ -521,8 +521,10 @@ export interface StatsEvent {
   };
   /** Open streams, this one included. */
   streams: number;
-  /** Null without `--forward`. */
+  /** The first of `forwards`; null without `--forward`. */
   forward: ForwardStats | null;
+  /** One for each endpoint that `--forward` names. */
+  forwards: ForwardStats[];
 }
 
 /** The limits in force. Each is an option of the server. */

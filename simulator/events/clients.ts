@@ -108,6 +108,11 @@ export class ClientSource {
     this.#clients = clients;
   }
 
+  /** Clients of this connection that run. */
+  get clients(): number {
+    return this.#byTrace.size;
+  }
+
   /** The number of the event's client, which is new or goes with it where the event says so. */
   clientOf(event: TelemetryEvent, atMs: number): number {
     const starts = event.event === "processStarted";

@@ -58,9 +58,14 @@ export class Recorder {
     return this.clients.source();
   }
 
-  /** Takes a line; says what kind of event it was, `undefined` when it was refused. */
-  take(line: string, source: ClientSource): string | undefined {
+  /** Takes a line that came by TCP; says what kind of event it was, `undefined` when it was refused. */
+  receive(line: string, source: ClientSource): string | undefined {
     this.#options.onReceived?.(line);
+    return this.take(line, source);
+  }
+
+  /** Takes a line, as {@linkcode receive} does, without a word on stdout. */
+  take(line: string, source: ClientSource): string | undefined {
     const event = readTelemetryEvent(line);
     if (typeof event === "string") {
       this.#countRefusal(event, line);

@@ -194,7 +194,7 @@ class Intake implements TcpIntake {
     const splitter = new LineSplitter({
       onLine: (line) => {
         connection.spoken = true;
-        if (recorder.take(line, source) === "processStopped") stopped = true;
+        if (recorder.receive(line, source) === "processStopped") stopped = true;
       },
       onRefused: (kind, beginning) => {
         connection.spoken = true;

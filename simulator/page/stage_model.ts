@@ -23,6 +23,9 @@ export interface SeenEvent {
   readonly text: string;
   /** It says that something went wrong. */
   readonly fault: boolean;
+  /** The span it is about, where it is about one, and that span's parent. */
+  readonly spanId?: string | undefined;
+  readonly parentSpanId?: string | undefined;
 }
 
 /** A word beside a sprite. */
@@ -109,6 +112,9 @@ export class StageModel {
   /** Events of each second, newest last: for the timeline. */
   readonly perSecond: { second: number; count: number }[] = [];
   readonly #traces = new Map<string, { client: number; atMs: number }>();
+  /** Whose span it was, by its id; and who waits for the span of an id, as children end first. */
+  readonly #spans = new Map<string, number>();
+  readonly #children = new Map<string, SeenEvent[]>();
 
   constructor(listener: StageListener = { added() {}, removed() {} }) {
     this.#listener = listener;
@@ -118,6 +124,8 @@ export class StageModel {
   reset(clients: readonly Client[], nowMs: number): void {
     for (const sprite of this.sprites.values()) this.#remove(sprite);
     this.#traces.clear();
+    this.#spans.clear();
+    this.#children.clear();
     this.flights = [];
     for (const client of clients) this.#addSprite(client.number, client, nowMs);
   }
@@ -151,7 +159,8 @@ export class StageModel {
     if (event.event === "processStopped") this.#leave(sprite, "stopped", nowMs);
     else if (event.event !== "processStarted") this.#say(sprite, event, nowMs);
     if (event.fault) this.#mark("faults", event, `${sprite.name}: ${event.text}`);
-    this.#fly(event, nowMs);
+    if (event.spanId === undefined) this.#fly(event, nowMs);
+    else this.#flySpan(event, event.spanId, nowMs);
   }
 
   /** Forgets what has faded, has landed or has left. */
@@ -231,16 +240,34 @@ export class StageModel {
   /** Two events of one trace by different sprites are a message from the first to the second. */
   #fly({ traceId, client, fault, atMs }: SeenEvent, nowMs: number): void {
     const last = this.#traces.get(traceId);
-    // The map keeps the order of what was set: the one that was quiet for longest is first.
-    this.#traces.delete(traceId);
-    this.#traces.set(traceId, { client, atMs });
-    if (this.#traces.size > stageLimits.traces) {
-      this.#traces.delete(this.#traces.keys().next().value!);
-    }
+    remember(this.#traces, traceId, { client, atMs });
     if (last === undefined || last.client === client) return;
     if (atMs - last.atMs > stageLimits.traceMs) return;
+    this.#launch({ from: last.client, to: client, traceId, fault, fromMs: nowMs });
+  }
+
+  /** A span whose parent is another sprite's is a message from that one, whichever came first. */
+  #flySpan(event: SeenEvent, spanId: string, nowMs: number): void {
+    remember(this.#spans, spanId, event.client);
+    const children = this.#children.get(spanId) ?? [];
+    this.#children.delete(spanId);
+    for (const { client, fault, traceId } of children) {
+      this.#launch({ from: event.client, to: client, traceId, fault, fromMs: nowMs });
+    }
+    const { parentSpanId, client, traceId, fault } = event;
+    if (!parentSpanId) return;
+    const parent = this.#spans.get(parentSpanId);
+    if (parent !== undefined) {
+      this.#launch({ from: parent, to: client, traceId, fault, fromMs: nowMs });
+    } else {
+      remember(this.#children, parentSpanId, [...this.#children.get(parentSpanId) ?? [], event]);
+    }
+  }
+
+  #launch(flight: Flight): void {
+    if (flight.from === flight.to) return;
     if (this.flights.length >= stageLimits.flights) this.flightsLeftOut++;
-    else this.flights.push({ from: last.client, to: client, traceId, fault, fromMs: nowMs });
+    else this.flights.push(flight);
   }
 
   #mark(lane: Mark["lane"], { atMs, client }: SeenEvent, label: string, of = client): void {
@@ -257,6 +284,14 @@ export class StageModel {
       if (this.perSecond.length > 600) this.perSecond.splice(0, 300);
     }
   }
+}
+
+/** Sets a value; beyond the limit the one that was quiet for longest goes. */
+function remember<Value>(map: Map<string, Value>, key: string, value: Value): void {
+  // A map keeps the order in which keys were set.
+  map.delete(key);
+  map.set(key, value);
+  if (map.size > stageLimits.traces) map.delete(map.keys().next().value!);
 }
 
 /** A sprite's name and process, as it stands beside it. */
@@ -307,13 +342,15 @@ export function seenEvent({ id, client, atMs, data }: StreamedEvent): SeenEvent 
     timeUnixNano: String(timeUnixNano ?? ""),
     text: textOf(event, values),
     fault,
+    spanId: values.get("spanId"),
+    parentSpanId: values.get("parentSpanId"),
   };
 }
 
 function textOf(event: string, values: ReadonlyMap<string, string>): string {
   if (event === "clientLost") return values.get("client") ?? "";
   const said = values.get("args") ?? values.get("reason") ?? values.get("url.full");
-  const text = event === "processingPerformed" && said !== undefined
+  const text = (event === "processingPerformed" || event === "spanEnded") && said !== undefined
     ? said
     : said === undefined
     ? event

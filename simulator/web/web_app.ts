@@ -27,12 +27,14 @@ export interface WebAppOptions {
   log: EventLog;
   eventSource: EventSourceStream;
   webSocket: WebSocketStream;
+  /** OTLP's routes, below `/v1/`. */
+  otlp: Hono;
   stats: () => Stats;
 }
 
 /** Makes the app. */
 export function webApp(options: WebAppOptions, context: ServiceContext): Hono {
-  const { host, allowedHosts, allowedOrigins, log, eventSource, webSocket, stats } = options;
+  const { host, allowedHosts, allowedOrigins, log, eventSource, webSocket, otlp, stats } = options;
   const app = httpApp({
     name: "simulator",
     host,
@@ -40,7 +42,8 @@ export function webApp(options: WebAppOptions, context: ServiceContext): Hono {
     allowedOrigins,
     // The original's page came from another port.
     loopbackOrigins: true,
-    untraced: ["/", "/ws"],
+    // Spans about spans that came in would never come to an end.
+    untraced: ["/", "/ws", "/v1/*"],
   }, context);
 
   app.get("/", async (c, next) => {
@@ -48,6 +51,7 @@ export function webApp(options: WebAppOptions, context: ServiceContext): Hono {
     return eventSource.open(c.req.url, lastEventIdOf(c));
   });
   app.get("/ws", (c) => webSocket.open(c.req.raw));
+  app.all("/v1/*", (c) => otlp.fetch(c.req.raw));
   app.get("/api/stats", (c) => c.json(stats()));
   app.get("/api/events/:id", (c) => {
     const event = log.find(c.req.param("id"));
