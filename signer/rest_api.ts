@@ -8,6 +8,8 @@
  * signer/rest_api.ts --kafka-brokers 127.0.0.1:9092     # services are other programs
  * ```
  *
+ * V8's flags of the first line keep its peak under load below 200 MiB (`programs.ts`, `bench/`).
+ *
  * @module
  */
 import type { Hono } from "hono";

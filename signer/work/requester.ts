@@ -281,7 +281,10 @@ class BusRequester implements Requester {
   }
 
   #take(record: ReceivedRecord): void {
-    const conversationId = headerAt(record.headers, 0, "msg_id")?.slice(0, 128);
+    const answer = decodeAnswer(record);
+    // Read once where there is an answer: this is done for every message.
+    const msgId = typeof answer === "string" ? headerAt(record.headers, 0, "msg_id") : answer.msgId;
+    const conversationId = msgId?.slice(0, 128);
     const processing = this.#messaging.startProcess({
       topic: record.topic,
       ...(this.#topicTemplate && { template: this.#topicTemplate }),
@@ -290,7 +293,6 @@ class BusRequester implements Requester {
       bodyBytes: record.value?.length ?? 0,
       ...(conversationId && { conversationId }),
     }, record.headers);
-    const answer = decodeAnswer(record);
     if (typeof answer !== "string" && this.#pending.has(answer.msgId)) {
       this.#end(answer.msgId, "answered", answer);
       processing.end(answer.error);

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Counter, Histogram, Meter } from "@opentelemetry/api";
+import type { Attributes, Counter, Histogram, Meter } from "@opentelemetry/api";
 import { hash } from "node:crypto";
 import {
   type Bus,
@@ -105,7 +105,12 @@ class BusSigningWorker implements SigningWorker {
   readonly #sendTimeoutMs: number;
   /** Topics that no answer may go to. */
   readonly #forbiddenTopics: readonly string[];
+  /** What the topics of answers begin with that REST APIs make for themselves. */
   readonly #responsePrefix: string;
+  /** What such a topic is called where it must not make a series of metrics of its own. */
+  readonly #responseTemplate: string;
+  /** Of every signature's span and metric. */
+  readonly #algorithmAttribute: Attributes;
   readonly #warn: ReturnType<typeof limitedLog>;
   readonly #telemetry: Pick<Telemetry, "tracer" | "meter">;
   readonly #world: World;
@@ -125,6 +130,8 @@ class BusSigningWorker implements SigningWorker {
     this.#sendTimeoutMs = options.sendTimeoutMs ?? 5_000;
     this.#forbiddenTopics = [requestTopic, keysTopic(requestTopic)];
     this.#responsePrefix = responsePrefix(requestTopic);
+    this.#responseTemplate = `${this.#responsePrefix}{instance}`;
+    this.#algorithmAttribute = { "signer.algorithm": options.algorithm };
     this.#warn = limitedLog(log, { world });
     this.#telemetry = telemetry;
     this.#world = world;
@@ -252,7 +259,7 @@ class BusSigningWorker implements SigningWorker {
     const { algorithm, audit, key: currentKey } = this.#options;
     const span = this.#telemetry.tracer.startSpan(
       "sign",
-      { attributes: { "signer.algorithm": algorithm } },
+      { attributes: this.#algorithmAttribute },
       processing.context,
     );
     const startMs = this.#world.monotonicMs();
@@ -261,7 +268,7 @@ class BusSigningWorker implements SigningWorker {
     const payload = toBase64(key ? sign(key, request.message) : request.message);
     this.#instruments.signDuration.record(
       (this.#world.monotonicMs() - startMs) / 1_000,
-      { "signer.algorithm": algorithm },
+      this.#algorithmAttribute,
       processing.context,
     );
     if (keyId) span.setAttribute("signer.key.id", keyId);
@@ -315,8 +322,7 @@ class BusSigningWorker implements SigningWorker {
   #send(topic: string, answer: SignAnswer, processing: Processing): Promise<void> {
     const facts = {
       topic,
-      ...(topic.startsWith(this.#responsePrefix) &&
-        { template: `${this.#responsePrefix}{instance}` }),
+      ...(topic.startsWith(this.#responsePrefix) && { template: this.#responseTemplate }),
       conversationId: answer.msgId,
       bodyBytes: answer.payload.length,
     };

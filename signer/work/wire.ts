@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { Buffer } from "node:buffer";
+import { Buffer, isUtf8 } from "node:buffer";
 import {
   type BusHeader,
   type BusRecord,
@@ -81,7 +81,6 @@ export interface RefusedRequest {
   respTopic?: string;
 }
 
-const strictDecoder = new TextDecoder("utf-8", { fatal: true });
 /** From Node's pool: a buffer of its own for each short header would cost more than its bytes. */
 const bytesOf = (text: string): Uint8Array => Buffer.from(text);
 const repeated = new Map<string, Uint8Array>();
@@ -176,13 +175,11 @@ export function decodeAnswer(record: ReceivedRecord): SignAnswer | string {
   if (msgId === undefined || respId === undefined) {
     return "its first two headers are not msg_id and resp_id";
   }
-  if (record.value === null) return "its payload is null";
-  let payload: string;
-  try {
-    payload = strictDecoder.decode(record.value);
-  } catch {
-    return "its payload is not UTF-8";
-  }
+  const { value } = record;
+  if (value === null) return "its payload is null";
+  // A strict TextDecoder takes three times as long.
+  if (!isUtf8(value)) return "its payload is not UTF-8";
+  const payload = Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString();
   const error = headerNamed(record.headers, "error");
   const algorithm = headerNamed(record.headers, "alg");
   const keyId = headerNamed(record.headers, "kid");
@@ -195,13 +192,4 @@ export function decodeAnswer(record: ReceivedRecord): SignAnswer | string {
     ...(algorithm && { algorithm: algorithm.slice(0, 40) }),
     ...(keyId && { keyId: keyId.slice(0, 200) }),
   };
-}
-
-function isUtf8(bytes: Uint8Array): boolean {
-  try {
-    strictDecoder.decode(bytes);
-    return true;
-  } catch {
-    return false;
-  }
 }
