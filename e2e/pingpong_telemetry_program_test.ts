@@ -1,5 +1,5 @@
 /**
- * The trace of a ping crosses from our client to our server, and both tell their figures: seen by
+ * The trace of a ping crosses from our client to our server, and both send their figures: seen by
  * the console as it came over the wire.
  *
  * @module
@@ -64,45 +64,58 @@ for (const mode of ["bidi", "uni", "datagram", "websocket"] as const) {
         );
         assert.equal((await client.status).code, 0, client.lines.join("\n"));
 
-        const trace = await eventually("a trace of both programs", async () => {
-          const { data } = await json<{ data: JaegerTrace[] }>(
-            `${page}/api/traces?service=pingpong-client&operation=ping&limit=20`,
-          );
-          return data.find(({ processes }) => Object.keys(processes).length === 2);
-        });
-        const span = (name: string) => trace.spans.find((one) => one.operationName === name)!;
-        assert.equal(trace.processes[span("ping").processID]!.serviceName, "pingpong-client");
-        assert.equal(trace.processes[span("pong").processID]!.serviceName, "pingpong-server");
-        assert.equal(span("pong").references[0]?.spanID, span("ping").spanID);
-
-        const session = await eventually(
-          "the session's trace, which the client began",
-          async () => {
-            const { data } = await json<{ data: JaegerTrace[] }>(
-              `${page}/api/traces?service=pingpong-server&operation=pingpong%20session&limit=20`,
-            );
-            return data.find(({ spans }) => spans.length > 1);
-          },
-        );
-        const connect = session.spans.find((one) => one.operationName === "pingpong connect")!;
-        const served = session.spans.find((one) => one.operationName === "pingpong session")!;
-        assert.equal(served.references[0]?.spanID, connect.spanID);
-
-        await eventually("the metrics of both", async () => {
-          const metrics = await (await fetch(`${page}/metrics`)).text();
-          const wanted = [
-            new RegExp(`pingpong_client_rtt\\w*_count{[^}]*mode="${mode}"[^}]*} 2`),
-            new RegExp(`pingpong_server_pings\\w*{[^}]*mode="${mode}"[^}]*} 2`),
-            /pingpong_server_sessions/,
-            /pingpong_server_mailbox_answers/,
-          ];
-          return wanted.every((one) => one.test(metrics)) || undefined;
-        });
+        await assertPingTrace(page);
+        await assertSessionTrace(page);
+        await assertMetrics(page, mode);
       } finally {
         await Deno.remove(folder, { recursive: true });
       }
     },
   );
+}
+
+/** A ping and its pong are one trace of both programs. */
+async function assertPingTrace(page: string): Promise<void> {
+  const trace = await eventually("a trace of both programs", async () => {
+    const { data } = await json<{ data: JaegerTrace[] }>(
+      `${page}/api/traces?service=pingpong-client&operation=ping&limit=20`,
+    );
+    return data.find(({ processes }) => Object.keys(processes).length === 2);
+  });
+  const span = (name: string) => trace.spans.find((one) => one.operationName === name)!;
+  assert.equal(trace.processes[span("ping").processID]!.serviceName, "pingpong-client");
+  assert.equal(trace.processes[span("pong").processID]!.serviceName, "pingpong-server");
+  assert.equal(span("pong").references[0]?.spanID, span("ping").spanID);
+}
+
+/** The session's trace is the one that the client began. */
+async function assertSessionTrace(page: string): Promise<void> {
+  const session = await eventually(
+    "the session's trace, which the client began",
+    async () => {
+      const { data } = await json<{ data: JaegerTrace[] }>(
+        `${page}/api/traces?service=pingpong-server&operation=pingpong%20session&limit=20`,
+      );
+      return data.find(({ spans }) => spans.length > 1);
+    },
+  );
+  const connect = session.spans.find((one) => one.operationName === "pingpong connect")!;
+  const served = session.spans.find((one) => one.operationName === "pingpong session")!;
+  assert.equal(served.references[0]?.spanID, connect.spanID);
+}
+
+/** Both programs send their figures. */
+async function assertMetrics(page: string, mode: string): Promise<void> {
+  await eventually("the metrics of both", async () => {
+    const metrics = await (await fetch(`${page}/metrics`)).text();
+    const wanted = [
+      new RegExp(`pingpong_client_rtt\\w*_count{[^}]*mode="${mode}"[^}]*} 2`),
+      new RegExp(`pingpong_server_pings\\w*{[^}]*mode="${mode}"[^}]*} 2`),
+      /pingpong_server_sessions/,
+      /pingpong_server_mailbox_answers/,
+    ];
+    return wanted.every((one) => one.test(metrics)) || undefined;
+  });
 }
 
 async function json<Answer>(url: string): Promise<Answer> {

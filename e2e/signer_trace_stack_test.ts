@@ -63,69 +63,86 @@ testWithStack(
         const { data } = await response.json() as { data: JaegerTrace[] };
         return data[0] && data[0].spans.length >= 6 ? data[0] : undefined;
       });
-      const byName = (name: string) => {
-        const found = trace.spans.filter((span) => span.operationName === name);
-        assert.equal(found.length, 1, `${name}: ${trace.spans.map((s) => s.operationName)}`);
-        return found[0]!;
-      };
-      const chain = [
-        ["message /sign/ws", "signer-api", "server"],
-        ["send signer.v1", "signer-api", "producer"],
-        ["process signer.v1", "signer-service", "consumer"],
-        ["send signer.v1.resp.{instance}", "signer-service", "producer"],
-        ["process signer.v1.resp.{instance}", "signer-api", "consumer"],
-      ] as const;
-      let parent = "b7ad6b7169203331";
-      for (const [name, program, kind] of chain) {
-        const span = byName(name);
-        assert.equal(trace.processes[span.processID]!.serviceName, program, name);
-        assert.equal(tag(span, "span.kind"), kind, name);
-        assert.equal(parentOf(span), parent, `${name} is the child of the one before`);
-        if (kind === "consumer") {
-          const links = span.references.filter(({ refType }) => refType === "FOLLOWS_FROM");
-          assert.deepEqual(
-            links.map(({ spanID }) => spanID),
-            [parent],
-            `${name} links to its sender`,
-          );
-        }
-        parent = span.spanID;
-      }
-      assert.equal(parentOf(byName("sign")), byName("process signer.v1").spanID);
-      assert.equal(tag(byName("sign"), "signer.key.id"), answer.ok.keyId);
+      assertChain(trace, "b7ad6b7169203331", answer.ok.keyId);
+      const topic = assertMessaging(trace);
 
-      const messageIds = chain.slice(1).map(([name]) =>
-        tag(byName(name), "messaging.message.conversation_id")
-      );
-      assert.match(String(messageIds[0]), /^[0-9a-f-]{36}$/);
-      assert.equal(new Set(messageIds).size, 1, "the correlation is the same all the way");
-      const sent = byName("send signer.v1.resp.{instance}");
-      assert.equal(tag(sent, "messaging.system"), "kafka");
-      assert.equal(tag(sent, "messaging.operation.type"), "send");
-      assert.equal(tag(sent, "messaging.destination.template"), "signer.v1.resp.{instance}");
-      assert.match(String(tag(sent, "messaging.destination.name")), /^signer\.v1\.resp\.\w+-\w+$/);
-      const processed = byName("process signer.v1");
-      assert.equal(tag(processed, "messaging.destination.name"), "signer.v1");
-      assert.equal(tag(processed, "messaging.consumer.group.name"), "signer.v1.service");
-      assert.match(String(tag(processed, "messaging.destination.partition.id")), /^\d+$/);
-
-      await checkRecords(kafka.bootstrapServer, String(tag(sent, "messaging.destination.name")));
-
-      const wanted = [
-        ...["signer.request.duration", "signer.requests.in_flight", "signer.signatures"],
-        ...["signer.consumer.lag", "messaging.client.operation.duration"],
-        ...["messaging.client.sent.messages", "messaging.client.consumed.messages"],
-        "messaging.process.duration",
-      ];
-      await eventually("the figures", async () => {
-        const text = await (await fetch(`${console.fields.page}/metrics`)).text();
-        return wanted.every((name) => text.includes(name.replaceAll(".", "_"))) || undefined;
-      });
+      await checkRecords(kafka.bootstrapServer, topic);
+      await assertFigures(console.fields.page!);
     } finally {
       await Deno.remove(folder, { recursive: true });
     }
   },
 );
+
+/** The one span of that name. */
+function spanNamed(trace: JaegerTrace, name: string): JaegerSpan {
+  const found = trace.spans.filter((span) => span.operationName === name);
+  assert.equal(found.length, 1, `${name}: ${trace.spans.map((s) => s.operationName)}`);
+  return found[0]!;
+}
+
+/** The spans of a signature, each the child of the one before. */
+const chain = [
+  ["message /sign/ws", "signer-api", "server"],
+  ["send signer.v1", "signer-api", "producer"],
+  ["process signer.v1", "signer-service", "consumer"],
+  ["send signer.v1.resp.{instance}", "signer-service", "producer"],
+  ["process signer.v1.resp.{instance}", "signer-api", "consumer"],
+] as const;
+
+/** One span follows from the other, from the one that the browser began to the signature. */
+function assertChain(trace: JaegerTrace, begin: string, keyId: string): void {
+  let parent = begin;
+  for (const [name, program, kind] of chain) {
+    const span = spanNamed(trace, name);
+    assert.equal(trace.processes[span.processID]!.serviceName, program, name);
+    assert.equal(tag(span, "span.kind"), kind, name);
+    assert.equal(parentOf(span), parent, `${name} is the child of the one before`);
+    if (kind === "consumer") {
+      const links = span.references.filter(({ refType }) => refType === "FOLLOWS_FROM");
+      assert.deepEqual(
+        links.map(({ spanID }) => spanID),
+        [parent],
+        `${name} links to its sender`,
+      );
+    }
+    parent = span.spanID;
+  }
+  assert.equal(parentOf(spanNamed(trace, "sign")), spanNamed(trace, "process signer.v1").spanID);
+  assert.equal(tag(spanNamed(trace, "sign"), "signer.key.id"), keyId);
+}
+
+/** The spans say what the conventions for messaging ask; gives the topic of the answers. */
+function assertMessaging(trace: JaegerTrace): string {
+  const messageIds = chain.slice(1).map(([name]) =>
+    tag(spanNamed(trace, name), "messaging.message.conversation_id")
+  );
+  assert.match(String(messageIds[0]), /^[0-9a-f-]{36}$/);
+  assert.equal(new Set(messageIds).size, 1, "the correlation is the same all the way");
+  const sent = spanNamed(trace, "send signer.v1.resp.{instance}");
+  assert.equal(tag(sent, "messaging.system"), "kafka");
+  assert.equal(tag(sent, "messaging.operation.type"), "send");
+  assert.equal(tag(sent, "messaging.destination.template"), "signer.v1.resp.{instance}");
+  assert.match(String(tag(sent, "messaging.destination.name")), /^signer\.v1\.resp\.\w+-\w+$/);
+  const processed = spanNamed(trace, "process signer.v1");
+  assert.equal(tag(processed, "messaging.destination.name"), "signer.v1");
+  assert.equal(tag(processed, "messaging.consumer.group.name"), "signer.v1.service");
+  assert.match(String(tag(processed, "messaging.destination.partition.id")), /^\d+$/);
+  return String(tag(sent, "messaging.destination.name"));
+}
+
+async function assertFigures(page: string): Promise<void> {
+  const wanted = [
+    ...["signer.request.duration", "signer.requests.in_flight", "signer.signatures"],
+    ...["signer.consumer.lag", "messaging.client.operation.duration"],
+    ...["messaging.client.sent.messages", "messaging.client.consumed.messages"],
+    "messaging.process.duration",
+  ];
+  await eventually("the figures", async () => {
+    const text = await (await fetch(`${page}/metrics`)).text();
+    return wanted.every((name) => text.includes(name.replaceAll(".", "_"))) || undefined;
+  });
+}
 
 /** What lies in the topics of the real broker is what asyncapi.json says, trace headers and all. */
 async function checkRecords(broker: string, responses: string): Promise<void> {
