@@ -80,7 +80,8 @@ testWith(
     await using program = await startProgram(fixture, [], {
       ...on(sink.endpoint),
       OTEL_BSP_SCHEDULE_DELAY: "10",
-      OTEL_METRIC_EXPORT_INTERVAL: "50",
+      // It is the time-out, too: what is too slow warns of another reason.
+      OTEL_METRIC_EXPORT_INTERVAL: "1000",
     });
     const [, url] = await program.line(/listening at (\S+)/);
     await fetch(`${url}/work`).then((response) => response.text());

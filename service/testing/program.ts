@@ -18,7 +18,7 @@ export interface TestProgram extends AsyncDisposable {
   readonly status: Promise<Deno.CommandStatus>;
   /** Resolves with the match of the first line that fits; rejects when the program ends or the time is up. */
   line(pattern: RegExp, timeoutMs?: number): Promise<RegExpMatchArray>;
-  /** Sends a signal to it. */
+  /** Sends a signal to it, unless it has ended. */
   kill(signal: Deno.Signal): void;
   /** Ends its stdin. */
   endStdin(): Promise<void>;
@@ -157,7 +157,12 @@ class ChildProgram implements TestProgram {
   }
 
   kill(signal: Deno.Signal): void {
-    this.#child.kill(signal);
+    try {
+      this.#child.kill(signal);
+    } catch (error) {
+      // It has ended, perhaps in this moment.
+      if (!(error instanceof TypeError)) throw error;
+    }
   }
 
   endStdin(): Promise<void> {
@@ -165,7 +170,7 @@ class ChildProgram implements TestProgram {
   }
 
   async stop({ force = false } = {}): Promise<void> {
-    if (force && !this.#ended) this.#killNow();
+    if (force) this.kill("SIGKILL");
     // It may have gone already, and its end of the pipe with it.
     await this.endStdin().catch(() => {});
     await this.status;
@@ -173,15 +178,6 @@ class ChildProgram implements TestProgram {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop({ force: true });
-  }
-
-  #killNow(): void {
-    try {
-      this.kill("SIGKILL");
-    } catch (error) {
-      // It ended in this moment.
-      if (!(error instanceof TypeError)) throw error;
-    }
   }
 
   async #untilEnd(): Promise<Deno.CommandStatus> {
