@@ -66,7 +66,7 @@ testWith(needs, "demo killed with SIGKILL takes its programs along", async () =>
 testWith(needs, "demo names a port in use and takes the next free one", async () => {
   using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = taken.addr;
-  await using demo = await startDemo("--orb-api-port", String(port));
+  await using demo = await startDemo("--only", "orb", "--orb-api-port", String(port));
   const [, chosen] = await demo.program.line(
     new RegExp(`Port ${port} is in use.* takes (\\d+) instead`),
   );
@@ -77,7 +77,7 @@ testWith(needs, "demo names a port in use and takes the next free one", async ()
 });
 
 testWith(needs, "demo ends with the reason when one of its programs dies", async () => {
-  await using demo = await startDemo();
+  await using demo = await startDemo("--only", "orb");
   const pid = await eventually("the server's pid in its telemetry", async () => {
     const [trace] = await findTraces(demo.consoleUrl, "?service=orb-server&limit=1");
     const process = Object.values(trace?.processes ?? {})
