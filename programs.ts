@@ -8,6 +8,9 @@
  * because a bundle is started without a `deno.json`. What must be said twice is compared: V8's
  * flags stand here with the reason they were measured to be worth it.
  *
+ * Every program may reach every network address: which ones it listens on, sends telemetry to and
+ * calls are flags and variables. Who starts one for good can list them in `--allow-net=`.
+ *
  * It imports nothing: programs are started as processes of their own.
  *
  * @module
@@ -47,6 +50,13 @@ export interface Program {
    * @default none
    */
   readonly v8?: { readonly flags: readonly string[]; readonly reason: string };
+  /**
+   * Which files and folders it reads and writes, where flags name them, so that its shebang cannot:
+   * it grants all, and who starts the program for good narrows it to these, as its image does.
+   *
+   * @default its shebang lists them
+   */
+  readonly files?: string;
   /**
    * Its part in the demo.
    *
@@ -186,6 +196,7 @@ export const programs: readonly Program[] = [
     entry: "orb/server.ts",
     task: "orb:server",
     envPrefix: "ORB_SERVER",
+    files: "reads and writes --data-dir",
     ports: {
       api: {
         usual: 4242,
@@ -205,6 +216,7 @@ export const programs: readonly Program[] = [
     entry: "orb/client.ts",
     task: "orb:client",
     envPrefix: "ORB_CLIENT",
+    files: "reads the folder of --images, and the disk of the current folder for its use",
     demo: {
       what: ({ options: { orbs } }) => `a fleet of ${orbs} orbs that sign up irises`,
       // An orb that signs up before there is a server begins with an error.
@@ -222,6 +234,8 @@ export const programs: readonly Program[] = [
     entry: "signer/rest_api.ts",
     task: "signer:api",
     envPrefix: "SIGNER_REST_API",
+    files:
+      "reads and writes --data-dir; reads the page, and the file of --kafka-sasl-password-file",
     page: "signer",
     ports: {
       api: {
@@ -257,6 +271,7 @@ export const programs: readonly Program[] = [
     entry: "signer/service.ts",
     task: "signer:service",
     envPrefix: "SIGNER_SERVICE",
+    files: "reads and writes --data-dir; reads the file of --kafka-sasl-password-file",
     ports: { http: { usual: 8091, flags: ["--port"] } },
     health: "http",
     v8: {
@@ -270,6 +285,8 @@ export const programs: readonly Program[] = [
     entry: "pingpong/server.ts",
     task: "pingpong:server",
     envPrefix: "PINGPONG_SERVER",
+    files:
+      "reads and writes --certificate-path, --key-path and --mailbox; reads the page and --token-file",
     page: "pingpong",
     ports: {
       ping: {
@@ -298,6 +315,7 @@ export const programs: readonly Program[] = [
     entry: "pingpong/client.ts",
     task: "pingpong:client",
     envPrefix: "PINGPONG_CLIENT",
+    files: "reads the files of --pin, --ca and --token-file",
     demo: {
       what: "a ping a second",
       after: "pingpong-server",
@@ -356,6 +374,7 @@ export const programs: readonly Program[] = [
     entry: "simulator/server.ts",
     task: "simulator:server",
     envPrefix: "SIMULATOR",
+    files: "reads the page and captures, writes captures",
     page: "simulator",
     ports: {
       tcp: { usual: 1234, flags: ["--port"] },
