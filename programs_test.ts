@@ -99,6 +99,14 @@ testWith(["read"], "each program's V8 flags stand in the table, with the reason"
   }
 });
 
+testWith(["read"], "where a shebang grants all files, the table says which they are", async () => {
+  for (const { name, entry, files } of programs) {
+    const { read, write } = (await shebangGrants(entry)).permissions;
+    assert.equal(files !== undefined, read === true || write === true, name);
+    assert.ok(read !== undefined || write === undefined, `${name} writes what it may not read`);
+  }
+});
+
 testWith(
   ["read"],
   "no program may do everything, run others or load what is not here",
