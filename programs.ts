@@ -385,6 +385,10 @@ export const programs: readonly Program[] = [
       },
     },
     health: "web",
+    v8: {
+      flags: ["--max-semi-space-size=4", "--heap-growing-percent=20"],
+      reason: "1,600,000 events from 100 connections: RSS 308 to 145 MB (bench/README.md)",
+    },
     demo: {
       what: "processes as sprites, live",
       args: ({ url }) => ["--web-server", "--console-url", url("console")],

@@ -60,6 +60,8 @@ export class StagePainter {
   #ratio = 1;
   /** Pictures of sprites by look and size. */
   readonly #pictures = new Map<string, OffscreenCanvas>();
+  /** Pictures of words: shaping text costs many times what copying it does. */
+  readonly #words = new Map<string, OffscreenCanvas>();
 
   constructor(canvas: HTMLCanvasElement, colors: StageColors) {
     // Opaque: the browser need not look what lies behind.
@@ -71,11 +73,15 @@ export class StagePainter {
   setColors(colors: StageColors): void {
     this.#colors = colors;
     this.#pictures.clear();
+    this.#words.clear();
   }
 
   /** Draws. */
   draw(frame: Frame, ratio: number): void {
-    if (ratio !== this.#ratio) this.#pictures.clear();
+    if (ratio !== this.#ratio) {
+      this.#pictures.clear();
+      this.#words.clear();
+    }
     this.#ratio = ratio;
     const context = this.#context;
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
@@ -292,15 +298,12 @@ export class StagePainter {
 
   /** What a sprite is and says, as far as there is room for it. */
   #drawWords(frame: Frame, sprite: Sprite, x: number, y: number, size: number): void {
-    const context = this.#context;
     const room = cell.width * frame.view.scale - 6;
     const fontPixels = room < 64 ? 10 : 12;
-    context.textAlign = "center";
-    context.textBaseline = "top";
-    context.font = `${fontPixels}px system-ui, sans-serif`;
     if (room >= 28) {
-      context.fillStyle = sprite.state === "lost" ? this.#colors.error : this.#colors.quiet;
-      context.fillText(this.#labelIn(sprite, room, fontPixels), x, y + size + 4);
+      const color = sprite.state === "lost" ? this.#colors.error : this.#colors.quiet;
+      const label = this.#labelIn(sprite, room, fontPixels);
+      this.#drawText(label, x, y + size + 4, color, fontPixels);
     }
     const lineHeight = fontPixels + 2;
     const above = cell.height * frame.view.scale - 2 * size - lineHeight - 8;
@@ -329,10 +332,27 @@ export class StagePainter {
       const age = (frame.nowMs - fromMs) / stageLimits.bubbleMs;
       if (age >= 1) continue;
       context.globalAlpha = frame.still ? alpha : alpha * (1 - age * age);
-      context.fillStyle = fault ? this.#colors.error : this.#colors.text;
-      context.fillText(this.#clipped(text, room, fontPixels), x, y - i * (fontPixels + 2));
+      const color = fault ? this.#colors.error : this.#colors.text;
+      const words = this.#clipped(text, room, fontPixels);
+      this.#drawText(words, x, y - i * (fontPixels + 2), color, fontPixels);
     }
     context.globalAlpha = alpha;
+  }
+
+  /** Words with their top middle at a point, from a picture of them. */
+  #drawText(text: string, x: number, y: number, color: string, fontPixels: number): void {
+    const key = `${fontPixels} ${color} ${text}`;
+    let picture = this.#words.get(key);
+    if (!picture) {
+      if (this.#words.size >= maxWords) this.#words.clear();
+      picture = pictureOf(text, color, fontPixels, this.#ratio);
+      this.#words.set(key, picture);
+    }
+    const width = picture.width / this.#ratio;
+    // On whole pixels, as letters between them are blurred.
+    const left = Math.round((x - width / 2) * this.#ratio) / this.#ratio;
+    const top = Math.round(y * this.#ratio) / this.#ratio;
+    this.#context.drawImage(picture, left, top, width, picture.height / this.#ratio);
   }
 
   /** In little room the process alone: its name is the field's. */
@@ -387,6 +407,31 @@ export class StagePainter {
     context.arc(place[0], place[1], Math.max(8, radius * frame.view.scale + 7), 0, 2 * Math.PI);
     context.stroke();
   }
+}
+
+/** Words that are kept as pictures; then all are drawn anew. */
+const maxWords = 2_000;
+
+function pictureOf(
+  text: string,
+  color: string,
+  fontPixels: number,
+  ratio: number,
+): OffscreenCanvas {
+  const font = `${fontPixels}px system-ui, sans-serif`;
+  const measure = new OffscreenCanvas(1, 1).getContext("2d")!;
+  measure.font = font;
+  const picture = new OffscreenCanvas(
+    Math.max(1, Math.ceil((measure.measureText(text).width + 2) * ratio)),
+    Math.ceil((fontPixels + 4) * ratio),
+  );
+  const context = picture.getContext("2d")!;
+  context.scale(ratio, ratio);
+  context.font = font;
+  context.textBaseline = "top";
+  context.fillStyle = color;
+  context.fillText(text, 1, 1);
+  return picture;
 }
 
 /** The sprite at a point of the screen, if one is near. */

@@ -1,0 +1,92 @@
+#!/usr/bin/env -S deno run --allow-net --allow-read --allow-write --allow-env --allow-run --allow-sys
+/**
+ * Frames a second of the simulator's stage with moving sprites, in headless Chromium with software
+ * rendering, beside what a bare canvas of the same size reaches there.
+ *
+ * @module
+ */
+import type { Page } from "playwright-core";
+import { realWorld } from "../service/world/world.ts";
+import { buildPage } from "../service/page/build.ts";
+import { findChromium, openBrowser } from "../service/testing/browser.ts";
+import { runFleet } from "../simulator/fleet.ts";
+import { report } from "./report.ts";
+import { startSimulator } from "./simulator_programs.ts";
+
+const seconds = 5;
+
+/** Frames a second, counted by the page itself. */
+function framesPerSecond(page: Page): Promise<number> {
+  return page.evaluate((durationMs) =>
+    new Promise<number>((resolve) => {
+      let frames = 0;
+      const startMs = performance.now();
+      const frame = () => {
+        frames++;
+        const elapsedMs = performance.now() - startMs;
+        if (elapsedMs > durationMs) resolve(frames / elapsedMs * 1_000);
+        else requestAnimationFrame(frame);
+      };
+      requestAnimationFrame(frame);
+    }), seconds * 1_000);
+}
+
+/** A canvas as large as the stage on which as many squares move, and nothing else. */
+async function bareCanvas(page: Page, sprites: number): Promise<number> {
+  await page.setContent("<canvas width=960 height=597></canvas>");
+  await page.evaluate((count) => {
+    const context = document.querySelector("canvas")!.getContext("2d", { alpha: false })!;
+    const draw = () => {
+      context.fillStyle = "#fff";
+      context.fillRect(0, 0, 960, 597);
+      context.fillStyle = "#0072b2";
+      for (let i = 0; i < count; i++) {
+        const sway = Math.sin(performance.now() / 900 + i) * 3;
+        context.fillRect(i * 37 % 950 + sway, i * 17 % 590 + sway, 8, 8);
+      }
+      requestAnimationFrame(draw);
+    };
+    draw();
+  }, sprites);
+  return await framesPerSecond(page);
+}
+
+const chromium = findChromium();
+if (chromium === undefined) {
+  report({ name: "simulator page: no Chromium was found, frames not measured", measured: 0 });
+} else {
+  await buildPage("simulator");
+  for (const [sprites, target] of [[200, 60], [2_000, 30], [10_000, undefined]] as const) {
+    await using simulator = await startSimulator();
+    const stop = new AbortController();
+    const fleet = runFleet({
+      host: "127.0.0.1",
+      port: simulator.port,
+      processes: sprites,
+      rate: sprites / 2,
+      connections: Math.min(sprites, 200),
+      signal: stop.signal,
+      world: realWorld,
+    });
+    const browser = await openBrowser(chromium);
+    try {
+      const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
+      const bare = await bareCanvas(page, sprites);
+      await page.goto(simulator.url);
+      await page.getByText("Live", { exact: true }).waitFor();
+      await page.waitForTimeout(3_000);
+      const measured = await framesPerSecond(page);
+      report({
+        name: `simulator page: frames a second with ${sprites} sprites`,
+        measured,
+        // A display of 60 Hz is counted as 59.9 now and then.
+        ...(target !== undefined && { target: { atLeast: target === 60 ? 59 : target } }),
+      });
+      report({ name: `simulator page: a bare canvas with ${sprites} squares`, measured: bare });
+    } finally {
+      await browser.close();
+      stop.abort();
+      await fleet;
+    }
+  }
+}
