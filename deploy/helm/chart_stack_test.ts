@@ -10,9 +10,12 @@ const chart = fileURLToPath(new URL("orrery", import.meta.url));
 testWithStack("the whole chart has every part, and leaves out what is not enabled", async () => {
   const sources = async (values: Record<string, unknown>) =>
     new Set((await renderChart(chart, { values })).match(/(?<=^# Source: orrery\/charts\/)\w+/gm));
-  assert.deepEqual([...await sources({})].sort(), ["pingpong", "signer"]);
-  assert.deepEqual([...await sources({ "pingpong.enabled": false })], ["signer"]);
-  assert.deepEqual([...await sources({ "signer.enabled": false })], ["pingpong"]);
+  assert.deepEqual([...await sources({})].sort(), ["pingpong", "signer", "simulator"]);
+  for (const part of ["pingpong", "signer", "simulator"]) {
+    const left = await sources({ [`${part}.enabled`]: false });
+    assert.equal(left.size, 2);
+    assert.ok(!left.has(part), part);
+  }
 });
 
 testWithStack(
@@ -41,12 +44,18 @@ testWithStack(
     assert.deepEqual(await pods({}), [
       ["pingpong-server", "--shutdown-delay=5s", 20],
       ["signer-api", "--shutdown-delay=5s", 25],
+      ["simulator", "--shutdown-delay=5s", 20],
     ]);
     assert.deepEqual(
-      await pods({ "pingpong.shutdownDelaySeconds": 0, "signer.api.shutdownDelaySeconds": 30 }),
+      await pods({
+        "pingpong.shutdownDelaySeconds": 0,
+        "signer.api.shutdownDelaySeconds": 30,
+        "simulator.shutdownDelaySeconds": 1,
+      }),
       [
         ["pingpong-server", "--shutdown-delay=0s", 15],
         ["signer-api", "--shutdown-delay=30s", 50],
+        ["simulator", "--shutdown-delay=1s", 16],
       ],
     );
   },
