@@ -1,0 +1,174 @@
+/**
+ * What a run is set to: drawn from its seed (swarm testing), unless it is given.
+ *
+ * @module
+ */
+import type { FaultPoint } from "../topology/ports.ts";
+import type { Ordering, Pattern } from "../topology/settings.ts";
+import { type Draw, logUniform, seededDraw } from "./decisions.ts";
+import type { StoreProfile } from "./simulated_store.ts";
+
+/** How a call over a link can fail, at each of the eight points. */
+export const faultKinds = [
+  "refuse",
+  "time-out",
+  "lose-answer",
+  "delay",
+  "duplicate",
+  "reorder",
+  "crash-before",
+  "crash-after",
+  "outage",
+] as const;
+
+/** One of {@linkcode faultKinds}. */
+export type FaultKind = typeof faultKinds[number];
+
+/** The eight points of the contract. */
+export const faultPoints: readonly FaultPoint[] = [1, 2, 3, 4, 5, 6, 7, 8];
+
+/** Probabilities by point and kind; what is absent never happens. */
+export type FaultRates = Readonly<
+  Partial<Record<FaultPoint, Readonly<Partial<Record<FaultKind, number>>>>>
+>;
+
+/** Everything a run is set to. All durations in milliseconds. */
+export interface RunOptions {
+  readonly pattern: Pattern;
+  readonly ordering: Ordering;
+  readonly profile: StoreProfile;
+  readonly orders: number;
+  readonly keys: number;
+  /** Instances of backend 1's side to its clients. */
+  readonly apis: number;
+  readonly relays: number;
+  readonly lambdas: number;
+  readonly processors: number;
+  readonly shards: number;
+  readonly batch: number;
+  /** Orders arrive over this time. */
+  readonly arrivalMs: number;
+  /** So many orders arrive at once. */
+  readonly burst: number;
+  readonly leaseMs: number;
+  readonly busLeaseMs: number;
+  readonly pollMs: number;
+  readonly backoffBaseMs: number;
+  readonly backoffCapMs: number;
+  readonly maxAttempts: number;
+  readonly windowMs: number;
+  /** After it, a call over a link has timed out. */
+  readonly timeoutMs: number;
+  readonly linkMs: number;
+  readonly statementMs: number;
+  readonly commitMs: number;
+  readonly workMs: number;
+  /** Messages that the bus takes in before it is full. */
+  readonly capacity: number;
+  readonly faults: FaultRates;
+  /** The longest that a fault lasts. */
+  readonly faultMaxMs: number;
+  /** Crashes of parts beside those of {@linkcode RunOptions.faults}. */
+  readonly crashes: number;
+  /** Times at which a part is starved. */
+  readonly pauses: number;
+  /** The most that a part's clock is off. */
+  readonly skewMs: number;
+  /** How many of the messages their handler fails at, until somebody mends it. */
+  readonly poison: number;
+  /** How many of the messages take their handler longer than the lease. */
+  readonly slow: number;
+}
+
+/** Options of {@linkcode drawOptions}. */
+export interface DrawOptions {
+  readonly seed: number;
+  /** What is not drawn. @default everything is drawn */
+  readonly given?: Partial<RunOptions>;
+}
+
+/**
+ * Draws what a run is set to. Each kind of fault is absent in half of the seeds, as what is left out
+ * finds more than what is put in (Groce, swarm testing, 2012).
+ */
+export function drawOptions({ seed, given = {} }: DrawOptions): RunOptions {
+  const draw = seededDraw(seed, "options");
+  const windowMs = Math.round(logUniform(draw, 1_000, 8_000));
+  const ordering = pick(draw, ["queue", "sequence"] as const);
+  const drawn: RunOptions = {
+    pattern: "outbox",
+    ordering,
+    profile: pick(draw, ["one-writer", "mvcc"] as const),
+    orders: 40,
+    keys: pick(draw, [1, 2, 4, 8]),
+    apis: pick(draw, [1, 2, 3]),
+    relays: pick(draw, [1, 2, 3]),
+    lambdas: pick(draw, [1, 2, 3]),
+    processors: pick(draw, [1, 2, 3]),
+    shards: pick(draw, [1, 2]),
+    batch: pick(draw, [1, 4, 16]),
+    burst: pick(draw, [1, 4, 20]),
+    arrivalMs: Math.round(logUniform(draw, 500, 8_000)),
+    leaseMs: Math.round(logUniform(draw, 300, 2_000)),
+    busLeaseMs: Math.round(logUniform(draw, 300, 2_000)),
+    pollMs: Math.round(logUniform(draw, 50, 400)),
+    backoffBaseMs: Math.round(logUniform(draw, 20, 200)),
+    backoffCapMs: 1_000,
+    maxAttempts: pick(draw, [2, 3, 5]),
+    windowMs,
+    timeoutMs: Math.round(logUniform(draw, 50, 400)),
+    linkMs: round3(logUniform(draw, 0.2, 5)),
+    statementMs: round3(logUniform(draw, 0.1, 0.8)),
+    commitMs: round3(logUniform(draw, 0.2, 10)),
+    workMs: round3(logUniform(draw, 0.5, 5)),
+    capacity: draw() < 0.25 ? pick(draw, [4, 16]) : 100_000,
+    faults: drawFaults(seededDraw(seed, "faults")),
+    faultMaxMs: 2 * windowMs,
+    crashes: draw() < 0.5 ? 0 : 1 + Math.floor(draw() * 5),
+    pauses: draw() < 0.5 ? 0 : 1 + Math.floor(draw() * 4),
+    skewMs: draw() < 0.5 ? 0 : Math.round(logUniform(draw, 10, 10_000)),
+    poison: draw() < 0.5 ? 0 : round3(logUniform(draw, 0.01, 0.2)),
+    slow: draw() < 0.5 ? 0 : round3(logUniform(draw, 0.01, 0.2)),
+  };
+  const options = { ...drawn, ...given };
+  // Queues that keep the order do not reorder: that is what they promise.
+  return options.ordering === "queue"
+    ? { ...options, faults: withoutReorder(options.faults) }
+    : options;
+}
+
+function drawFaults(draw: Draw): FaultRates {
+  const absent = new Set(faultKinds.filter(() => draw() < 0.5));
+  const rates: Partial<Record<FaultPoint, Partial<Record<FaultKind, number>>>> = {};
+  for (const point of faultPoints) {
+    const here: Partial<Record<FaultKind, number>> = {};
+    for (const kind of faultKinds) {
+      const rate = round3(logUniform(draw, 0.002, isLong(kind) ? 0.02 : 0.2));
+      const isHere = draw() < 0.7;
+      if (isHere && !absent.has(kind)) here[kind] = rate;
+    }
+    rates[point] = here;
+  }
+  return rates;
+}
+
+function isLong(kind: FaultKind): boolean {
+  return kind === "outage" || kind === "crash-before" || kind === "crash-after";
+}
+
+function withoutReorder(rates: FaultRates): FaultRates {
+  return Object.fromEntries(
+    Object.entries(rates).map(([point, here]) => {
+      const { reorder: _, ...others } = here;
+      return [point, ["2", "3", "6", "7"].includes(point) ? others : here];
+    }),
+  );
+}
+
+function pick<T>(draw: Draw, from: readonly T[]): T {
+  return from[Math.floor(draw() * from.length)]!;
+}
+
+function round3(value: number): number {
+  return Math.round(value * 1_000) / 1_000;
+}

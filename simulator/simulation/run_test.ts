@@ -1,0 +1,82 @@
+import assert from "node:assert/strict";
+import { plants } from "../topology/plants.ts";
+import { faultKinds, faultPoints, type FaultRates } from "./options.ts";
+import { type RunInput, runSimulation } from "./run.ts";
+
+/** Every kind of fault at every point, each with the same probability. */
+function allFaults(rate: number): FaultRates {
+  return Object.fromEntries(
+    faultPoints.map((point) => [
+      point,
+      Object.fromEntries(faultKinds.map((kind) => [kind, rate])),
+    ]),
+  );
+}
+
+function linesOf(input: RunInput): string[] {
+  const lines: string[] = [];
+  runSimulation({ ...input, onLine: (line) => lines.push(line) });
+  return lines;
+}
+
+const few = { orders: 12 };
+
+Deno.test("the same seed gives the same bytes, another one others", () => {
+  const [first, again, other] = [5, 5, 6].map((seed) => runSimulation({ seed, given: few }));
+  assert.equal(first!.hash, again!.hash);
+  assert.notEqual(first!.hash, other!.hash);
+  assert.deepEqual(linesOf({ seed: 5, given: few }), linesOf({ seed: 5, given: few }));
+});
+
+Deno.test("a fault at 0 leaves the log as it is without", () => {
+  const without = runSimulation({ seed: 3, given: { ...few, faults: {} } });
+  const atZero = runSimulation({ seed: 3, given: { ...few, faults: allFaults(0) } });
+  assert.equal(atZero.hash, without.hash);
+  const withFaults = runSimulation({ seed: 3, given: { ...few, faults: allFaults(0.02) } });
+  assert.notEqual(withFaults.hash, without.hash);
+});
+
+Deno.test("a run can be replayed from its decisions", () => {
+  for (let seed = 1; seed <= 10; seed++) {
+    const recorded = runSimulation({ seed, given: few, record: true });
+    const { decisions, options } = recorded;
+    const replayed = runSimulation({ seed, given: options, replay: decisions });
+    assert.equal(replayed.hash, recorded.hash, `seed ${seed}`);
+    assert.deepEqual(replayed.decisions, decisions, `seed ${seed}`);
+  }
+});
+
+Deno.test("recording changes nothing", () => {
+  const plain = runSimulation({ seed: 9, given: few });
+  assert.equal(plain.decisions.length, 0);
+  const recorded = runSimulation({ seed: 9, given: few, record: true });
+  assert.equal(recorded.hash, plain.hash);
+  assert.ok(recorded.decisions.length > 0);
+});
+
+Deno.test("each kind of fault happens at each point, and nothing is lost or done twice", () => {
+  const missing = new Set(
+    faultPoints.flatMap((point) => faultKinds.map((kind) => `${kind}@${point}`)),
+  );
+  for (let seed = 1; seed <= 60 && missing.size > 0; seed++) {
+    const run = runSimulation({
+      seed,
+      given: { ordering: "sequence", faults: allFaults(0.01), capacity: 100_000 },
+    });
+    assert.deepEqual(run.violations, [], `seed ${seed}`);
+    for (const event of run.reached.keys()) missing.delete(event);
+  }
+  assert.deepEqual([...missing], []);
+});
+
+Deno.test("plants have the numbers 1 to 24", () => {
+  assert.deepEqual(plants.map(({ number }) => number), Array.from({ length: 24 }, (_, i) => i + 1));
+});
+
+Deno.test("what a simulation does by itself is checked: the platform's clock throws in it", () => {
+  assert.throws(
+    () => runSimulation({ seed: 1, given: few, onLine: () => void Date.now() }),
+    /must not use 'Date.now'/,
+  );
+  assert.ok(Date.now() > 0);
+});

@@ -1,0 +1,200 @@
+/**
+ * A bus in virtual time: it has what it has accepted until each group has acknowledged it, gives it
+ * out again when a lease runs out, and refuses when it is full.
+ *
+ * Where queues keep the order (`queue`), nothing of a key is given out while an earlier message of
+ * it is with somebody else or waits to be given out again.
+ *
+ * @module
+ */
+import { type BusPort, type Delivery, LinkError, type Message } from "../topology/ports.ts";
+import type { Ordering } from "../topology/settings.ts";
+import { type Step, waitFor } from "../topology/step.ts";
+import type { EventLoop, Process } from "./event_loop.ts";
+
+/** What the bus notifies of. */
+export interface BusListener {
+  accepted(topic: string, message: Message, from: Process): void;
+  delivered(topic: string, group: string, delivery: Delivery, to: Process): void;
+  acknowledged(topic: string, group: string, message: Message, by: Process): void;
+}
+
+/** Options of {@linkcode SimulatedBus}. */
+export interface SimulatedBusOptions {
+  /** By topic. */
+  readonly groups: Readonly<Record<string, readonly string[]>>;
+  readonly ordering: Ordering;
+  /** How long a receiver has for a message, in milliseconds. */
+  readonly leaseMs: number;
+  /** Messages that the slowest group may leave behind. */
+  readonly capacity: number;
+  /** How long {@linkcode BusPort.receive} waits for messages, in milliseconds. */
+  readonly pollMs: number;
+  /** Takes the sudden delay that a fault puts on the process' next publication or receipt; 0 is none. */
+  readonly takeReorderMs: (process: Process) => number;
+  readonly listener: BusListener;
+}
+
+interface Item {
+  readonly message: Message;
+  /** 0 when nobody has it. */
+  receipt: number;
+  attempt: number;
+  /** When it can be given out: after its delay, or after its lease. */
+  freeAtUs: number;
+}
+
+interface Queue {
+  readonly topic: string;
+  readonly group: string;
+  readonly items: Map<number, Item>;
+  readonly waiting: Set<() => void>;
+}
+
+/** The bus itself; processes use it through {@linkcode SimulatedBus.connect}. */
+export class SimulatedBus {
+  readonly #loop: EventLoop;
+  readonly #options: SimulatedBusOptions;
+  readonly #queues = new Map<string, Map<string, Queue>>();
+  /** What is with somebody, by receipt. */
+  readonly #given = new Map<number, { queue: Queue; offset: number; item: Item }>();
+  #offset = 0;
+  #receipt = 0;
+
+  constructor(loop: EventLoop, options: SimulatedBusOptions) {
+    this.#loop = loop;
+    this.#options = options;
+    for (const [topic, groups] of Object.entries(options.groups)) {
+      this.#queues.set(
+        topic,
+        new Map(groups.map((group) => [group, newQueue(topic, group)])),
+      );
+    }
+  }
+
+  /** The bus as a process sees it. */
+  connect(process: Process): BusPort {
+    return {
+      publish: (topic, message) => this.#publish(process, topic, message),
+      receive: (topic, group, limit) => this.#receive(process, topic, group, limit),
+      acknowledge: (delivery) => this.#acknowledge(process, delivery),
+      release: (delivery, delayMs) => this.#release(delivery, delayMs),
+    };
+  }
+
+  /** Messages of a topic that some group has not acknowledged, each copy by itself. */
+  remaining(topic: string): readonly Message[] {
+    return [...this.#queues.get(topic)!.values()]
+      .flatMap(({ items }) => [...items.values()].map(({ message }) => message));
+  }
+
+  /** Whether there is a copy of that message which can still be given out. */
+  has(topic: string, messageId: string): boolean {
+    for (const { items } of this.#queues.get(topic)!.values()) {
+      for (const { message } of items.values()) if (message.id === messageId) return true;
+    }
+    return false;
+  }
+
+  // deno-lint-ignore require-yield -- the link takes the time
+  *#publish(process: Process, topic: string, message: Message): Step<void> {
+    const queues = this.#queues.get(topic)!;
+    for (const { items } of queues.values()) {
+      if (items.size >= this.#options.capacity) throw new LinkError("full", `${topic} is full`);
+    }
+    const lateMs = this.#options.takeReorderMs(process);
+    const freeAtUs = this.#loop.nowUs + Math.round(lateMs * 1_000);
+    const offset = ++this.#offset;
+    for (const queue of queues.values()) {
+      queue.items.set(offset, { message, receipt: 0, attempt: 0, freeAtUs });
+      if (lateMs === 0) wakeOne(queue);
+    }
+    this.#options.listener.accepted(topic, message, process);
+  }
+
+  *#receive(
+    process: Process,
+    topic: string,
+    group: string,
+    limit: number,
+  ): Step<readonly Delivery[]> {
+    const queue = this.#queues.get(topic)!.get(group)!;
+    const isBackwards = this.#options.takeReorderMs(process) > 0;
+    let batch = this.#take(queue, limit);
+    if (batch.length === 0) {
+      yield* this.#arrival(process, queue);
+      batch = this.#take(queue, limit);
+    }
+    if (isBackwards) batch.reverse();
+    for (const delivery of batch) {
+      this.#options.listener.delivered(topic, group, delivery, process);
+    }
+    return batch;
+  }
+
+  /** Waits for something to be published, or for so long that a lease may have run out. */
+  #arrival(process: Process, queue: Queue): Step<void> {
+    return waitFor<void>((resume) => {
+      let isOver = false;
+      const wake = () => {
+        if (isOver) return;
+        isOver = true;
+        queue.waiting.delete(wake);
+        this.#loop.after(0, resume as () => void, process);
+      };
+      queue.waiting.add(wake);
+      this.#loop.after(this.#options.pollMs, wake);
+    });
+  }
+
+  #take(queue: Queue, limit: number): Delivery[] {
+    const { nowUs } = this.#loop;
+    const blocked = this.#options.ordering === "queue" ? new Set<string>() : undefined;
+    const batch: Delivery[] = [];
+    for (const [offset, item] of queue.items) {
+      if (batch.length >= limit) break;
+      const { message } = item;
+      if (blocked?.has(message.key)) continue;
+      if (item.freeAtUs > nowUs) {
+        blocked?.add(message.key);
+        continue;
+      }
+      this.#given.delete(item.receipt);
+      item.receipt = ++this.#receipt;
+      this.#given.set(item.receipt, { queue, offset, item });
+      item.attempt++;
+      item.freeAtUs = nowUs + Math.round(this.#options.leaseMs * 1_000);
+      batch.push({ message, receipt: item.receipt, attempt: item.attempt });
+    }
+    return batch;
+  }
+
+  // deno-lint-ignore require-yield -- the link takes the time
+  *#acknowledge(process: Process, { receipt }: Delivery): Step<void> {
+    const given = this.#given.get(receipt);
+    // An old receipt: its lease has run out, and somebody else has the message.
+    if (given === undefined) return;
+    this.#given.delete(receipt);
+    const { queue: { topic, group, items }, offset, item } = given;
+    items.delete(offset);
+    this.#options.listener.acknowledged(topic, group, item.message, process);
+  }
+
+  // deno-lint-ignore require-yield -- it needs no answer
+  *#release({ receipt }: Delivery, delayMs: number): Step<void> {
+    const given = this.#given.get(receipt);
+    if (given === undefined) return;
+    this.#given.delete(receipt);
+    given.item.receipt = 0;
+    given.item.freeAtUs = this.#loop.nowUs + Math.round(delayMs * 1_000);
+    this.#loop.after(delayMs, () => wakeOne(given.queue));
+  }
+}
+
+function newQueue(topic: string, group: string): Queue {
+  return { topic, group, items: new Map(), waiting: new Set() };
+}
+
+function wakeOne(queue: Queue): void {
+  for (const wake of queue.waiting) return wake();
+}

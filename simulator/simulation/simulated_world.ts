@@ -1,0 +1,510 @@
+/**
+ * The whole topology in virtual time: processes, stores, bus, links, and what goes wrong with them.
+ *
+ * @module
+ */
+import { type Order, placeOrder, submitOrder } from "../topology/backend_one.ts";
+import { janitor, redrive } from "../topology/janitor.ts";
+import { lambda } from "../topology/lambda.ts";
+import { LinkError, type Surroundings } from "../topology/ports.ts";
+import { HandlerError, processor, type Work } from "../topology/processor.ts";
+import { relay } from "../topology/relay.ts";
+import {
+  backendSchema,
+  initialRows,
+  orderStage,
+  resultStage,
+  type Settings,
+  type Stage,
+} from "../topology/settings.ts";
+import { type Step, waitFor } from "../topology/step.ts";
+import { type Decisions, type Draw, logUniform } from "./decisions.ts";
+import { EventLoop, newProcess, type Process } from "./event_loop.ts";
+import { FaultyLinks } from "./faulty_link.ts";
+import { Invariants } from "./invariants.ts";
+import type { RunOptions } from "./options.ts";
+import { SimulatedBus } from "./simulated_bus.ts";
+import { SimulatedStore } from "./simulated_store.ts";
+
+/** Rare events that a sweep must reach, or say that it has not. */
+export const rareEvents = [
+  "lock-wait",
+  "deadlock",
+  "rolled-back",
+  "fenced",
+  "claim-taken",
+  "lease-over",
+  "lease-taken",
+  "duplicate",
+  "forgotten-dup",
+  "redelivered",
+  "full",
+  "parked",
+  "redriven",
+  "purged",
+  "pause",
+  "late-id",
+] as const;
+
+/** Options of {@linkcode SimulatedWorld}. */
+export interface WorldOptions {
+  readonly options: RunOptions;
+  readonly plant: number;
+  readonly decisions: Decisions;
+  /** Chance of the parts and of how long things take; `undefined` is none of it: all take the usual time. */
+  readonly jitter: Draw | undefined;
+  /** Takes each line of the log. @default they are hashed only */
+  readonly onLine?: (line: string) => void;
+}
+
+/** What a process does while it lives. */
+type Main = (part: Surroundings) => Step<unknown>;
+
+/** One of the two backends. */
+interface Backend {
+  readonly store: SimulatedStore;
+  /** Its relays, each with what it was woken about. */
+  readonly mailboxes: Map<Process, Mailbox>;
+}
+
+interface Mailbox {
+  subjects: string[];
+  wake: (() => void) | undefined;
+}
+
+/** One run's world. */
+export class SimulatedWorld {
+  readonly loop: EventLoop;
+  readonly invariants: Invariants;
+  /** How often each event has been logged or, if it is rare, has happened. */
+  readonly reached = new Map<string, number>();
+  readonly #options: RunOptions;
+  readonly #settings: Settings;
+  readonly #decisions: Decisions;
+  readonly #jitter: Draw | undefined;
+  readonly #links: FaultyLinks;
+  readonly #bus: SimulatedBus;
+  readonly #backends: readonly [Backend, Backend];
+  readonly #mains = new Map<Process, Main>();
+  readonly #surroundings = new Map<Process, Surroundings>();
+  readonly #apis: readonly Process[];
+  /** How often each order has been asked for. */
+  readonly #asked = new Map<string, number>();
+  readonly #frontend: Process;
+  readonly #poison = new Set<string>();
+  readonly #slow = new Map<string, number>();
+  #isHealed = false;
+  #isMended = false;
+
+  constructor({ options, plant, decisions, jitter, onLine }: WorldOptions) {
+    this.loop = new EventLoop(onLine === undefined ? {} : { onLine });
+    this.#options = options;
+    this.#settings = { ...options, plant };
+    this.#decisions = decisions;
+    this.#jitter = jitter;
+    const { deduplicates, orders } = {
+      deduplicates: options.pattern === "outbox",
+      orders: options.orders,
+    };
+    this.invariants = new Invariants(this.#observed(), { deduplicates, orders });
+    this.#backends = [
+      this.#newBackend(1, ["confirmation"]),
+      this.#newBackend(2, orderStage.consumers),
+    ];
+    this.#bus = this.#newBus();
+    this.#links = this.#newLinks();
+    this.#frontend = this.#add("frontend", this.#backends[0], undefined);
+    this.#apis = Array.from(
+      { length: options.apis },
+      (_, index) => this.#add(`backend-1.${index}`, this.#backends[0], undefined),
+    );
+    this.#addParts();
+    this.#placeOrders();
+    this.#planTrouble();
+  }
+
+  /** Whether every effect has come and nothing is left to do. */
+  isAtRest(): boolean {
+    return this.invariants.isAtRest() && this.#bus.remaining("orders").length === 0 &&
+      this.#bus.remaining("results").length === 0;
+  }
+
+  /** No faults from now on; who is down comes up. Poison stays. */
+  heal(): void {
+    this.#isHealed = true;
+    this.#links.heal();
+    this.#note("heal", "world", "", "");
+    for (const process of this.#surroundings.keys()) {
+      process.pausedUntilUs = 0;
+      process.doom = "none";
+      if (!process.isLive) this.#start(process);
+    }
+  }
+
+  /** The handlers are mended, and what was parked gets another chance. */
+  mend(): void {
+    this.#isMended = true;
+    this.#note("mend", "world", "", "");
+    for (const [index, { store }] of this.#backends.entries()) {
+      const operator = newProcess(`operator-${index + 1}`);
+      const part = this.#surround(operator, { store, mailboxes: new Map() });
+      this.loop.spawn(operator, redrive(part, this.#settings));
+    }
+  }
+
+  #newBackend(number: 1 | 2, consumers: readonly string[]): Backend {
+    const { profile, statementMs, commitMs, keys } = this.#options;
+    const store: SimulatedStore = new SimulatedStore(this.loop, {
+      name: `store-${number}`,
+      profile,
+      schema: backendSchema(this.#settings),
+      statementMs: () => this.#jittered(statementMs),
+      commitMs: () => this.#jittered(commitMs),
+      crash: (process) => this.#crash(process),
+      onCommit: (changes, process) => {
+        this.#logCommit(store, changes, process);
+        this.invariants.committed(store, changes);
+      },
+      onContention: (what, process) => this.#note(what, process.name, process.column, ""),
+    });
+    const keyNames = Array.from({ length: keys }, (_, index) => `k${index + 1}`);
+    for (const [table, row] of initialRows(this.#settings, keyNames, consumers)) {
+      store.load(table, row);
+    }
+    return { store, mailboxes: new Map() };
+  }
+
+  #logCommit(
+    store: SimulatedStore,
+    changes: Parameters<NonNullable<SimulatedStore["options"]["onCommit"]>>[0],
+    process: Process,
+  ): void {
+    const counts = new Map<string, number>();
+    for (const { table, before, after, id } of changes) {
+      counts.set(table, (counts.get(table) ?? 0) + 1);
+      if (table === "effects") {
+        this.#log("effect", process, after!["messageId"] as string, after!["consumer"] as string);
+      }
+      if (table === "outbox" && before === undefined) this.#seeLateId(store, id);
+      if (table === "leases" && before?.["token"] !== after?.["token"]) this.#reach("lease-taken");
+    }
+    let detail = "";
+    for (const [table, count] of counts) detail += `${table}+${count} `;
+    this.#log("commit", process, store.name, detail.trimEnd());
+  }
+
+  readonly #lastOutboxId = new Map<SimulatedStore, number>();
+
+  #seeLateId(store: SimulatedStore, id: number): void {
+    const last = this.#lastOutboxId.get(store) ?? 0;
+    if (id < last) this.#reach("late-id");
+    else this.#lastOutboxId.set(store, id);
+  }
+
+  #newBus(): SimulatedBus {
+    const { ordering, busLeaseMs, capacity } = this.#options;
+    return new SimulatedBus(this.loop, {
+      groups: { orders: ["backend"], results: ["backend"] },
+      ordering,
+      leaseMs: busLeaseMs,
+      capacity,
+      pollMs: 300,
+      takeReorderMs: (process) => this.#links.takeReorderMs(process),
+      listener: {
+        accepted: (topic, message, from) => {
+          this.#log("publish", from, message.id, topic);
+          this.invariants.accepted(message);
+        },
+        delivered: (topic, _group, { message, attempt }, to) => {
+          this.#log("deliver", to, message.id, `${topic} attempt ${attempt}`);
+          if (attempt > 1) this.#reach("redelivered");
+        },
+        acknowledged: (topic, _group, message, by) => {
+          this.#log("acknowledge", by, message.id, topic);
+          this.invariants.acknowledged(message);
+        },
+      },
+    });
+  }
+
+  #newLinks(): FaultyLinks {
+    const { faults, faultMaxMs, timeoutMs, linkMs } = this.#options;
+    return new FaultyLinks(this.loop, this.#decisions, {
+      rates: faults,
+      faultMaxMs,
+      timeoutMs,
+      linkMs: () => this.#jittered(linkMs),
+      crash: (process) => this.#crash(process),
+      victimOf: (point, caller, subject) => point === 1 ? this.#apiFor(subject) : caller,
+      onCall: (point, subject) => {
+        if (point === 1) this.#asked.set(subject, (this.#asked.get(subject) ?? 0) + 1);
+        this.invariants.called(point, subject);
+      },
+      onFault: (kind, point, subject, process) => {
+        this.#note(`fault-${point}`, subject, process.column, kind);
+        this.#reach(`${kind}@${point}`);
+      },
+    });
+  }
+
+  #addParts(): void {
+    const [first, second] = this.#backends;
+    const settings = this.#settings;
+    const { relays, lambdas, processors, pattern } = this.#options;
+    const work = this.#work();
+    const many = (count: number, name: string, backend: Backend, main: Main) => {
+      for (let index = 0; index < count; index++) {
+        const process = this.#add(`${name}.${index}`, backend, main);
+        if (name.startsWith("relay")) {
+          backend.mailboxes.set(process, { subjects: [], wake: undefined });
+        }
+      }
+    };
+    for (const [from, to, stage, number] of this.#stages(first, second)) {
+      if (pattern === "outbox") {
+        many(relays, `relay-${number}`, from, (part) => relay(part, settings, stage));
+      }
+      const other = 3 - number;
+      many(lambdas, `lambda-${other}`, to, (part) => lambda(part, settings, stage));
+      many(processors, `processor-${other}`, to, (part) => processor(part, settings, stage, work));
+      many(1, `janitor-${number}`, from, (part) => janitor(part, settings));
+    }
+  }
+
+  *#stages(first: Backend, second: Backend): Generator<readonly [Backend, Backend, Stage, 1 | 2]> {
+    yield [first, second, orderStage, 1];
+    yield [second, first, resultStage, 2];
+  }
+
+  /** What handlers do beside the store. */
+  #work(): Work {
+    return (part, consumer, messageId) => this.#handle(part, consumer, messageId);
+  }
+
+  *#handle(part: Surroundings, consumer: string, messageId: string): Step<void> {
+    const { workMs } = this.#options;
+    const slowMs = this.#isHealed ? undefined : this.#slow.get(messageId);
+    yield* part.clock.sleep(slowMs ?? this.#jittered(workMs));
+    if (this.#isMended || consumer === "stock" || !this.#poison.has(messageId)) return;
+    throw new HandlerError(`${messageId} cannot be handled`);
+  }
+
+  #placeOrders(): void {
+    const { orders, keys, burst, arrivalMs, timeoutMs, poison, slow, leaseMs } = this.#options;
+    const draw = this.#jitter ?? (() => 0.5);
+    for (let number = 1; number <= orders; number++) {
+      const order: Order = { id: `o${number}`, key: `k${1 + number % keys}` };
+      for (const id of [order.id, `r${number}`]) {
+        if (this.#chance("poison", id, poison)) this.#poison.add(id);
+        const slowMs = this.#magnitude("slow", id, slow, leaseMs, 2 * leaseMs);
+        if (slowMs > 0) this.#slow.set(id, slowMs);
+      }
+      const first = number - (number - 1) % burst;
+      const atMs = arrivalMs * first / orders + draw() * 3;
+      const place = (order: Order) => this.#callBackend(order, timeoutMs);
+      const part = this.#surroundings.get(this.#frontend)!;
+      this.loop.after(
+        atMs,
+        () => this.loop.spawn(this.#frontend, submitOrder(part, this.#settings, order, place)),
+      );
+    }
+  }
+
+  /** Each attempt goes to another instance. */
+  #apiFor(orderId: string): Process {
+    const turn = Number(orderId.slice(1)) + (this.#asked.get(orderId) ?? 0);
+    return this.#apis[turn % this.#apis.length]!;
+  }
+
+  *#callBackend(order: Order, timeoutMs: number): Step<void> {
+    const api = this.#apiFor(order.id);
+    if (!api.isLive) throw new LinkError("refused", "Backend 1 is down");
+    const part = this.#surroundings.get(api)!;
+    yield* this.loop.race(
+      api,
+      placeOrder(part, this.#settings, order),
+      timeoutMs,
+      () => new LinkError("timeout", "Backend 1 does not answer"),
+    );
+  }
+
+  /** Crashes, starved parts and wrong clocks, drawn before the run begins. */
+  #planTrouble(): void {
+    const { crashes, pauses, skewMs, arrivalMs, faultMaxMs } = this.#options;
+    const processes = [...this.#surroundings.keys()].filter((one) => one !== this.#frontend);
+    const pickOne = (what: string, index: number) =>
+      processes[
+        this.#decisions.decide(
+          `${what}-who`,
+          String(index),
+          (draw) => Math.floor(draw() * processes.length),
+        )
+      ]!;
+    const pickAt = (what: string, index: number) =>
+      this.#decisions.decide(
+        `${what}-at`,
+        String(index),
+        (draw) => 1 + Math.floor(draw() * arrivalMs),
+      );
+    const pickFor = (what: string, index: number) =>
+      this.#decisions.decide(
+        `${what}-ms`,
+        String(index),
+        (draw) => Math.round(logUniform(draw, 10, faultMaxMs)),
+        100,
+      );
+    for (let index = 1; index <= crashes; index++) {
+      const [process, atMs] = [pickOne("crash", index), pickAt("crash", index)];
+      if (atMs > 0) this.loop.after(atMs, () => this.#crash(process));
+    }
+    for (let index = 1; index <= pauses; index++) {
+      const [process, atMs] = [pickOne("pause", index), pickAt("pause", index)];
+      const durationMs = pickFor("pause", index);
+      if (atMs > 0) this.loop.after(atMs, () => this.#pause(process, durationMs));
+    }
+    if (skewMs === 0) return;
+    for (const process of processes) {
+      const choose = (draw: Draw) => Math.round((draw() * 2 - 1) * skewMs);
+      process.skewMs = this.#decisions.decide("skew", process.name, choose);
+    }
+  }
+
+  #chance(what: string, subject: string, rate: number): boolean {
+    return rate > 0 && this.#decisions.decide(what, subject, (draw) => draw() < rate ? 1 : 0) > 0;
+  }
+
+  #magnitude(what: string, subject: string, rate: number, min: number, max: number): number {
+    if (rate === 0) return 0;
+    return this.#decisions.decide(
+      what,
+      subject,
+      (draw) => draw() < rate ? Math.round(logUniform(draw, min, max)) : 0,
+    );
+  }
+
+  #pause(process: Process, durationMs: number): void {
+    if (this.#isHealed) return;
+    process.pausedUntilUs = this.loop.nowUs + durationMs * 1_000;
+    this.#note("pause", process.name, process.column, `${durationMs} ms`);
+  }
+
+  #crash(process: Process): void {
+    if (this.#isHealed || !process.isLive || process === this.#frontend) return;
+    process.isLive = false;
+    process.life++;
+    process.doom = "none";
+    for (const { store } of this.#backends) {
+      if (store.abandon(process) > 0) this.#reach("rolled-back");
+    }
+    const { faultMaxMs } = this.#options;
+    const choose = (draw: Draw) => Math.round(logUniform(draw, 10, faultMaxMs));
+    const downMs = this.#decisions.decide("down-ms", process.name, choose, 100);
+    this.#note("crash", process.name, process.column, `${downMs} ms`);
+    this.loop.after(downMs, () => this.#start(process));
+  }
+
+  #start(process: Process): void {
+    if (process.isLive) return;
+    process.isLive = true;
+    this.#note("restart", process.name, process.column, "");
+    this.#run(process);
+  }
+
+  #add(name: string, backend: Backend, main: Main | undefined): Process {
+    const process = newProcess(name);
+    if (main !== undefined) this.#mains.set(process, main);
+    this.#surroundings.set(process, this.#surround(process, backend));
+    this.#run(process);
+    return process;
+  }
+
+  #run(process: Process): void {
+    const main = this.#mains.get(process);
+    if (main === undefined) return;
+    const session = `${process.name}/${process.life}`;
+    const part = { ...this.#surroundings.get(process)!, session };
+    this.loop.spawn(process, main(part));
+  }
+
+  #surround(process: Process, backend: Backend): Surroundings {
+    const { loop } = this;
+    return {
+      name: process.name,
+      session: `${process.name}/0`,
+      clock: {
+        nowMs: () => loop.nowMs + process.skewMs,
+        sleep: (delayMs) => loop.sleep(delayMs, process),
+      },
+      chance: { random: () => this.#jitter?.() ?? 0.5 },
+      store: backend.store.connect(process),
+      bus: this.#bus.connect(process),
+      link: this.#links.connect(process),
+      sleepUntilWoken: (limitMs) => this.#sleepUntilWoken(process, backend, limitMs),
+      wake: (subject) => wakeAll(backend, subject),
+      note: (event, subject, detail = "") => {
+        if (event === "owns") {
+          this.invariants.owns(process.name, `${backend.store.name} ${subject}`);
+        }
+        this.#note(event, subject, process.column, detail);
+      },
+    };
+  }
+
+  *#sleepUntilWoken(process: Process, backend: Backend, limitMs: number): Step<readonly string[]> {
+    const mailbox = backend.mailboxes.get(process)!;
+    if (mailbox.subjects.length === 0) {
+      yield* waitFor<void>((resume) => {
+        let isOver = false;
+        const wake = () => {
+          if (isOver) return;
+          isOver = true;
+          mailbox.wake = undefined;
+          this.loop.after(0, resume as () => void, process);
+        };
+        mailbox.wake = wake;
+        this.loop.after(limitMs, wake, process);
+      });
+    }
+    const { subjects } = mailbox;
+    mailbox.subjects = [];
+    return subjects;
+  }
+
+  #jittered(usualMs: number): number {
+    return this.#jitter === undefined ? usualMs : usualMs * (0.5 + this.#jitter());
+  }
+
+  #observed() {
+    const { loop } = this;
+    return {
+      nowMs: () => loop.nowMs,
+      source: (stage: Stage) => this.#backends[stage === orderStage ? 0 : 1].store,
+      target: (stage: Stage) => this.#backends[stage === orderStage ? 1 : 0].store,
+      busHas: (topic: string, id: string) => this.#bus.has(topic, id),
+      isPoison: (id: string) => this.#poison.has(id),
+      onViolation: ({ invariant, text }: { invariant: string; text: string }) =>
+        this.#note("VIOLATION", "world", "world".padEnd(12), `${invariant}: ${text}`),
+    };
+  }
+
+  #log(event: string, process: Process, subject: string, detail: string): void {
+    this.loop.log(event, process.column, subject, detail);
+  }
+
+  #note(event: string, subject: string, column: string, detail: string): void {
+    this.#reach(event);
+    if (detail === "full") this.#reach("full");
+    this.loop.log(event, column.padEnd(12), subject, detail);
+  }
+
+  #reach(event: string): void {
+    this.reached.set(event, (this.reached.get(event) ?? 0) + 1);
+  }
+}
+
+function wakeAll({ mailboxes }: Backend, subject: string): void {
+  for (const mailbox of mailboxes.values()) {
+    mailbox.subjects.push(subject);
+    mailbox.wake?.();
+  }
+}

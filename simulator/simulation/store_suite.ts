@@ -1,0 +1,235 @@
+/**
+ * What every store behind {@linkcode Store} promises, simulated or real, as tests.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { type Store, StoreError, transact } from "../topology/ports.ts";
+import type { Step } from "../topology/step.ts";
+
+/** What the suite needs of the store under test. */
+export interface StoreUnderTest {
+  /** Connects a process of its own. */
+  connect(): Store;
+  /** Crashes the process of that connection. */
+  crash(store: Store): void;
+  /** Begins work in a process of its own; it may go on after the call. */
+  begin(work: Step<unknown>): void;
+  /** Goes on until nothing is left to do; throws what work has thrown. */
+  settle(): void | Promise<void>;
+}
+
+/** Options of {@linkcode storeSuite}. */
+export interface StoreSuiteOptions {
+  readonly name: string;
+  /** Opens a store with the tables `jobs` (unique `name`, index `queue`) and nothing in it. */
+  readonly open: () => StoreUnderTest | Promise<StoreUnderTest>;
+  /** Transactions run beside each other. */
+  readonly isConcurrent: boolean;
+}
+
+/** Declares the tests of a store. */
+export function storeSuite({ name, open, isConcurrent }: StoreSuiteOptions): void {
+  const test = (what: string, body: (store: StoreUnderTest) => Promise<void>) =>
+    Deno.test(`${name}: ${what}`, async () => await body(await open()));
+  const row = (name: string, queue = "open") => ({ name, queue });
+
+  /** Runs work to its end and gives its result. */
+  async function run<T>(store: StoreUnderTest, work: () => Step<T>): Promise<T> {
+    const ends: ({ value: T } | { error: unknown })[] = [];
+    store.begin((function* () {
+      try {
+        ends.push({ value: yield* work() });
+      } catch (error) {
+        ends.push({ error });
+      }
+    })());
+    await store.settle();
+    const [end] = ends;
+    assert.ok(end !== undefined, "It never ends");
+    if ("error" in end) throw end.error;
+    return end.value;
+  }
+
+  test("what is committed can be read, what is rolled back cannot", async (store) => {
+    const connection = store.connect();
+    await run(store, () => transact(connection, (tx) => tx.insert("jobs", row("kept"))));
+    await run(store, function* () {
+      const tx = yield* connection.begin();
+      yield* tx.insert("jobs", row("dropped"));
+      yield* tx.rollback();
+    });
+    const { rows } = await run(store, () => connection.read("jobs", { queue: "open" }));
+    assert.deepEqual(rows.map((one) => one["name"]), ["kept"]);
+  });
+
+  test("a transaction reads what it has written, others do not", async (store) => {
+    const [mine, others] = [store.connect(), store.connect()];
+    await run(store, function* () {
+      const tx = yield* mine.begin();
+      const id = yield* tx.insert("jobs", row("new"));
+      assert.equal((yield* tx.select("jobs", { queue: "open" })).length, 1);
+      assert.equal((yield* others.read("jobs", { queue: "open" })).rows.length, 0);
+      yield* tx.update("jobs", id, { queue: "done" });
+      assert.equal((yield* tx.select("jobs", { queue: "open" })).length, 0);
+      yield* tx.commit();
+      assert.equal((yield* others.read("jobs", { queue: "done" })).rows.length, 1);
+    });
+  });
+
+  test("a unique value is taken once, and free again after its row is gone", async (store) => {
+    const connection = store.connect();
+    const insert = () => transact(connection, (tx) => tx.insert("jobs", row("one")));
+    const id = await run(store, insert);
+    await assert.rejects(run(store, insert), { name: "StoreError", kind: "duplicate" });
+    assert.equal(await run(store, () => transact(connection, (tx) => tx.delete("jobs", id))), true);
+    await run(store, insert);
+  });
+
+  test("update and delete say whether there was a row", async (store) => {
+    const connection = store.connect();
+    await run(store, () =>
+      transact(connection, function* (tx) {
+        assert.equal(yield* tx.update("jobs", 77, { queue: "done" }), false);
+        assert.equal(yield* tx.delete("jobs", 77), false);
+      }));
+  });
+
+  test("what a process had not committed when it crashed is gone, with its locks", async (store) => {
+    const [victim, other] = [store.connect(), store.connect()];
+    const id = await run(store, () => transact(other, (tx) => tx.insert("jobs", row("old"))));
+    await run(store, function* () {
+      const tx = yield* victim.begin();
+      yield* tx.insert("jobs", row("new"));
+      yield* tx.update("jobs", id, { queue: "done" });
+    });
+    store.crash(victim);
+    await run(store, () => transact(other, (tx) => tx.update("jobs", id, { queue: "kept" })));
+    await run(store, () => transact(other, (tx) => tx.insert("jobs", row("new"))));
+    const { rows } = await run(store, () => other.read("jobs", { queue: "kept" }));
+    assert.equal(rows.length, 1);
+  });
+
+  test("two that count on one row do not lose a count", async (store) => {
+    const first = store.connect();
+    const id = await run(
+      store,
+      () => transact(first, (tx) => tx.insert("jobs", { ...row("counter"), count: 0 })),
+    );
+    for (const connection of [first, store.connect()]) {
+      store.begin(transact(connection, function* (tx) {
+        const [one] = yield* tx.select("jobs", { queue: "open" }, { lock: "wait" });
+        yield* tx.update("jobs", id, { count: one!["count"] as number + 1 });
+      }));
+    }
+    await store.settle();
+    const { rows } = await run(store, () => first.read("jobs", { queue: "open" }));
+    assert.equal(rows[0]!["count"], 2);
+  });
+
+  test("of two that insert the same unique value, one is refused", async (store) => {
+    const results: string[] = [];
+    for (const connection of [store.connect(), store.connect()]) {
+      store.begin((function* () {
+        try {
+          yield* transact(connection, (tx) => tx.insert("jobs", row("same")));
+          results.push("inserted");
+        } catch (error) {
+          results.push((error as StoreError).kind);
+        }
+      })());
+    }
+    await store.settle();
+    assert.deepEqual(results.sort(), ["duplicate", "inserted"]);
+  });
+
+  if (isConcurrent) concurrentTests(test, run, row);
+  else {
+    test("a second writer waits for the first", async (store) => {
+      const [first, second] = [store.connect(), store.connect()];
+      const events: string[] = [];
+      store.begin(transact(first, function* (tx) {
+        events.push("first begins");
+        yield* tx.insert("jobs", row("a"));
+        yield* tx.insert("jobs", row("b"));
+        events.push("first ends");
+      }));
+      store.begin(transact(second, function* (tx) {
+        events.push("second begins");
+        yield* tx.insert("jobs", row("c"));
+      }));
+      await store.settle();
+      assert.deepEqual(events, ["first begins", "first ends", "second begins"]);
+    });
+  }
+}
+
+type Test = (what: string, body: (store: StoreUnderTest) => Promise<void>) => void;
+type Run = <T>(store: StoreUnderTest, work: () => Step<T>) => Promise<T>;
+
+/** What only stores with concurrent transactions can show. */
+function concurrentTests(
+  test: Test,
+  run: Run,
+  row: (name: string) => Record<string, string>,
+): void {
+  test("an id taken at the insert can turn up after a larger one", async (store) => {
+    const [slow, fast] = [store.connect(), store.connect()];
+    await run(store, function* () {
+      const tx = yield* slow.begin();
+      const small = yield* tx.insert("jobs", row("slow"));
+      const large = yield* transact(fast, (other) => other.insert("jobs", row("fast")));
+      assert.ok(small < large);
+      const before = yield* fast.read("jobs", { queue: "open" });
+      assert.deepEqual(before.rows.map(({ id }) => id), [large]);
+      yield* tx.commit();
+      const after = yield* fast.read("jobs", { queue: "open" });
+      assert.deepEqual(after.rows.map(({ id }) => id), [small, large]);
+    });
+  });
+
+  test("who locks rows leaves out those that somebody else holds", async (store) => {
+    const [first, second] = [store.connect(), store.connect()];
+    await run(store, () =>
+      transact(first, function* (tx) {
+        yield* tx.insert("jobs", row("a"));
+        yield* tx.insert("jobs", row("b"));
+      }));
+    await run(store, function* () {
+      const tx = yield* first.begin();
+      const [a] = yield* tx.select("jobs", { queue: "open", name: "a" }, { lock: "wait" });
+      assert.ok(a !== undefined);
+      const free = yield* transact(
+        second,
+        (other) => other.select("jobs", { queue: "open" }, { lock: "skip" }),
+      );
+      assert.deepEqual(free.map((one) => one["name"]), ["b"]);
+      yield* tx.rollback();
+    });
+  });
+
+  test("a circle of those who wait is broken", async (store) => {
+    const connections = [store.connect(), store.connect()];
+    await run(store, () =>
+      transact(connections[0]!, function* (tx) {
+        yield* tx.insert("jobs", row("a"));
+        yield* tx.insert("jobs", row("b"));
+      }));
+    const results: string[] = [];
+    for (const [index, connection] of connections.entries()) {
+      const order = index === 0 ? [1, 2] : [2, 1];
+      store.begin((function* () {
+        try {
+          yield* transact(connection, function* (tx) {
+            for (const id of order) yield* tx.update("jobs", id, { by: index });
+          });
+          results.push("done");
+        } catch (error) {
+          results.push((error as StoreError).kind);
+        }
+      })());
+    }
+    await store.settle();
+    assert.deepEqual(results.sort(), ["deadlock", "done"]);
+  });
+}

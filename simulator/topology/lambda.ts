@@ -1,0 +1,148 @@
+/**
+ * A lambda takes messages from the bus and writes them into an inbox, one row for each consumer. It
+ * acknowledges what is written, or was before.
+ *
+ * @module
+ */
+import {
+  type Delivery,
+  type Message,
+  StoreError,
+  type Surroundings,
+  transact,
+  type Transaction,
+} from "./ports.ts";
+import { attempt, backoffMs, failureOf, rowOf, type Settings, type Stage } from "./settings.ts";
+import type { Step } from "./step.ts";
+
+/** Works for as long as its process lives. */
+export function* lambda(part: Surroundings, settings: Settings, stage: Stage): Step<never> {
+  for (let failures = 0;;) {
+    const got = yield* attempt(part, () =>
+      part.link.call(
+        stage.receivePoint,
+        stage.topic,
+        () => part.bus.receive(stage.topic, "backend", settings.batch),
+      ));
+    if (got === undefined) {
+      // A loop that does not pause never ends in virtual time, whatever is planted.
+      yield* part.clock.sleep(Math.max(5, backoffMs(part, settings, ++failures)));
+      continue;
+    }
+    failures = 0;
+    const failedKeys = new Set<string>();
+    for (const delivery of got.value) {
+      const { key } = delivery.message;
+      if (failedKeys.has(key) && settings.plant !== 13) yield* giveBack(part, settings, delivery);
+      else if (!(yield* takeIn(part, settings, stage, delivery))) failedKeys.add(key);
+    }
+  }
+}
+
+/** Gives whether the message is in the inbox. */
+function* takeIn(
+  part: Surroundings,
+  settings: Settings,
+  stage: Stage,
+  delivery: Delivery,
+): Step<boolean> {
+  const { message } = delivery;
+  if (settings.plant === 9) yield* acknowledge(part, stage, delivery);
+  try {
+    yield* part.link.call(
+      stage.writePoint,
+      message.id,
+      () => writeInbox(part, settings, stage, message),
+    );
+  } catch (error) {
+    part.note("not-taken-in", message.id, failureOf(error));
+    if (settings.plant === 10) yield* acknowledge(part, stage, delivery);
+    else yield* giveBack(part, settings, delivery);
+    return false;
+  }
+  if (settings.plant !== 9) yield* acknowledge(part, stage, delivery);
+  return true;
+}
+
+/** If it fails, the lease runs out and the message comes again. */
+function* acknowledge(part: Surroundings, stage: Stage, delivery: Delivery): Step<void> {
+  yield* attempt(part, () =>
+    part.link.call(
+      stage.receivePoint,
+      delivery.message.id,
+      () => part.bus.acknowledge(delivery),
+    ));
+}
+
+function* giveBack(part: Surroundings, settings: Settings, delivery: Delivery): Step<void> {
+  yield* part.bus.release(delivery, backoffMs(part, settings, delivery.attempt));
+}
+
+/** Writes a message into an inbox, once. */
+export function* writeInbox(
+  part: Surroundings,
+  settings: Settings,
+  stage: Stage,
+  message: Message,
+): Step<void> {
+  try {
+    if (settings.plant === 5) yield* recordFirst(part, message);
+    yield* transact(part.store, function* (tx) {
+      if (settings.plant === 4 && (yield* isKnown(tx, message))) return;
+      for (const consumer of stage.consumers) {
+        yield* insertFor(part, settings, message, consumer, tx);
+      }
+    });
+  } catch (error) {
+    if (!(error instanceof StoreError) || error.kind !== "duplicate") throw error;
+    part.note("duplicate", message.id);
+  }
+}
+
+/** Planted bug 4: no unique set stands behind this question. */
+function* isKnown(tx: Transaction, message: Message): Step<boolean> {
+  const { id } = message;
+  const open = yield* tx.select("inbox", { queue: "open", messageId: id });
+  const done = yield* tx.select("inbox", { queue: "done", messageId: id });
+  return open.length + done.length > 0;
+}
+
+/** Planted bug 5: what fails after it counts as a duplicate when it comes again. */
+function* recordFirst(part: Surroundings, message: Message): Step<void> {
+  yield* transact(part.store, function* (tx) {
+    yield* tx.insert("seen", { messageId: message.id });
+  });
+}
+
+function* insertFor(
+  part: Surroundings,
+  settings: Settings,
+  message: Message,
+  consumer: string,
+  tx: Transaction,
+): Step<void> {
+  const row = {
+    ...rowOf(message),
+    queue: "open",
+    consumer,
+    state: "pending",
+    token: 0,
+    untilMs: 0,
+    attempts: 0,
+    nextAtMs: 0,
+    doneAtMs: 0,
+  };
+  try {
+    const id = yield* tx.insert("inbox", row);
+    if (settings.pattern !== "outbox") return;
+    // After the insert: what was purged before it has left its mark before it.
+    const [mark] = yield* tx.select("marks", { box: 1, slot: `${consumer}/${message.key}` });
+    if (message.sequence > (mark!["forgotten"] as number)) return;
+    part.note("forgotten-dup", message.id, consumer);
+    yield* tx.delete("inbox", id);
+  } catch (error) {
+    const isOthers = settings.plant === 6 && error instanceof StoreError &&
+      error.kind === "duplicate";
+    if (!isOthers) throw error;
+  }
+}

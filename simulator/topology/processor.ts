@@ -1,0 +1,221 @@
+/**
+ * A processor takes messages from an inbox, in the order of each key, and has each consumer's effect
+ * of them: effect, mark of the inbox and what is to be sent next are one transaction. A row is
+ * claimed by a lease with a token; an effect under an old token is refused.
+ *
+ * @module
+ */
+import {
+  LinkError,
+  type Row,
+  StoreError,
+  type Surroundings,
+  transact,
+  type Transaction,
+} from "./ports.ts";
+import {
+  attempt,
+  backoffMs,
+  messageOf,
+  outboxRow,
+  resultOf,
+  rowOf,
+  type Settings,
+  type Stage,
+} from "./settings.ts";
+import type { Step } from "./step.ts";
+
+/** The handler has failed because of the message itself. */
+export class HandlerError extends Error {
+  override name = "HandlerError";
+}
+
+/** What the handler does beside the store: it takes time, and may throw {@linkcode HandlerError}. */
+export type Work = (part: Surroundings, consumer: string, messageId: string) => Step<void>;
+
+/** A processor's state. */
+interface Processor {
+  readonly part: Surroundings;
+  readonly settings: Settings;
+  readonly stage: Stage;
+  readonly work: Work;
+}
+
+/** Works for as long as its process lives. */
+export function* processor(
+  part: Surroundings,
+  settings: Settings,
+  stage: Stage,
+  work: Work,
+): Step<never> {
+  const state: Processor = { part, settings, stage, work };
+  for (;;) {
+    if (settings.plant === 24) yield* attempt(part, () => sweepAll(part));
+    const claimed = (yield* attempt(part, () => claimRows(state)))?.value ?? [];
+    for (const row of claimed) {
+      const isDone = yield* processRow(state, row);
+      if (settings.plant === 16 && !isDone) break;
+    }
+    if (claimed.length === 0) {
+      yield* part.clock.sleep(settings.pollMs * (0.5 + part.chance.random()));
+    }
+  }
+}
+
+/** Claims rows that are the next of their key. */
+function* claimRows(processor: Processor): Step<readonly Row[]> {
+  const { part, settings } = processor;
+  const { rows: open, nowMs } = yield* part.store.read("inbox", { queue: "open" });
+  if (open.length === 0) return [];
+  const heads = settings.ordering === "queue"
+    ? headsByPosition(open)
+    : headsBySequence(open, (yield* part.store.read("marks", { box: 1 })).rows);
+  if (!heads.some((row) => isClaimable(row, nowMs))) return [];
+  return yield* transact(part.store, function* (tx) {
+    const claimed: Row[] = [];
+    for (const head of heads) {
+      if (claimed.length >= settings.batch) break;
+      const row = isClaimable(head, nowMs) ? yield* claimRow(processor, tx, head.id) : undefined;
+      if (row !== undefined) claimed.push(row);
+      else if (settings.plant === 16) break;
+    }
+    return claimed;
+  });
+}
+
+function* claimRow(processor: Processor, tx: Transaction, id: number): Step<Row | undefined> {
+  const { part, settings } = processor;
+  const [row] = yield* tx.select("inbox", { queue: "open", id }, { lock: "skip" });
+  if (row === undefined || !isClaimable(row, tx.nowMs())) return undefined;
+  if (row["state"] === "claimed") part.note("lease-over", row["messageId"] as string);
+  const token = row["token"] as number + 1;
+  const leaseMs = settings.plant === 22 ? settings.leaseMs / 20 : settings.leaseMs;
+  yield* tx.update("inbox", id, { state: "claimed", token, untilMs: tx.nowMs() + leaseMs });
+  return { ...row, state: "claimed", token };
+}
+
+function isClaimable(row: Row, nowMs: number): boolean {
+  if (row["state"] === "claimed") return row["untilMs"] as number <= nowMs;
+  return row["state"] === "pending" && row["nextAtMs"] as number <= nowMs;
+}
+
+/** The oldest row of each consumer and key. */
+function headsByPosition(open: readonly Row[]): Row[] {
+  const seen = new Set<string>();
+  return open.filter((row) => {
+    const slot = slotOf(row);
+    return !seen.has(slot) && seen.add(slot);
+  });
+}
+
+/** Rows whose predecessors have been applied; one whose predecessor is missing waits for it. */
+function headsBySequence(open: readonly Row[], marks: readonly Row[]): Row[] {
+  const applied = new Map(marks.map(({ slot, applied }) => [slot, applied as number]));
+  return open.filter((row) => row["sequence"] as number <= applied.get(slotOf(row))! + 1);
+}
+
+function slotOf(row: Row): string {
+  return `${row["consumer"]}/${row["key"]}`;
+}
+
+/** Gives whether it has been processed. */
+function* processRow(processor: Processor, row: Row): Step<boolean> {
+  const { part, settings, stage } = processor;
+  const perform = () => handle(processor, row);
+  try {
+    const id = row["messageId"] as string;
+    const done = stage.processPoint === undefined
+      ? yield* perform()
+      : yield* part.link.call(stage.processPoint, id, perform);
+    if (done && settings.pattern !== "outbox" && row["consumer"] === stage.producer) {
+      yield* publishResult(part, row);
+    }
+    return done;
+  } catch (error) {
+    if (
+      !(error instanceof HandlerError || error instanceof LinkError || error instanceof StoreError)
+    ) throw error;
+    if (settings.plant !== 16) {
+      yield* attempt(part, () => recordFailure(processor, row, error));
+    }
+    return false;
+  }
+}
+
+/** Patterns without an outbox: sent after the commit, and lost if that fails. */
+function* publishResult(part: Surroundings, row: Row): Step<void> {
+  const message = resultOf(messageOf(row));
+  yield* attempt(
+    part,
+    () => part.link.call(6, message.id, () => part.bus.publish("results", message)),
+  );
+}
+
+/** Gives whether the effect is there now by this call. */
+function* handle(processor: Processor, row: Row): Step<boolean> {
+  const { part, settings, stage, work } = processor;
+  const consumer = row["consumer"] as string;
+  const message = messageOf(row);
+  yield* work(part, consumer, message.id);
+  return yield* transact(part.store, function* (tx) {
+    const [current] = yield* tx.select("inbox", { queue: "open", id: row.id }, { lock: "wait" });
+    const isFenced = current === undefined || current["token"] !== row["token"];
+    if (isFenced && settings.plant !== 22 && settings.plant !== 24) {
+      part.note("fenced", message.id, consumer);
+      return false;
+    }
+    yield* tx.insert("effects", { ...rowOf(message), consumer });
+    const slot = `${consumer}/${message.key}`;
+    const [mark] = yield* tx.select("marks", { box: 1, slot });
+    yield* tx.update("marks", mark!.id, { applied: message.sequence });
+    yield* tx.update("inbox", row.id, { queue: "done", state: "done", doneAtMs: tx.nowMs() });
+    if (consumer === stage.producer && settings.pattern === "outbox") {
+      const result = resultOf(message);
+      yield* tx.insert("outbox", outboxRow(part, settings, result, tx.nowMs()));
+      part.wake(result.id);
+    }
+    return true;
+  });
+}
+
+/** What fails by itself again and again is parked; what fails by the world is only tried later. */
+function* recordFailure(processor: Processor, row: Row, error: Error): Step<void> {
+  const { part, settings } = processor;
+  const { id } = row;
+  const attempts = row["attempts"] as number + 1;
+  const isParked = error instanceof HandlerError && attempts >= settings.maxAttempts;
+  if (settings.plant === 8 && error instanceof LinkError) yield* buryCopy(part, row);
+  yield* transact(part.store, function* (tx) {
+    const [current] = yield* tx.select("inbox", { queue: "open", id }, { lock: "wait" });
+    if (current === undefined || current["token"] !== row["token"]) return;
+    if (isParked) part.note("parked", row["messageId"] as string, row["consumer"] as string);
+    yield* tx.update("inbox", id, {
+      state: isParked ? "parked" : "pending",
+      // Planted bug 15: what is parked does not hold up its key.
+      queue: isParked && settings.plant === 15 ? "parked" : "open",
+      attempts,
+      nextAtMs: tx.nowMs() + backoffMs(part, settings, attempts),
+    });
+  });
+}
+
+/** Planted bug 8: the failure is believed without a look at what is stored. */
+function* buryCopy(part: Surroundings, row: Row): Step<void> {
+  yield* transact(part.store, function* (tx) {
+    const consumer = row["consumer"] as string;
+    yield* tx.insert("dead", { box: 1, consumer, ...rowOf(messageOf(row)) });
+  });
+}
+
+/** Planted bug 24: takes back what is in progress. */
+function* sweepAll(part: Surroundings): Step<void> {
+  const { rows: open } = yield* part.store.read("inbox", { queue: "open" });
+  const unfinished = open.filter(({ state }) => state === "claimed");
+  if (unfinished.length === 0) return;
+  yield* transact(part.store, function* (tx) {
+    for (const { id } of unfinished) {
+      const [row] = yield* tx.select("inbox", { queue: "open", id }, { lock: "skip" });
+      if (row?.["state"] === "claimed") yield* tx.update("inbox", id, { state: "pending" });
+    }
+  });
+}

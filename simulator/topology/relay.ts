@@ -1,0 +1,240 @@
+/**
+ * A relay moves messages from an outbox to the bus. Of its instances one owns a shard at a time, by
+ * a lease with a token that grows with each owner; what it writes is refused once the token is old.
+ *
+ * @module
+ */
+import { type Row, type Surroundings, transact, type Transaction } from "./ports.ts";
+import { attempt, backoffMs, failureOf, messageOf, type Settings, type Stage } from "./settings.ts";
+import type { Step } from "./step.ts";
+
+/** What a relay knows of a shard that it owns. */
+interface Ownership {
+  readonly shard: string;
+  token: number;
+  /** By the store's clock. */
+  untilMs: number;
+}
+
+/** A relay's state. */
+interface Relay {
+  readonly part: Surroundings;
+  readonly settings: Settings;
+  readonly stage: Stage;
+  readonly owned: Map<string, Ownership>;
+  /** Planted bug 17: what it was woken about, and nothing else. */
+  woken: readonly string[];
+  /** Planted bug 2: when it has polled last, by its own clock. */
+  polledAtMs: number;
+}
+
+/** Works for as long as its process lives. */
+export function* relay(part: Surroundings, settings: Settings, stage: Stage): Step<never> {
+  const state: Relay = { part, settings, stage, owned: new Map(), woken: [], polledAtMs: 0 };
+  for (;;) {
+    let sent = 0;
+    for (let shard = 0; shard < settings.shards; shard++) {
+      const done = yield* attempt(part, () => serveShard(state, `shard-${shard}`));
+      sent += done?.value ?? 0;
+    }
+    if (sent > 0) continue;
+    const limitMs = settings.pollMs * (0.5 + part.chance.random());
+    state.woken = yield* part.sleepUntilWoken(limitMs);
+  }
+}
+
+/** Sends what can be sent of a shard, if it is this relay's; gives how many have been sent. */
+function* serveShard(relay: Relay, shard: string): Step<number> {
+  const { part, settings, stage } = relay;
+  const ownership = settings.plant === 3
+    ? yield* ownByHeartbeat(relay, shard)
+    : yield* ownByLease(relay, shard);
+  if (ownership === undefined) return 0;
+  const open = yield* part.store.read("outbox", { queue: shard });
+  if (open.rows.length === 0) return 0;
+  const claimed = yield* claim(relay, ownership);
+  if (claimed.length === 0) return 0;
+  const failed = new Map<number, number>();
+  const blocked = new Set<string>();
+  for (const row of claimed) {
+    const message = messageOf(row);
+    if (blocked.has(message.key)) {
+      failed.set(row.id, row["attempts"] as number);
+      continue;
+    }
+    try {
+      yield* part.link.call(
+        stage.publishPoint,
+        message.id,
+        () => part.bus.publish(stage.topic, message),
+      );
+      if (settings.plant === 12 && message.sequence % 5 === 0) {
+        part.note("hook-threw", message.id);
+        failed.set(row.id, 0);
+      }
+    } catch (error) {
+      part.note("not-sent", message.id, failureOf(error));
+      if (settings.plant === 11) continue;
+      blocked.add(message.key);
+      failed.set(row.id, row["attempts"] as number + 1);
+    }
+  }
+  yield* markSent(relay, ownership, claimed, failed);
+  return settings.plant === 20 ? claimed.length : claimed.length - failed.size;
+}
+
+/** Takes or renews the lease; nothing if it is somebody else's. */
+function* ownByLease(relay: Relay, shard: string): Step<Ownership | undefined> {
+  const { part, settings: { leaseMs }, owned } = relay;
+  const known = owned.get(shard);
+  const { rows: [seen], nowMs } = yield* part.store.read("leases", { name: shard });
+  const isMine = known !== undefined && seen!["token"] === known.token;
+  const leftMs = seen!["untilMs"] as number - nowMs;
+  if (isMine && leftMs > leaseMs / 2) return known;
+  if (!isMine) owned.delete(shard);
+  if (!isMine && leftMs > 0) return undefined;
+  return yield* transact(part.store, function* (tx) {
+    const [lease] = yield* tx.select("leases", { name: shard }, { lock: "wait" });
+    const nowMs = tx.nowMs();
+    const stillMine = known !== undefined && lease!["token"] === known.token;
+    if (!stillMine && lease!["untilMs"] as number > nowMs) return undefined;
+    const token = stillMine ? known.token : lease!["token"] as number + 1;
+    const untilMs = nowMs + leaseMs;
+    yield* tx.update("leases", lease!.id, {
+      owner: part.name,
+      session: part.session,
+      token,
+      untilMs,
+    });
+    const ownership = { shard, token, untilMs };
+    owned.set(shard, ownership);
+    return ownership;
+  });
+}
+
+/** Planted bug 3: who is alive is guessed from heartbeats, each by the clock of its writer. */
+function* ownByHeartbeat(relay: Relay, shard: string): Step<Ownership | undefined> {
+  const { part, settings: { leaseMs } } = relay;
+  const nowMs = part.clock.nowMs();
+  const { rows: all } = yield* part.store.read("heartbeats", { box: 1 });
+  const mine = all.find(({ name }) => name === part.name);
+  let token = mine?.id ?? 0;
+  if (mine === undefined || nowMs - (mine["atMs"] as number) > leaseMs / 3) {
+    token = yield* transact(part.store, function* (tx) {
+      if (mine === undefined) {
+        return yield* tx.insert("heartbeats", { box: 1, name: part.name, atMs: nowMs });
+      }
+      yield* tx.update("heartbeats", mine.id, { atMs: nowMs });
+      return mine.id;
+    });
+  }
+  const alive = all
+    .filter(({ name, atMs }) => name === part.name || nowMs - (atMs as number) < leaseMs)
+    .map(({ name }) => name as string).sort();
+  if (!alive.includes(part.name)) alive.push(part.name);
+  const index = Number(shard.slice("shard-".length)) % alive.length;
+  if (alive[index] !== part.name) return undefined;
+  part.note("owns", shard, String(token));
+  return { shard, token, untilMs: 0 };
+}
+
+/** Claims what may be sent now: of each key the oldest, and what follows it. */
+function* claim(relay: Relay, ownership: Ownership): Step<readonly Row[]> {
+  const { part, settings } = relay;
+  const { shard, token } = ownership;
+  return yield* transact(part.store, function* (tx) {
+    const lease = yield* fence(relay, tx, ownership);
+    if (lease === undefined) return [];
+    const open = yield* tx.select("outbox", { queue: shard });
+    const chosen = choose(relay, open, tx.nowMs(), ownership, lease["cursor"] as number)
+      .slice(0, settings.batch);
+    for (const row of chosen) {
+      yield* tx.update("outbox", row.id, { state: "claimed", token, claimedAtMs: tx.nowMs() });
+    }
+    if (chosen.length > 0) {
+      part.note(
+        "claim",
+        shard,
+        chosen.map(({ messageId }) => messageId).join(" "),
+      );
+    }
+    return chosen;
+  });
+}
+
+function choose(
+  relay: Relay,
+  open: readonly Row[],
+  nowMs: number,
+  { token }: Ownership,
+  cursor: number,
+): Row[] {
+  const { part, settings: { plant, leaseMs } } = relay;
+  if (plant === 1) return open.filter(({ id }) => id > cursor);
+  if (plant === 2) {
+    const sinceMs = relay.polledAtMs - 2 * leaseMs;
+    relay.polledAtMs = part.clock.nowMs();
+    return open.filter(({ createdAtMs }) => createdAtMs as number > sinceMs);
+  }
+  if (plant === 17) {
+    return open.filter(({ messageId }) => relay.woken.includes(messageId as string));
+  }
+  const blocked = new Set<string>();
+  return open.filter((row) => {
+    const key = row["key"] as string;
+    if (blocked.has(key)) return false;
+    const isOthers = row["state"] === "claimed" && row["token"] !== token;
+    if (isOthers && plant === 18) return false;
+    if (isOthers && plant === 3 && nowMs - (row["claimedAtMs"] as number) < 4 * leaseMs) {
+      return false;
+    }
+    if (isOthers) part.note("claim-taken", row["messageId"] as string);
+    if (row["nextAtMs"] as number > nowMs) {
+      blocked.add(key);
+      return false;
+    }
+    return true;
+  });
+}
+
+/** The lease's row, locked, if it still is this owner's. */
+function* fence(relay: Relay, tx: Transaction, ownership: Ownership): Step<Row | undefined> {
+  const [lease] = yield* tx.select("leases", { name: ownership.shard }, { lock: "wait" });
+  if (relay.settings.plant === 3) return lease;
+  if (lease!["token"] === ownership.token) return lease;
+  relay.owned.delete(ownership.shard);
+  relay.part.note("fenced", ownership.shard, `token ${ownership.token}`);
+  return undefined;
+}
+
+/** @param failed how often each row that was not sent has failed, by its id */
+function* markSent(
+  relay: Relay,
+  ownership: Ownership,
+  claimed: readonly Row[],
+  failed: ReadonlyMap<number, number>,
+): Step<void> {
+  const { part, settings } = relay;
+  yield* transact(part.store, function* (tx) {
+    const lease = yield* fence(relay, tx, ownership);
+    if (lease === undefined) return;
+    const nowMs = tx.nowMs();
+    for (const row of claimed) {
+      const attempts = failed.get(row.id);
+      if (attempts === undefined) {
+        yield* tx.update("outbox", row.id, { queue: "sent", state: "sent", sentAtMs: nowMs });
+      } else {
+        const waitMs = attempts === 0 ? 0 : backoffMs(part, settings, attempts);
+        yield* tx.update("outbox", row.id, {
+          state: "pending",
+          attempts,
+          nextAtMs: nowMs + waitMs,
+        });
+      }
+    }
+    if (settings.plant !== 1) return;
+    const firstFailed = claimed.findIndex(({ id }) => failed.has(id));
+    const last = firstFailed < 0 ? claimed.at(-1) : claimed[firstFailed - 1];
+    if (last !== undefined) yield* tx.update("leases", lease.id, { cursor: last.id });
+  });
+}
