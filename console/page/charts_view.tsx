@@ -9,7 +9,7 @@ import { SearchField } from "../../service/page/search_field.tsx";
 import { Empty, Failure, Loading } from "../../service/page/states.tsx";
 import { address, setParams } from "../../service/page/url_state.ts";
 import { useAnswer } from "../../service/page/use_answer.ts";
-import { apiPaths, type MetricsAnswer } from "../page_api/api.ts";
+import { apiPaths, type MetricRow, type MetricsAnswer } from "../page_api/api.ts";
 import { ServiceFilter } from "./filter_bar.tsx";
 import { MetricDetail } from "./metric_detail.tsx";
 import { MetricLink } from "./metric_link.tsx";
@@ -36,16 +36,7 @@ export function ChartsView() {
     );
   }
   const all = list.answer.metrics;
-  if (all.length === 0) {
-    return (
-      <Empty title="Waiting for the first metric">
-        <p>Programs send their metrics every few seconds. Start the whole model:</p>
-        <CommandLine text="deno task demo" />
-        <p>Or point a program of your own here:</p>
-        <PointHere />
-      </Empty>
-    );
-  }
+  if (all.length === 0) return <NoMetrics />;
   const service = params.get("service") ?? "";
   const text = (params.get("q") ?? "").toLowerCase();
   const shown = all.filter((metric) =>
@@ -75,42 +66,64 @@ export function ChartsView() {
         </p>
       </div>
       <div class="charts-split">
-        <nav class="metric-list" aria-label="Metrics">
-          {shown.length === 0 && <p class="quiet pad">No metric fits these filters.</p>}
-          <ul>
-            {shown.slice(0, maxListed).map((metric) => (
-              <li key={metric.name}>
-                <MetricLink metric={metric} current={metric === chosen} />
-              </li>
-            ))}
-          </ul>
-          {shown.length > maxListed && (
-            <p class="quiet pad">
-              {formatCounted(shown.length - maxListed, "more metric")}: search to find them.
-            </p>
-          )}
-        </nav>
+        <MetricList shown={shown} chosen={chosen} />
         <div class="metric-detail">
           {chosen
             ? <MetricDetail key={chosen.name} metric={chosen} service={service} />
-            : wanted !== null
-            ? (
-              <Empty title="This metric is not here">
-                <p>
-                  <code>{wanted}</code>{" "}
-                  has not been received since the console started or was cleared.
-                </p>
-              </Empty>
-            )
-            : (
-              <Empty title="Choose a metric">
-                <p>Its charts appear here, and its address is a link to them.</p>
-              </Empty>
-            )}
+            : <NoMetric wanted={wanted} />}
         </div>
       </div>
     </section>
   );
+}
+
+function NoMetrics() {
+  return (
+    <Empty title="Waiting for the first metric">
+      <p>Programs send their metrics every few seconds. Start the whole model:</p>
+      <CommandLine text="deno task demo" />
+      <p>Or point a program of your own here:</p>
+      <PointHere />
+    </Empty>
+  );
+}
+
+function MetricList(
+  { shown, chosen }: { shown: readonly MetricRow[]; chosen: MetricRow | undefined },
+) {
+  return (
+    <nav class="metric-list" aria-label="Metrics">
+      {shown.length === 0 && <p class="quiet pad">No metric fits these filters.</p>}
+      <ul>
+        {shown.slice(0, maxListed).map((metric) => (
+          <li key={metric.name}>
+            <MetricLink metric={metric} current={metric === chosen} />
+          </li>
+        ))}
+      </ul>
+      {shown.length > maxListed && (
+        <p class="quiet pad">
+          {formatCounted(shown.length - maxListed, "more metric")}: search to find them.
+        </p>
+      )}
+    </nav>
+  );
+}
+
+function NoMetric({ wanted }: { wanted: string | null }) {
+  return wanted === null
+    ? (
+      <Empty title="Choose a metric">
+        <p>Its charts appear here, and its address is a link to them.</p>
+      </Empty>
+    )
+    : (
+      <Empty title="This metric is not here">
+        <p>
+          <code>{wanted}</code> has not been received since the console started or was cleared.
+        </p>
+      </Empty>
+    );
 }
 
 function RangeChoice() {

@@ -33,6 +33,19 @@ export function SpanDetail(
       }
       onClose={onClose}
     >
+      <SpanFacts span={span} tree={tree} />
+      <TagSection title="Attributes" tags={span.tags} />
+      {span.events.length > 0 && <SpanEvents span={span} />}
+      {logs.length > 0 && <SpanLogs span={span} tree={tree} logs={logs} />}
+      {span.links.length > 0 && <SpanLinks span={span} />}
+      <TagSection title="Resource" tags={span.resource} />
+    </DetailPanel>
+  );
+}
+
+function SpanFacts({ span, tree }: { span: TreeSpan; tree: TraceTree }) {
+  return (
+    <>
       {span.error !== undefined && (
         <p class="error-note">
           <b>Error</b> {span.error}
@@ -60,56 +73,67 @@ export function SpanDetail(
           </Fact>
         )}
       </dl>
-      <TagSection title="Attributes" tags={span.tags} />
-      {span.events.length > 0 && (
-        <section>
-          <h3>Events</h3>
-          <ol class="happenings">
-            {span.events.map((event, i) => (
-              <li key={i}>
-                <span class="quiet">+{formatDuration(event.atMs - span.startMs)}</span>{" "}
-                <b>{event.name}</b>
-                {event.fields.length > 0 && <Facts facts={event.fields.map(factOf)} />}
-              </li>
-            ))}
-          </ol>
-        </section>
-      )}
-      {logs.length > 0 && (
-        <section>
-          <h3>Logs</h3>
-          <ol class="happenings">
-            {logs.toSorted((a, b) => a.timeMs - b.timeMs || a.seq - b.seq).map((log) => (
-              <li key={log.seq}>
-                <span class="quiet" title={formatTime(log.timeMs)}>
-                  +{formatDuration(log.timeMs - tree.startMs - span.startMs)}
-                </span>{" "}
-                <Level row={log} /> {log.body}
-              </li>
-            ))}
-          </ol>
-        </section>
-      )}
-      {span.links.length > 0 && (
-        <section>
-          <h3>Links</h3>
-          <ul>
-            {span.links.map((link, i) => (
-              <li key={i}>
-                <a
-                  href={`/traces/${encodeURIComponent(link.traceID)}?span=${
-                    encodeURIComponent(link.spanID)
-                  }`}
-                >
-                  <code>{link.traceID}</code>
-                </a>
-              </li>
-            ))}
-          </ul>
-        </section>
-      )}
-      <TagSection title="Resource" tags={span.resource} />
-    </DetailPanel>
+    </>
+  );
+}
+
+function SpanEvents({ span }: { span: TreeSpan }) {
+  return (
+    <section>
+      <h3>Events</h3>
+      <ol class="happenings">
+        {span.events.map((event, i) => (
+          <li key={i}>
+            <span class="quiet">+{formatDuration(event.atMs - span.startMs)}</span>{" "}
+            <b>{event.name}</b>
+            {event.fields.length > 0 && <Facts facts={event.fields.map(factOf)} />}
+          </li>
+        ))}
+      </ol>
+    </section>
+  );
+}
+
+function SpanLogs({ span, tree, logs }: {
+  span: TreeSpan;
+  tree: TraceTree;
+  logs: readonly LogRow[];
+}) {
+  return (
+    <section>
+      <h3>Logs</h3>
+      <ol class="happenings">
+        {logs.toSorted((a, b) => a.timeMs - b.timeMs || a.seq - b.seq).map((log) => (
+          <li key={log.seq}>
+            <span class="quiet" title={formatTime(log.timeMs)}>
+              +{formatDuration(log.timeMs - tree.startMs - span.startMs)}
+            </span>{" "}
+            <Level row={log} /> {log.body}
+          </li>
+        ))}
+      </ol>
+    </section>
+  );
+}
+
+function SpanLinks({ span }: { span: TreeSpan }) {
+  return (
+    <section>
+      <h3>Links</h3>
+      <ul>
+        {span.links.map((link, i) => (
+          <li key={i}>
+            <a
+              href={`/traces/${encodeURIComponent(link.traceID)}?span=${
+                encodeURIComponent(link.spanID)
+              }`}
+            >
+              <code>{link.traceID}</code>
+            </a>
+          </li>
+        ))}
+      </ul>
+    </section>
   );
 }
 

@@ -123,28 +123,22 @@ function TraceGone({ traceId, onRetry }: { traceId: string; onRetry: () => void 
   );
 }
 
-function Waterfall(
-  { tree, logs, moreLogs, logsFailed, json }: {
-    tree: TraceTree;
-    logs: readonly LogRow[];
-    /** There are more than are shown. */
-    moreLogs: boolean;
-    logsFailed: string | undefined;
-    json: () => string;
-  },
-) {
+/** What the view shows. */
+interface WaterfallProps {
+  tree: TraceTree;
+  logs: readonly LogRow[];
+  /** There are more than are shown. */
+  moreLogs: boolean;
+  logsFailed: string | undefined;
+  json: () => string;
+}
+
+function Waterfall(props: WaterfallProps) {
+  const { tree, logs } = props;
   const { params } = address.value;
   const [collapsed, setCollapsed] = useState<ReadonlySet<string>>(new Set());
-  const narrow = useMediaQuery("(max-width: 720px)");
-  const withLogs = params.get("logs") !== "0";
   const chosen = tree.spans.get(params.get("span") ?? "");
-  const rows = useMemo(
-    () => waterfallRows(tree, { collapsed, logs: withLogs ? logs : [] }),
-    [tree, collapsed, logs, withLogs],
-  );
-  const root = tree.roots[0];
   const chosenLog = logs.find((log) => log.seq === Number(params.get("log") ?? NaN));
-  const marks = rulerMarks(tree.durationMs, 5);
 
   function toggle(span: TreeSpan) {
     const next = new Set(collapsed);
@@ -162,83 +156,16 @@ function Waterfall(
 
   return (
     <section class="trace-view" aria-labelledby="trace-title">
-      <header class="trace-head">
-        <div class="trace-crumbs">
-          <a href={href("/", filtersOf(params))}>Traces</a>
-          <Neighbours traceId={tree.traceId} />
-        </div>
-        <h1 id="trace-title">
-          {root && <ServiceMark name={root.service} />}
-          <span class="quiet">{root?.service}</span>{" "}
-          <span class="trace-title-name">{root?.name || "(no name)"}</span>
-        </h1>
-        <div class="trace-facts">
-          <b>{formatDuration(tree.durationMs)}</b>
-          <span>{formatCounted(tree.spans.size, "span")}</span>
-          {tree.errorCount > 0 && (
-            <span class="error-text">{formatCounted(tree.errorCount, "error")}</span>
-          )}
-          <time title={formatTimeWithZone(tree.startMs)}>{formatTime(tree.startMs)}</time>
-          <ShortId id={tree.traceId} what="the trace id" />
-          <span class="spacer" />
-          <label class="check">
-            <input
-              type="checkbox"
-              checked={withLogs}
-              onChange={(event) =>
-                setParams({ logs: event.currentTarget.checked ? undefined : "0" })}
-            />
-            {moreLogs && "newest "}
-            {formatCounted(logs.length, "log record")}
-          </label>
-          <CopyButton
-            label="Link"
-            what="the link"
-            text={`${location.origin}/traces/${tree.traceId}`}
-          />
-          <CopyButton label="JSON" what="the trace as JSON" text={json} />
-        </div>
-        {logsFailed !== undefined && (
-          <p class="error-text" role="alert">Its logs cannot be shown: {logsFailed}</p>
-        )}
-        <Shares tree={tree} />
-      </header>
+      <TraceHead {...props} />
       <div class={chosen || chosenLog ? "split split-open" : "split"}>
-        <div class="waterfall" style={{ "--mark-step": percent(marks[1] ?? 0, tree.durationMs) }}>
-          <Ruler marks={marks} durationMs={tree.durationMs} />
-          <div class="waterfall-rows">
-            <VirtualList
-              label="Spans of the trace, in order"
-              rows={rows}
-              rowKey={(row) => row.kind === "span" ? row.span.id : `log ${row.log.seq}`}
-              rowHeight={narrow ? 48 : 32}
-              revealKey={chosen?.id ?? (chosenLog && `log ${chosenLog.seq}`)}
-            >
-              {(row, tabIndex) =>
-                row.kind === "log"
-                  ? (
-                    <LogLine
-                      log={row.log}
-                      chosen={row.log === chosenLog}
-                      depth={row.depth}
-                      atMs={row.atMs}
-                      tree={tree}
-                      tabIndex={tabIndex}
-                    />
-                  )
-                  : (
-                    <SpanLine
-                      span={row.span}
-                      collapsed={row.collapsed}
-                      chosen={row.span === chosen}
-                      tree={tree}
-                      tabIndex={tabIndex}
-                      onToggle={() => toggle(row.span)}
-                    />
-                  )}
-            </VirtualList>
-          </div>
-        </div>
+        <WaterfallRows
+          tree={tree}
+          logs={logs}
+          collapsed={collapsed}
+          chosen={chosen}
+          chosenLog={chosenLog}
+          onToggle={toggle}
+        />
         {chosen && (
           <SpanDetail
             key={chosen.id}
@@ -256,6 +183,112 @@ function Waterfall(
         )}
       </div>
     </section>
+  );
+}
+
+/** Whether log records stand among the spans, as the address says. */
+function withLogs(): boolean {
+  return address.value.params.get("logs") !== "0";
+}
+
+function TraceHead({ tree, logs, moreLogs, logsFailed, json }: WaterfallProps) {
+  const root = tree.roots[0];
+  return (
+    <header class="trace-head">
+      <div class="trace-crumbs">
+        <a href={href("/", filtersOf(address.value.params))}>Traces</a>
+        <Neighbours traceId={tree.traceId} />
+      </div>
+      <h1 id="trace-title">
+        {root && <ServiceMark name={root.service} />}
+        <span class="quiet">{root?.service}</span>{" "}
+        <span class="trace-title-name">{root?.name || "(no name)"}</span>
+      </h1>
+      <div class="trace-facts">
+        <b>{formatDuration(tree.durationMs)}</b>
+        <span>{formatCounted(tree.spans.size, "span")}</span>
+        {tree.errorCount > 0 && (
+          <span class="error-text">{formatCounted(tree.errorCount, "error")}</span>
+        )}
+        <time title={formatTimeWithZone(tree.startMs)}>{formatTime(tree.startMs)}</time>
+        <ShortId id={tree.traceId} what="the trace id" />
+        <span class="spacer" />
+        <label class="check">
+          <input
+            type="checkbox"
+            checked={withLogs()}
+            onChange={(event) => setParams({ logs: event.currentTarget.checked ? undefined : "0" })}
+          />
+          {moreLogs && "newest "}
+          {formatCounted(logs.length, "log record")}
+        </label>
+        <CopyButton
+          label="Link"
+          what="the link"
+          text={`${location.origin}/traces/${tree.traceId}`}
+        />
+        <CopyButton label="JSON" what="the trace as JSON" text={json} />
+      </div>
+      {logsFailed !== undefined && (
+        <p class="error-text" role="alert">Its logs cannot be shown: {logsFailed}</p>
+      )}
+      <Shares tree={tree} />
+    </header>
+  );
+}
+
+function WaterfallRows({ tree, logs, collapsed, chosen, chosenLog, onToggle }: {
+  tree: TraceTree;
+  logs: readonly LogRow[];
+  /** Spans below which nothing is shown. */
+  collapsed: ReadonlySet<string>;
+  chosen: TreeSpan | undefined;
+  chosenLog: LogRow | undefined;
+  onToggle: (span: TreeSpan) => void;
+}) {
+  const narrow = useMediaQuery("(max-width: 720px)");
+  const logsShown = withLogs();
+  const rows = useMemo(
+    () => waterfallRows(tree, { collapsed, logs: logsShown ? logs : [] }),
+    [tree, collapsed, logs, logsShown],
+  );
+  const marks = rulerMarks(tree.durationMs, 5);
+  return (
+    <div class="waterfall" style={{ "--mark-step": percent(marks[1] ?? 0, tree.durationMs) }}>
+      <Ruler marks={marks} durationMs={tree.durationMs} />
+      <div class="waterfall-rows">
+        <VirtualList
+          label="Spans of the trace, in order"
+          rows={rows}
+          rowKey={(row) => row.kind === "span" ? row.span.id : `log ${row.log.seq}`}
+          rowHeight={narrow ? 48 : 32}
+          revealKey={chosen?.id ?? (chosenLog && `log ${chosenLog.seq}`)}
+        >
+          {(row, tabIndex) =>
+            row.kind === "log"
+              ? (
+                <LogLine
+                  log={row.log}
+                  chosen={row.log === chosenLog}
+                  depth={row.depth}
+                  atMs={row.atMs}
+                  tree={tree}
+                  tabIndex={tabIndex}
+                />
+              )
+              : (
+                <SpanLine
+                  span={row.span}
+                  collapsed={row.collapsed}
+                  chosen={row.span === chosen}
+                  tree={tree}
+                  tabIndex={tabIndex}
+                  onToggle={() => onToggle(row.span)}
+                />
+              )}
+        </VirtualList>
+      </div>
+    </div>
   );
 }
 

@@ -26,86 +26,103 @@ export function Ruler({ marks, durationMs }: { marks: readonly number[]; duratio
   );
 }
 
+/** Options of {@linkcode SpanLine}. */
+export interface SpanLineProps {
+  span: TreeSpan;
+  /** What is below it is hidden. */
+  collapsed: boolean;
+  chosen: boolean;
+  tree: TraceTree;
+  tabIndex: 0 | -1;
+  /** Hides or shows what is below it. */
+  onToggle: () => void;
+}
+
 /** A span: its name in the tree, its bar in time. */
-export function SpanLine(
-  { span, collapsed, chosen, tree, tabIndex, onToggle }: {
-    span: TreeSpan;
-    collapsed: boolean;
-    chosen: boolean;
-    tree: TraceTree;
-    tabIndex: 0 | -1;
-    onToggle: () => void;
-  },
+export function SpanLine(props: SpanLineProps) {
+  return (
+    <div class={props.chosen ? "line chosen" : "line"}>
+      <SpanName {...props} />
+      <SpanBar span={props.span} tree={props.tree} />
+    </div>
+  );
+}
+
+function SpanName({ span, collapsed, chosen, tabIndex, onToggle }: SpanLineProps) {
+  return (
+    <div class="line-name" style={{ paddingLeft: `${indent(span.depth)}px` }}>
+      <Fold span={span} collapsed={collapsed} onToggle={onToggle} />
+      <ServiceMark name={span.service} />
+      <button
+        type="button"
+        class="line-button"
+        tabIndex={tabIndex}
+        aria-pressed={chosen}
+        title={`${span.service}: ${span.name}`}
+        onClick={() => setParams({ span: chosen ? undefined : span.id, log: undefined })}
+      >
+        <span class="line-text clip">{span.name || "(no name)"}</span>
+        <span class="hidden-text">
+          , {span.service}, {formatDuration(span.durationMs)}
+          {span.error !== undefined && `, error: ${span.error}`}
+        </span>
+      </button>
+      {collapsed && <span class="line-kind">{formatCounted(span.descendants, "more", "more")}
+      </span>}
+      {span.error !== undefined && <span class="error-mark" title={span.error}>error</span>}
+      {span.parentMissing && (
+        <span class="line-kind" title="Its parent was not received">no parent</span>
+      )}
+      {span.kind !== "" && <span class="line-kind">{span.kind}</span>}
+    </div>
+  );
+}
+
+function Fold(
+  { span, collapsed, onToggle }: Pick<SpanLineProps, "span" | "collapsed" | "onToggle">,
 ) {
+  if (span.children.length === 0) return <span class="fold-none" />;
+  return (
+    <button
+      type="button"
+      class="fold"
+      tabIndex={-1}
+      aria-expanded={!collapsed}
+      aria-label={`${collapsed ? "Show" : "Hide"} ${formatCounted(span.descendants, "span")} below`}
+      onClick={onToggle}
+    >
+      <Icon name={collapsed ? "right" : "down"} />
+    </button>
+  );
+}
+
+function SpanBar({ span, tree }: Pick<SpanLineProps, "span" | "tree">) {
   const endShare = (span.startMs + span.durationMs) / (tree.durationMs || 1);
   return (
-    <div class={chosen ? "line chosen" : "line"}>
-      <div class="line-name" style={{ paddingLeft: `${indent(span.depth)}px` }}>
-        {span.children.length > 0
-          ? (
-            <button
-              type="button"
-              class="fold"
-              tabIndex={-1}
-              aria-expanded={!collapsed}
-              aria-label={`${collapsed ? "Show" : "Hide"} ${
-                formatCounted(span.descendants, "span")
-              } below`}
-              onClick={onToggle}
-            >
-              <Icon name={collapsed ? "right" : "down"} />
-            </button>
-          )
-          : <span class="fold-none" />}
-        <ServiceMark name={span.service} />
-        <button
-          type="button"
-          class="line-button"
-          tabIndex={tabIndex}
-          aria-pressed={chosen}
-          title={`${span.service}: ${span.name}`}
-          onClick={() => setParams({ span: chosen ? undefined : span.id, log: undefined })}
-        >
-          <span class="line-text clip">{span.name || "(no name)"}</span>
-          <span class="hidden-text">
-            , {span.service}, {formatDuration(span.durationMs)}
-            {span.error !== undefined && `, error: ${span.error}`}
-          </span>
-        </button>
-        {collapsed && (
-          <span class="line-kind">{formatCounted(span.descendants, "more", "more")}</span>
-        )}
-        {span.error !== undefined && <span class="error-mark" title={span.error}>error</span>}
-        {span.parentMissing && (
-          <span class="line-kind" title="Its parent was not received">no parent</span>
-        )}
-        {span.kind !== "" && <span class="line-kind">{span.kind}</span>}
-      </div>
-      <div class="line-time" aria-hidden="true">
+    <div class="line-time" aria-hidden="true">
+      <span
+        class={`bar bar-${serviceLook(span.service).color}${
+          span.error !== undefined ? " failed" : ""
+        }`}
+        style={{
+          left: percent(span.startMs, tree.durationMs),
+          width: percent(span.durationMs, tree.durationMs),
+        }}
+      />
+      {span.events.map((event, i) => (
         <span
-          class={`bar bar-${serviceLook(span.service).color}${
-            span.error !== undefined ? " failed" : ""
-          }`}
-          style={{
-            left: percent(span.startMs, tree.durationMs),
-            width: percent(span.durationMs, tree.durationMs),
-          }}
+          key={i}
+          class="tick"
+          title={event.name}
+          style={{ left: percent(event.atMs, tree.durationMs) }}
         />
-        {span.events.map((event, i) => (
-          <span
-            key={i}
-            class="tick"
-            title={event.name}
-            style={{ left: percent(event.atMs, tree.durationMs) }}
-          />
-        ))}
-        <span
-          class="bar-label"
-          style={{ left: `calc(${endShare * 100}% + 8px)` }}
-        >
-          {formatDuration(span.durationMs)}
-        </span>
-      </div>
+      ))}
+      <span
+        class="bar-label"
+        style={{ left: `calc(${endShare * 100}% + 8px)` }}
+      >
+        {formatDuration(span.durationMs)}
+      </span>
     </div>
   );
 }

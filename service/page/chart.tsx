@@ -50,69 +50,7 @@ export function Chart(props: ChartProps) {
 
   useEffect(() => {
     const element = place.current!;
-    const style = getComputedStyle(element);
-    const color = (name: string) => resolveColor(element, name);
-    const axis = {
-      stroke: color("--text-3"),
-      font: `11px ${style.fontFamily}`,
-      grid: { stroke: color("--rule"), width: 1 },
-      ticks: { show: false },
-    };
-    const made = new uPlot(
-      {
-        width: Math.max(200, element.clientWidth),
-        height,
-        legend: { show: false },
-        padding: [8, 24, 0, 0],
-        cursor: {
-          y: false,
-          points: { size: 6 },
-          drag: { x: false, y: false },
-        },
-        scales: {
-          x: {
-            time: true,
-            range: (_, min, max) => {
-              const range = latest.current.range;
-              return range ? [range[0] / 1e3, range[1] / 1e3] : [min ?? 0, max ?? 1];
-            },
-          },
-          y: {
-            range: (_, min, max) =>
-              min === null || max === null
-                ? [0, 1]
-                : [Math.min(0, min), max > 0 ? max * 1.1 : max === min ? 1 : 0],
-          },
-        },
-        axes: [
-          {
-            ...axis,
-            size: 24,
-            space: 80,
-            values: (_, ticks, __, ___, stepS) => ticks.map((at) => clock(at * 1e3, stepS < 60)),
-          },
-          {
-            ...axis,
-            size: 72,
-            values: (_, ticks) => ticks.map((value) => latest.current.format(value)),
-          },
-        ],
-        series: [
-          {},
-          ...latest.current.lines.map((line): uPlot.Series => ({
-            stroke: color(line.color),
-            width: 1.5,
-            points: { show: true, size: 4, filter: lonely },
-            ...(line.dash && { dash: line.dash }),
-          })),
-        ],
-        hooks: {
-          setCursor: [(now) => cursor.value = now.cursor.idx ?? null],
-        },
-      },
-      dataOf(latest.current),
-      element,
-    );
+    const made = drawChart(element, latest, height, (index) => cursor.value = index);
     plot.current = made;
     const observer = new ResizeObserver(() => {
       made.setSize({ width: Math.max(200, element.clientWidth), height });
@@ -132,25 +70,116 @@ export function Chart(props: ChartProps) {
   return (
     <figure class="chart" aria-label={props.label}>
       <div class="chart-plot" ref={place} aria-hidden="true" />
-      <figcaption>
-        <span class="chart-time">
-          {shown < 0 ? "no points yet" : at === null ? "latest" : formatTime(timesMs[shown]!)}
-        </span>
-        <ul class="legend">
-          {lines.map((line) => {
-            const value = valueAt(line, shown, at === null);
-            return (
-              <li key={line.label}>
-                <LineSample line={line} />
-                <span class="legend-label" title={line.label}>{line.label}</span>
-                <b>{value === null ? "–" : props.format(value)}</b>
-              </li>
-            );
-          })}
-        </ul>
-      </figcaption>
+      <ChartCaption chart={props} shown={shown} atRest={at === null} />
     </figure>
   );
+}
+
+function ChartCaption({ chart, shown, atRest }: {
+  chart: ChartProps;
+  /** Index of the point whose values are shown. */
+  shown: number;
+  /** The pointer is elsewhere: the latest values are shown. */
+  atRest: boolean;
+}) {
+  const { timesMs, lines, format } = chart;
+  return (
+    <figcaption>
+      <span class="chart-time">
+        {shown < 0 ? "no points yet" : atRest ? "latest" : formatTime(timesMs[shown]!)}
+      </span>
+      <ul class="legend">
+        {lines.map((line) => {
+          const value = valueAt(line, shown, atRest);
+          return (
+            <li key={line.label}>
+              <LineSample line={line} />
+              <span class="legend-label" title={line.label}>{line.label}</span>
+              <b>{value === null ? "–" : format(value)}</b>
+            </li>
+          );
+        })}
+      </ul>
+    </figcaption>
+  );
+}
+
+/** What the drawing asks for at each frame: the props of the latest render. */
+type Latest = { readonly current: ChartProps };
+
+function drawChart(
+  element: HTMLElement,
+  latest: Latest,
+  height: number,
+  onCursor: (index: number | null) => void,
+): uPlot {
+  const style = getComputedStyle(element);
+  const color = (name: string) => resolveColor(element, name);
+  const axis = {
+    stroke: color("--text-3"),
+    font: `11px ${style.fontFamily}`,
+    grid: { stroke: color("--rule"), width: 1 },
+    ticks: { show: false },
+  };
+  return new uPlot(
+    {
+      width: Math.max(200, element.clientWidth),
+      height,
+      legend: { show: false },
+      padding: [8, 24, 0, 0],
+      cursor: {
+        y: false,
+        points: { size: 6 },
+        drag: { x: false, y: false },
+      },
+      scales: scalesOf(latest),
+      axes: [
+        {
+          ...axis,
+          size: 24,
+          space: 80,
+          values: (_, ticks, __, ___, stepS) => ticks.map((at) => clock(at * 1e3, stepS < 60)),
+        },
+        {
+          ...axis,
+          size: 72,
+          values: (_, ticks) => ticks.map((value) => latest.current.format(value)),
+        },
+      ],
+      series: [
+        {},
+        ...latest.current.lines.map((line): uPlot.Series => ({
+          stroke: color(line.color),
+          width: 1.5,
+          points: { show: true, size: 4, filter: lonely },
+          ...(line.dash && { dash: line.dash }),
+        })),
+      ],
+      hooks: {
+        setCursor: [(now) => onCursor(now.cursor.idx ?? null)],
+      },
+    },
+    dataOf(latest.current),
+    element,
+  );
+}
+
+function scalesOf(latest: Latest): uPlot.Scales {
+  return {
+    x: {
+      time: true,
+      range: (_, min, max) => {
+        const range = latest.current.range;
+        return range ? [range[0] / 1e3, range[1] / 1e3] : [min ?? 0, max ?? 1];
+      },
+    },
+    y: {
+      range: (_, min, max) =>
+        min === null || max === null
+          ? [0, 1]
+          : [Math.min(0, min), max > 0 ? max * 1.1 : max === min ? 1 : 0],
+    },
+  };
 }
 
 /** The colour that a variable of the stylesheet stands for in the theme in force: a canvas does not know variables. */

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { ComponentChildren } from "preact";
+import type { ComponentChildren, RefObject } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { scrollToRow, virtualWindow } from "./virtual_window.ts";
 
@@ -46,28 +46,8 @@ export function VirtualList<Row>(props: VirtualListProps<Row>) {
   const focusWanted = useRef(false);
   const focusWithin = useRef(false);
 
-  useLayoutEffect(() => {
-    const element = box.current!;
-    const measure = () => setView((now) => ({ ...now, viewHeight: element.clientHeight }));
-    measure();
-    element.scrollTop = view.scrollTop;
-    const observer = new ResizeObserver(measure);
-    observer.observe(element);
-    return () => observer.disconnect();
-  }, []);
-
-  useLayoutEffect(() => {
-    if (props.topRequest) box.current!.scrollTop = 0;
-  }, [props.topRequest]);
-
-  useLayoutEffect(() => {
-    if (props.revealKey === undefined) return;
-    const element = box.current!;
-    const index = rows.findIndex((row) => props.rowKey(row) === props.revealKey);
-    if (index < 0) return;
-    const { scrollTop, clientHeight: viewHeight } = element;
-    element.scrollTop = scrollToRow(index, { rowHeight, scrollTop, viewHeight });
-  }, [props.revealKey, view.viewHeight, rowHeight]);
+  useMeasured(box, view.scrollTop, (viewHeight) => setView((now) => ({ ...now, viewHeight })));
+  useReveal(props, box, view.viewHeight);
 
   const held = view.scrollTop > 0 || focusWithin.current;
   useEffect(() => onHold?.(held), [held]);
@@ -107,20 +87,8 @@ export function VirtualList<Row>(props: VirtualListProps<Row>) {
   }
 
   function onKeyDown(event: KeyboardEvent) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
     const page = Math.max(1, Math.floor(view.viewHeight / rowHeight) - 1);
-    const from = tabStop;
-    const steps: Readonly<Record<string, number>> = {
-      ArrowDown: from + 1,
-      j: from + 1,
-      ArrowUp: from - 1,
-      k: from - 1,
-      PageDown: from + page,
-      PageUp: from - page,
-      Home: 0,
-      End: rows.length - 1,
-    };
-    const to = steps[event.key];
+    const to = rowAfterKey(event, { from: tabStop, page, last: rows.length - 1 });
     if (to === undefined) return;
     event.preventDefault();
     moveTo(to);
@@ -150,20 +118,92 @@ export function VirtualList<Row>(props: VirtualListProps<Row>) {
         if (!event.currentTarget.contains(event.relatedTarget as Node | null)) onFocusChange(false);
       }}
     >
-      <div class="virtual-space" style={{ height: `${height}px` }}>
-        <ul class="virtual-rows" aria-label={props.label} style={{ top: `${offset}px` }}>
-          {rows.slice(start, end).map((row, i) => (
-            <li
-              key={props.rowKey(row)}
-              aria-setsize={rows.length}
-              aria-posinset={start + i + 1}
-              style={{ height: `${rowHeight}px` }}
-            >
-              {props.children(row, start + i === tabStop ? 0 : -1)}
-            </li>
-          ))}
-        </ul>
-      </div>
+      <VirtualRows list={props} start={start} end={end} tabStop={tabStop} {...{ offset, height }} />
     </div>
   );
+}
+
+/** The rows in sight, in room as high as all of them. */
+function VirtualRows<Row>({ list, start, end, offset, height, tabStop }: {
+  list: VirtualListProps<Row>;
+  start: number;
+  end: number;
+  offset: number;
+  height: number;
+  /** Index of the row that Tab reaches. */
+  tabStop: number;
+}) {
+  const { rows, rowKey, rowHeight } = list;
+  return (
+    <div class="virtual-space" style={{ height: `${height}px` }}>
+      <ul class="virtual-rows" aria-label={list.label} style={{ top: `${offset}px` }}>
+        {rows.slice(start, end).map((row, i) => (
+          <li
+            key={rowKey(row)}
+            aria-setsize={rows.length}
+            aria-posinset={start + i + 1}
+            style={{ height: `${rowHeight}px` }}
+          >
+            {list.children(row, start + i === tabStop ? 0 : -1)}
+          </li>
+        ))}
+      </ul>
+    </div>
+  );
+}
+
+/** Follows the list's height, and begins where it was left. */
+function useMeasured(
+  box: RefObject<HTMLDivElement | null>,
+  scrollTop: number,
+  onHeight: (height: number) => void,
+): void {
+  useLayoutEffect(() => {
+    const element = box.current!;
+    const measure = () => onHeight(element.clientHeight);
+    measure();
+    element.scrollTop = scrollTop;
+    const observer = new ResizeObserver(measure);
+    observer.observe(element);
+    return () => observer.disconnect();
+  }, []);
+}
+
+/** Goes to the top, or to a row, when that is asked for. */
+function useReveal<Row>(
+  { rows, rowHeight, rowKey, topRequest, revealKey }: VirtualListProps<Row>,
+  box: RefObject<HTMLDivElement | null>,
+  viewHeight: number,
+): void {
+  useLayoutEffect(() => {
+    if (topRequest) box.current!.scrollTop = 0;
+  }, [topRequest]);
+
+  useLayoutEffect(() => {
+    if (revealKey === undefined) return;
+    const element = box.current!;
+    const index = rows.findIndex((row) => rowKey(row) === revealKey);
+    if (index < 0) return;
+    const { scrollTop, clientHeight } = element;
+    element.scrollTop = scrollToRow(index, { rowHeight, scrollTop, viewHeight: clientHeight });
+  }, [revealKey, viewHeight, rowHeight]);
+}
+
+/** The row that a key goes to; `undefined` for a key that is not the list's. */
+function rowAfterKey(
+  event: KeyboardEvent,
+  { from, page, last }: { from: number; page: number; last: number },
+): number | undefined {
+  if (event.ctrlKey || event.metaKey || event.altKey) return undefined;
+  const steps: Readonly<Record<string, number>> = {
+    ArrowDown: from + 1,
+    j: from + 1,
+    ArrowUp: from - 1,
+    k: from - 1,
+    PageDown: from + page,
+    PageUp: from - page,
+    Home: 0,
+    End: last,
+  };
+  return steps[event.key];
 }
