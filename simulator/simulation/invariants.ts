@@ -37,6 +37,8 @@ export interface InvariantsOptions {
   /** Whether inboxes know duplicates: patterns without do not promise a window. */
   readonly deduplicates: boolean;
   readonly orders: number;
+  /** The longest that a next attempt may be put off: what heals must be noticed by then. */
+  readonly retryMs: number;
 }
 
 /** Calls of the bus that a message may cost: some, and some for each second it has to wait. */
@@ -80,9 +82,11 @@ export class Invariants {
           if (change.before === undefined) this.#effectApplied(change.after!);
           break;
         case "outbox":
+          this.#judgeRetry(change);
           this.#outboxChanged(change);
           break;
         case "inbox":
+          this.#judgeRetry(change);
           this.#inboxChanged(store, change);
           break;
         case "leases":
@@ -217,6 +221,17 @@ export class Invariants {
     if (id.startsWith("o")) return this.#placed.has(id);
     return consumer === "confirmation" &&
       this.#effects.has(`${orderStage.producer}/o${id.slice(1)}`);
+  }
+
+  #judgeRetry({ after }: Change): void {
+    if (after === undefined) return;
+    const waitMs = after["nextAtMs"] as number - this.#world.nowMs();
+    if (waitMs <= this.#options.retryMs) return;
+    this.#violated(
+      "progress",
+      "liveness",
+      `${after["messageId"]}: the next attempt is put off by ${(waitMs / 1_000).toFixed(1)} s`,
+    );
   }
 
   #outboxChanged({ before, after }: Change): void {

@@ -113,7 +113,7 @@ export function drawOptions({ seed, given = {} }: DrawOptions): RunOptions {
     busLeaseMs: Math.round(logUniform(draw, 300, 2_000)),
     pollMs: Math.round(logUniform(draw, 50, 400)),
     backoffBaseMs: Math.round(logUniform(draw, 20, 200)),
-    backoffCapMs: 1_000,
+    backoffCapMs: Math.round(logUniform(draw, 200, 1_000)),
     maxAttempts: pick(draw, [2, 3, 5]),
     windowMs,
     timeoutMs: Math.round(logUniform(draw, 50, 400)),
@@ -135,6 +135,19 @@ export function drawOptions({ seed, given = {} }: DrawOptions): RunOptions {
   return options.ordering === "queue"
     ? { ...options, faults: withoutReorder(options.faults) }
     : options;
+}
+
+/**
+ * How long everything may take after the last fault: what can be waited for on the way there and
+ * back, and the work itself, as if each order had to wait for all others.
+ */
+export function recoveryMsOf(options: RunOptions): number {
+  const { leaseMs, busLeaseMs, backoffCapMs, pollMs, workMs, statementMs, commitMs, linkMs } =
+    options;
+  // A handler that outlasts its lease, then the lease of whoever takes over; one for each relay.
+  const waitsMs = 4 * leaseMs + busLeaseMs + 3 * backoffCapMs + 2 * pollMs;
+  const effectMs = 1.5 * (workMs + 12 * statementMs + 4 * commitMs + 4 * linkMs);
+  return 2 * waitsMs + 3 * effectMs * options.orders;
 }
 
 function drawFaults(draw: Draw): FaultRates {

@@ -6,7 +6,7 @@
 import { withoutAmbient } from "./ambient_guard.ts";
 import { type Decision, Decisions, seededDraw } from "./decisions.ts";
 import type { Violation } from "./invariants.ts";
-import { drawOptions, type RunOptions } from "./options.ts";
+import { drawOptions, recoveryMsOf, type RunOptions } from "./options.ts";
 import { SimulatedWorld } from "./simulated_world.ts";
 
 /** What a run follows from. */
@@ -44,9 +44,6 @@ export interface RunResult {
   readonly virtualMs: number;
   readonly reached: ReadonlyMap<string, number>;
 }
-
-/** How long everything may take after the last fault, and again after poison is mended. */
-const recoveryMs = 10_000;
 
 /**
  * Runs a simulation.
@@ -89,6 +86,7 @@ export function runSimulation(input: RunInput): RunResult {
 /** Gives whether it was stopped before the end. */
 function runPhases(world: SimulatedWorld, options: RunOptions, stops: boolean): boolean {
   const { loop, invariants } = world;
+  const recoveryMs = recoveryMsOf(options);
   const isStopped = () => stops && invariants.violations.length > 0;
   const isDone = () => isStopped() || world.isAtRest();
   loop.runUntil(options.arrivalMs + options.faultMaxMs, isDone);

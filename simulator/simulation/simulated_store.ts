@@ -42,6 +42,8 @@ export interface SimulatedStoreOptions {
   readonly statementMs?: (process: Process) => number;
   /** How long the next commit takes, in milliseconds. @default 0.2 */
   readonly commitMs?: (process: Process) => number;
+  /** How long a writer waits for its turn, in milliseconds. @default 5_000, SQLite's usual one */
+  readonly busyMs?: number;
   /** What happens to a process that is doomed to crash at its commit. @default it does not crash */
   readonly crash?: (process: Process) => void;
   /** Notified of each commit, at its instant. @default nobody is */
@@ -64,6 +66,14 @@ interface Claim {
   transaction: SimulatedTransaction | undefined;
 }
 
+/** Who waits to write, in the order of arrival. */
+interface Waiter {
+  readonly transaction: SimulatedTransaction;
+  readonly process: Process;
+  readonly life: number;
+  readonly wake: () => void;
+}
+
 const noRows: readonly Row[] = [];
 
 /** The store itself; processes use it through {@linkcode SimulatedStore.connect}. */
@@ -76,7 +86,7 @@ export class SimulatedStore {
   readonly active = new Set<SimulatedTransaction>();
   readonly #tables = new Map<string, Table>();
   #writer: SimulatedTransaction | undefined;
-  #waitingWriters: (() => void)[] = [];
+  #waitingWriters: Waiter[] = [];
 
   constructor(loop: EventLoop, options: SimulatedStoreOptions) {
     this.loop = loop;
@@ -189,20 +199,39 @@ export class SimulatedStore {
   released(transaction: SimulatedTransaction): void {
     if (this.#writer !== transaction) return;
     this.#writer = undefined;
-    const waiting = this.#waitingWriters;
-    this.#waitingWriters = [];
-    for (const wake of waiting) wake();
+    for (let waiter = this.#waitingWriters.shift(); waiter; waiter = this.#waitingWriters.shift()) {
+      const { process, life } = waiter;
+      if (!process.isLive || process.life !== life) continue;
+      // Its turn from now on: nobody who comes in between may take it.
+      this.#writer = waiter.transaction;
+      this.active.add(waiter.transaction);
+      this.loop.after(0, waiter.wake, process);
+      return;
+    }
+  }
+
+  /** Waits for its turn to write, at most so long. */
+  #turn(transaction: SimulatedTransaction): Step<boolean> {
+    const { process } = transaction;
+    this.options.onContention?.("lock-wait", process);
+    return waitFor<boolean>((resume) => {
+      const waiter = { transaction, process, life: process.life, wake: () => resume(true) };
+      this.#waitingWriters.push(waiter);
+      this.loop.after(this.options.busyMs ?? 5_000, () => {
+        const place = this.#waitingWriters.indexOf(waiter);
+        if (place < 0) return;
+        this.#waitingWriters.splice(place, 1);
+        resume(false);
+      }, process);
+    });
   }
 
   *#begin(process: Process): Step<Transaction> {
     yield this.statement(process);
     const transaction = new SimulatedTransaction(this, process);
     if (this.options.profile === "one-writer") {
-      while (this.#writer !== undefined) {
-        this.options.onContention?.("lock-wait", process);
-        yield* waitFor<void>((resume) => {
-          this.#waitingWriters.push(() => this.loop.after(0, resume as () => void, process));
-        });
+      if (this.#writer !== undefined && !(yield* this.#turn(transaction))) {
+        throw new StoreError("busy", "Others write for too long");
       }
       this.#writer = transaction;
     }

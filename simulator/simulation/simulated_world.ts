@@ -102,11 +102,11 @@ export class SimulatedWorld {
     this.#settings = { ...options, plant };
     this.#decisions = decisions;
     this.#jitter = jitter;
-    const { deduplicates, orders } = {
+    this.invariants = new Invariants(this.#observed(), {
       deduplicates: options.pattern === "outbox",
       orders: options.orders,
-    };
-    this.invariants = new Invariants(this.#observed(), { deduplicates, orders });
+      retryMs: 4 * options.backoffCapMs,
+    });
     this.#backends = [
       this.#newBackend(1, ["confirmation"]),
       this.#newBackend(2, orderStage.consumers),
@@ -153,13 +153,15 @@ export class SimulatedWorld {
   }
 
   #newBackend(number: 1 | 2, consumers: readonly string[]): Backend {
-    const { profile, statementMs, commitMs, keys } = this.#options;
+    const { profile, statementMs, commitMs, timeoutMs, keys } = this.#options;
     const store: SimulatedStore = new SimulatedStore(this.loop, {
       name: `store-${number}`,
       profile,
       schema: backendSchema(this.#settings),
       statementMs: () => this.#jittered(statementMs),
       commitMs: () => this.#jittered(commitMs),
+      // Who has given up must not be served first.
+      busyMs: timeoutMs,
       crash: (process) => this.#crash(process),
       onCommit: (changes, process) => {
         this.#logCommit(store, changes, process);

@@ -20,6 +20,10 @@ export interface Order {
  * @throws {StoreError} it is not stored
  */
 export function* placeOrder(part: Surroundings, settings: Settings, order: Order): Step<void> {
+  // Without waiting for writers: whoever asks again after a timeout must not add to the queue that
+  // has made it time out.
+  const { rows: known } = yield* part.store.read("orders", { orderId: order.id });
+  if (known.length > 0) return;
   let message: Message | undefined;
   try {
     message = yield* storeOrder(part, settings, order);

@@ -80,6 +80,7 @@ export interface Snapshot {
 
 /** A store, as one process sees it. */
 export interface Store {
+  /** @throws {StoreError} `busy` */
   begin(): Step<Transaction>;
   /** Reads outside of a transaction, without waiting for writers. */
   read(table: string, where: Readonly<Record<string, Value>>): Step<Snapshot>;
@@ -88,11 +89,12 @@ export interface Store {
 /**
  * Why a store could not do something.
  *
+ * - `busy`: others write for too long; nothing was begun
  * - `duplicate`: a unique set of columns is taken
  * - `deadlock`: it was chosen to give way; the transaction is rolled back
  * - `ended`: the transaction has ended
  */
-export type StoreErrorKind = "duplicate" | "deadlock" | "ended";
+export type StoreErrorKind = "busy" | "duplicate" | "deadlock" | "ended";
 
 /** An error of a store. */
 export class StoreError extends Error {

@@ -1,0 +1,117 @@
+import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+import { join } from "node:path";
+import { programArguments } from "../service/program_file.ts";
+
+const entry = fileURLToPath(new URL("./simulate.ts", import.meta.url));
+
+async function simulate(
+  ...args: string[]
+): Promise<{ code: number; lines: string[]; err: string }> {
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [...await programArguments(entry), ...args],
+    stdin: "null",
+  }).output();
+  const text = new TextDecoder();
+  return {
+    code,
+    lines: text.decode(stdout).trimEnd().split("\n"),
+    err: text.decode(stderr),
+  };
+}
+
+/** A seed in which plant 11 loses something. */
+const failing = ["--seed", "2", "--plant", "11", "--orders", "24"];
+
+Deno.test("run prints options first, then events in columns, and the log's hash last", async () => {
+  const { code, lines } = await simulate("run", "--seed", "7", "--orders", "5");
+  assert.equal(code, 0);
+  assert.match(lines[0]!, /^options \{"seed":7,/);
+  assert.match(lines[1]!, /^ {0,10}\d{1,11} \S+ +\S+/);
+  assert.match(lines.at(-1)!, /^[0-9a-f]{64}$/);
+  const again = await simulate("run", "--seed", "7", "--orders", "5", "--quiet");
+  assert.equal(again.lines.at(-1), lines.at(-1));
+});
+
+Deno.test("run --json prints a line of JSON for each thing, and the same hash last", async () => {
+  const { code, lines } = await simulate("run", "--seed", "7", "--orders", "5", "--json");
+  assert.equal(code, 0);
+  const [options, ...events] = lines.slice(0, -1).map((line) => JSON.parse(line));
+  assert.equal(options.options.orders, 5);
+  assert.equal(events.at(-1).verdict, "true");
+  assert.ok(events.some(({ event }) => event === "effect"));
+  assert.match(lines.at(-1)!, /^[0-9a-f]{64}$/);
+});
+
+Deno.test("run --check-determinism runs twice", async () => {
+  const { code, lines } = await simulate(
+    "run",
+    "--seed",
+    "7",
+    "--orders",
+    "5",
+    "--check-determinism",
+  );
+  assert.equal(code, 0);
+  assert.match(lines[0]!, /^the same \d+ lines twice$/);
+});
+
+Deno.test("a failure says how to see it again, and can be recorded, shrunk and replayed", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const [whole, small] = [join(folder, "whole.json"), join(folder, "small.json")];
+    const failed = await simulate("run", ...failing, "--quiet", "--record", whole);
+    assert.equal(failed.code, 1);
+    assert.ok(failed.lines.some((line) => line.startsWith("SAFETY no-lost-effect")));
+    const command = failed.lines.find((line) => line.startsWith("again with: "))!;
+    assert.equal(command, `again with: deno task simulate run ${failing.join(" ")}`);
+    const replayed = await simulate("replay", whole, "--quiet");
+    assert.equal(replayed.code, 1);
+    assert.equal(replayed.lines.at(-1), failed.lines.at(-1));
+    const shrunk = await simulate("shrink", whole, "--output", small);
+    assert.equal(shrunk.code, 0);
+    assert.match(
+      shrunk.err,
+      /^\d+ decisions of 24 orders → \d decisions of \d orders, \d+ executions/,
+    );
+    const again = await simulate("replay", small, "--quiet");
+    assert.equal(again.code, 1);
+    assert.ok(again.lines.some((line) => line.startsWith("SAFETY no-lost-effect")));
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("sweep uses workers, names failing seeds, and shards are parts of the whole", async () => {
+  const { code, lines } = await simulate("sweep", "--seeds", "1..60", "--workers", "2");
+  assert.equal(code, 0, lines.join("\n"));
+  assert.match(lines[0]!, /^60 seeds, 0 failed, in /);
+  const sweep = ["sweep", "--seeds", "1..20", "--plant", "11", "--json"];
+  const seedsOf = async (...args: string[]) => {
+    const { code, lines } = await simulate(...sweep, ...args);
+    assert.equal(code, 1);
+    const seeds = lines.slice(0, -1).map((line) => JSON.parse(line).seed as number);
+    return seeds.sort((a, b) => a - b);
+  };
+  const whole = await seedsOf();
+  const parts = [...await seedsOf("--shard", "0/2"), ...await seedsOf("--shard", "1/2")];
+  assert.deepEqual(parts.sort((a, b) => a - b), whole);
+});
+
+Deno.test("wrong use exits with 3", async () => {
+  for (
+    const args of [
+      ["run"],
+      ["run", "--seed", "x"],
+      ["run", "--seed", "1", "--plant", "25"],
+      ["sweep", "--seeds", "5..1"],
+      ["sweep", "--seeds", "1..5", "--shard", "2/2"],
+      ["replay", "/nowhere.json"],
+      ["unknown"],
+    ]
+  ) {
+    const { code, err } = await simulate(...args);
+    assert.equal(code, 3, args.join(" "));
+    assert.notEqual(err, "");
+  }
+});
