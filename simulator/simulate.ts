@@ -26,7 +26,8 @@ import { inputOf, parseRecord, recordOf, type RunRecord } from "./simulation/rec
 import { type RunInput, type RunResult, runSimulation } from "./simulation/run.ts";
 import { shrink } from "./simulation/shrink.ts";
 import { type Failure, sweep, type SweepResult, unreached } from "./simulation/sweep.ts";
-import { plants } from "./topology/plants.ts";
+import { explain } from "./simulation/why.ts";
+import { type InvariantName, plants } from "./topology/plants.ts";
 
 /** Exit codes, by what has happened. */
 const exitCodes = { pass: 0, safety: 1, liveness: 2, usage: 3 } as const;
@@ -57,6 +58,7 @@ async function main(): Promise<void> {
   addSweep(command, output, (code) => exitCode = code);
   addReplay(command, output, (code) => exitCode = code);
   addShrink(command, output);
+  addWhy(command, output);
   try {
     await command.parseAsync(Deno.args, { from: "user" });
   } catch (error) {
@@ -87,6 +89,7 @@ function rootCommand(): Command {
       ["deno task simulate sweep --seeds 1..500 --plant 14", "with a bug planted"],
       ["deno task simulate replay failure.json", "a recorded run again"],
       ["deno task simulate shrink failure.json", "as few decisions as it takes to fail"],
+      ["deno task simulate why small.json", "the event after which it was bound to fail"],
     ],
   });
   // Sub-commands take this over: exit codes here are not those of other programs.
@@ -211,11 +214,9 @@ function addShrink(command: Command, output: Output): void {
     )
     .action(async (file, flags) => {
       const record = await readRecord(file);
-      const invariant = plants.find(({ number }) => number === record.plant)?.invariants
-        .find((name) => record.invariants.includes(name));
-      if (record.invariants.length === 0) throw new UsageError(`${file} is of a run that holds`);
+      const invariant = invariantOf(record, file);
       const { maxExecutions } = flags;
-      const small = shrink(record, { maxExecutions, ...(invariant && { invariant }) });
+      const small = shrink(record, { maxExecutions, invariant });
       const [before, after] = [record, small.record].map(({ decisions, options }) =>
         `${decisions.length} decisions of ${options.orders} orders`
       );
@@ -225,6 +226,42 @@ function addShrink(command: Command, output: Output): void {
         await writeRecord(flags.output, small.record);
         stderrLines.write(`deno task simulate replay ${flags.output}`);
       }
+    });
+}
+
+/** What a record is kept for: what its plant is to be noticed by, else what was broken first. */
+function invariantOf({ plant, invariants }: RunRecord, file: string): InvariantName {
+  const named = plants.find(({ number }) => number === plant)?.invariants;
+  const invariant = named?.find((name) => invariants.includes(name)) ?? invariants[0];
+  if (invariant === undefined) throw new UsageError(`${file} is of a run that holds`);
+  return invariant;
+}
+
+function addWhy(command: Command, output: Output): void {
+  command.command("why").description("at which event a recorded failure was bound to come")
+    .argument("<file>", "what run --record or shrink has written")
+    .addOption(
+      flag("--instants <number>", "instants from which the future is drawn anew")
+        .argParser(parseInteger({ min: 2, max: 10_000 })).default(40),
+    )
+    .addOption(
+      flag("--rolls <number>", "futures drawn from each")
+        .argParser(parseInteger({ min: 1, max: 100_000 })).default(50),
+    )
+    .addOption(flag("--json", "as JSON"))
+    .action(async (file, { instants, rolls, json }) => {
+      const record = await readRecord(file);
+      const invariant = invariantOf(record, file);
+      const found = explain(record, { instants, rolls, invariant });
+      if (json) return output.line(JSON.stringify(found));
+      for (const { atMs, probability } of found.instants) {
+        const percent = `${Math.round(probability * 100)} %`.padStart(5);
+        const bar = "#".repeat(Math.round(probability * 50));
+        output.line(`${(atMs / 1_000).toFixed(3).padStart(9)} s ${percent} ${bar}`.trimEnd());
+      }
+      const [before, after] = found.jump.map(({ atMs }) => (atMs / 1_000).toFixed(3));
+      output.line(`${found.invariant}: most is decided between ${before} s and ${after} s`);
+      for (const line of found.lines) output.line(line);
     });
 }
 

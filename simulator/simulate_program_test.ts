@@ -76,6 +76,9 @@ Deno.test("a failure says how to see it again, and can be recorded, shrunk and r
     );
     const again = await simulate("replay", small, "--quiet");
     assert.equal(again.code, 1);
+    const why = await simulate("why", small, "--instants", "4", "--rolls", "3");
+    assert.equal(why.code, 0);
+    assert.ok(why.lines.some((line) => line.startsWith("no-lost-effect: most is decided between")));
     assert.ok(again.lines.some((line) => line.startsWith("SAFETY no-lost-effect")));
   } finally {
     await Deno.remove(folder, { recursive: true });

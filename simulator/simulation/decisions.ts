@@ -24,6 +24,8 @@ export interface DecisionsOptions {
   record?: boolean;
   /** Decides by this record instead of by drawing. @default draws from the seed */
   replay?: readonly Decision[];
+  /** Draws from the seed although there is a record, from when it says so on. @default never */
+  isOpen?: () => boolean;
 }
 
 /** The choices of one run. */
@@ -32,13 +34,15 @@ export class Decisions {
   readonly #seed: number;
   readonly #records: boolean;
   readonly #replay: ReadonlyMap<string, number> | undefined;
+  readonly #isOpen: () => boolean;
   readonly #draws = new Map<string, Draw>();
   readonly #times = new Map<string, number>();
 
-  constructor({ seed, record = false, replay }: DecisionsOptions) {
+  constructor({ seed, record = false, replay, isOpen = () => false }: DecisionsOptions) {
     this.#seed = seed;
     this.#records = record;
     this.#replay = replay && new Map(replay);
+    this.#isOpen = isOpen;
   }
 
   /**
@@ -48,7 +52,7 @@ export class Decisions {
    * @param usual the choice that is not worth a record
    */
   decide(point: string, subject: string, choose: (draw: Draw) => number, usual = 0): number {
-    if (this.#replay === undefined) {
+    if (this.#replay === undefined || this.#isOpen()) {
       const value = choose(this.draws(point));
       if (this.#records && value !== usual) this.record.push([this.#name(point, subject), value]);
       else if (this.#records) this.#name(point, subject);

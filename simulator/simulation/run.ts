@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { InvariantName } from "../topology/plants.ts";
 import { withoutAmbient } from "./ambient_guard.ts";
 import { type Decision, Decisions, seededDraw } from "./decisions.ts";
 import type { Violation } from "./invariants.ts";
@@ -18,14 +19,16 @@ export interface RunInput {
   readonly given?: Partial<RunOptions>;
   /** Decides by this record instead of by drawing. @default draws from the seed */
   readonly replay?: readonly Decision[];
+  /** From that time on, decides by drawing from another seed after all. @default never */
+  readonly reroll?: { readonly atMs: number; readonly seed: number };
   /** Writes down what is decided. @default false */
   readonly record?: boolean;
   /** Whether how long things take varies, and parts have chance. @default true */
   readonly jitter?: boolean;
   /** Takes each line of the log. @default they are hashed only */
   readonly onLine?: (line: string) => void;
-  /** Stops at the first violation. @default false */
-  readonly stopAtViolation?: boolean;
+  /** Stops once that is broken. @default goes on to the end */
+  readonly stopAt?: InvariantName;
 }
 
 /** How a run has ended. */
@@ -56,16 +59,28 @@ export interface RunResult {
 export function runSimulation(input: RunInput): RunResult {
   const { seed, plant = 0, given = {}, record = false, replay, jitter = true, onLine } = input;
   const options = drawOptions({ seed, given });
-  const decisions = new Decisions({ seed, record, ...(replay && { replay }) });
+  const { reroll } = input;
+  const isOpen = () =>
+    reroll !== undefined && world !== undefined && world.loop.nowMs >= reroll.atMs;
+  const decisions = new Decisions({
+    seed: reroll?.seed ?? seed,
+    record,
+    isOpen,
+    ...(replay && { replay }),
+  });
+  let world: SimulatedWorld | undefined;
   return withoutAmbient(() => {
-    const world = new SimulatedWorld({
+    const usual = jitter ? seededDraw(seed, "jitter") : () => 0.5;
+    const other = seededDraw(reroll?.seed ?? seed, "jitter");
+    const draw = reroll === undefined ? usual : () => isOpen() ? other() : usual();
+    world = new SimulatedWorld({
       options,
       plant,
       decisions,
-      jitter: jitter ? seededDraw(seed, "jitter") : undefined,
+      jitter: jitter || reroll !== undefined ? draw : undefined,
       ...(onLine && { onLine }),
     });
-    const isStopped = runPhases(world, options, input.stopAtViolation ?? false);
+    const isStopped = runPhases(world, options, input.stopAt);
     const { violations } = world.invariants;
     return {
       seed,
@@ -84,10 +99,15 @@ export function runSimulation(input: RunInput): RunResult {
 }
 
 /** Gives whether it was stopped before the end. */
-function runPhases(world: SimulatedWorld, options: RunOptions, stops: boolean): boolean {
+function runPhases(
+  world: SimulatedWorld,
+  options: RunOptions,
+  stopAt: InvariantName | undefined,
+): boolean {
   const { loop, invariants } = world;
   const recoveryMs = recoveryMsOf(options);
-  const isStopped = () => stops && invariants.violations.length > 0;
+  const isStopped = () =>
+    stopAt !== undefined && invariants.violations.some(({ invariant }) => invariant === stopAt);
   const isDone = () => isStopped() || world.isAtRest();
   loop.runUntil(options.arrivalMs + options.faultMaxMs, isDone);
   if (isStopped()) return true;
