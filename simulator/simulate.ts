@@ -21,11 +21,12 @@ import { CommanderError, InvalidArgumentError } from "commander";
 import { commandLine, flag, parseInteger } from "../service/command_line.ts";
 import { stderrLines } from "../service/log.ts";
 import type { Violation } from "./simulation/invariants.ts";
-import { drawOptions, type RunOptions } from "./simulation/options.ts";
+import { drawOptions, faultKinds, type RunOptions } from "./simulation/options.ts";
 import { inputOf, parseRecord, recordOf, type RunRecord } from "./simulation/record.ts";
 import { type RunInput, type RunResult, runSimulation } from "./simulation/run.ts";
 import { shrink } from "./simulation/shrink.ts";
 import { type Failure, sweep, type SweepResult, unreached } from "./simulation/sweep.ts";
+import { explore } from "./simulation/explore.ts";
 import { explain } from "./simulation/why.ts";
 import { type InvariantName, plants } from "./topology/plants.ts";
 
@@ -59,6 +60,7 @@ async function main(): Promise<void> {
   addReplay(command, output, (code) => exitCode = code);
   addShrink(command, output);
   addWhy(command, output);
+  addExplore(command, output, (code) => exitCode = code);
   try {
     await command.parseAsync(Deno.args, { from: "user" });
   } catch (error) {
@@ -89,6 +91,7 @@ function rootCommand(): Command {
       ["deno task simulate sweep --seeds 1..500 --plant 14", "with a bug planted"],
       ["deno task simulate replay failure.json", "a recorded run again"],
       ["deno task simulate shrink failure.json", "as few decisions as it takes to fail"],
+      ["deno task simulate explore --faults 1", "every fault at every call of two orders"],
       ["deno task simulate why small.json", "the event after which it was bound to fail"],
     ],
   });
@@ -226,6 +229,48 @@ function addShrink(command: Command, output: Output): void {
         await writeRecord(flags.output, small.record);
         stderrLines.write(`deno task simulate replay ${flags.output}`);
       }
+    });
+}
+
+function addExplore(command: Command, output: Output, end: End): void {
+  command.command("explore").description("every fault, and every pair of faults, at every call")
+    .addOption(
+      flag("--orders <number>", "orders that are placed")
+        .argParser(parseInteger({ min: 1, max: 100 })).default(2),
+    )
+    .addOption(
+      flag("--faults <number>", "faults at once, 1 or 2")
+        .argParser(parseInteger({ min: 1, max: 2 })).default(2),
+    )
+    .addOption(plantFlag())
+    .addOption(patternFlag())
+    .addOption(storeFlag())
+    .addOption(flag("--record <file>", "keep the smallest failure"))
+    .addOption(flag("--json", "as JSON"))
+    .action(async ({ orders, faults, plant, pattern, store, record, json }) => {
+      const given = { ...(pattern && { pattern }), ...(store && { profile: store }) };
+      const found = explore({ orders, faults: faults === 1 ? 1 : 2, plant, given });
+      const { runs: [, single, pairs], calls, failures } = found;
+      const shown = failures.map(({ input, result: { violations } }) => ({
+        decisions: input.replay!,
+        violations,
+      }));
+      if (json) output.line(JSON.stringify({ calls, single, pairs, failures: shown }));
+      else {
+        for (const { decisions, violations } of shown) {
+          const words = decisions.map(([name, kind]) => `${name} ${faultKinds[kind - 1]}`);
+          output.line(`${words.join(", ")}: ${violations.map((one) => one.text).join("; ")}`);
+        }
+        output.line(
+          `${calls} calls: ${single} single faults and ${pairs} pairs covered, ` +
+            `${failures.length} failed`,
+        );
+      }
+      const [smallest] = failures;
+      if (record !== undefined && smallest !== undefined) {
+        await writeRecord(record, recordOf(smallest.result, false));
+      }
+      end(codeOfViolations(failures.flatMap(({ result }) => result.violations)));
     });
 }
 

@@ -101,6 +101,22 @@ Deno.test("sweep uses workers, names failing seeds, and shards are parts of the 
   assert.deepEqual(parts.sort((a, b) => a - b), whole);
 });
 
+Deno.test("explore covers every single fault, and keeps the smallest failure", async () => {
+  const fine = await simulate("explore", "--faults", "1", "--orders", "1");
+  assert.equal(fine.code, 0, fine.lines.join("\n"));
+  assert.match(fine.lines[0]!, /^\d+ calls: \d+ single faults and 0 pairs covered, 0 failed$/);
+  const file = await Deno.makeTempFile();
+  try {
+    const explored = ["explore", "--faults", "1", "--orders", "2", "--plant", "14"];
+    const failed = await simulate(...explored, "--record", file);
+    assert.equal(failed.code, 1);
+    assert.match(failed.lines[0]!, /^fault-2 o1 refuse: o1: number 1 of/);
+    assert.equal((await simulate("replay", file, "--quiet")).code, 1);
+  } finally {
+    await Deno.remove(file);
+  }
+});
+
 Deno.test("wrong use exits with 3", async () => {
   for (
     const args of [

@@ -26,6 +26,8 @@ export interface DecisionsOptions {
   replay?: readonly Decision[];
   /** Draws from the seed although there is a record, from when it says so on. @default never */
   isOpen?: () => boolean;
+  /** Notified of the name of each choice that a record could hold. @default nobody is */
+  onDecision?: (name: string) => void;
 }
 
 /** The choices of one run. */
@@ -35,10 +37,14 @@ export class Decisions {
   readonly #records: boolean;
   readonly #replay: ReadonlyMap<string, number> | undefined;
   readonly #isOpen: () => boolean;
+  readonly #onDecision: ((name: string) => void) | undefined;
   readonly #draws = new Map<string, Draw>();
   readonly #times = new Map<string, number>();
 
-  constructor({ seed, record = false, replay, isOpen = () => false }: DecisionsOptions) {
+  constructor(
+    { seed, record = false, replay, isOpen = () => false, onDecision }: DecisionsOptions,
+  ) {
+    this.#onDecision = onDecision;
     this.#seed = seed;
     this.#records = record;
     this.#replay = replay && new Map(replay);
@@ -59,6 +65,7 @@ export class Decisions {
       return value;
     }
     const name = this.#name(point, subject);
+    this.#onDecision?.(name);
     const value = this.#replay.get(name) ?? usual;
     if (value !== usual) this.record.push([name, value]);
     return value;

@@ -21,6 +21,8 @@ export interface RunInput {
   readonly replay?: readonly Decision[];
   /** From that time on, decides by drawing from another seed after all. @default never */
   readonly reroll?: { readonly atMs: number; readonly seed: number };
+  /** Notified of the name of each choice, in a replay. @default nobody is */
+  readonly onDecision?: (name: string) => void;
   /** Writes down what is decided. @default false */
   readonly record?: boolean;
   /** Whether how long things take varies, and parts have chance. @default true */
@@ -67,6 +69,7 @@ export function runSimulation(input: RunInput): RunResult {
     record,
     isOpen,
     ...(replay && { replay }),
+    ...(input.onDecision && { onDecision: input.onDecision }),
   });
   let world: SimulatedWorld | undefined;
   return withoutAmbient(() => {
