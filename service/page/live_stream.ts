@@ -6,6 +6,7 @@
  * @module
  */
 import { type ReadonlySignal, signal } from "@preact/signals";
+import { retryDelayMs } from "./retry_delay.ts";
 
 /** Where a stream is. */
 export type StreamState =
@@ -28,15 +29,15 @@ export interface LiveStreamOptions {
   events: readonly string[];
   /** Gets what came since the last frame, in order. */
   onMessages: (messages: readonly StreamMessage[]) => void;
-  /** The most messages kept for one frame; a tab in the background gets no frames. @default 1000 */
+  /** The most messages kept for one frame; a tab in the background gets no frames. @default 1_000 */
   maxQueuedMessages?: number;
-  /** Wait before the first reconnection; doubles with each one after. @default 500 */
+  /** The longest wait before the first reconnection, in milliseconds, above 0; it doubles with each one after. @default 500 */
   retryBaseDelayMs?: number;
-  /** The longest wait before a reconnection. @default 8000 */
+  /** The longest wait before any reconnection, in milliseconds, above 0. @default 8_000 */
   retryMaxDelayMs?: number;
-  /** A connection without any event for so long counts as broken; the server sends one each second. @default 15000 */
+  /** A connection without any event for so long counts as broken, in milliseconds; the server sends one each second. @default 15_000 */
   silenceTimeoutMs?: number;
-  /** For tests: what it stands on. */
+  /** What of the browser it uses; tests give another one. @default the browser */
   platform?: StreamPlatform;
 }
 
@@ -72,7 +73,20 @@ const browser: StreamPlatform = {
   random: () => Math.random(),
 };
 
-/** A stream. Call {@linkcode start} once; it goes on until {@linkcode stop}. */
+/**
+ * A stream. Call `start()` once; it goes on until `stop()`.
+ *
+ * @example
+ * ```ts
+ * const stream = new LiveStream({
+ *   url: (lastEventId) => `/api/stream?lastEventId=${encodeURIComponent(lastEventId ?? "")}`,
+ *   events: ["hello", "traces"],
+ *   onMessages: (messages) => rows.value = rows.value.add(messages.map(({ data }) => data)),
+ * });
+ * stream.start();
+ * effect(() => console.log(stream.state.value.kind)); // connecting, live, reconnecting
+ * ```
+ */
 export class LiveStream {
   readonly #options: Required<LiveStreamOptions>;
   readonly #state = signal<StreamState>({ kind: "connecting" });
@@ -184,10 +198,11 @@ export class LiveStream {
     this.#source = undefined;
     platform.clearTimer(this.#silenceTimer);
     platform.clearTimer(this.#retryTimer);
-    const delay = Math.min(retryMaxDelayMs, retryBaseDelayMs * 2 ** this.#attempt);
-    // Half of it is drawn, so that a restarted server does not get all its pages in one moment.
-    const waitMs = delay * (0.5 + platform.random() / 2);
-    this.#attempt++;
+    const waitMs = retryDelayMs(
+      ++this.#attempt,
+      { baseDelayMs: retryBaseDelayMs, maxDelayMs: retryMaxDelayMs },
+      platform,
+    );
     this.#state.value = {
       kind: "reconnecting",
       attempt: this.#attempt,

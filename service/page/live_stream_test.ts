@@ -55,8 +55,9 @@ class FakePlatform implements StreamPlatform {
   now(): number {
     return this.nowMs;
   }
+  /** Chance at its least favourable: every wait is as long as it may be. */
   random(): number {
-    return 1;
+    return 0;
   }
 
   get last(): FakeSource {

@@ -6,6 +6,7 @@
  */
 import { type ReadonlySignal, signal } from "@preact/signals";
 import type { StreamState } from "../../service/page/live_stream.ts";
+import { retryDelayMs } from "../../service/page/retry_delay.ts";
 import type { Hello, ServerMessage, Stats, StreamedEvent } from "../api.ts";
 import { parseDigits } from "./stage_model.ts";
 
@@ -104,10 +105,10 @@ export class EventSocket {
   #broken(): void {
     this.stop();
     const { retryBaseDelayMs, retryMaxDelayMs } = this.#options;
-    const delayMs = Math.min(retryMaxDelayMs, retryBaseDelayMs * 2 ** this.#attempt);
-    // Half of it is drawn, so that a restarted server does not get all its pages in one moment.
-    const waitMs = delayMs * (0.5 + Math.random() / 2);
-    this.#attempt++;
+    const waitMs = retryDelayMs(++this.#attempt, {
+      baseDelayMs: retryBaseDelayMs,
+      maxDelayMs: retryMaxDelayMs,
+    });
     this.#state.value = {
       kind: "reconnecting",
       attempt: this.#attempt,
