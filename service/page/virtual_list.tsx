@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { ComponentChildren, RefObject } from "preact";
+import type { ComponentChildren, RefObject, TargetedFocusEvent } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { scrollToRow, virtualWindow } from "./virtual_window.ts";
 
@@ -19,37 +19,49 @@ export interface VirtualListProps<Row> {
   rowHeight: number;
   /** Draws a row: one element that takes the focus (a link or a button) with the given `tabIndex`. */
   children: (row: Row, tabIndex: 0 | -1) => ComponentChildren;
-  /** Told when the list leaves its top or comes back to it, and when the focus enters or leaves. */
+  /**
+   * Called with true when the list leaves its top or the keyboard's focus enters it, with false when
+   * it is back at its top without focus.
+   *
+   * @default nothing is called
+   */
   onHold?: (held: boolean) => void;
-  /** Told when the end is near, for reading on. */
+  /** Called when the end is near, for reading on. @default nothing is called */
   onEnd?: () => void;
-  /** Grows to bring the list back to its top. */
+  /** Grows to bring the list back to its top; 0 is none. @default 0 */
   topRequest?: number;
-  /** A row that is brought into view when it becomes this one, and when the room changes. */
+  /** A row that is brought into view when it becomes this one, and when the room changes. @default none */
   revealKey?: string | number | undefined;
-  /** Under this name the list finds its scroll again when a person comes back to it. */
+  /** Under this name the list finds its scroll again when a person comes back to it. @default it begins at its top */
   scrollName?: string;
 }
 
 /** Scrolls by name, for as long as the page lives. */
 const scrolls = new Map<string, number>();
 
-/** See the module. */
+/**
+ * See the module.
+ *
+ * @example
+ * ```tsx
+ * <VirtualList label="Traces" rows={rows} rowKey={(row) => row.traceId} rowHeight={44}>
+ *   {(row, tabIndex) => <a href={`/traces/${row.traceId}`} tabIndex={tabIndex}>{row.rootName}</a>}
+ * </VirtualList>
+ * ```
+ */
 export function VirtualList<Row>(props: VirtualListProps<Row>) {
   const { rows, rowHeight, onHold, onEnd } = props;
   const box = useRef<HTMLDivElement>(null);
-  const [view, setView] = useState(() => ({
+  const [view, setView] = useState<View>(() => ({
     scrollTop: props.scrollName === undefined ? 0 : scrolls.get(props.scrollName) ?? 0,
     viewHeight: 600,
   }));
-  const [active, setActive] = useState<string | number | undefined>(undefined);
-  const focusWanted = useRef(false);
-  const focusWithin = useRef(false);
 
   useMeasured(box, view.scrollTop, (viewHeight) => setView((now) => ({ ...now, viewHeight })));
   useReveal(props, box, view.viewHeight);
+  const focus = useFocusInside(() => setView((now) => ({ ...now })));
 
-  const held = view.scrollTop > 0 || focusWithin.current;
+  const held = view.scrollTop > 0 || focus.inside;
   useEffect(() => onHold?.(held), [held]);
 
   const { start, end, offset, height } = virtualWindow({ count: rows.length, rowHeight, ...view });
@@ -58,9 +70,67 @@ export function VirtualList<Row>(props: VirtualListProps<Row>) {
     if (nearEnd) onEnd?.();
   }, [nearEnd, rows.length]);
 
-  const activeIndex = active === undefined
-    ? -1
-    : rows.findIndex((row) => props.rowKey(row) === active);
+  const { tabStop, onKeyDown } = useTabStop(props, { box, view, onView: setView, start, end });
+
+  return (
+    <div
+      class="virtual-list"
+      ref={box}
+      onScroll={(event) => {
+        const { scrollTop } = event.currentTarget;
+        if (props.scrollName !== undefined) scrolls.set(props.scrollName, scrollTop);
+        setView((now) => ({ ...now, scrollTop }));
+      }}
+      onKeyDown={onKeyDown}
+      onFocusIn={focus.onFocusIn}
+      onFocusOut={focus.onFocusOut}
+    >
+      <VirtualRows list={props} start={start} end={end} tabStop={tabStop} {...{ offset, height }} />
+    </div>
+  );
+}
+
+/** What of the list is in sight, in pixels. */
+interface View {
+  scrollTop: number;
+  viewHeight: number;
+}
+
+/** Whether the keyboard's focus is inside; `onChange` is called when it enters or leaves. */
+function useFocusInside(onChange: () => void) {
+  const inside = useRef(false);
+  function set(now: boolean) {
+    if (inside.current === now) return;
+    inside.current = now;
+    onChange();
+  }
+  return {
+    inside: inside.current,
+    onFocusIn(event: FocusEvent) {
+      // Focus given by a click is not the keyboard's: it must not stop a live list for good.
+      if ((event.target as Element).matches(":focus-visible")) set(true);
+    },
+    onFocusOut(event: TargetedFocusEvent<HTMLDivElement>) {
+      if (!event.currentTarget.contains(event.relatedTarget as Node | null)) set(false);
+    },
+  };
+}
+
+/** The row that Tab reaches, and the keys that move it. */
+function useTabStop<Row>(
+  { rows, rowKey, rowHeight }: VirtualListProps<Row>,
+  { box, view, onView, start, end }: {
+    box: RefObject<HTMLDivElement | null>;
+    view: View;
+    onView: (view: View) => void;
+    start: number;
+    end: number;
+  },
+) {
+  const [active, setActive] = useState<string | number | undefined>(undefined);
+  const focusWanted = useRef(false);
+
+  const activeIndex = active === undefined ? -1 : rows.findIndex((row) => rowKey(row) === active);
   const tabStop = activeIndex >= start && activeIndex < end
     ? activeIndex
     : Math.min(rows.length - 1, Math.max(0, Math.ceil(view.scrollTop / rowHeight)));
@@ -82,8 +152,8 @@ export function VirtualList<Row>(props: VirtualListProps<Row>) {
       viewHeight: element.clientHeight,
     });
     focusWanted.current = true;
-    setActive(props.rowKey(row));
-    setView({ scrollTop: element.scrollTop, viewHeight: element.clientHeight });
+    setActive(rowKey(row));
+    onView({ scrollTop: element.scrollTop, viewHeight: element.clientHeight });
   }
 
   function onKeyDown(event: KeyboardEvent) {
@@ -94,33 +164,7 @@ export function VirtualList<Row>(props: VirtualListProps<Row>) {
     moveTo(to);
   }
 
-  function onFocusChange(within: boolean) {
-    if (focusWithin.current === within) return;
-    focusWithin.current = within;
-    setView((now) => ({ ...now }));
-  }
-
-  return (
-    <div
-      class="virtual-list"
-      ref={box}
-      onScroll={(event) => {
-        const { scrollTop } = event.currentTarget;
-        if (props.scrollName !== undefined) scrolls.set(props.scrollName, scrollTop);
-        setView((now) => ({ ...now, scrollTop }));
-      }}
-      onKeyDown={onKeyDown}
-      onFocusIn={(event) => {
-        // Focus given by a click is not the keyboard's: it must not stop a live list for good.
-        if ((event.target as Element).matches(":focus-visible")) onFocusChange(true);
-      }}
-      onFocusOut={(event) => {
-        if (!event.currentTarget.contains(event.relatedTarget as Node | null)) onFocusChange(false);
-      }}
-    >
-      <VirtualRows list={props} start={start} end={end} tabStop={tabStop} {...{ offset, height }} />
-    </div>
-  );
+  return { tabStop, onKeyDown };
 }
 
 /** The rows in sight, in room as high as all of them. */
