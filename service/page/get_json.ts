@@ -4,24 +4,33 @@
  * @module
  */
 
-/** An answer that is no 2xx, or none at all. `status` is 0 when nothing answered. */
+/**
+ * What went wrong: an answer that is no 2xx (`status`), none in time (`timeout`), one that is not
+ * JSON (`unreadable`), or no connection (`unreachable`).
+ */
+export type RequestErrorKind = "status" | "timeout" | "unreadable" | "unreachable";
+
+/** A request without a usable answer. `title` and `message` are for a person. */
 export class RequestError extends Error {
   override name = "RequestError";
-  readonly status: number;
+  readonly kind: RequestErrorKind;
   readonly title: string;
+  /** The answer's HTTP status; 0 for every other kind. */
+  readonly status: number;
 
-  constructor(status: number, title: string, detail: string) {
+  constructor(kind: RequestErrorKind, title: string, detail: string, status = 0) {
     super(detail);
-    this.status = status;
+    this.kind = kind;
     this.title = title;
+    this.status = status;
   }
 }
 
 /** Options of {@linkcode getJson}. */
 export interface GetJsonOptions {
-  /** Gives up when aborted: the view is gone. */
+  /** Gives up when aborted: the view is gone. @default nothing ends it */
   signal?: AbortSignal;
-  /** Longest wait for the answer. @default 10000 */
+  /** The longest wait for the answer, in milliseconds, above 0. @default 10_000 */
   timeoutMs?: number;
 }
 
@@ -30,6 +39,11 @@ export interface GetJsonOptions {
  *
  * @throws {RequestError} with the problem's title and detail (RFC 9457), or what went wrong.
  * @throws {DOMException} `AbortError` when `signal` aborted.
+ *
+ * @example
+ * ```ts
+ * const { traces } = await getJson<SummariesAnswer>("/api/summaries?limit=20");
+ * ```
  */
 export async function getJson<Answer>(
   path: string,
@@ -46,12 +60,20 @@ export async function getJson<Answer>(
   } catch (error) {
     if (signal?.aborted) throw error;
     if (timeout.aborted) {
-      throw new RequestError(0, "No answer in time", `Nothing came within ${timeoutMs / 1e3} s.`);
+      throw new RequestError(
+        "timeout",
+        "No answer in time",
+        `Nothing came in ${timeoutMs / 1e3} s.`,
+      );
     }
     if (error instanceof SyntaxError) {
-      throw new RequestError(0, "Unreadable answer", "The answer is not JSON.");
+      throw new RequestError("unreadable", "Unreadable answer", "The answer is not JSON.");
     }
-    throw new RequestError(0, "No connection", "The program does not answer. Is it still running?");
+    throw new RequestError(
+      "unreachable",
+      "No connection",
+      "The program does not answer. Is it still running?",
+    );
   }
   throw await requestError(response);
 }
@@ -66,5 +88,5 @@ async function requestError(response: Response): Promise<RequestError> {
   } catch {
     // Not a problem document: the status has to do.
   }
-  return new RequestError(response.status, title, detail);
+  return new RequestError("status", title, detail, response.status);
 }
