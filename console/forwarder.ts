@@ -8,6 +8,7 @@
  * @module
  */
 import type { Log } from "../service/log.ts";
+import { checkPositiveIntegers } from "../service/options.ts";
 import { aborted, backoffDelayMs, reasonOf, timeoutSignal } from "../service/resilience.ts";
 import { realWorld, type TimerId, type World } from "../service/world/world.ts";
 import type { ForwardStats } from "./page_api/api.ts";
@@ -18,14 +19,15 @@ import { Ring } from "./stores/ring.ts";
 export interface ForwarderOptions {
   /** Base URL of the endpoint; `/v1/traces` and so on are appended. User and password in it become basic authentication. */
   endpoint: string;
+  /** Gets a line when the peer fails, and one when it is back. */
   log: Log;
-  /** Requests that wait at most; one more is dropped. @default 2_000 */
+  /** Requests that wait at most, at least 1; one more is dropped. @default 2_000 */
   maxQueuedRequests?: number;
   /** Bytes of requests that wait at most. @default 32 MiB */
   maxQueuedBytes?: number;
-  /** Requests under way at once. @default 4 */
+  /** Requests under way at once, at least 1. @default 4 */
   maxInFlight?: number;
-  /** Attempts for a request, the first included. @default 8 */
+  /** Attempts for a request, the first included, at least 1. @default 8 */
   maxAttempts?: number;
   /** A request is given up when it is older than this, in milliseconds. @default 120_000 */
   maxAgeMs?: number;
@@ -51,7 +53,17 @@ type DropReason = "queue_full" | "refused" | "retries_exhausted" | "shutdown";
 /** Answers that are worth another attempt, as the specification lists them. */
 const retryable = new Set([429, 502, 503, 504]);
 
-/** Passes requests on to another endpoint. */
+/**
+ * Passes requests on to another endpoint.
+ *
+ * @example
+ * ```ts
+ * const forwarder = new Forwarder({ endpoint: "http://collector:4318", log, world });
+ * const { app } = otlpReceiver({ ...options, forward: (request) => forwarder.enqueue(request) });
+ * // …
+ * await forwarder.stop(deadline);
+ * ```
+ */
 export class Forwarder {
   readonly #options: Required<ForwarderOptions>;
   readonly #base: string;
@@ -86,6 +98,12 @@ export class Forwarder {
       world: realWorld,
       ...options,
     };
+    const { maxQueuedRequests, maxQueuedBytes, maxInFlight, maxAttempts } = options;
+    const { maxAgeMs, retryBaseDelayMs, retryMaxDelayMs, attemptTimeoutMs } = options;
+    checkPositiveIntegers("forward telemetry", {
+      ...{ maxQueuedRequests, maxQueuedBytes, maxInFlight, maxAttempts },
+      ...{ maxAgeMs, retryBaseDelayMs, retryMaxDelayMs, attemptTimeoutMs },
+    });
     const url = new URL(options.endpoint);
     if (url.username !== "") {
       const credentials = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;

@@ -5,7 +5,7 @@ import { Forwarder, type ForwarderOptions, retryAfterMs } from "./forwarder.ts";
 import type { ReceivedRequest } from "../service/otlp/otlp_receiver.ts";
 import { testConsole, testLog, tracesRequest } from "./test_console.ts";
 
-/** A peer that answers as told, one answer a request, the last one for ever. */
+/** A peer with scripted answers, one a request, the last one for ever. */
 function peer(answers: (number | [status: number, retryAfter: string])[], port = 0) {
   const received: {
     path: string;
@@ -180,6 +180,19 @@ Deno.test("Forwarder delivers its queue before it stops", async () => {
   assert.equal(collector.received.length, 20);
   made.enqueue(request("late"));
   assert.deepEqual(made.stats().dropped, { shutdown: 1 });
+});
+
+Deno.test("Forwarder refuses options that are out of range", () => {
+  const log = testLog();
+  for (const option of ["maxQueuedRequests", "maxInFlight", "maxAttempts", "retryBaseDelayMs"]) {
+    assert.throws(
+      () => new Forwarder({ endpoint: "http://peer.example", log, [option]: 0 }),
+      {
+        message:
+          `Cannot forward telemetry as '${option}' must be a positive integer: current value is 0`,
+      },
+    );
+  }
 });
 
 Deno.test("retryAfterMs() reads seconds and dates", () => {

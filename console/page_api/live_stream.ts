@@ -1,7 +1,7 @@
 /**
  * `/api/stream`: what is new, as server-sent events (WHATWG HTML, "Server-sent events"). However
- * much comes in, a client gets at most so many rows a quarter of a second and is told how many
- * there were; a client that does not read loses rows, never the server its memory.
+ * much comes in, a client gets at most so many rows a quarter of a second and gets the number of
+ * all there were; a client that does not read loses rows, never the server its memory.
  *
  * @module
  */
@@ -10,6 +10,7 @@ import {
   EventStreamHub,
   type ServerSentEvent,
 } from "../../service/event_stream.ts";
+import { checkPositiveIntegers } from "../../service/options.ts";
 import { realWorld, type TimerId, type World } from "../../service/world/world.ts";
 import type {
   HelloEvent,
@@ -33,6 +34,7 @@ import { type Trace, traceSummary } from "../stores/trace_store.ts";
 
 /** Options of {@linkcode LiveStream}. */
 export interface LiveStreamOptions {
+  /** What is new comes from here. */
   store: TelemetryStore;
   /** What `hello` says, but for `resume`. */
   hello: () => Omit<HelloEvent, "resume">;
@@ -65,10 +67,21 @@ interface Viewer {
 type Client = EventClient<Viewer>;
 
 const signalNames = ["traces", "logs", "metrics"] as const;
-/** Traces examined a round and client where a filter must look into them; the others are estimated. */
+/** Traces examined a round and client where a filter must read them; the others are estimated. */
 const maxExamined = 2_000;
 
-/** Sends clients what is new. */
+/**
+ * Sends clients what is new.
+ *
+ * @example
+ * ```ts
+ * const stream = new LiveStream({ store, hello, stats, world });
+ * app.get("/api/stream", (c) =>
+ *   stream.open((name) => c.req.query(name), c.req.header("last-event-id")));
+ * // …
+ * stream.stop();
+ * ```
+ */
 export class LiveStream {
   readonly #options: Required<LiveStreamOptions>;
   readonly #hub: EventStreamHub<Viewer>;
@@ -90,7 +103,9 @@ export class LiveStream {
       world: realWorld,
       ...options,
     };
-    const { roundMs, maxClients, maxQueuedBytes, maxStalledMs, world, store } = this.#options;
+    const { roundMs, maxRowsPerRound, maxCatchUpRows, world, store } = this.#options;
+    checkPositiveIntegers("stream", { roundMs, maxRowsPerRound, maxCatchUpRows });
+    const { maxClients, maxQueuedBytes, maxStalledMs } = this.#options;
     this.#hub = new EventStreamHub({ maxClients, maxQueuedBytes, maxStalledMs, world });
     this.#roundsPerSecond = Math.max(1, Math.round(1_000 / roundMs));
     this.#notifiedSeq = store.seq;
@@ -121,7 +136,7 @@ export class LiveStream {
     });
   }
 
-  /** Sends all clients word that the store was cleared. */
+  /** Notifies all clients that the store was cleared. */
   cleared(): void {
     const atMs = this.#options.world.nowMs();
     for (const client of this.#hub.clients) this.#send(client, "cleared", { atMs });

@@ -60,7 +60,7 @@ async function follow(pageUrl: string, query = "", headers: HeadersInit = {}) {
   };
 }
 
-Deno.test("stream greets, then tells new traces and logs with an id", async () => {
+Deno.test("stream greets, then sends new traces and logs with an id", async () => {
   await using viewer = await testConsole();
   await using client = await follow(viewer.pageUrl);
   assert.equal(client.response.headers.get("content-type"), "text/event-stream; charset=utf-8");
@@ -88,7 +88,7 @@ Deno.test("stream greets, then tells new traces and logs with an id", async () =
   assert.ok((await client.event("services")).data.services[0]!.logs === 1);
 });
 
-Deno.test("stream tells a trace again when more of it arrives", async () => {
+Deno.test("stream sends a trace again when more of it arrives", async () => {
   await using viewer = await testConsole();
   await using client = await follow(viewer.pageUrl, "?signals=traces");
   const traceId = newTraceId();
@@ -153,7 +153,7 @@ Deno.test("stream sends a client that comes back what it has missed, and only th
   await sent.body?.cancel();
   {
     await using other = await follow(viewer.pageUrl);
-    // Another client has been told: nothing is left for the next round.
+    // Another client has been notified: nothing is left for the next round.
     await other.event("stats");
     await other.event("stats");
   }
@@ -177,7 +177,7 @@ Deno.test("stream says reset to a client of another console", async () => {
   assert.equal((await client.event("hello")).data.resume, "reset");
 });
 
-Deno.test("stream tells metrics' names and that the console was cleared", async () => {
+Deno.test("stream sends metrics' names, and that the console was cleared", async () => {
   await using viewer = await testConsole();
   await using client = await follow(viewer.pageUrl);
   await client.event("hello");
@@ -206,7 +206,7 @@ Deno.test("stream refuses a client too many with 503, and takes one when another
   await refused.body?.cancel();
   while ((await clients[0]!.event("stats")).data.streams < 64);
   for (const client of clients.slice(1)) await client[Symbol.asyncDispose]();
-  // The stats of the one that stayed tell when the server has seen them leave.
+  // The stats of the one that stayed show when the server has seen them leave.
   while ((await clients[0]!.event("stats")).data.streams > 1);
   await using again = await follow(viewer.pageUrl);
   await again.event("hello");
@@ -253,14 +253,23 @@ function bareStream(options: Partial<LiveStreamOptions>) {
   };
 }
 
-Deno.test("stream keeps nothing for a client that does not read, and tells it how much it missed", async () => {
+Deno.test("stream refuses options that are out of range", () => {
+  assert.throws(
+    () => bareStream({ maxRowsPerRound: 0 }),
+    {
+      message: "Cannot stream as 'maxRowsPerRound' must be a positive integer: current value is 0",
+    },
+  );
+});
+
+Deno.test("stream keeps nothing for a client that does not read, and reports how much it missed", async () => {
   using bare = bareStream({ maxQueuedBytes: 4_000 });
   const response = bare.stream.open(() => undefined, undefined);
   for (let i = 0; i < 10; i++) {
     bare.add(50);
     bare.stream.round();
   }
-  // It reads again: the next round tells what it has missed.
+  // It reads again: the next round reports what it has missed.
   const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
   let seen = 0;
