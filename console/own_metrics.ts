@@ -71,7 +71,7 @@ function gauge(name: string, unit: string, description: string): MetricIdentity 
 const counters = {
   received: counter("items.received", "{item}", "Spans, data points and log records taken in."),
   evicted: counter("items.evicted", "{item}", "Items that made room for newer ones."),
-  refused: counter("items.refused", "{item}", "Items refused and told to their sender."),
+  refused: counter("items.refused", "{item}", "Items refused and reported to their sender."),
   truncated: counter("values.truncated", "{value}", "Values cut or left out at the limits."),
   requests: counter("requests", "{request}", "Export requests by answer."),
   requestBytes: counter("requests.size", "By", "Bytes of accepted requests, as they came."),

@@ -1,7 +1,7 @@
 #!/usr/bin/env -S deno run --allow-net --allow-read=dist/pages --allow-env=CONSOLE_*
 /**
  * The console: an OpenTelemetry collector and viewer in one process, for one machine. It takes in
- * traces, metrics and logs by OTLP/HTTP, keeps the newest within stated limits, shows them on a
+ * traces, metrics and logs by OTLP/HTTP, keeps the newest up to stated limits, shows them on a
  * live page, answers Jaeger's query API and Prometheus's scrapes, and passes everything on to
  * another collector if asked to.
  *
@@ -51,9 +51,9 @@ import { defaultLimits, TelemetryStore } from "./stores/telemetry_store.ts";
 export interface ConsoleOptions extends Partial<ConsoleLimits> {
   /** Address of both ports. @default "127.0.0.1" */
   host?: string;
-  /** Lets it listen beyond loopback. Nobody has to authenticate. @default false */
+  /** Lets it listen beyond loopback, where clients need not authenticate. @default false */
   allowRemoteWithoutAuth?: true;
-  /** Names it is known by, besides those of loopback. @default none */
+  /** Host names it answers to, besides those of loopback and `host`. @default none */
   allowedHost?: readonly string[];
   /** Port of the OTLP receiver; 0 takes a free one. */
   otlpPort: number;
@@ -82,6 +82,13 @@ export type ConsoleContext = Pick<ServiceContext, "health" | "log" | "world">;
  * Starts the console.
  *
  * @throws {StartError} a port is taken, or `forward` is the console itself.
+ *
+ * @example
+ * ```ts
+ * const service = await startConsole({ otlpPort: 0, pagePort: 0 }, context);
+ * log.info("Send telemetry here", { otlp: service.otlpUrl, page: service.pageUrl });
+ * await service.stop(AbortSignal.timeout(2_000));
+ * ```
  */
 export async function startConsole(
   options: ConsoleOptions,
@@ -285,7 +292,7 @@ async function main(): Promise<void> {
       ["deno task console", "OTLP on 4318, page on http://127.0.0.1:8080"],
       [
         "deno task console --page-port 0 --otlp-port 0",
-        "on free ports, told in the first log line",
+        "on free ports, printed in the first log line",
       ],
       ["deno task console --forward http://collector:4318", "pass everything on to a collector"],
       ["deno task console --max-spans 500000 --max-held-bytes 1GiB", "hold more"],

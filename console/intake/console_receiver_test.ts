@@ -397,7 +397,7 @@ Deno.test("receiver takes a span that is sent again only once", async () => {
   assert.equal((await viewer.get("/api/summaries")).traces[0].spanCount, 1);
 });
 
-Deno.test("receiver stays within its limits when values, series and services never repeat", async () => {
+Deno.test("receiver keeps its limits when values, series and services never repeat", async () => {
   const limits = {
     maxSpans: 1_000,
     maxTraces: 500,

@@ -1,6 +1,6 @@
 /**
- * Attribute values as the stores keep them: small, within limits, without losing what kind they
- * were (OTLP tells `3` from `3.0`, and Jaeger's JSON does too).
+ * Attribute values as the stores keep them: small, cut at the limits, without losing what kind they
+ * were (OTLP distinguishes `3` from `3.0`, and Jaeger's JSON does too).
  *
  * @module
  */
@@ -107,12 +107,12 @@ export class AttributeReader {
         return new Bytes(base64);
       }
       case "arrayValue": {
-        const list = this.#within(value.value.values, items, depth);
+        const list = this.#limited(value.value.values, items, depth);
         this.bytes += 24 + 8 * list.length;
         return list.map((item) => this.#value(item, items, depth + 1));
       }
       case "kvlistValue": {
-        const list = this.#within(value.value.values, items, depth);
+        const list = this.#limited(value.value.values, items, depth);
         this.bytes += 40 + 16 * list.length;
         return new ValueMap(
           list.flatMap(({ key, value }) => [this.name(key), this.#value(value, items, depth + 1)]),
@@ -123,7 +123,7 @@ export class AttributeReader {
     }
   }
 
-  #within<Item>(list: Item[], items: { left: number }, depth: number): Item[] {
+  #limited<Item>(list: Item[], items: { left: number }, depth: number): Item[] {
     const length = depth >= maxDepth ? 0 : Math.min(list.length, items.left);
     items.left -= length;
     if (length < list.length) this.truncated++;

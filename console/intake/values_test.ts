@@ -52,7 +52,7 @@ Deno.test("AttributeReader keeps every kind of value as JSON can show it", () =>
   assert.equal(reader.truncated, 0);
 });
 
-Deno.test("AttributeReader cuts text at its limit, but not within a character", () => {
+Deno.test("AttributeReader cuts text at its limit, but never through a character", () => {
   const reader = new AttributeReader(limits);
   assert.equal(reader.text("0123456789"), "0123456789");
   assert.equal(reader.truncated, 0);

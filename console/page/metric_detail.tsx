@@ -27,7 +27,7 @@ import {
 import { metricNames } from "./store.ts";
 import { chartRange, chartRangeMs, paused } from "./views.ts";
 
-/** Lines in one picture: more cannot be told apart. */
+/** Lines in one picture: more cannot be distinguished. */
 const maxLines = 7;
 
 /** See the module. */

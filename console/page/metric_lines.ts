@@ -107,7 +107,7 @@ export function lastFigure(series: MetricSeries, figure: Figure): number | null 
   return null;
 }
 
-/** A short name for each series: only what tells it from the others, the service if there are several. */
+/** A short name for each series: only what distinguishes it from the others, the service if there are several. */
 export function seriesLabels(series: readonly MetricSeries[]): string[] {
   const described = series.map((one) => ({
     ...flatten(one.attributes),
@@ -117,7 +117,7 @@ export function seriesLabels(series: readonly MetricSeries[]): string[] {
   } as Record<string, string>));
   const keys = [...new Set(described.flatMap((one) => Object.keys(one)))];
   const telling = keys.filter((key) => new Set(described.map((one) => one[key])).size > 1);
-  // An instance is a long id, a scope a library: shown only where nothing else tells series apart.
+  // An instance is a long id, a scope a library: shown only where nothing else distinguishes the series.
   const short = telling.filter((key) => key !== "instance" && key !== "scope");
   const enough = new Set(described.map((one) => JSON.stringify(short.map((key) => one[key])))).size;
   const shown = enough === series.length ? short : telling;
@@ -142,7 +142,7 @@ export function headline(
 ): { values: (number | null)[]; last: number | null } {
   const figure = mainFigure(metric);
   const { lines } = linesOf(metric.data, figure);
-  // Growths add up; of levels and percentiles the highest is told.
+  // Growths add up; of levels and percentiles the highest is shown.
   const add = figure === "rate";
   const lasts = metric.data.map((one) => lastFigure(one, figure)).filter((one) => one !== null);
   const last = lasts.length === 0

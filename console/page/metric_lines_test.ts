@@ -80,7 +80,7 @@ Deno.test("lastFigure() is the last one there is", () => {
   assert.equal(lastFigure(counter({}, [[1, null]]), "rate"), null);
 });
 
-Deno.test("seriesLabels() says only what tells the series apart", () => {
+Deno.test("seriesLabels() says only what distinguishes the series", () => {
   const series = (attributes: Attributes, more: Partial<MetricSeries> = {}): MetricSeries => ({
     ...counter(attributes, []),
     ...more,
@@ -113,7 +113,7 @@ Deno.test("mainFigure() and figureUnit() follow the kind of metric", () => {
   assert.equal(figureUnit({ type: "histogram", unit: "s" }, "p95"), "s");
 });
 
-Deno.test("headline() adds growths up and tells the highest of anything else", () => {
+Deno.test("headline() adds growths up and gives the highest of anything else", () => {
   const metric: Omit<MetricDataAnswer, "type" | "monotonic" | "data"> = {
     name: "m",
     unit: "",

@@ -55,7 +55,7 @@ export function MetricLink({ metric, current }: { metric: MetricRow; current: bo
   );
 }
 
-/** True while the element is in sight: what nobody sees is not asked for. */
+/** True while the element is in the viewport: what is not on the screen is not requested. */
 function useInSight(element: { current: Element | null }): boolean {
   const [seen, setSeen] = useState(false);
   useEffect(() => {

@@ -5,7 +5,7 @@
  *
  * ```sh
  * deno task screenshots              # those that the documents show
- * deno task screenshots /tmp/all     # all states, into a folder, to be looked at
+ * deno task screenshots /tmp/all     # all states, into a folder, to be reviewed
  * ```
  *
  * @module
@@ -20,7 +20,7 @@ import { type ReadyProgram, startReadyProgram } from "../../service/testing/prog
 interface Shot {
   name: string;
   path: string;
-  /** Makes the page look as it is to be shown. */
+  /** Brings the page into the state to be shown. */
   prepare?: (page: Page) => Promise<void>;
   theme?: "light" | "dark";
   narrow?: true;

@@ -32,7 +32,7 @@ import { epoch, hello, services, stats } from "./store.ts";
 
 /** See the module. */
 export function StatusView() {
-  // The stream tells both soon enough; this is for the first moment.
+  // The stream brings both soon enough; these are shown until then.
   const first = useAnswer<StatsEvent>(stats.value ? undefined : apiPaths.stats);
   const listed = useAnswer<ServicesAnswer>(`${apiPaths.services}?epoch=${epoch.value}`);
   const now = stats.value ?? first.answer;

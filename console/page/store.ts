@@ -33,7 +33,7 @@ export const traces = new LiveList<TraceSummary, SummariesAnswer>({
 /** The log list. */
 export const logs = new LiveList<LogRow, LogsAnswer>({
   key: (row) => row.seq,
-  // Senders deliver in batches: within what came together, time is the better order.
+  // Senders deliver in batches: among what came together, time is the better order.
   rowsOf: (answer) => answer.logs.toSorted((a, b) => byTime(b, a)),
 });
 

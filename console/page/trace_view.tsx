@@ -126,10 +126,13 @@ function TraceGone({ traceId, onRetry }: { traceId: string; onRetry: () => void 
 /** What the view shows. */
 interface WaterfallProps {
   tree: TraceTree;
+  /** The trace's log records, newest first. */
   logs: readonly LogRow[];
   /** There are more than are shown. */
   moreLogs: boolean;
+  /** Why the log records could not be read, in words. */
   logsFailed: string | undefined;
+  /** The trace as JSON, to be copied. */
   json: () => string;
 }
 

@@ -40,7 +40,7 @@ export interface TreeSpan {
   readonly source: JaegerSpan;
 }
 
-/** Something that happened within a span. */
+/** An event of a span. */
 export interface SpanEvent {
   readonly atMs: number;
   readonly name: string;
@@ -201,7 +201,7 @@ function textTag(tags: readonly JaegerKeyValue[], key: string): string | undefin
   return value === undefined ? undefined : String(value);
 }
 
-/** A span's time less the union of its children's within it. Children come by start. */
+/** A span's time less the part that its children cover. Children come by start. */
 function selfTime(startMs: number, durationMs: number, children: readonly TreeSpan[]): number {
   const endMs = startMs + durationMs;
   let covered = 0;
@@ -239,7 +239,7 @@ export type WaterfallRow =
 export interface WaterfallOptions {
   /** Spans whose descendants are hidden. */
   collapsed: ReadonlySet<string>;
-  /** Logs to show below their spans; those of no received span come last. */
+  /** Logs to show below their spans; those of no received span come last. @default none */
   logs?: readonly LogRow[];
 }
 

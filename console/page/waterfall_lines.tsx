@@ -31,8 +31,11 @@ export interface SpanLineProps {
   span: TreeSpan;
   /** What is below it is hidden. */
   collapsed: boolean;
+  /** Its details are shown. */
   chosen: boolean;
+  /** The trace that it belongs to. */
   tree: TraceTree;
+  /** 0 for the one line that Tab reaches. */
   tabIndex: 0 | -1;
   /** Hides or shows what is below it. */
   onToggle: () => void;

@@ -102,7 +102,7 @@ export interface TraceQuery {
   minDuration?: string;
   /** The trace lasts at most this long. */
   maxDuration?: string;
-  /** Only traces that started within this time before now, such as `15m`. */
+  /** Only traces that started at most this long before now, such as `15m`. */
   lookback?: string;
   /** Jaeger: started at or after, microseconds since the epoch. */
   start?: string;
@@ -231,7 +231,7 @@ export interface LogQuery {
   severity?: string;
   /** Text in the body or in the value of an attribute, any case. */
   q?: string;
-  /** Only within this time before now. */
+  /** Only records of at most this long before now. */
   lookback?: string;
   /** Only records older than this `seq`: for reading on. */
   before?: string;
@@ -347,7 +347,7 @@ export interface HistogramPoint {
   rate: number;
   /** `sum / count`; null when nothing was counted. */
   mean: number | null;
-  /** By interpolation within the bucket; null when nothing was counted. */
+  /** By interpolation in the bucket; null when nothing was counted. */
   p50: number | null;
   p95: number | null;
   p99: number | null;
@@ -404,7 +404,7 @@ export interface StreamEvents {
   services: { services: ServiceRow[] };
   /** Each second. */
   stats: StatsEvent;
-  /** Somebody cleared the console: forget everything. */
+  /** The console was cleared: forget everything. */
   cleared: { atMs: number };
 }
 

@@ -36,14 +36,25 @@ import { type Trace, traceSummary } from "../stores/trace_store.ts";
 
 /** What the routes show. */
 export interface PageApiOptions {
+  /** What the answers are made from; `DELETE` empties it. */
   store: TelemetryStore;
+  /** Where `/api/stream` is opened. */
   stream: LiveStream;
+  /** What `/api/stats` answers. */
   stats: () => StatsEvent;
   /** Time and chance. */
   world: World;
 }
 
-/** Makes the API's routes. Errors are thrown as {@linkcode ProblemError}. */
+/**
+ * Makes the API's routes. Errors are thrown as {@linkcode ProblemError}.
+ *
+ * @example
+ * ```ts
+ * const app = httpApp({ name: "console", host }, context);
+ * app.route("/", pageApi({ store, stream, stats, world }));
+ * ```
+ */
 export function pageApi(options: PageApiOptions): Hono {
   const { store, stream, stats } = options;
   const app = new Hono();

@@ -39,7 +39,7 @@ export function prometheusText(families: Iterable<Family>, nowMs: number): strin
       const point = series.points.at(-1);
       if (point === undefined || nowMs - series.lastSeenMs > staleAfterMs) continue;
       const labels = seriesLabels(series);
-      // Attributes that differ only in characters that labels do not have would be told twice.
+      // Attributes that differ only in characters that labels do not have would appear twice.
       const key = labelText(labels);
       if (seen.has(key)) continue;
       seen.add(key);

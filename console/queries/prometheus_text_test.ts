@@ -91,7 +91,7 @@ Deno.test("prometheusText() escapes text and keeps labels apart", () => {
   ]);
 });
 
-Deno.test("prometheusText() tells job, instance and target_info of the resource", () => {
+Deno.test("prometheusText() gives job, instance and target_info of the resource", () => {
   const lines = textOf([{
     metric: { name: "g" },
     value: NaN,

@@ -18,7 +18,7 @@ export function parameterProblem(parameter: string, detail: string): ProblemErro
   return new ProblemError(400, { title: "Bad parameter", detail, parameter });
 }
 
-/** A whole number within bounds. */
+/** A whole number between bounds. */
 export function integerParameter(
   parameters: Parameters,
   name: string,

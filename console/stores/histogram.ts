@@ -185,8 +185,8 @@ export function histogramBuckets({ buckets }: HistogramValue): Bucket[] {
 }
 
 /**
- * A quantile by interpolation: linear within a bucket of an explicit histogram, as Prometheus's
- * `histogram_quantile` does it, and by its logarithm within an exponential one. In the bucket
+ * A quantile by interpolation: linear in a bucket of an explicit histogram, as Prometheus's
+ * `histogram_quantile` does it, and by its logarithm in an exponential one. In the bucket
  * without upper bound the answer is its lower bound. Null when nothing was counted.
  */
 export function histogramQuantile(value: HistogramValue, quantile: number): number | null {

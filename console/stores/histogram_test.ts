@@ -34,7 +34,7 @@ function exponential(
   };
 }
 
-Deno.test("histogramQuantile() interpolates within a bucket as Prometheus does", () => {
+Deno.test("histogramQuantile() interpolates in a bucket as Prometheus does", () => {
   const value = explicit([1, 2, 4], [0, 10, 10, 0]);
   assert.equal(histogramQuantile(value, 0.5), 2);
   assert.equal(histogramQuantile(value, 0.25), 1.5);
@@ -56,7 +56,7 @@ Deno.test("histogramQuantile() interpolates exponential buckets by their logarit
   assert.ok(Math.abs(histogramQuantile(negative, 0.5)! + Math.SQRT2) < 1e-12);
 });
 
-Deno.test("histogramQuantile() is within its bucket of the true quantile of real samples", () => {
+Deno.test("histogramQuantile() lies in the bucket of the true quantile of real samples", () => {
   // A seeded generator: the same samples with each run.
   let state = 42;
   const random = () => (state = (state * 1_103_515_245 + 12_345) % 2 ** 31) / 2 ** 31;

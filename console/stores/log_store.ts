@@ -33,7 +33,9 @@ export interface StoredLog {
 
 /** Limits of {@linkcode LogStore}. */
 export interface LogStoreOptions {
+  /** Log records held, at least 1; one more pushes out the oldest. */
   maxLogs: number;
+  /** Estimated bytes held. */
   maxBytes: number;
 }
 

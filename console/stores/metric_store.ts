@@ -68,8 +68,11 @@ export interface IncomingPoint extends Point {
 
 /** Limits of {@linkcode MetricStore}. */
 export interface MetricStoreOptions {
+  /** Series held, at least 1; a new one beyond it takes the place of one that is silent, or is refused. */
   maxSeries: number;
+  /** Points held of one series, at least 1; one more pushes out its oldest. */
   maxPointsPerSeries: number;
+  /** Estimated bytes held. */
   maxBytes: number;
 }
 

@@ -38,7 +38,7 @@ function onlySeries(metrics: MetricStore) {
   return metricSeries(series!, 0);
 }
 
-Deno.test("MetricStore tells series apart by attributes, whatever their order", () => {
+Deno.test("MetricStore distinguishes series by their attributes, whatever their order", () => {
   const metrics = store();
   metrics.add(counter, point(1, 1, { attributes: ["a", 1, "b", 2] }), 1);
   metrics.add(counter, point(2, 2, { attributes: ["b", 2, "a", 1] }), 2);
@@ -72,7 +72,7 @@ Deno.test("MetricStore keeps the last points of a series, and none that are olde
   assert.equal(metrics.evicted, 2);
 });
 
-Deno.test("MetricStore stays within its bytes, and knows exactly what it holds", () => {
+Deno.test("MetricStore keeps its limit of bytes, and knows exactly what it holds", () => {
   const metrics = store({ maxSeries: 1_000, maxPointsPerSeries: 1_000, maxBytes: 100_000 });
   for (let time = 1; time < 200; time++) {
     for (let series = 0; series < 30; series++) {

@@ -5,7 +5,7 @@
  * @module
  */
 
-/** First in, first out, with access by place. It grows as needed: its owner keeps it within its limit. */
+/** First in, first out, with access by place. It grows as needed: its owner enforces the limit. */
 export class Ring<Item> {
   #slots: (Item | undefined)[] = new Array(16);
   #first = 0;

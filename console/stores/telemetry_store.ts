@@ -36,15 +36,28 @@ export const defaultLimits: ConsoleLimits = {
 /** How the signals share `maxHeldBytes`. */
 const shares: Record<Signal, number> = { traces: 0.6, metrics: 0.25, logs: 0.15 };
 
-/** The counters of one signal. */
+/** The counters of one signal; items are spans, data points, log records. */
 export interface SignalCounters {
+  /** Items taken in. */
   received: number;
+  /** Attributes cut or left out at the limits. */
   truncated: number;
+  /** Items refused, by reason. */
   readonly refused: Map<string, number>;
+  /** Items taken in, a second, over the last second. */
   perSecond: number;
 }
 
-/** All that the console holds. */
+/**
+ * All that the console holds.
+ *
+ * @example
+ * ```ts
+ * const store = new TelemetryStore({ maxSpans: 1_000 });
+ * const refusal = takeRequest(store, "traces", message, world.nowMs());
+ * for (const trace of store.traces.newestFirst()) console.log(traceSummary(trace).rootName);
+ * ```
+ */
 export class TelemetryStore {
   readonly limits: ConsoleLimits;
   readonly traces: TraceStore;

@@ -1,6 +1,6 @@
 /**
  * The ring buffer of traces. A trace is kept and forgotten as a whole, the one that came first
- * goes first; its summary is made when somebody looks, not when a span arrives.
+ * goes first; its summary is made when it is asked for, not when a span arrives.
  *
  * @module
  */
@@ -58,7 +58,7 @@ export interface StoredLink {
 export interface Trace {
   readonly traceId: string;
   readonly spans: StoredSpan[];
-  /** Span ids, once there are too many spans to look through. */
+  /** Span ids, once there are too many spans for a linear search. */
   ids: Set<string> | undefined;
   startUs: number;
   endUs: number;
@@ -66,7 +66,7 @@ export interface Trace {
   bytes: number;
   /** The store's sequence number of its last change. */
   changedSeq: number;
-  /** Waiting to be told to the live streams. */
+  /** Its change has not been sent to the live streams yet. */
   announced: boolean;
   /** False once it has been forgotten. */
   held: boolean;
@@ -75,9 +75,13 @@ export interface Trace {
 
 /** Limits of {@linkcode TraceStore}. */
 export interface TraceStoreOptions {
+  /** Spans held, at least 1; one more pushes out the oldest trace. */
   maxSpans: number;
+  /** Traces held, at least 1; one more pushes out the oldest. */
   maxTraces: number;
+  /** Spans held of one trace, at least 1; one more is refused. */
   maxSpansPerTrace: number;
+  /** Estimated bytes held; a quarter of them is the most that one trace may take. */
   maxBytes: number;
   /** The next number in the console's order of changes. */
   nextSeq: () => number;

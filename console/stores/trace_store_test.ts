@@ -89,7 +89,7 @@ Deno.test("TraceStore knows a span that comes again, in short traces and in long
   assert.equal(traces.takeChanged().length, 0);
 });
 
-Deno.test("traceSummary() tells root, length, services and errors, and changes with new spans", () => {
+Deno.test("traceSummary() gives root, length, services and errors, and changes with new spans", () => {
   const traces = store();
   const child = span({
     parentSpanId: "root",

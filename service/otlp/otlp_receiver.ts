@@ -31,6 +31,7 @@ export interface OtlpReceiverOptions {
   name: string;
   /** Takes a request in; says what of it was refused. */
   take: <S extends Signal>(signal: S, message: OtlpRequests[S]) => Refusal | undefined;
+  /** Gets a line for every error that is not the sender's. */
   log: Log;
   /** The most bytes of a body as it comes; beyond it 413. */
   maxBodyBytes: number;
@@ -98,7 +99,21 @@ const signals: Record<string, Signal> = {
   "/v1/logs": "logs",
 };
 
-/** Makes the receiver's routes. */
+/**
+ * Makes the receiver's routes.
+ *
+ * @example
+ * ```ts
+ * const { app, counters } = otlpReceiver({
+ *   name: "console",
+ *   log,
+ *   maxBodyBytes: 16 * 1024 ** 2,
+ *   maxDecompressedBytes: 64 * 1024 ** 2,
+ *   take: (signal, message) => takeRequest(store, signal, message, world.nowMs()),
+ * });
+ * const server = listen(app.fetch, { host, port: 4318, portFlag: "--otlp-port" });
+ * ```
+ */
 export function otlpReceiver(
   options: OtlpReceiverOptions,
 ): { app: Hono; counters: RequestCounters } {

@@ -1,5 +1,5 @@
 /**
- * What a screen reader is told, and a person shown for a few seconds, of something that happened.
+ * What a screen reader says, and the page shows for a few seconds, when something has happened.
  *
  * @module
  */

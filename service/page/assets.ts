@@ -32,13 +32,16 @@ const securityHeaders = {
   "cross-origin-opener-policy": "same-origin",
 } as const;
 
-/** The page and its assets as routes: compressed, cached for good where the name carries a hash, with a strict Content-Security-Policy. */
+/**
+ * The page and its assets as routes: compressed, cached for good where the name carries a hash, with
+ * a strict Content-Security-Policy. The module's example uses it.
+ */
 export function pageRoutes(program: string, options: PageRoutesOptions): Hono {
   const { routes, base = "" } = options;
   const app = new Hono();
   let page: ServedPage | undefined;
 
-  /** Read at the first request; a page that was not built is looked for again at the next. */
+  /** Read at the first request; a page that was not built is read again at the next. */
   function load(): ServedPage {
     return page ??= servedPage(readPageSync(program), base);
   }

@@ -52,7 +52,7 @@ testWith(
 
 testWith(
   [...permissions],
-  "buildPage() builds a page that asks nobody else for anything",
+  "buildPage() builds a page that requests nothing from other origins",
   async () => {
     await buildPage("console");
     const { assets } = await readPage("console");

@@ -12,10 +12,11 @@ import { formatTime } from "./format.ts";
 
 /** A line. */
 export interface ChartLine {
+  /** Its name in the legend. */
   label: string;
   /** A colour of the stylesheet, as `--chart-0`. */
   color: string;
-  /** Dashes, so that lines differ by more than colour. */
+  /** Lengths of dashes and gaps in turn, in pixels, so that lines differ by more than colour. @default one stroke */
   dash?: number[];
   /** Values by point, null where there is none. */
   values: (number | null)[];
@@ -27,8 +28,9 @@ export interface ChartProps {
   label: string;
   /** Times of the points, milliseconds since the epoch, ascending. */
   timesMs: number[];
+  /** The lines, the first one drawn first. */
   lines: ChartLine[];
-  /** The span of time shown; that of the points when left out. */
+  /** The span of time shown, in milliseconds since the epoch. @default that of the points */
   range?: readonly [fromMs: number, toMs: number];
   /** Text of a value. */
   format: (value: number) => string;
@@ -36,7 +38,19 @@ export interface ChartProps {
   height?: number;
 }
 
-/** See the module. */
+/**
+ * See the module.
+ *
+ * @example
+ * ```tsx
+ * <Chart
+ *   label="Requests a second"
+ *   timesMs={[0, 1_000, 2_000]}
+ *   lines={[{ label: "orb", color: "--chart-0", values: [12, null, 15] }]}
+ *   format={(value) => `${value}/s`}
+ * />
+ * ```
+ */
 export function Chart(props: ChartProps) {
   const { timesMs, lines, height = 240 } = props;
   const place = useRef<HTMLDivElement>(null);

@@ -1,5 +1,5 @@
 /**
- * How figures, times and ids look on every page. Text only, so that it can be tested without a
+ * How figures, times and ids are written on every page. Text only, so that it can be tested without a
  * browser; a narrow no-break space (U+202F) stands between a figure and its unit.
  *
  * @module

@@ -9,11 +9,20 @@
 export interface LiveRowsOptions<Row> {
   /** What makes two rows the same one. */
   key: (row: Row) => string | number;
-  /** The most rows shown, and the most that wait. @default 2000 */
+  /** The most rows shown, and the most that wait. @default 2_000 */
   maxRows?: number;
 }
 
-/** Rows, newest first. Immutable: every change gives a new one. */
+/**
+ * Rows, newest first. Immutable: every change gives a new one.
+ *
+ * @example
+ * ```ts
+ * let list = new LiveRows<TraceSummary>({ key: ({ traceId }) => traceId });
+ * list = list.push(event.traces, held); // while held they wait: list.waitingCount
+ * list = list.release(); // and now they are on top
+ * ```
+ */
 export class LiveRows<Row> {
   readonly #key: (row: Row) => string | number;
   readonly #maxRows: number;

@@ -10,14 +10,24 @@ import { useShortcuts } from "./keys.ts";
 
 /** Options of {@linkcode SearchField}. */
 export interface SearchFieldProps {
+  /** Names the field, in it and to a screen reader. */
   label: string;
+  /** The text now; one of the address, say. */
   value: string;
+  /** Gets the text, without spaces around it, when a person rests, presses Enter or Escape. */
   onChange: (value: string) => void;
-  /** Rest after the last key, before the search is made. @default 200 */
+  /** How long a person rests after the last key before `onChange` is called, in milliseconds. @default 200 */
   restMs?: number;
 }
 
-/** See the module. */
+/**
+ * See the module.
+ *
+ * @example
+ * ```tsx
+ * <SearchField label="Search traces" value={params.get("q") ?? ""} onChange={(q) => setParams({ q })} />
+ * ```
+ */
 export function SearchField({ label, value, onChange, restMs = 200 }: SearchFieldProps) {
   const field = useRef<HTMLInputElement>(null);
   const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
@@ -28,7 +38,7 @@ export function SearchField({ label, value, onChange, restMs = 200 }: SearchFiel
   }, [value]);
   useEffect(() => () => clearTimeout(timer.current), []);
 
-  function tell(text: string, rest: number) {
+  function changeAfter(text: string, rest: number) {
     clearTimeout(timer.current);
     timer.current = setTimeout(() => onChange(text.trim()), rest);
   }
@@ -45,15 +55,15 @@ export function SearchField({ label, value, onChange, restMs = 200 }: SearchFiel
         spellcheck={false}
         autocomplete="off"
         maxLength={200}
-        onInput={(event) => tell(event.currentTarget.value, restMs)}
+        onInput={(event) => changeAfter(event.currentTarget.value, restMs)}
         onKeyDown={(event) => {
-          if (event.key === "Enter") tell(event.currentTarget.value, 0);
+          if (event.key === "Enter") changeAfter(event.currentTarget.value, 0);
           if (event.key !== "Escape") return;
           event.preventDefault();
           if (event.currentTarget.value === "") event.currentTarget.blur();
           else {
             event.currentTarget.value = "";
-            tell("", 0);
+            changeAfter("", 0);
           }
         }}
       />

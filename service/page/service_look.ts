@@ -1,7 +1,7 @@
 /**
  * One colour and one shape a service, the same on every page and in every session: they follow
  * from the name alone. Colours are Okabe and Ito's colour-blind-safe palette without vermillion,
- * which would be taken for an error; the shape tells apart what the colour cannot.
+ * which would be taken for an error; the shape distinguishes what the colour cannot.
  *
  * @module
  */
@@ -15,7 +15,7 @@ export const serviceShapes = ["circle", "square", "diamond", "triangle"] as cons
 /** A shape of {@linkcode serviceShapes}. */
 export type ServiceShape = typeof serviceShapes[number];
 
-/** How a service looks. */
+/** How a service is drawn. */
 export interface ServiceLook {
   /** Index of the stylesheet's `--service-N`. */
   readonly color: number;
@@ -36,7 +36,7 @@ const placed: Readonly<Record<string, ServiceLook>> = {
   "console": { color: 6, shape: "diamond" },
 };
 
-/** The look of a service, from its name alone. */
+/** How a service is drawn, from its name alone. */
 export function serviceLook(name: string): ServiceLook {
   if (Object.hasOwn(placed, name)) return placed[name]!;
   const hash = fnv1a(name);

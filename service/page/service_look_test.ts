@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { serviceColor, serviceColors, serviceLook, serviceShapes } from "./service_look.ts";
 
-Deno.test("serviceLook() is the same each time and within the palette", () => {
+Deno.test("serviceLook() is the same each time and of the palette", () => {
   for (const name of ["orb-server", "checkout", "", "__proto__", "☃", "a".repeat(10_000)]) {
     const look = serviceLook(name);
     assert.deepEqual(serviceLook(name), look);
@@ -16,7 +16,7 @@ Deno.test("serviceLook() is fixed for a name for good: pages of other days show 
   assert.deepEqual(serviceLook("orb-server"), { color: 0, shape: "square" });
 });
 
-Deno.test("serviceLook() tells Orrery's own programs apart, all of them", () => {
+Deno.test("serviceLook() distinguishes Orrery's own programs, all of them", () => {
   const names = "orb-client orb-server signer-api signer-service observer pingpong-client " +
     "pingpong-server simulator console";
   const looks = names.split(" ").map((name) => JSON.stringify(serviceLook(name)));

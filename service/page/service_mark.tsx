@@ -38,7 +38,7 @@ export function ServiceName({ name }: { name: string }) {
   );
 }
 
-/** The marks of several services, told to a screen reader by their names. */
+/** The marks of several services, read to a person without sight by their names. */
 export function ServiceMarks({ names, max = 6 }: { names: readonly string[]; max?: number }) {
   return (
     <span class="service-marks" role="img" aria-label={names.join(", ")} title={names.join("\n")}>

@@ -25,15 +25,29 @@ export interface NavItem {
 export interface ShellProps {
   /** The program's name, as `Console`. */
   program: string;
+  /** The views, in order. */
   nav: readonly NavItem[];
-  /** Shown at the right: connection, pause. */
+  /** Shown at the right: connection, pause. @default nothing */
   actions?: ComponentChildren;
-  /** Something that everybody has to know now, above the view. */
+  /** What every person at the page has to know now, above the view. @default nothing */
   notice?: ComponentChildren;
+  /** The view. */
   children: ComponentChildren;
 }
 
-/** See the module. */
+/**
+ * See the module.
+ *
+ * @example
+ * ```tsx
+ * render(
+ *   <Shell program="Console" nav={[{ label: "Traces", href: "/", current: true }]}>
+ *     <TracesView />
+ *   </Shell>,
+ *   document.getElementById("page")!,
+ * );
+ * ```
+ */
 export function Shell({ program, nav, actions, notice, children }: ShellProps) {
   const keysShown = useSignal(false);
   const main = useRef<HTMLElement>(null);

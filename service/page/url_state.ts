@@ -7,7 +7,7 @@
  */
 import { signal } from "@preact/signals";
 
-/** An address within the page. */
+/** An address of the page: path and parameters. */
 export interface Address {
   /** Path, as `/traces/4bf9…`. */
   readonly path: string;
@@ -21,7 +21,14 @@ export const address = signal<Address>({ path: "/", params: new URLSearchParams(
 /** Changes of parameters; `undefined`, `false` and an empty text take the parameter away, `true` is `1`. */
 export type ParamChanges = Readonly<Record<string, string | number | boolean | undefined>>;
 
-/** `path` with changed parameters, sorted, so that the same state is the same address. */
+/**
+ * `path` with changed parameters, sorted, so that the same state is the same address.
+ *
+ * @example
+ * ```ts
+ * href("/logs", new URLSearchParams("service=orb"), { q: "lost", service: undefined }); // "/logs?q=lost"
+ * ```
+ */
 export function href(path: string, params: URLSearchParams, changes: ParamChanges = {}): string {
   const next = new URLSearchParams(params);
   for (const [name, value] of Object.entries(changes)) {
@@ -33,7 +40,14 @@ export function href(path: string, params: URLSearchParams, changes: ParamChange
   return text === "" ? path : `${path}?${text}`;
 }
 
-/** The parts of a path that fit a pattern such as `/traces/{traceId}`; `undefined` if it does not fit. */
+/**
+ * The parts of a path that fit a pattern; `undefined` if it does not fit.
+ *
+ * @example
+ * ```ts
+ * matchPath("/traces/{traceId}", "/traces/0af7"); // { traceId: "0af7" }
+ * ```
+ */
 export function matchPath(pattern: string, path: string): Record<string, string> | undefined {
   const want = pattern.split("/");
   const have = path.replace(/(.)\/$/, "$1").split("/");
@@ -55,7 +69,14 @@ export function matchPath(pattern: string, path: string): Record<string, string>
   return parts;
 }
 
-/** A whole number from a parameter; the fallback when it is none or out of bounds. */
+/**
+ * A whole number from a parameter; the fallback when it is none or out of bounds.
+ *
+ * @example
+ * ```ts
+ * const minutes = numberParam(address.value.params, "minutes", { fallback: 15, min: 1, max: 60 });
+ * ```
+ */
 export function numberParam(
   params: URLSearchParams,
   name: string,
@@ -82,7 +103,7 @@ export interface GoOptions {
   replace?: boolean;
 }
 
-/** Goes to an address within the page. */
+/** Goes to another address of the page. */
 export function go(target: string, { replace = false }: GoOptions = {}): void {
   const url = new URL(target, location.href);
   const same = url.pathname === location.pathname && url.search === location.search;

@@ -17,10 +17,23 @@ export interface AnswerState<Answer> {
   readonly reload: () => void;
 }
 
-/** Asks a path, anew when it changes and every `refreshMs`. `undefined` asks nothing. */
+/** Options of {@linkcode useAnswer}. */
+export interface UseAnswerOptions {
+  /** How long after an answer the next one is asked for, in milliseconds. @default it is not */
+  refreshMs?: number | undefined;
+}
+
+/**
+ * Asks a path, anew when it changes and every `refreshMs`. `undefined` asks nothing.
+ *
+ * @example
+ * ```ts
+ * const { answer, error, reload } = useAnswer<MetricsAnswer>("/api/metrics", { refreshMs: 5_000 });
+ * ```
+ */
 export function useAnswer<Answer>(
   path: string | undefined,
-  { refreshMs }: { refreshMs?: number | undefined } = {},
+  { refreshMs }: UseAnswerOptions = {},
 ): AnswerState<Answer> {
   const [state, setState] = useState<
     { path: string | undefined; answer?: Answer; error?: RequestError }

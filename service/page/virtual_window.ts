@@ -31,7 +31,15 @@ export interface VirtualWindow {
   readonly height: number;
 }
 
-/** The rows that are visible, and a few beyond. */
+/**
+ * The rows that are visible, and a few beyond.
+ *
+ * @example
+ * ```ts
+ * virtualWindow({ count: 10_000, rowHeight: 40, scrollTop: 4_000, viewHeight: 400 });
+ * // { start: 92, end: 118, offset: 3_680, height: 400_000 }
+ * ```
+ */
 export function virtualWindow(options: VirtualWindowOptions): VirtualWindow {
   const { count, rowHeight, scrollTop, viewHeight, overscan = 8 } = options;
   const height = count * rowHeight;

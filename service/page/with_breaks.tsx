@@ -1,5 +1,5 @@
 /**
- * A dotted name that may break after its dots, underscores and slashes, and nowhere within a word.
+ * A dotted name that may break after its dots, underscores and slashes, and nowhere inside a word.
  *
  * @module
  */
