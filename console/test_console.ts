@@ -6,7 +6,7 @@
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { Health } from "../service/health.ts";
 import type { Log } from "../service/log.ts";
-import { realWorld } from "../service/world/world.ts";
+import { realWorld, type World } from "../service/world/world.ts";
 import type { Signal } from "./page_api/api.ts";
 import { ExportLogsServiceRequestSchema } from "../service/otlp/proto/gen/logs_service_pb.ts";
 import { ExportMetricsServiceRequestSchema } from "../service/otlp/proto/gen/metrics_service_pb.ts";
@@ -25,12 +25,15 @@ export function testLog(): Log & { lines: string[] } {
   return { lines, debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
 }
 
-/** Starts a console; it stops at the end of the block. */
-export async function testConsole(options: Partial<ConsoleOptions> = {}) {
+/** Starts a console, in its own time where a world is given; it stops at the end of the block. */
+export async function testConsole(
+  options: Partial<ConsoleOptions> = {},
+  world: World = realWorld,
+) {
   const log = testLog();
   const service = await startConsole(
     { otlpPort: 0, pagePort: 0, ...options },
-    { health: new Health(), log, world: realWorld },
+    { health: new Health(), log, world },
   );
   return {
     otlpUrl: service.otlpUrl,

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { eventually } from "../../service/testing/eventually.ts";
+import { settledWithin } from "../../service/resilience.ts";
+import { VirtualWorld } from "../../service/world/virtual_world.ts";
 import type { StatsEvent, StreamEvents } from "./api.ts";
 import { takeRequest } from "../intake/intake.ts";
 import { LiveStream, type LiveStreamOptions } from "./live_stream.ts";
@@ -13,8 +14,20 @@ interface Event<Name extends keyof StreamEvents = keyof StreamEvents> {
   data: StreamEvents[Name];
 }
 
+const roundMs = 250;
+
+/** A console whose rounds come when a client waits for one. */
+async function virtualConsole() {
+  const world = new VirtualWorld();
+  return { ...await testConsole({}, world), world };
+}
+
 /** A client of the stream. */
-async function follow(pageUrl: string, query = "", headers: HeadersInit = {}) {
+async function follow(
+  { pageUrl, world }: { pageUrl: string; world: VirtualWorld },
+  query = "",
+  headers: HeadersInit = {},
+) {
   const cut = new AbortController();
   const response = await fetch(`${pageUrl}/api/stream${query}`, { headers, signal: cut.signal });
   assert.equal(response.status, 200);
@@ -22,11 +35,22 @@ async function follow(pageUrl: string, query = "", headers: HeadersInit = {}) {
   let rest = "";
   const waiting: Event[] = [];
 
+  /** What the network brings, however many rounds it takes. */
+  async function read(): Promise<string> {
+    const reading = reader.read();
+    const giveUp = AbortSignal.timeout(60_000);
+    while (!await settledWithin(reading, 5)) {
+      if (giveUp.aborted) throw new Error("the stream has been silent for 60 s");
+      await world.advance(roundMs);
+    }
+    const { value, done } = await reading;
+    if (done) throw new Error("the stream has ended");
+    return value;
+  }
+
   async function next(): Promise<Event> {
     while (waiting.length === 0) {
-      const { value, done } = await reader.read();
-      if (done) throw new Error("the stream has ended");
-      const parts = (rest + value).split("\n\n");
+      const parts = (rest + await read()).split("\n\n");
       rest = parts.pop()!;
       for (const part of parts) {
         const fields = new Map(
@@ -61,8 +85,8 @@ async function follow(pageUrl: string, query = "", headers: HeadersInit = {}) {
 }
 
 Deno.test("stream greets, then sends new traces and logs with an id", async () => {
-  await using viewer = await testConsole();
-  await using client = await follow(viewer.pageUrl);
+  await using viewer = await virtualConsole();
+  await using client = await follow(viewer);
   assert.equal(client.response.headers.get("content-type"), "text/event-stream; charset=utf-8");
   const hello = await client.next();
   assert.equal(hello.name, "hello");
@@ -89,8 +113,8 @@ Deno.test("stream greets, then sends new traces and logs with an id", async () =
 });
 
 Deno.test("stream sends a trace again when more of it arrives", async () => {
-  await using viewer = await testConsole();
-  await using client = await follow(viewer.pageUrl, "?signals=traces");
+  await using viewer = await virtualConsole();
+  await using client = await follow(viewer, "?signals=traces");
   const traceId = newTraceId();
   await viewer.sendSpans([{ traceId }]);
   assert.equal((await client.event("traces")).data.traces[0]!.spanCount, 1);
@@ -99,9 +123,9 @@ Deno.test("stream sends a trace again when more of it arrives", async () => {
 });
 
 Deno.test("stream filters for each client alone", async () => {
-  await using viewer = await testConsole();
-  await using all = await follow(viewer.pageUrl, "?signals=traces");
-  await using errors = await follow(viewer.pageUrl, "?error=true&severity=error");
+  await using viewer = await virtualConsole();
+  await using all = await follow(viewer, "?signals=traces");
+  await using errors = await follow(viewer, "?error=true&severity=error");
   await all.event("hello");
   await errors.event("hello");
   const failed = newTraceId();
@@ -121,8 +145,8 @@ Deno.test("stream filters for each client alone", async () => {
 });
 
 Deno.test("stream shows a sample of a flood and says how many there were", async () => {
-  await using viewer = await testConsole();
-  await using client = await follow(viewer.pageUrl, "?signals=traces");
+  await using viewer = await virtualConsole();
+  await using client = await follow(viewer, "?signals=traces");
   await client.event("hello");
   await viewer.sendSpans(Array.from({ length: 3_000 }, () => ({})));
   let shown = 0;
@@ -139,10 +163,10 @@ Deno.test("stream shows a sample of a flood and says how many there were", async
 });
 
 Deno.test("stream sends a client that comes back what it has missed, and only that", async () => {
-  await using viewer = await testConsole();
+  await using viewer = await virtualConsole();
   let lastId: string | undefined;
   {
-    await using client = await follow(viewer.pageUrl);
+    await using client = await follow(viewer);
     await client.event("hello");
     await viewer.sendSpans([{ name: "before" }]);
     lastId = (await client.event("traces")).id;
@@ -152,12 +176,12 @@ Deno.test("stream sends a client that comes back what it has missed, and only th
   const sent = await viewer.send("logs", logsRequest([{ eventName: "missed" }]));
   await sent.body?.cancel();
   {
-    await using other = await follow(viewer.pageUrl);
+    await using other = await follow(viewer);
     // Another client has been notified: nothing is left for the next round.
     await other.event("stats");
     await other.event("stats");
   }
-  await using back = await follow(viewer.pageUrl, "", { "last-event-id": lastId! });
+  await using back = await follow(viewer, "", { "last-event-id": lastId! });
   assert.equal((await back.event("hello")).data.resume, "resumed");
   const traces = await back.event("traces");
   assert.equal(traces.data.catchUp, true);
@@ -171,15 +195,15 @@ Deno.test("stream sends a client that comes back what it has missed, and only th
 });
 
 Deno.test("stream says reset to a client of another console", async () => {
-  await using viewer = await testConsole();
+  await using viewer = await virtualConsole();
   await viewer.sendSpans([{}]);
-  await using client = await follow(viewer.pageUrl, "?lastEventId=another:7");
+  await using client = await follow(viewer, "?lastEventId=another:7");
   assert.equal((await client.event("hello")).data.resume, "reset");
 });
 
 Deno.test("stream sends metrics' names, and that the console was cleared", async () => {
-  await using viewer = await testConsole();
-  await using client = await follow(viewer.pageUrl);
+  await using viewer = await virtualConsole();
+  await using client = await follow(viewer);
   await client.event("hello");
   const body = JSON.stringify({
     resourceMetrics: [{
@@ -198,8 +222,8 @@ Deno.test("stream sends metrics' names, and that the console was cleared", async
 });
 
 Deno.test("stream refuses a client too many with 503, and takes one when another has left", async () => {
-  await using viewer = await testConsole();
-  const clients = await Promise.all(Array.from({ length: 64 }, () => follow(viewer.pageUrl)));
+  await using viewer = await virtualConsole();
+  const clients = await Promise.all(Array.from({ length: 64 }, () => follow(viewer)));
   const refused = await fetch(`${viewer.pageUrl}/api/stream`);
   assert.equal(refused.status, 503);
   assert.equal(refused.headers.get("retry-after"), "5");
@@ -208,14 +232,14 @@ Deno.test("stream refuses a client too many with 503, and takes one when another
   for (const client of clients.slice(1)) await client[Symbol.asyncDispose]();
   // The stats of the one that stayed show when the server has seen them leave.
   while ((await clients[0]!.event("stats")).data.streams > 1);
-  await using again = await follow(viewer.pageUrl);
+  await using again = await follow(viewer);
   await again.event("hello");
   await clients[0]![Symbol.asyncDispose]();
 });
 
 Deno.test("stream ends when the console stops", async () => {
-  const viewer = await testConsole();
-  await using client = await follow(viewer.pageUrl);
+  const viewer = await virtualConsole();
+  await using client = await follow(viewer);
   await client.event("hello");
   await viewer.stop(new AbortController().signal);
   await assert.rejects(async () => {
@@ -293,10 +317,14 @@ Deno.test("stream keeps nothing for a client that does not read, and reports how
 });
 
 Deno.test("stream cuts off a client that has not read for long", async () => {
-  using bare = bareStream({ maxQueuedBytes: 1_000, maxStalledMs: 20, roundMs: 5 });
+  const world = new VirtualWorld();
+  using bare = bareStream({ maxQueuedBytes: 1_000, maxStalledMs: 20, roundMs: 5, world });
   const response = bare.stream.open(() => undefined, undefined);
   assert.equal(bare.stream.clients, 1);
   bare.add(50);
-  await eventually("the end of the stream", () => bare.stream.clients === 0 || undefined);
+  await world.advance(10);
+  assert.equal(bare.stream.clients, 1);
+  await world.advance(50);
+  assert.equal(bare.stream.clients, 0);
   await response.body!.cancel();
 });
