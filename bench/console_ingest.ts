@@ -10,7 +10,7 @@
  * @module
  */
 import { create, toBinary } from "@bufbuild/protobuf";
-import type { StatsEvent, TracesEvent } from "../console/page_api/api.ts";
+import type { StatsEvent, TracesEvent } from "../console/page_api/stream_events.ts";
 import { ExportTraceServiceRequestSchema } from "../service/otlp/proto/gen/trace_service_pb.ts";
 import { programArguments } from "../service/program_file.ts";
 import { median, report } from "./report.ts";

@@ -11,7 +11,7 @@ import type { Log } from "../service/log.ts";
 import { checkPositiveIntegers } from "../service/options.ts";
 import { aborted, backoffDelayMs, reasonOf, timeoutSignal } from "../service/resilience.ts";
 import { realWorld, type TimerId, type World } from "../service/world/world.ts";
-import type { ForwardStats } from "./page_api/api.ts";
+import type { ForwardStats } from "./page_api/stream_events.ts";
 import type { ReceivedRequest } from "../service/otlp/otlp_receiver.ts";
 import { Ring } from "./stores/ring.ts";
 

@@ -253,7 +253,7 @@ Deno.test("console counts a request as accepted although its forwarding fails", 
   assert.match(text, /^orrery_console_forward_requests_total\{.*outcome="refused"\} 1$/m);
 });
 
-Deno.test("forwarder backs off with full jitter up to its cap, one probe at a time, and begins anew after a success", async () => {
+Deno.test("forwarder backs off with full jitter up to its cap, one probe at a time, and starts over after a success", async () => {
   const world = new VirtualWorld({ seed: 5 });
   // Chance at its least favourable: every pause is as long as it may be.
   const longest = Object.assign(world, { random: () => 0 });

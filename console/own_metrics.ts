@@ -6,7 +6,7 @@
  * @module
  */
 import { version } from "../service/version.ts";
-import type { StatsEvent } from "./page_api/api.ts";
+import type { StatsEvent } from "./page_api/stream_events.ts";
 import type { MetricIdentity, MetricStore } from "./stores/metric_store.ts";
 import type { Source } from "./intake/source.ts";
 import type { StoredAttributes } from "./intake/values.ts";

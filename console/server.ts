@@ -38,7 +38,8 @@ import {
 import { pageRoutes } from "../service/page/assets.ts";
 import { version } from "../service/version.ts";
 import type { TimerId } from "../service/world/world.ts";
-import { type ConsoleLimits, pagePaths, type StatsEvent } from "./page_api/api.ts";
+import { pagePaths } from "./page_api/api.ts";
+import type { ConsoleLimits, StatsEvent } from "./page_api/stream_events.ts";
 import { Forwarder } from "./forwarder.ts";
 import { LiveStream } from "./page_api/live_stream.ts";
 import { consoleReceiver } from "./intake/console_receiver.ts";

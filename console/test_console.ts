@@ -7,7 +7,7 @@ import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { Health } from "../service/health.ts";
 import type { Log } from "../service/log.ts";
 import { realWorld, type World } from "../service/world/world.ts";
-import type { Signal } from "./page_api/api.ts";
+import type { Signal } from "./page_api/stream_events.ts";
 import { ExportLogsServiceRequestSchema } from "../service/otlp/proto/gen/logs_service_pb.ts";
 import { ExportMetricsServiceRequestSchema } from "../service/otlp/proto/gen/metrics_service_pb.ts";
 import { ExportTraceServiceRequestSchema } from "../service/otlp/proto/gen/trace_service_pb.ts";

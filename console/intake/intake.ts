@@ -5,7 +5,7 @@
  * @module
  */
 import type { OtlpRequests, Refusal } from "../../service/otlp/otlp_message.ts";
-import type { Signal } from "../page_api/api.ts";
+import type { Signal } from "../page_api/stream_events.ts";
 import type { TelemetryStore } from "../stores/telemetry_store.ts";
 import { IntakeRequest } from "./intake_request.ts";
 import { takeLogs } from "./take_logs.ts";

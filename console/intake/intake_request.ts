@@ -4,7 +4,7 @@
  * @module
  */
 import type { Refusal } from "../../service/otlp/otlp_message.ts";
-import type { Signal } from "../page_api/api.ts";
+import type { Signal } from "../page_api/stream_events.ts";
 import type { TelemetryStore } from "../stores/telemetry_store.ts";
 
 /** Why an item was refused, and what its sender should know. */

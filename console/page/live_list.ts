@@ -6,7 +6,7 @@
 import { type ReadonlySignal, signal } from "@preact/signals";
 import { getJson, RequestError } from "../../service/page/get_json.ts";
 import { LiveRows } from "../../service/page/live_rows.ts";
-import type { Sampled } from "../page_api/api.ts";
+import type { Sampled } from "../page_api/stream_events.ts";
 
 /** Options of {@linkcode LiveList}. */
 export interface LiveListOptions<Row, Answer> {
@@ -61,7 +61,7 @@ export class LiveList<Row, Answer> {
     return this.#sampled;
   }
 
-  /** Begins anew with the answer of `path`. For the same path the rows shown stay until it is there, and beyond while they are held. */
+  /** Starts over with the answer of `path`. For the same path the rows shown stay until it is there, and beyond while they are held. */
   async load(path: string): Promise<void> {
     this.#asking?.abort();
     const asking = this.#asking = new AbortController();

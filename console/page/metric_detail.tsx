@@ -67,7 +67,7 @@ export function MetricDetail({ metric, service }: { metric: MetricRow; service: 
   );
 }
 
-/** Asks anew when the stream says that the metric has new points, at most once a second; not while paused. */
+/** Asks again when the stream says that the metric has new points, at most once a second; not while paused. */
 function useReloadOnNews(name: string, reload: () => void) {
   const names = metricNames.value;
   useEffect(() => {

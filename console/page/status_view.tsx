@@ -19,14 +19,8 @@ import { ServiceName } from "../../service/page/service_mark.tsx";
 import { Empty, Failure, Loading } from "../../service/page/states.tsx";
 import { href } from "../../service/page/url_state.ts";
 import { useAnswer } from "../../service/page/use_answer.ts";
-import {
-  apiPaths,
-  type ConsoleLimits,
-  type ForwardStats,
-  type ServiceRow,
-  type ServicesAnswer,
-  type StatsEvent,
-} from "../page_api/api.ts";
+import { apiPaths, type ServiceRow, type ServicesAnswer } from "../page_api/api.ts";
+import type { ConsoleLimits, ForwardStats, StatsEvent } from "../page_api/stream_events.ts";
 import { PointHere } from "./point_here.tsx";
 import { epoch, hello, services, stats } from "./store.ts";
 

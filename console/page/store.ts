@@ -11,16 +11,18 @@ import { LiveStream, type StreamMessage } from "../../service/page/live_stream.t
 import { address } from "../../service/page/url_state.ts";
 import {
   apiPaths,
-  type HelloEvent,
   type LogRow,
   type LogsAnswer,
   type ServiceRow,
-  type StatsEvent,
-  streamEventNames,
-  type StreamEvents,
   type SummariesAnswer,
   type TraceSummary,
 } from "../page_api/api.ts";
+import {
+  type HelloEvent,
+  type StatsEvent,
+  streamEventNames,
+  type StreamEvents,
+} from "../page_api/stream_events.ts";
 import { LiveList } from "./live_list.ts";
 import { logQuery, streamQuery, traceQuery, view } from "./views.ts";
 
@@ -59,7 +61,7 @@ export const liveTrace = signal<TraceSummary | undefined>(undefined);
 /** Grows when log records of the trace on show arrive. */
 export const traceLogsVersion = signal(0);
 
-/** Grows when everything was cleared or the console is another one: views ask anew. */
+/** Grows when everything was cleared or the console is another one: views ask again. */
 export const epoch = signal(0);
 
 const query = computed(() => `${streamQuery(view.value, address.value.params)}`);
@@ -75,7 +77,7 @@ export const stream = new LiveStream({
   onMessages: take,
 });
 
-/** Begins; a change of view or filter begins the stream anew. */
+/** Begins; a change of view or filter opens the stream again. */
 export function startStore(): void {
   let first = true;
   effect(() => {
@@ -86,7 +88,7 @@ export function startStore(): void {
   });
 }
 
-/** Asks the list of the view anew. */
+/** Asks the list of the view again. */
 export function loadList(): void {
   const params = address.peek().params;
   if (view.peek().kind === "traces") {

@@ -116,7 +116,7 @@ function TraceGone({ traceId, onRetry }: { traceId: string; onRetry: () => void 
         has made room for newer ones, was cleared, or has not arrived.
       </p>
       <div class="button-row">
-        <button type="button" class="button" onClick={onRetry}>Look again</button>
+        <button type="button" class="button" onClick={onRetry}>Try again</button>
         <a class="button" href="/">All traces</a>
       </div>
     </Empty>

@@ -171,7 +171,7 @@ function TraceRow(
   );
 }
 
-/** From 10 µs to 100 s, a seventh of the width for each power of ten: never drawn anew because another trace came. */
+/** From 10 µs to 100 s, a seventh of the width for each power of ten: not redrawn when another trace comes. */
 function DurationBar({ ms, failed }: { ms: number; failed: boolean }) {
   const share = (Math.log10(Math.max(ms, 0.01)) + 2) / 7;
   const width = Math.min(1, Math.max(0.02, share)) * 100;

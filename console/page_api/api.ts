@@ -1,6 +1,7 @@
 /**
- * What the console's page port speaks: the shape of every JSON answer and of every event of the
- * live stream. Types and constants only, so that the page imports the same file as the server.
+ * What the console's page port speaks: its paths and the shape of every JSON answer; the live
+ * stream's events are in `stream_events.ts`. Types and constants only, so that the page imports the
+ * same files as the server.
  *
  * Rules that hold everywhere:
  * - Ids are lower-case hex: 32 characters for a trace, 16 for a span.
@@ -34,9 +35,9 @@ export const apiPaths = {
   metrics: "/api/metrics",
   /** `GET`, parameter `lookback` → {@linkcode DependenciesAnswer}. */
   dependencies: "/api/dependencies",
-  /** `GET` → {@linkcode StatsEvent}, the same as the stream's `stats`. */
+  /** `GET` → `StatsEvent` of `stream_events.ts`, the same as the stream's `stats`. */
   stats: "/api/stats",
-  /** `GET`, parameters {@linkcode StreamQuery}: server-sent events, {@linkcode StreamEvents}. */
+  /** `GET`, parameters `StreamQuery` of `stream_events.ts`: server-sent events, its `StreamEvents`. */
   stream: "/api/stream",
   /** `DELETE`: forgets everything received so far → 204. Only from the page's own origin or from no browser at all. */
   data: "/api/data",
@@ -362,199 +363,6 @@ export interface SummaryPoint {
   count: number;
   sum: number;
   quantiles: [quantile: number, value: number][];
-}
-
-// The live stream
-
-/**
- * Parameters of `/api/stream`. `signals` chooses the events (`traces`, `logs`, `metrics`; comma
- * between; all when left out). The filters mean what they mean in {@linkcode TraceQuery} and
- * {@linkcode LogQuery}; `service` and `q` hold for traces and logs.
- */
-export interface StreamQuery {
-  signals?: string;
-  service?: string;
-  q?: string;
-  operation?: string;
-  error?: "true" | "false";
-  minDuration?: string;
-  maxDuration?: string;
-  tags?: string;
-  severity?: string;
-  traceId?: string;
-  /** The same as the header `Last-Event-ID`, for a page that opens its stream anew. */
-  lastEventId?: string;
-}
-
-/**
- * The events by name. `traces` and `logs` carry an `id:`; a browser that reconnects sends it back
- * as `Last-Event-ID` and gets what it missed first, marked `catchUp`. The server says `retry: 1000`
- * and sends a comment every 10 s when there is nothing else.
- */
-export interface StreamEvents {
-  /** First event of every connection. */
-  hello: HelloEvent;
-  /** At most 4 a second. */
-  traces: TracesEvent;
-  /** At most 4 a second. */
-  logs: LogsEvent;
-  /** At most 1 a second. */
-  metrics: MetricsEvent;
-  /** Services, at most 1 a second, when a figure has changed. At most 200, busiest first. */
-  services: { services: ServiceRow[] };
-  /** Each second. */
-  stats: StatsEvent;
-  /** The console was cleared: forget everything. */
-  cleared: { atMs: number };
-}
-
-/** Names of the events, for `addEventListener`. */
-export const streamEventNames = [
-  "hello",
-  "traces",
-  "logs",
-  "metrics",
-  "services",
-  "stats",
-  "cleared",
-] as const satisfies (keyof StreamEvents)[];
-
-/** Who is there and what it can hold. */
-export interface HelloEvent {
-  /** Changes with every start of the console: another one than before means that all ids and data are new. */
-  instance: string;
-  version: string;
-  startedMs: number;
-  /** What came of `Last-Event-ID`: `none` (not given), `resumed` (all that was missed follows, as far as held), `reset` (another instance: reload). */
-  resume: "none" | "resumed" | "reset";
-  /** Where senders send, such as `http://127.0.0.1:4318`. */
-  otlpEndpoint: string;
-  limits: ConsoleLimits;
-}
-
-/** How many of what was seen are shown; equal while nothing is left out. */
-export interface Sampled {
-  shown: number;
-  seen: number;
-}
-
-/** New and changed traces, oldest change first. */
-export interface TracesEvent {
-  traces: TraceSummary[];
-  /** Matching traces that changed since the last event, and how many of them are in this one. */
-  sampled: Sampled;
-  /** True for what was missed between two connections. */
-  catchUp?: true;
-}
-
-/** New log records, oldest first. */
-export interface LogsEvent {
-  logs: LogRow[];
-  sampled: Sampled;
-  catchUp?: true;
-}
-
-/** Names of metrics that have new points, at most 500. */
-export interface MetricsEvent {
-  names: string[];
-}
-
-/** The three signals. */
-export type Signal = "traces" | "metrics" | "logs";
-
-/** Counters of one signal; items are spans, data points, log records. Since the start or the last clear. */
-export interface SignalStats {
-  /** Items taken in, a second, over the last second. */
-  perSecond: number;
-  /** Items taken in. */
-  received: number;
-  /** Items held now. */
-  held: number;
-  /** The most that can be held. */
-  capacity: number;
-  /** Items that were held and had to make room for newer ones. */
-  evicted: number;
-  /** Items refused and reported to their sender (`partial_success`), by reason, such as `invalid_trace_id`, `series_limit`. */
-  refused: Record<string, number>;
-  /** Attributes cut or left out at the limits. */
-  truncated: number;
-}
-
-/** Counters of `--forward`. */
-export interface ForwardStats {
-  /** Without credentials. */
-  endpoint: string;
-  /** Requests delivered. */
-  delivered: number;
-  /** Requests given up, by reason: `queue_full`, `refused` (a status that is not tried again), `retries_exhausted`, `shutdown`. */
-  dropped: Record<string, number>;
-  /** Attempts beyond the first. */
-  retries: number;
-  queuedRequests: number;
-  queuedBytes: number;
-  /** The last attempt's failure in a few words; null when it worked. */
-  lastError: string | null;
-}
-
-/** The state of the console itself. */
-export interface StatsEvent {
-  atMs: number;
-  uptimeMs: number;
-  traces: SignalStats & { tracesHeld: number; tracesCapacity: number };
-  metrics: SignalStats & { seriesHeld: number; seriesCapacity: number };
-  logs: SignalStats;
-  requests: {
-    /** Export requests answered 200. */
-    accepted: number;
-    /** Export requests answered otherwise, by status. */
-    refused: Record<string, number>;
-    /** Bytes of accepted request bodies, as they came. */
-    bytes: number;
-  };
-  memory: {
-    /** Resident set of the process. */
-    rssBytes: number;
-    /** Estimate of what the ring buffers hold. */
-    heldBytes: number;
-    /** The most they may hold. */
-    limitBytes: number;
-  };
-  /** Open streams, this one included. */
-  streams: number;
-  /** The first of `forwards`; null without `--forward`. */
-  forward: ForwardStats | null;
-  /** One for each endpoint that `--forward` names. */
-  forwards: ForwardStats[];
-}
-
-/** The limits in force. Each is an option of the server. */
-export interface ConsoleLimits {
-  /** Spans held. */
-  maxSpans: number;
-  /** Traces held. */
-  maxTraces: number;
-  /** Spans of one trace. */
-  maxSpansPerTrace: number;
-  /** Log records held. */
-  maxLogs: number;
-  /** Metric series held. */
-  maxSeries: number;
-  /** Points of one series. */
-  maxPointsPerSeries: number;
-  /** Services listed; the one silent for longest makes room. */
-  maxServices: number;
-  /** Characters of an attribute's value, of a name, of a log body. */
-  maxValueLength: number;
-  /** Attributes of one span, log record, event, link, resource or series. */
-  maxAttributes: number;
-  /** Events, and links, of one span. */
-  maxEventsPerSpan: number;
-  /** Estimated bytes held by all ring buffers together. */
-  maxHeldBytes: number;
-  /** Bytes of a request's body as it comes. */
-  maxBodyBytes: number;
-  /** Bytes of a request's body once decompressed. */
-  maxDecompressedBytes: number;
 }
 
 /** Paths that are the page's own and answer with its HTML. `/metrics` is not: it is Prometheus's text. */

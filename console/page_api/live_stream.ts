@@ -19,7 +19,7 @@ import type {
   StatsEvent,
   StreamEvents,
   TracesEvent,
-} from "./api.ts";
+} from "./stream_events.ts";
 import { logRow, type StoredLog } from "../stores/log_store.ts";
 import {
   type LogFilter,

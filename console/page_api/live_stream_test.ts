@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { settledWithin } from "../../service/resilience.ts";
 import { VirtualWorld } from "../../service/world/virtual_world.ts";
-import type { StatsEvent, StreamEvents } from "./api.ts";
+import type { StatsEvent, StreamEvents } from "./stream_events.ts";
 import { takeRequest } from "../intake/intake.ts";
 import { LiveStream, type LiveStreamOptions } from "./live_stream.ts";
 import { decodeRequest } from "../../service/otlp/otlp_message.ts";
@@ -189,7 +189,7 @@ Deno.test("stream sends a client that comes back what it has missed, and only th
   const logs = await back.event("logs");
   assert.equal(logs.data.catchUp, true);
   assert.deepEqual(logs.data.logs.map(({ eventName }) => eventName), ["missed"]);
-  // Only the last event of the two carries the id: whoever loses one of them gets both again.
+  // Only the last event of the two carries the id: a client that loses one of them gets both again.
   assert.equal(traces.id, undefined);
   assert.notEqual(logs.id, lastId);
 });

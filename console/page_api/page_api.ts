@@ -14,9 +14,9 @@ import {
   type MetricsAnswer,
   type OperationsAnswer,
   type ServicesAnswer,
-  type StatsEvent,
   type SummariesAnswer,
 } from "./api.ts";
+import type { StatsEvent } from "./stream_events.ts";
 import { dependencies } from "../queries/dependencies.ts";
 import { jaegerAnswer, jaegerTrace, spanKinds } from "../queries/jaeger.ts";
 import type { LiveStream } from "./live_stream.ts";
@@ -228,7 +228,7 @@ function metricData(
   const limit = integerParameter(parameters, "limit", { fallback: 50, max: 500 });
   const lookbackUs = durationParameter(parameters, "lookback") ?? 15 * 60_000_000;
   const service = parameters("service");
-  // Senders may disagree on a metric's type: the one that was last heard is shown.
+  // Senders may disagree on a metric's type: the one received last is shown.
   let family: Family | undefined;
   for (const candidate of store.metricFamilies()) {
     if (candidate.name !== name) continue;

@@ -123,7 +123,7 @@ export class MetricStore {
       if (this.#series >= this.#options.maxSeries && !this.#forgetSilent(nowMs)) {
         return "series_limit";
       }
-      // Looked up again: the last series of the family may just have been forgotten.
+      // Found again by its name: the last series of the family may just have been forgotten.
       family = this.#families.get(familyKey);
       if (family === undefined) {
         family = { ...metric, series: new Map(), lastSeenMs: nowMs };
@@ -187,7 +187,7 @@ export class MetricStore {
     if (last !== undefined && timeMs < last.timeMs) return "out_of_order";
     if (delta && last !== undefined) {
       const total = addValues(last.value, value);
-      // Bounds that changed begin the series anew.
+      // Bounds that changed begin the series again.
       if (total !== undefined) [value, startMs] = [total, last.startMs];
     }
     const point: Point = { timeMs, startMs, value };

@@ -140,7 +140,7 @@ Deno.test("metricSeries() shows what a histogram counted between two points", ()
       p99: 1.99,
       buckets: [[2, 10]],
     },
-    // The sender began anew: all it has counted is new.
+    // The sender began again: all it has counted is new.
     {
       timeMs: 4_000,
       fromMs: 3_000,

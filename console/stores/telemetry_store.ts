@@ -3,13 +3,9 @@
  *
  * @module
  */
-import type {
-  ConsoleLimits,
-  ServiceRow,
-  Signal,
-  SignalStats,
-  StatsEvent,
-} from "../page_api/api.ts";
+import type { ServiceRow } from "../page_api/api.ts";
+import type { ConsoleLimits, Signal, SignalStats, StatsEvent } from "../page_api/stream_events.ts";
+import { checkPositiveIntegers } from "../../service/options.ts";
 import { LogStore } from "./log_store.ts";
 import { type Family, MetricStore } from "./metric_store.ts";
 import { ServiceTable, SourceReader } from "../intake/source.ts";
@@ -75,7 +71,9 @@ export class TelemetryStore {
 
   constructor(limits: Partial<ConsoleLimits> = {}) {
     this.limits = { ...defaultLimits, ...limits };
-    const { maxHeldBytes } = this.limits;
+    // No bytes at all is a choice: a console that only passes on.
+    const { maxHeldBytes, maxBodyBytes: _, maxDecompressedBytes: _2, ...counts } = this.limits;
+    checkPositiveIntegers("hold telemetry", counts);
     this.reader = new AttributeReader(this.limits);
     this.sources = new SourceReader(this.reader);
     this.services = new ServiceTable(this.limits.maxServices);

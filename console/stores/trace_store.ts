@@ -230,7 +230,7 @@ function hasSpan(trace: Trace, spanId: string): boolean {
   return false;
 }
 
-/** The row of a trace in the list; made anew only after a change. */
+/** The row of a trace in the list; made again only after a change. */
 export function traceSummary(trace: Trace): TraceSummary {
   return trace.summary ??= summarize(trace);
 }

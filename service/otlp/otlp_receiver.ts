@@ -133,7 +133,7 @@ export function otlpReceiver(
   return { app, counters: receiver.counters };
 }
 
-/** Takes requests in, within bounds. */
+/** Takes requests in, up to its limits. */
 class Receiver {
   readonly counters: RequestCounters = { accepted: 0, refused: new Map(), bytes: 0 };
   readonly #options: OtlpReceiverOptions;

@@ -66,7 +66,7 @@ export function pageRoutes(program: string, options: PageRoutesOptions): Hono {
     return asset === undefined
       ? problemResponse(404, {
         title: "Not found",
-        detail: "This page has no such file: it was built anew. Reload the page.",
+        detail: "This page has no such file: it was built again. Reload the page.",
       }, { "cache-control": "no-store" })
       : answerAsset(c, asset);
   });

@@ -59,7 +59,7 @@ export function Chart(props: ChartProps) {
   const latest = useRef(props);
   latest.current = props;
   const theme = themeVersion.value;
-  // The drawing is made anew only when its lines are others; new points are given to it.
+  // The chart is rebuilt only when its lines are others; new points are given to it.
   const shape = lines.map((line) => `${line.label}|${line.color}|${line.dash}`).join("\n");
 
   useEffect(() => {

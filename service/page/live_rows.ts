@@ -98,7 +98,7 @@ export class LiveRows<Row> {
       : this.#with([...this.rows, ...added], this.waiting, this.waitingCount);
   }
 
-  /** Starts anew with rows, newest first. */
+  /** Starts over with rows, newest first. */
   reset(rows: readonly Row[] = []): LiveRows<Row> {
     return this.#with(rows.slice(0, this.#maxRows), [], 0);
   }

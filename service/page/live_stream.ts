@@ -125,7 +125,7 @@ export class LiveStream {
     this.#connect();
   }
 
-  /** Connects anew at once: for another URL (a filter), or because a person does not want to wait. */
+  /** Connects again at once: for another URL (a filter), or because a person does not want to wait. */
   restart({ forget = false }: { forget?: boolean } = {}): void {
     this.stop();
     if (forget) this.#lastEventId = undefined;

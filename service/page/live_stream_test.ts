@@ -125,7 +125,7 @@ Deno.test("LiveStream reconnects with a growing wait, counts the attempts and as
   platform.last.emit("hello", {});
   assert.equal(stream.state.value.kind, "live");
   platform.last.fail();
-  assert.equal(attemptOf(stream), 1, "a success starts the count anew");
+  assert.equal(attemptOf(stream), 1, "a success resets the count");
 });
 
 Deno.test("LiveStream takes a silent connection and half an event for a broken one", () => {

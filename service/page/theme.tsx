@@ -9,7 +9,7 @@ import { rememberedTheme, rememberTheme, type ThemeChoice } from "./theme_choice
 
 const choice = signal<ThemeChoice>("system");
 
-/** Grows whenever the colours in force change: read it to draw anew. */
+/** Grows whenever the colours in force change: read it to redraw. */
 export const themeVersion = signal(0);
 
 const words: Readonly<Record<ThemeChoice, { icon: "system" | "sun" | "moon"; label: string }>> = {

@@ -13,7 +13,7 @@ export interface AnswerState<Answer> {
   readonly answer: Answer | undefined;
   /** Why the last try failed. */
   readonly error: RequestError | undefined;
-  /** Asks anew. */
+  /** Asks again. */
   readonly reload: () => void;
 }
 
@@ -24,7 +24,7 @@ export interface UseAnswerOptions {
 }
 
 /**
- * Asks a path, anew when it changes and every `refreshMs`. `undefined` asks nothing.
+ * Asks a path, again when it changes and every `refreshMs`. `undefined` asks nothing.
  *
  * @example
  * ```ts
