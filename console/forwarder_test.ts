@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
+import { testContext } from "../service/testing/context.ts";
 import { eventually } from "../service/testing/eventually.ts";
 import { VirtualWorld } from "../service/world/virtual_world.ts";
 import { Forwarder, type ForwarderOptions, retryAfterMs } from "./forwarder.ts";
 import type { ReceivedRequest } from "../service/otlp/otlp_receiver.ts";
-import { testConsole, testLog, tracesRequest } from "./test_console.ts";
+import { testConsole, tracesRequest } from "./test_console.ts";
 
 /** A peer with scripted answers, one a request, the last one for ever. */
 function peer(answers: (number | [status: number, retryAfter: string])[], port = 0) {
@@ -41,10 +42,10 @@ function peer(answers: (number | [status: number, retryAfter: string])[], port =
 }
 
 function forwarder(endpoint: string, options: Partial<ForwarderOptions> = {}) {
-  const log = testLog();
+  const { log, lines } = testContext();
   const made = new Forwarder({ endpoint, log, retryBaseDelayMs: 1, ...options });
   return Object.assign(made, {
-    log,
+    lines,
     [Symbol.asyncDispose]: () => made.stop(AbortSignal.abort()),
   });
 }
@@ -94,8 +95,8 @@ for (const status of [429, 502, 503, 504]) {
     assert.equal(made.stats().delivered, 2);
     assert.equal(made.stats().retries, 2);
     assert.deepEqual(collector.received.slice(-2).map(({ body }) => body).sort(), ["a", "b"]);
-    assert.equal(made.log.lines.filter((line) => line.startsWith("warn")).length, 1);
-    assert.match(made.log.lines.at(-1)!, /^info Telemetry is forwarded again/);
+    assert.equal(made.lines.filter((line) => line.startsWith("WARN")).length, 1);
+    assert.match(made.lines.at(-1)!, /^INFO Telemetry is forwarded again/);
   });
 }
 
@@ -188,7 +189,7 @@ Deno.test("Forwarder delivers its queue before it stops", async () => {
 });
 
 Deno.test("Forwarder refuses options that are out of range", () => {
-  const log = testLog();
+  const { log } = testContext();
   for (const option of ["maxQueuedRequests", "maxInFlight", "maxAttempts", "retryBaseDelayMs"]) {
     assert.throws(
       () => new Forwarder({ endpoint: "http://peer.example", log, [option]: 0 }),

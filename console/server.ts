@@ -27,7 +27,7 @@ import {
   parseInteger,
 } from "../service/command_line.ts";
 import { httpApp } from "../service/http_app.ts";
-import { guardFlags, parseOrigins } from "../service/http_guard.ts";
+import { guardFlags, parseOrigins, type Refusal } from "../service/http_guard.ts";
 import { hostFlags, type HttpServer, listen, portFlag } from "../service/http_server.ts";
 import {
   runService,
@@ -36,6 +36,7 @@ import {
   StartError,
 } from "../service/life_cycle.ts";
 import { pageRoutes } from "../service/page/assets.ts";
+import { problemResponse } from "../service/problem.ts";
 import { version } from "../service/version.ts";
 import type { TimerId } from "../service/world/world.ts";
 import { pagePaths } from "./page_api/api.ts";
@@ -201,7 +202,7 @@ class RunningConsole implements ConsoleService {
     const store = this.#store;
     // Its own requests are no telemetry: the console would show itself.
     const app = httpApp(
-      { name: "console", host, allowedHosts: this.#options.allowedHost },
+      { name: "console", host, allowedHosts: this.#options.allowedHost, refuse: refusePage },
       this.#context,
     );
     app.get("/metrics", () => {
@@ -242,6 +243,13 @@ class RunningConsole implements ConsoleService {
       forwards,
     };
   }
+}
+
+/** The page port lets no other site's page in: `--cors-origin` is for telemetry alone. */
+function refusePage({ kind, title, detail }: Refusal, request: Request): Response {
+  if (kind === "foreign-host") return problemResponse(403, { title, detail });
+  const origin = request.headers.get("origin") ?? "other sites";
+  return problemResponse(403, { title, detail: `Pages of ${origin} may not use the console.` });
 }
 
 function limitsOf(options: ConsoleOptions): ConsoleLimits {

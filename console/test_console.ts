@@ -4,8 +4,7 @@
  * @module
  */
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import { Health } from "../service/health.ts";
-import type { Log } from "../service/log.ts";
+import { testContext } from "../service/testing/context.ts";
 import { realWorld, type World } from "../service/world/world.ts";
 import type { Signal } from "./page_api/stream_events.ts";
 import { ExportLogsServiceRequestSchema } from "../service/otlp/proto/gen/logs_service_pb.ts";
@@ -16,30 +15,19 @@ import type { MetricSchema } from "../service/otlp/proto/gen/metrics_pb.ts";
 import type { LogRecordSchema } from "../service/otlp/proto/gen/logs_pb.ts";
 import { type ConsoleOptions, startConsole } from "./server.ts";
 
-/** A log that keeps its lines. */
-export function testLog(): Log & { lines: string[] } {
-  const lines: string[] = [];
-  const at = (level: string) => (message: string, fields: Record<string, unknown> = {}) => {
-    lines.push(`${level} ${message} ${JSON.stringify(fields)}`);
-  };
-  return { lines, debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
-}
-
 /** Starts a console, in its own time where a world is given; it stops at the end of the block. */
 export async function testConsole(
   options: Partial<ConsoleOptions> = {},
   world: World = realWorld,
 ) {
-  const log = testLog();
   const service = await startConsole(
     { otlpPort: 0, pagePort: 0, ...options },
-    { health: new Health(), log, world },
+    testContext({ world }),
   );
   return {
     otlpUrl: service.otlpUrl,
     pageUrl: service.pageUrl,
     stop: (deadline: AbortSignal) => service.stop(deadline),
-    log,
     /** Sends bytes or text to `/v1/<signal>`. */
     send(signal: Signal, body: BodyInit, headers: HeadersInit = {}): Promise<Response> {
       return fetch(`${service.otlpUrl}/v1/${signal}`, {

@@ -4,6 +4,7 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { consoleReceiver } from "./console_receiver.ts";
 import { StatusSchema } from "../../service/otlp/proto/gen/status_pb.ts";
 import { ExportTraceServiceResponseSchema } from "../../service/otlp/proto/gen/trace_service_pb.ts";
+import { testContext } from "../../service/testing/context.ts";
 import { TelemetryStore } from "../stores/telemetry_store.ts";
 import {
   attributeOf,
@@ -12,7 +13,6 @@ import {
   newTraceId,
   span,
   testConsole,
-  testLog,
   tracesRequest,
 } from "../test_console.ts";
 
@@ -489,7 +489,7 @@ Deno.test("receiver lets web pages of listed origins send, and no others", async
 
 Deno.test("receiver answers 503 with Retry-After while too much is under way", async () => {
   const store = new TelemetryStore();
-  const { app } = consoleReceiver({ store, log: testLog(), maxBytesUnderWay: 1_000 });
+  const { app } = consoleReceiver({ store, log: testContext().log, maxBytesUnderWay: 1_000 });
   const headers = { "content-type": "application/x-protobuf" };
   let finish = () => {};
   const slow = new ReadableStream<Uint8Array>({
@@ -511,7 +511,7 @@ Deno.test("receiver answers 503 with Retry-After while too much is under way", a
 Deno.test("receiver answers 408 to a body that does not come", async () => {
   const { app } = consoleReceiver({
     store: new TelemetryStore(),
-    log: testLog(),
+    log: testContext().log,
     bodyTimeoutMs: 20,
   });
   const response = await app.request("/v1/logs", {

@@ -213,6 +213,19 @@ Deno.test("page port answers for the names of this machine only, and not to othe
   assert.equal(await status("/livez", { host: "10.0.0.7" }), 200);
 });
 
+Deno.test("page port refuses pages of other sites in words that name no flag the console lacks", async () => {
+  await using viewer = await testConsole();
+  const response = await fetch(`${viewer.pageUrl}/api/data`, {
+    method: "DELETE",
+    headers: { "sec-fetch-site": "cross-site", origin: "https://shop.example" },
+  });
+  assert.equal(response.status, 403);
+  const { title, detail } = await response.json();
+  assert.equal(title, "Foreign origin");
+  assert.match(detail, /https:\/\/shop\.example/);
+  assert.doesNotMatch(detail, /--allowed-origin/);
+});
+
 Deno.test("page port says that there is no such view, and which methods a path takes", async () => {
   await using viewer = await testConsole();
   for (const path of ["/map", "/nothing/there"]) {
