@@ -275,7 +275,15 @@ interface Retry {
 }
 type Outcome = { kind: "delivered" } | { kind: "refused"; reason: string } | Retry;
 
-/** `Retry-After` in milliseconds: seconds or an HTTP date (RFC 9110, section 10.2.3). */
+/**
+ * `Retry-After` in milliseconds: seconds or an HTTP date (RFC 9110, section 10.2.3).
+ *
+ * @example
+ * ```ts
+ * retryAfterMs("3"); // 3000
+ * retryAfterMs("soon"); // undefined
+ * ```
+ */
 export function retryAfterMs(
   text: string | null,
   world: Pick<World, "nowMs"> = realWorld,

@@ -15,7 +15,16 @@ import type { MetricSchema } from "../service/otlp/proto/gen/metrics_pb.ts";
 import type { LogRecordSchema } from "../service/otlp/proto/gen/logs_pb.ts";
 import { type ConsoleOptions, startConsole } from "./server.ts";
 
-/** Starts a console, in its own time where a world is given; it stops at the end of the block. */
+/**
+ * Starts a console, in its own time where a world is given; it stops at the end of the block.
+ *
+ * @example
+ * ```ts
+ * await using viewer = await testConsole({ maxSpans: 10 });
+ * await viewer.sendSpans([{ name: "work" }]);
+ * assert.equal((await viewer.get("/api/summaries")).held, 1);
+ * ```
+ */
 export async function testConsole(
   options: Partial<ConsoleOptions> = {},
   world: World = realWorld,

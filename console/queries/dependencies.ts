@@ -6,7 +6,15 @@
 import type { DependencyEdge } from "../page_api/api.ts";
 import { statusError, type Trace } from "../stores/trace_store.ts";
 
-/** Edges between different services, most calls first. */
+/**
+ * Edges between different services, most calls first.
+ *
+ * @example
+ * ```ts
+ * const [busiest] = dependencies(store.traces.newestFirst());
+ * // { parent: "orb-client", child: "orb-server", callCount: 120, errorCount: 2 }
+ * ```
+ */
 export function dependencies(traces: Iterable<Trace>): DependencyEdge[] {
   const edges = new Map<string, DependencyEdge>();
   for (const trace of traces) {

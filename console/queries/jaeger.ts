@@ -30,7 +30,15 @@ export function jaegerAnswer<Item>(data: Item[], limit = 0): JaegerAnswer<Item> 
   return { data, total: data.length, limit, offset: 0, errors: null };
 }
 
-/** A trace in Jaeger's JSON. */
+/**
+ * A trace in Jaeger's JSON.
+ *
+ * @example
+ * ```ts
+ * const trace = store.traces.get("4bf92f3577b34da6a3ce929d0e0e4736");
+ * return c.json(jaegerAnswer(trace ? [jaegerTrace(trace)] : []));
+ * ```
+ */
 export function jaegerTrace(trace: Trace): JaegerTrace {
   const processIds = new Map<Source, string>();
   const processes: JaegerTrace["processes"] = {};

@@ -38,7 +38,15 @@ export function metricRow(family: Family): MetricRow {
   };
 }
 
-/** A series with its points from `sinceMs` on. */
+/**
+ * A series with its points from `sinceMs` on.
+ *
+ * @example
+ * ```ts
+ * const series = [...family.series.values()];
+ * const lastMinute = series.map((one) => metricSeries(one, world.nowMs() - 60_000));
+ * ```
+ */
 export function metricSeries(series: Series, sinceMs: number): MetricSeries {
   return {
     service: series.source.service,

@@ -17,7 +17,15 @@ export const prometheusContentType = "text/plain; version=0.0.4; charset=utf-8";
 /** A series that was silent for so long is left out, as in the collector's exporter. */
 const staleAfterMs = 5 * 60_000;
 
-/** The text for all families. */
+/**
+ * The text for all families.
+ *
+ * @example
+ * ```ts
+ * const text = prometheusText(store.metricFamilies(), world.nowMs());
+ * return new Response(text, { headers: { "content-type": prometheusContentType } });
+ * ```
+ */
 export function prometheusText(families: Iterable<Family>, nowMs: number): string {
   const blocks = new Map<string, { type: string; lines: string[] }>();
   const sources = new Map<string, Source>();

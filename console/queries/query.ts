@@ -13,12 +13,26 @@ import { attribute, type StoredValue, valueText } from "../intake/values.ts";
 /** Reads one parameter; undefined and empty both mean: not given. */
 export type Parameters = (name: string) => string | undefined;
 
-/** A wrong parameter: a 400 that names it. */
+/**
+ * A wrong parameter: a 400 that names it.
+ *
+ * @example
+ * ```ts
+ * throw parameterProblem("service", "service must name a service.");
+ * ```
+ */
 export function parameterProblem(parameter: string, detail: string): ProblemError {
   return new ProblemError(400, { title: "Bad parameter", detail, parameter });
 }
 
-/** A whole number between bounds. */
+/**
+ * A whole number between bounds.
+ *
+ * @example
+ * ```ts
+ * const limit = integerParameter(parameters, "limit", { fallback: 20, max: 1_500 });
+ * ```
+ */
 export function integerParameter(
   parameters: Parameters,
   name: string,
@@ -46,7 +60,15 @@ const unitsUs: Record<string, number> = {
   d: 86_400_000_000,
 };
 
-/** A duration such as `250us`, `1.5ms`, `2s`, `1h30m`, in microseconds; a bare number is microseconds. */
+/**
+ * A duration such as `250us`, `1.5ms`, `2s`, `1h30m`, in microseconds; a bare number is
+ * microseconds.
+ *
+ * @example
+ * ```ts
+ * durationParameter(() => "1.5ms", "minDuration"); // 1500
+ * ```
+ */
 export function durationParameter(parameters: Parameters, name: string): number | undefined {
   const text = parameters(name);
   if (!text) return undefined;
@@ -69,7 +91,15 @@ export interface TraceFilter {
   matches(trace: Trace): boolean;
 }
 
-/** Reads the parameters of `TraceQuery`, but for `limit`. */
+/**
+ * Reads the parameters of `TraceQuery`, but for `limit`.
+ *
+ * @example
+ * ```ts
+ * const filter = traceFilter((name) => c.req.query(name), world);
+ * const traces = [...store.traces.newestFirst()].filter((trace) => filter.matches(trace));
+ * ```
+ */
 export function traceFilter(
   parameters: Parameters,
   world: Pick<World, "nowMs"> = realWorld,
@@ -198,7 +228,15 @@ const severityFloors: Record<string, number> = {
   fatal: 21,
 };
 
-/** Reads the parameters of `LogQuery`, but for `limit`. */
+/**
+ * Reads the parameters of `LogQuery`, but for `limit`.
+ *
+ * @example
+ * ```ts
+ * const filter = logFilter((name) => c.req.query(name), world);
+ * const logs = [...store.logs.newestFirst()].filter((log) => filter.matches(log));
+ * ```
+ */
 export function logFilter(
   parameters: Parameters,
   world: Pick<World, "nowMs"> = realWorld,

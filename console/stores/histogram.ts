@@ -51,6 +51,12 @@ export function addHistograms(a: HistogramValue, b: HistogramValue): HistogramVa
 /**
  * What was counted between two cumulative points. Undefined when `later` is not a continuation of
  * `earlier`: other bounds, or a count that shrank because the sender started again.
+ *
+ * @example
+ * ```ts
+ * const interval = subtractHistograms(later, earlier);
+ * const p95 = interval && histogramQuantile(interval, 0.95);
+ * ```
  */
 export function subtractHistograms(
   later: HistogramValue,
@@ -188,6 +194,12 @@ export function histogramBuckets({ buckets }: HistogramValue): Bucket[] {
  * A quantile by interpolation: linear in a bucket of an explicit histogram, as Prometheus's
  * `histogram_quantile` does it, and by its logarithm in an exponential one. In the bucket
  * without upper bound the answer is its lower bound. Null when nothing was counted.
+ *
+ * @example
+ * ```ts
+ * const buckets = { kind: "explicit", bounds: [1, 2], counts: [0, 10, 0] } as const;
+ * histogramQuantile({ count: 10, sum: 15, buckets }, 0.5); // 1.5
+ * ```
  */
 export function histogramQuantile(value: HistogramValue, quantile: number): number | null {
   const list = histogramBuckets(value);

@@ -39,7 +39,16 @@ export interface LogStoreOptions {
   maxBytes: number;
 }
 
-/** The ring buffer of log records. */
+/**
+ * The ring buffer of log records.
+ *
+ * @example
+ * ```ts
+ * const logs = new LogStore({ maxLogs: 20_000, maxBytes: 16 * 1024 ** 2 });
+ * logs.add(log);
+ * for (const { body } of logs.newestFirst()) console.log(body);
+ * ```
+ */
 export class LogStore {
   readonly #options: LogStoreOptions;
   #logs = new Ring<StoredLog>();

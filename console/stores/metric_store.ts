@@ -82,7 +82,15 @@ export type PointOutcome = "kept" | "series_limit" | "out_of_order";
 /** A series that was silent for so long may be forgotten for a new one. */
 const forgetSeriesAfterMs = 5 * 60_000;
 
-/** The ring buffers of metrics. */
+/**
+ * The ring buffers of metrics.
+ *
+ * @example
+ * ```ts
+ * const metrics = new MetricStore({ maxSeries: 5_000, maxPointsPerSeries: 360, maxBytes: 32e6 });
+ * const outcome = metrics.add(identity, point, world.nowMs());
+ * ```
+ */
 export class MetricStore {
   readonly #options: MetricStoreOptions;
   #families = new Map<string, Family>();

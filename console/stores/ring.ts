@@ -5,7 +5,18 @@
  * @module
  */
 
-/** First in, first out, with access by place. It grows as needed: its owner enforces the limit. */
+/**
+ * First in, first out, with access by place. It grows as needed: its owner enforces the limit.
+ *
+ * @example
+ * ```ts
+ * const ring = new Ring<string>();
+ * ring.push("first");
+ * ring.push("second");
+ * ring.shift(); // "first"
+ * ring.at(-1); // "second"
+ * ```
+ */
 export class Ring<Item> {
   #slots: (Item | undefined)[] = new Array(16);
   #first = 0;

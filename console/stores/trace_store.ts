@@ -94,7 +94,16 @@ const scanUpTo = 32;
 const maxServicesInSummary = 32;
 const traceBytes = 400;
 
-/** The ring buffer of traces. */
+/**
+ * The ring buffer of traces.
+ *
+ * @example
+ * ```ts
+ * const traces = new TraceStore({ ...limits, maxBytes: 64e6, nextSeq: () => ++seq });
+ * if (traces.add(span) === "trace_full") refused++;
+ * const trace = traces.get(span.traceId);
+ * ```
+ */
 export class TraceStore {
   readonly #options: TraceStoreOptions;
   #byId = new Map<string, Trace>();

@@ -10,7 +10,14 @@ export const announcement = signal<string>("");
 
 let timer: ReturnType<typeof setTimeout> | undefined;
 
-/** Says something for some seconds. */
+/**
+ * Says something for some seconds.
+ *
+ * @example
+ * ```ts
+ * announce("Copied the trace id");
+ * ```
+ */
 export function announce(message: string, durationMs = 4_000): void {
   clearTimeout(timer);
   announcement.value = message;

@@ -2,11 +2,6 @@
  * Serves a program's built page: from `dist/pages/<program>.json` (`deno task pages` makes it), or
  * from the copy that a bundled program carries in itself.
  *
- * @example
- * ```ts
- * app.route("/", pageRoutes("console", { routes: ["/", "/traces/{traceId}", "/logs"] }));
- * ```
- *
  * @module
  */
 import { createHash } from "node:crypto";
@@ -34,7 +29,12 @@ const securityHeaders = {
 
 /**
  * The page and its assets as routes: compressed, cached for good where the name carries a hash, with
- * a strict Content-Security-Policy. The module's example uses it.
+ * a strict Content-Security-Policy.
+ *
+ * @example
+ * ```ts
+ * app.route("/", pageRoutes("console", { routes: ["/", "/traces/{traceId}"] }));
+ * ```
  */
 export function pageRoutes(program: string, options: PageRoutesOptions): Hono {
   const { routes, base = "" } = options;

@@ -49,6 +49,11 @@ export async function findPages(): Promise<string[]> {
  * Builds a program's page unless it is up to date.
  *
  * @throws {StartError} its sources do not compile (the message has the places), or there are none.
+ *
+ * @example
+ * ```ts
+ * await buildPage("console"); // writes dist/pages/console.json
+ * ```
  */
 export async function buildPage(program: string): Promise<BuildResult> {
   const before = await readPage(program);
@@ -70,6 +75,11 @@ export async function buildPage(program: string): Promise<BuildResult> {
  * place of `dist/pages`.
  *
  * @throws {StartError} a page was not built.
+ *
+ * @example
+ * ```ts
+ * const bundled = await pageEmbedding(["console"]) + code;
+ * ```
  */
 export async function pageEmbedding(programs: readonly string[]): Promise<string> {
   const pages: Record<string, PageFile> = {};

@@ -17,7 +17,14 @@ export async function copyText(text: string, what: string): Promise<void> {
   }
 }
 
-/** A button that copies. */
+/**
+ * A button that copies.
+ *
+ * @example
+ * ```tsx
+ * <CopyButton text={traceId} what="the trace id" />
+ * ```
+ */
 export function CopyButton(
   { text, what, label }: {
     /** What is copied, or how it is made once the button is pressed. */
@@ -55,7 +62,14 @@ export function ShortId({ id, what }: { id: string; what: string }) {
   );
 }
 
-/** A command or setting, ready to copy. */
+/**
+ * A command or setting, ready to copy.
+ *
+ * @example
+ * ```tsx
+ * <CommandLine text="deno task console" />
+ * ```
+ */
 export function CommandLine({ text, what = "the command" }: { text: string; what?: string }) {
   return (
     <div class="command">

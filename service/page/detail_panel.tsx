@@ -41,7 +41,14 @@ export function DetailPanel(
   );
 }
 
-/** Keys and values, as text. */
+/**
+ * Keys and values, as text.
+ *
+ * @example
+ * ```tsx
+ * <Facts facts={[["Service", "orb-server"], ["Spans", "12"]]} />
+ * ```
+ */
 export function Facts({ facts }: { facts: readonly (readonly [key: string, value: string])[] }) {
   return (
     <dl class="facts">

@@ -83,6 +83,12 @@ const durationUnits: Readonly<Record<string, number>> = {
 /**
  * What a person types as a duration, in milliseconds: `250us`, `1.5 s`, `2min`; a bare figure is
  * milliseconds. `undefined` if it is none.
+ *
+ * @example
+ * ```ts
+ * parseDuration("1.5 s"); // 1500
+ * parseDuration("soon"); // undefined
+ * ```
  */
 export function parseDuration(text: string): number | undefined {
   const match = /^\s*(\d+(?:\.\d+)?|\.\d+)\s*([a-zµμ]*)\s*$/i.exec(text);
@@ -103,7 +109,15 @@ export function formatBytes(bytes: number): string {
   return `${threeDigits(value)}${space}${byteUnits[unit]}`;
 }
 
-/** A value with its unit as OpenTelemetry names units (UCUM): seconds as durations, bytes as bytes, `{request}` dropped. */
+/**
+ * A value with its unit as OpenTelemetry names units (UCUM): seconds as durations, bytes as bytes,
+ * `{request}` dropped.
+ *
+ * @example
+ * ```ts
+ * formatUnit(0.0124, "s"); // 12.4 ms
+ * ```
+ */
 export function formatUnit(value: number, unit: string): string {
   if (!Number.isFinite(value)) return "–";
   switch (unit) {

@@ -28,7 +28,16 @@ const paths = {
 /** Name of an icon. */
 export type IconName = keyof typeof paths;
 
-/** An icon; what it means must be said beside it or by `aria-label`. */
+/**
+ * An icon; what it means must be said beside it or by `aria-label`.
+ *
+ * @example
+ * ```tsx
+ * <button type="button" aria-label="Copy">
+ *   <Icon name="copy" />
+ * </button>
+ * ```
+ */
 export function Icon({ name }: { name: IconName }) {
   return (
     <svg class="icon" viewBox="0 0 16 16" width="16" height="16" aria-hidden="true">

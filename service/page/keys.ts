@@ -21,7 +21,14 @@ const registered = signal<readonly Shortcut[]>([]);
 /** All keys that do something now, the latest first. */
 export { registered as shortcuts };
 
-/** Keys of a component, for as long as it is shown. The latest one wins. */
+/**
+ * Keys of a component, for as long as it is shown. The latest one wins.
+ *
+ * @example
+ * ```ts
+ * useShortcuts([{ key: "p", label: "Pause", run: togglePause }]);
+ * ```
+ */
 export function useShortcuts(shortcuts: readonly Shortcut[]): void {
   const current = useRef(shortcuts);
   current.current = shortcuts;

@@ -28,7 +28,14 @@ export function ServiceMark({ name }: { name: string }) {
   );
 }
 
-/** Mark and name. */
+/**
+ * Mark and name.
+ *
+ * @example
+ * ```tsx
+ * <ServiceName name="orb-server" />
+ * ```
+ */
 export function ServiceName({ name }: { name: string }) {
   return (
     <span class="service-name" title={name}>

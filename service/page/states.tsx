@@ -5,7 +5,16 @@
  */
 import type { ComponentChildren } from "preact";
 
-/** Nothing there: says why, and what to do next. */
+/**
+ * Nothing there: says why, and what to do next.
+ *
+ * @example
+ * ```tsx
+ * <Empty title="No logs yet">
+ *   <p>Send some by OTLP.</p>
+ * </Empty>
+ * ```
+ */
 export function Empty({ title, children }: { title: string; children?: ComponentChildren }) {
   return (
     <div class="state">
@@ -15,7 +24,14 @@ export function Empty({ title, children }: { title: string; children?: Component
   );
 }
 
-/** Not there yet: the shape of what comes. */
+/**
+ * Not there yet: the shape of what comes.
+ *
+ * @example
+ * ```tsx
+ * <Loading what="the traces" rows={4} />
+ * ```
+ */
 export function Loading({ what, rows = 8 }: { what: string; rows?: number }) {
   return (
     <div class="state-loading" role="status" aria-label={`Loading ${what}`}>
@@ -27,7 +43,14 @@ export function Loading({ what, rows = 8 }: { what: string; rows?: number }) {
   );
 }
 
-/** Not to be had: what failed, whether it is tried again, what a person can do. */
+/**
+ * Not to be had: what failed, whether it is tried again, what a person can do.
+ *
+ * @example
+ * ```tsx
+ * if (error) return <Failure title={error.title} detail={error.message} onRetry={reload} />;
+ * ```
+ */
 export function Failure(
   { title, detail, onRetry, children }: {
     title: string;

@@ -87,7 +87,14 @@ export function numberParam(
   return /^\d+$/.test(text) && value >= min && value <= max ? value : fallback;
 }
 
-/** One of the given words from a parameter; the first one when it is none of them. */
+/**
+ * One of the given words from a parameter; the first one when it is none of them.
+ *
+ * @example
+ * ```ts
+ * const range = wordParam(address.value.params, "range", ["15m", "5m", "1h"]); // "15m" by default
+ * ```
+ */
 export function wordParam<const Word extends string>(
   params: URLSearchParams,
   name: string,
@@ -103,7 +110,14 @@ export interface GoOptions {
   replace?: boolean;
 }
 
-/** Goes to another address of the page. */
+/**
+ * Goes to another address of the page.
+ *
+ * @example
+ * ```ts
+ * go(`/traces/${traceId}`);
+ * ```
+ */
 export function go(target: string, { replace = false }: GoOptions = {}): void {
   const url = new URL(target, location.href);
   const same = url.pathname === location.pathname && url.search === location.search;
@@ -113,12 +127,26 @@ export function go(target: string, { replace = false }: GoOptions = {}): void {
   readAddress();
 }
 
-/** Changes parameters of the address the page is at. */
+/**
+ * Changes parameters of the address the page is at.
+ *
+ * @example
+ * ```ts
+ * setParams({ service: "orb-server", q: undefined }, { replace: true });
+ * ```
+ */
 export function setParams(changes: ParamChanges, options: GoOptions = {}): void {
   go(href(address.peek().path, address.peek().params, changes), options);
 }
 
-/** Follows the address, back and forward, and every link of the page that leads to one of `routes`. */
+/**
+ * Follows the address, back and forward, and every link of the page that leads to one of `routes`.
+ *
+ * @example
+ * ```ts
+ * startUrlState(Object.values(pagePaths));
+ * ```
+ */
 export function startUrlState(routes: readonly string[]): void {
   readAddress();
   addEventListener("popstate", readAddress);

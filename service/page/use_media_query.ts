@@ -5,7 +5,14 @@
  */
 import { useEffect, useState } from "preact/hooks";
 
-/** Whether the query holds now. */
+/**
+ * Whether the query holds now.
+ *
+ * @example
+ * ```ts
+ * const narrow = useMediaQuery("(max-width: 40rem)");
+ * ```
+ */
 export function useMediaQuery(query: string): boolean {
   const [holds, setHolds] = useState(() => matchMedia(query).matches);
   useEffect(() => {
