@@ -229,7 +229,7 @@ testWithStack("a real Prometheus scrapes the observer, and promtool has one rema
 testWithStack(
   "the observer's rules pass promtool, and rules and panels name its metrics only",
   async () => {
-    const folder = new URL("../deploy", import.meta.url);
+    const folder = new URL("../deploy/", import.meta.url);
     const file = (path: string) => fileURLToPath(new URL(path, folder));
     const rules = file("prometheus/rules/observer.yaml");
     assert.match(

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { join } from "node:path";
 import { programArguments } from "../service/program_file.ts";
+import { testWith } from "../service/testing/permissions.ts";
 
 const entry = fileURLToPath(new URL("./simulate.ts", import.meta.url));
 
@@ -23,27 +24,35 @@ async function simulate(
 /** A seed in which plant 11 loses something. */
 const failing = ["--seed", "2", "--plant", "11", "--orders", "24"];
 
-Deno.test("run prints options first, then events in columns, and the log's hash last", async () => {
-  const { code, lines } = await simulate("run", "--seed", "7", "--orders", "5");
-  assert.equal(code, 0);
-  assert.match(lines[0]!, /^options \{"seed":7,/);
-  assert.match(lines[1]!, /^ {0,10}\d{1,11} \S+ +\S+/);
-  assert.match(lines.at(-1)!, /^[0-9a-f]{64}$/);
-  const again = await simulate("run", "--seed", "7", "--orders", "5", "--quiet");
-  assert.equal(again.lines.at(-1), lines.at(-1));
-});
+testWith(
+  ["read", "run", "write"],
+  "run prints options first, then events in columns, and the log's hash last",
+  async () => {
+    const { code, lines } = await simulate("run", "--seed", "7", "--orders", "5");
+    assert.equal(code, 0);
+    assert.match(lines[0]!, /^options \{"seed":7,/);
+    assert.match(lines[1]!, /^ {0,10}\d{1,11} \S+ +\S+/);
+    assert.match(lines.at(-1)!, /^[0-9a-f]{64}$/);
+    const again = await simulate("run", "--seed", "7", "--orders", "5", "--quiet");
+    assert.equal(again.lines.at(-1), lines.at(-1));
+  },
+);
 
-Deno.test("run --json prints a line of JSON for each thing, and the same hash last", async () => {
-  const { code, lines } = await simulate("run", "--seed", "7", "--orders", "5", "--json");
-  assert.equal(code, 0);
-  const [options, ...events] = lines.slice(0, -1).map((line) => JSON.parse(line));
-  assert.equal(options.options.orders, 5);
-  assert.equal(events.at(-1).verdict, "true");
-  assert.ok(events.some(({ event }) => event === "effect"));
-  assert.match(lines.at(-1)!, /^[0-9a-f]{64}$/);
-});
+testWith(
+  ["read", "run", "write"],
+  "run --json prints a line of JSON for each thing, and the same hash last",
+  async () => {
+    const { code, lines } = await simulate("run", "--seed", "7", "--orders", "5", "--json");
+    assert.equal(code, 0);
+    const [options, ...events] = lines.slice(0, -1).map((line) => JSON.parse(line));
+    assert.equal(options.options.orders, 5);
+    assert.equal(events.at(-1).verdict, "true");
+    assert.ok(events.some(({ event }) => event === "effect"));
+    assert.match(lines.at(-1)!, /^[0-9a-f]{64}$/);
+  },
+);
 
-Deno.test("run --check-determinism runs twice", async () => {
+testWith(["read", "run", "write"], "run --check-determinism runs twice", async () => {
   const { code, lines } = await simulate(
     "run",
     "--seed",
@@ -56,68 +65,82 @@ Deno.test("run --check-determinism runs twice", async () => {
   assert.match(lines[0]!, /^the same \d+ lines twice$/);
 });
 
-Deno.test("a failure says how to see it again, and can be recorded, shrunk and replayed", async () => {
-  const folder = await Deno.makeTempDir();
-  try {
-    const [whole, small] = [join(folder, "whole.json"), join(folder, "small.json")];
-    const failed = await simulate("run", ...failing, "--quiet", "--record", whole);
-    assert.equal(failed.code, 1);
-    assert.ok(failed.lines.some((line) => line.startsWith("SAFETY no-lost-effect")));
-    const command = failed.lines.find((line) => line.startsWith("again with: "))!;
-    assert.equal(command, `again with: deno task simulate run ${failing.join(" ")}`);
-    const replayed = await simulate("replay", whole, "--quiet");
-    assert.equal(replayed.code, 1);
-    assert.equal(replayed.lines.at(-1), failed.lines.at(-1));
-    const shrunk = await simulate("shrink", whole, "--output", small);
-    assert.equal(shrunk.code, 0);
-    assert.match(
-      shrunk.err,
-      /^\d+ decisions of 24 orders → \d decisions of \d orders, \d+ executions/,
-    );
-    const again = await simulate("replay", small, "--quiet");
-    assert.equal(again.code, 1);
-    const why = await simulate("why", small, "--instants", "4", "--rolls", "3");
-    assert.equal(why.code, 0);
-    assert.ok(why.lines.some((line) => line.startsWith("no-lost-effect: most is decided between")));
-    assert.ok(again.lines.some((line) => line.startsWith("SAFETY no-lost-effect")));
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-});
+testWith(
+  ["read", "run", "write"],
+  "a failure says how to see it again, and can be recorded, shrunk and replayed",
+  async () => {
+    const folder = await Deno.makeTempDir();
+    try {
+      const [whole, small] = [join(folder, "whole.json"), join(folder, "small.json")];
+      const failed = await simulate("run", ...failing, "--quiet", "--record", whole);
+      assert.equal(failed.code, 1);
+      assert.ok(failed.lines.some((line) => line.startsWith("SAFETY no-lost-effect")));
+      const command = failed.lines.find((line) => line.startsWith("again with: "))!;
+      assert.equal(command, `again with: deno task simulate run ${failing.join(" ")}`);
+      const replayed = await simulate("replay", whole, "--quiet");
+      assert.equal(replayed.code, 1);
+      assert.equal(replayed.lines.at(-1), failed.lines.at(-1));
+      const shrunk = await simulate("shrink", whole, "--output", small);
+      assert.equal(shrunk.code, 0);
+      assert.match(
+        shrunk.err,
+        /^\d+ decisions of 24 orders → \d decisions of \d orders, \d+ executions/,
+      );
+      const again = await simulate("replay", small, "--quiet");
+      assert.equal(again.code, 1);
+      const why = await simulate("why", small, "--instants", "4", "--rolls", "3");
+      assert.equal(why.code, 0);
+      assert.ok(
+        why.lines.some((line) => line.startsWith("no-lost-effect: most is decided between")),
+      );
+      assert.ok(again.lines.some((line) => line.startsWith("SAFETY no-lost-effect")));
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+);
 
-Deno.test("sweep uses workers, names failing seeds, and shards are parts of the whole", async () => {
-  const { code, lines } = await simulate("sweep", "--seeds", "1..60", "--workers", "2");
-  assert.equal(code, 0, lines.join("\n"));
-  assert.match(lines[0]!, /^60 seeds, 0 failed, in /);
-  const sweep = ["sweep", "--seeds", "1..20", "--plant", "11", "--json"];
-  const seedsOf = async (...args: string[]) => {
-    const { code, lines } = await simulate(...sweep, ...args);
-    assert.equal(code, 1);
-    const seeds = lines.slice(0, -1).map((line) => JSON.parse(line).seed as number);
-    return seeds.sort((a, b) => a - b);
-  };
-  const whole = await seedsOf();
-  const parts = [...await seedsOf("--shard", "0/2"), ...await seedsOf("--shard", "1/2")];
-  assert.deepEqual(parts.sort((a, b) => a - b), whole);
-});
+testWith(
+  ["read", "run", "write"],
+  "sweep uses workers, names failing seeds, and shards are parts of the whole",
+  async () => {
+    const { code, lines } = await simulate("sweep", "--seeds", "1..60", "--workers", "2");
+    assert.equal(code, 0, lines.join("\n"));
+    assert.match(lines[0]!, /^60 seeds, 0 failed, in /);
+    const sweep = ["sweep", "--seeds", "1..20", "--plant", "11", "--json"];
+    const seedsOf = async (...args: string[]) => {
+      const { code, lines } = await simulate(...sweep, ...args);
+      assert.equal(code, 1);
+      const seeds = lines.slice(0, -1).map((line) => JSON.parse(line).seed as number);
+      return seeds.sort((a, b) => a - b);
+    };
+    const whole = await seedsOf();
+    const parts = [...await seedsOf("--shard", "0/2"), ...await seedsOf("--shard", "1/2")];
+    assert.deepEqual(parts.sort((a, b) => a - b), whole);
+  },
+);
 
-Deno.test("explore covers every single fault, and keeps the smallest failure", async () => {
-  const fine = await simulate("explore", "--faults", "1", "--orders", "1");
-  assert.equal(fine.code, 0, fine.lines.join("\n"));
-  assert.match(fine.lines[0]!, /^\d+ calls: \d+ single faults and 0 pairs covered, 0 failed$/);
-  const file = await Deno.makeTempFile();
-  try {
-    const explored = ["explore", "--faults", "1", "--orders", "2", "--plant", "14"];
-    const failed = await simulate(...explored, "--record", file);
-    assert.equal(failed.code, 1);
-    assert.match(failed.lines[0]!, /^fault-2 o1 refuse: o1: number 1 of/);
-    assert.equal((await simulate("replay", file, "--quiet")).code, 1);
-  } finally {
-    await Deno.remove(file);
-  }
-});
+testWith(
+  ["read", "run", "write"],
+  "explore covers every single fault, and keeps the smallest failure",
+  async () => {
+    const fine = await simulate("explore", "--faults", "1", "--orders", "1");
+    assert.equal(fine.code, 0, fine.lines.join("\n"));
+    assert.match(fine.lines[0]!, /^\d+ calls: \d+ single faults and 0 pairs covered, 0 failed$/);
+    const file = await Deno.makeTempFile();
+    try {
+      const explored = ["explore", "--faults", "1", "--orders", "2", "--plant", "14"];
+      const failed = await simulate(...explored, "--record", file);
+      assert.equal(failed.code, 1);
+      assert.match(failed.lines[0]!, /^fault-2 o1 refuse: o1: number 1 of/);
+      assert.equal((await simulate("replay", file, "--quiet")).code, 1);
+    } finally {
+      await Deno.remove(file);
+    }
+  },
+);
 
-Deno.test("wrong use exits with 3", async () => {
+testWith(["read", "run", "write"], "wrong use exits with 3", async () => {
   for (
     const args of [
       ["run"],
