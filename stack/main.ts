@@ -25,6 +25,7 @@ import { wtransportPeer } from "./wtransport.ts";
 import { KAFKA_RECIPE, startKafka } from "./kafka.ts";
 import { JAEGER_RECIPE, startJaeger } from "./jaeger.ts";
 import { OTEL_COLLECTOR_RECIPE, startOtelCollector } from "./otel_collector.ts";
+import { findPostgresql, type RunningPostgresql, startPostgresql } from "./postgresql.ts";
 import { PROMETHEUS, startPrometheus } from "./prometheus.ts";
 
 /** Ports that nobody types in, so no flag sets them. */
@@ -45,6 +46,7 @@ interface UpOptions {
   prometheusPort: number;
   rules?: string;
   kafkaPort: number;
+  postgresqlPort: number;
 }
 
 /** What `up` and `build` know of a component. */
@@ -54,7 +56,7 @@ interface Component {
   /** Starts it on its usual ports. */
   start(options: UpOptions, signal: AbortSignal): Promise<RunningProcess>;
   /** What to open or to point a program at, each with its use. */
-  links(options: UpOptions): [use: string, where: string][];
+  links(options: UpOptions, process: RunningProcess): [use: string, where: string][];
 }
 
 /** In the order of their start: who is sent to comes first. */
@@ -108,6 +110,14 @@ const COMPONENTS: Readonly<Record<string, Component>> = {
       startKafka({ signal, port: kafkaPort, controllerPort: INTERNAL_PORTS.kafkaController }),
     links: ({ kafkaPort }) => [["brokers", `127.0.0.1:${kafkaPort}`]],
   },
+  "postgresql": {
+    build: () => findPostgresql(),
+    start: ({ postgresqlPort }, signal) => startPostgresql({ signal, port: postgresqlPort }),
+    links: (_, process) => {
+      const { publicUrl, passwordFile } = process as RunningPostgresql;
+      return [["database", publicUrl], ["its password", passwordFile]];
+    },
+  },
 };
 
 /** What the tests put on the other side, and what checks the charts: built, never started here. */
@@ -139,10 +149,13 @@ async function up(names: readonly string[], options: UpOptions, signal: AbortSig
   await using running = new AsyncDisposableStack();
   const ended: Promise<string>[] = [];
   for (const [name, component] of componentsOf(names)) {
-    const { logFile, pid, exited } = running.use(await component.start(options, signal));
+    const process = running.use(await component.start(options, signal));
+    const { logFile, pid, exited } = process;
     ended.push(exited.then(() => name));
     print(`${name} is up (pid ${pid}, log ${logFile})`);
-    for (const [use, where] of component.links(options)) print(`  ${use.padEnd(28)} ${where}`);
+    for (const [use, where] of component.links(options, process)) {
+      print(`  ${use.padEnd(28)} ${where}`);
+    }
   }
   print("Ctrl-C stops all");
 
@@ -193,7 +206,7 @@ async function main(): Promise<void> {
     name: "stack",
     envPrefix: "ORRERY_STACK",
     summary:
-      "Starts the real OpenTelemetry Collector, Jaeger, Prometheus and Kafka on this machine, without Docker.",
+      "Starts the real OpenTelemetry Collector, Jaeger, Prometheus, Kafka and PostgreSQL on this machine, without Docker.",
     examples: [
       ["deno task stack", "the telemetry stack on its usual ports, until Ctrl-C"],
       ["deno task stack --otlp-http-port 14318", "beside a console that has 4318"],
@@ -210,6 +223,7 @@ async function main(): Promise<void> {
     .addOption(portFlag("--jaeger-port <port>", "Jaeger's page and query API", 16686))
     .addOption(portFlag("--prometheus-port <port>", "Prometheus' page and query API", 9090))
     .addOption(portFlag("--kafka-port <port>", "Kafka", 9092))
+    .addOption(portFlag("--postgresql-port <port>", "PostgreSQL", 5432))
     .addOption(flag("--rules <folder>", "a folder with *.yaml files of Prometheus rules"))
     .action((names, options) => untilSignal((signal) => up(names, options, signal)));
   command.command("build").description("build components and keep them, start nothing")
