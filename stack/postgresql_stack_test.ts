@@ -47,7 +47,7 @@ testWithStack(
     const sessions = "select count(*) from pg_stat_activity where query like '%pg_sleep(600)%'";
     await eventually(
       "the session",
-      async () => Number(await psql(postgresql.databaseUrl, sessions)) > 1,
+      async () => Number(await psql(postgresql.databaseUrl, sessions)) > 1 || undefined,
     );
     await postgresql.stop();
     assert.equal((await postgresql.exited).code, 0);
