@@ -1,0 +1,125 @@
+/**
+ * What can be asked of a record back-end: commands as data, so that many of them can share one
+ * transaction, cross to a worker thread, and mean the same to every back-end.
+ *
+ * @module
+ */
+import type {
+  AttemptLimits,
+  Fingerprint,
+  NewSignup,
+  SignupRecord,
+  SignupState,
+  Verdict,
+} from "../signups/signup_record.ts";
+
+/** What became of an image of v1: stored now, there before, or nothing, as the store refused. */
+export type TokenResult = "new" | "duplicate" | "failed";
+
+/** What became of a signup that was handed in. */
+export type SubmitReply =
+  /** It is queued now (`new`), or was handed in before (`same`). */
+  | { readonly result: "new" | "same"; readonly record: SignupRecord }
+  /** Its id stands for another image or another device. */
+  | { readonly result: "conflict"; readonly record: SignupRecord }
+  /** Too many wait already. */
+  | { readonly result: "full"; readonly depth: number };
+
+/** What became of a verdict. */
+export type DecideReply =
+  /** It holds. The record may say `duplicate` although `accepted` was asked for: the bytes were known. */
+  | { readonly result: "decided"; readonly record: SignupRecord }
+  /** Another worker has it, or it is decided: the fence is an old one. */
+  | { readonly result: "lost" }
+  /** Nothing is decided: images were accepted meanwhile. Compare with these, and ask again. */
+  | { readonly result: "stale" };
+
+/** A reason why nothing came of a change, or the changed record. */
+export type ChangeReply =
+  | { readonly result: "changed"; readonly record: SignupRecord }
+  | { readonly result: "lost" };
+
+/** Which signups to list, newest first. */
+export interface SignupQuery {
+  /** Only those in one of these states. @default all */
+  readonly states?: readonly SignupState[];
+  /** Only those of this device. @default all */
+  readonly orbId?: string;
+  /** Only those with an id below this one: the last of the page before. @default from the newest */
+  readonly before?: string;
+  /** The most, 1 to 1,000. */
+  readonly limit: number;
+}
+
+/** How the queue is. */
+export interface QueueStatistics {
+  /** Signups by state. */
+  readonly byState: Readonly<Record<SignupState, number>>;
+  /** How long the oldest waits that could be claimed now, in milliseconds; 0 if none does. */
+  readonly oldestWaitMs: number;
+  /** Image tokens stored, of v1 and v2. */
+  readonly tokens: number;
+}
+
+/** Small JSON that other rooms keep, such as a device's last status. */
+export interface StoredDocument {
+  readonly key: string;
+  readonly value: unknown;
+  /** Raised by every change; 0 stands for one that is not there. */
+  readonly version: number;
+  /** By the store's clock. */
+  readonly updatedMs: number;
+}
+
+/** Each command with what it needs and what it gives. */
+export interface RecordCommands {
+  /** v1: stores an image's SHA-256 (hex) unless it is there. */
+  addToken: [{ sha256: string }, TokenResult];
+  /** Forgets every token and every fingerprint: each image may sign up again. Signups stay as they are. */
+  reset: [object, null];
+  submit: [{ signup: NewSignup; maxQueued: number }, SubmitReply];
+  find: [{ id: string }, SignupRecord | null];
+  list: [SignupQuery, SignupRecord[]];
+  /** Gives up to `max` signups to a worker, oldest first. */
+  claim: [{ worker: string; max: number } & AttemptLimits, SignupRecord[]];
+  decide: [{ id: string; fence: number; verdict: Verdict }, DecideReply];
+  /** After an attempt that failed. */
+  retry: [
+    { id: string; fence: number; reason: string; delayMs: number; maxAttempts: number },
+    ChangeReply,
+  ];
+  /** A worker that stops gives back what it has not begun. */
+  release: [{ id: string; fence: number }, ChangeReply];
+  /** A worker that needs longer. */
+  extend: [{ id: string; fence: number; leaseMs: number }, ChangeReply];
+  /** An operator: a dead letter gets all its attempts anew. */
+  requeue: [{ id: string }, ChangeReply];
+  statistics: [object, QueueStatistics];
+  /** Fingerprints after this one, oldest first. `epoch` differs once they were reset: then begin at 0. */
+  fingerprints: [
+    { afterSeq: number; limit: number },
+    { readonly epoch: number; readonly fingerprints: Fingerprint[] },
+  ];
+  /** Which of these images (SHA-256, hex) have a signup. */
+  referenced: [{ sha256s: readonly string[] }, string[]];
+  /** With `ifVersion` only if it is (still) of that version; `null` is a conflict. */
+  putDocument: [
+    { collection: string; key: string; value: unknown; ifVersion?: number },
+    StoredDocument | null,
+  ];
+  getDocument: [{ collection: string; key: string }, StoredDocument | null];
+  /** By key, ascending, after `after`. */
+  listDocuments: [{ collection: string; after?: string; limit: number }, StoredDocument[]];
+  deleteDocument: [{ collection: string; key: string }, boolean];
+}
+
+/** The name of a command. */
+export type CommandName = keyof RecordCommands;
+
+/** A command as data. */
+export type RecordCommand = {
+  [Name in CommandName]: { readonly type: Name } & RecordCommands[Name][0];
+}[CommandName];
+
+/** What a command gives. */
+export type ReplyOf<Name extends CommandName> = RecordCommands[Name][1];
