@@ -6,8 +6,8 @@
  * drain is `service_run.ts`.
  *
  * Exit codes: 0 ended as asked (also during its start), 1 could not start, died or could not stop
- * (the reason is on stderr or in the log), 2 wrong use, 130 a further SIGINT while draining. A
- * second signal ends the shutdown delay.
+ * (the reason is on stderr or in the log), 2 wrong use, 130 a further SIGINT while draining, at
+ * least a second after the first. A second signal ends the shutdown delay.
  *
  * @module
  */
@@ -253,9 +253,19 @@ function listenForUncaughtErrors(die: (error: unknown) => void): void {
   });
 }
 
+/**
+ * One Ctrl-C arrives up to three times: the terminal sends SIGINT to every process of the group,
+ * and `deno task` (2.9.6) passes each of its own on, twice. What comes this soon is the same press.
+ */
+const samePressMs = 1_000;
+
 function listenForSignals(run: ServiceRun): void {
+  let interruptedAtMs = -Infinity;
   Deno.addSignalListener("SIGINT", () => {
+    const nowMs = realWorld.monotonicMs();
+    if (nowMs - interruptedAtMs < samePressMs) return;
     if (run.stopping) Deno.exit(130);
+    interruptedAtMs = nowMs;
     run.requestStop();
   });
   // Windows knows SIGINT and SIGBREAK only.

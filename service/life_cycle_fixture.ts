@@ -43,7 +43,14 @@ async function startFixture(
   const server = listen(routes(context).fetch, { port, portFlag: "--port" });
   context.health.set("http", "ok");
   context.log.info(`listening at ${server.url}`);
-  return { ...finish(misbehave), stop: stopOf(misbehave, (deadline) => server.stop(deadline)) };
+  const stop = stopOf(misbehave, (deadline) => server.stop(deadline));
+  return {
+    ...finish(misbehave),
+    stop: (deadline) => {
+      context.log.info("asked to stop");
+      return stop(deadline);
+    },
+  };
 }
 
 function routes({ health, log, stopping, telemetry }: ServiceContext): Hono {
