@@ -79,6 +79,7 @@ export class Forwarder {
   #queuedBytes = 0;
   #inFlight = 0;
   #failuresInRow = 0;
+  #unreachable = false;
   #pausedUntilMs = 0;
   #timer: TimerId | undefined;
   #stopping = false;
@@ -143,14 +144,28 @@ export class Forwarder {
     };
   }
 
-  /** Delivers what is queued until `deadline` aborts; the rest is dropped and counted. */
+  /**
+   * Delivers what is queued until `deadline` aborts or the peer cannot be reached; the rest is
+   * dropped and counted. A peer that answers, though it asks for a pause, is waited for.
+   */
   async stop(deadline: AbortSignal): Promise<void> {
     this.#stopping = true;
+    if (this.#unreachable) {
+      // It may be back: one attempt without a pause tells.
+      this.#pausedUntilMs = 0;
+      this.#options.world.clearTimeout(this.#timer);
+      this.#timer = undefined;
+      this.#work();
+    }
     if (this.#queue.length + this.#inFlight > 0 && !deadline.aborted) {
       await Promise.race([this.#idle.promise, aborted(deadline)]);
     }
     this.#options.world.clearTimeout(this.#timer);
     this.#cut.abort();
+    this.#giveUp();
+  }
+
+  #giveUp(): void {
     while (this.#queue.length > 0) {
       this.#queuedBytes -= this.#queue.shift()!.body.length;
       this.#drop("shutdown");
@@ -159,6 +174,11 @@ export class Forwarder {
 
   #work(): void {
     const { world } = this.#options;
+    if (this.#inFlight === 0 && this.#queue.length === 0) {
+      this.#idle.resolve();
+      this.#idle = Promise.withResolvers<void>();
+      return;
+    }
     const waitMs = this.#pausedUntilMs - world.monotonicMs();
     if (waitMs > 0) {
       this.#timer ??= world.setTimeout(() => {
@@ -172,10 +192,6 @@ export class Forwarder {
     while (this.#inFlight < most && this.#queue.length > 0) {
       this.#inFlight++;
       void this.#deliver(this.#queue.shift()!);
-    }
-    if (this.#inFlight === 0 && this.#queue.length === 0) {
-      this.#idle.resolve();
-      this.#idle = Promise.withResolvers<void>();
     }
   }
 
@@ -219,15 +235,19 @@ export class Forwarder {
         kind: "retry",
         reason,
         afterMs: retryAfterMs(response.headers.get("retry-after"), world),
+        unreachable: false,
       };
     } catch (error) {
-      return { kind: "retry", reason: reasonOf(error), afterMs: undefined };
+      // One that takes too long is there; one that the deadline cuts is dropped anyway.
+      const unreachable = !deadline.signal.aborted;
+      return { kind: "retry", reason: reasonOf(error), afterMs: undefined, unreachable };
     }
   }
 
-  #retryLater(request: Queued, { reason, afterMs }: Retry): void {
+  #retryLater(request: Queued, { reason, afterMs, unreachable }: Retry): void {
     const { maxAttempts, maxAgeMs, retryBaseDelayMs, retryMaxDelayMs, log, world } = this.#options;
     this.#stats.lastError = reason;
+    this.#unreachable = unreachable;
     if (this.#failuresInRow++ === 0) {
       log.warn("Telemetry cannot be forwarded; it waits in a bounded queue", {
         endpoint: this.#base,
@@ -250,6 +270,7 @@ export class Forwarder {
       this.#queuedBytes -= request.body.length;
       this.#drop("retries_exhausted");
     } else this.#queue.push(request);
+    if (this.#stopping && unreachable) this.#giveUp();
   }
 
   #peerAnswers(): void {
@@ -260,6 +281,7 @@ export class Forwarder {
       });
     }
     this.#failuresInRow = 0;
+    this.#unreachable = false;
     this.#stats.lastError = null;
   }
 
@@ -272,6 +294,8 @@ interface Retry {
   kind: "retry";
   reason: string;
   afterMs: number | undefined;
+  /** No answer of any kind, and not for want of time. */
+  unreachable: boolean;
 }
 type Outcome = { kind: "delivered" } | { kind: "refused"; reason: string } | Retry;
 

@@ -188,6 +188,41 @@ Deno.test("Forwarder delivers its queue before it stops", async () => {
   assert.deepEqual(made.stats().dropped, { shutdown: 1 });
 });
 
+Deno.test("Forwarder does not wait, when it stops, for a peer that cannot be reached", async () => {
+  const world = new VirtualWorld({ seed: 1 });
+  let attempts = 0;
+  const made = forwarder("http://127.0.0.1:9999", {
+    world,
+    retryBaseDelayMs: 1_000,
+    fetch: () => {
+      attempts++;
+      return Promise.reject(new TypeError("connection refused"));
+    },
+  });
+  for (const text of ["a", "b", "c"]) made.enqueue(request(text));
+  await world.advance(0);
+  assert.equal(made.stats().queuedRequests, 3);
+  const before = attempts;
+  const started = world.monotonicMs();
+  let stopped = false;
+  void made.stop(new AbortController().signal).then(() => stopped = true);
+  await world.advance(0);
+  assert.ok(stopped);
+  assert.equal(world.monotonicMs(), started);
+  assert.equal(attempts, before + 1, "it may be back: one attempt tells");
+  assert.deepEqual(made.stats().dropped, { shutdown: 3 });
+  assert.equal(made.stats().queuedBytes, 0);
+});
+
+Deno.test("Forwarder waits, when it stops, for a peer that asks for a pause", async () => {
+  await using collector = peer([[503, "1"], 200]);
+  await using made = forwarder(collector.endpoint);
+  made.enqueue(request("late"));
+  await eventually("the first attempt", () => collector.received.length === 1 || undefined);
+  await made.stop(AbortSignal.timeout(10_000));
+  assert.equal(made.stats().delivered, 1);
+});
+
 Deno.test("Forwarder refuses options that are out of range", () => {
   const { log } = testContext();
   for (const option of ["maxQueuedRequests", "maxInFlight", "maxAttempts", "retryBaseDelayMs"]) {

@@ -192,6 +192,9 @@ testWith(needs, "a capture is saved to a file and played again, ten times as fas
     await using program = player.program;
     await using socket = await readSocket(player.url, "?after=");
     await program.line(/The capture has been played.*events=5/);
+    const otlp = await fetch(new URL("/v1/traces", player.url), { method: "POST", body: "{}" });
+    assert.equal(otlp.status, 404, "what is live does not mix with what is played");
+    assert.match(await otlp.text(), /plays a capture/);
     const kinds = (await socket.reach(5)).map(({ data }) => (data as { event: string }).event);
     assert.deepEqual([kinds[0], kinds.at(-1)], ["processStarted", "processStopped"]);
     program.kill("SIGTERM");
@@ -210,7 +213,9 @@ testWith(needs, "wrong use ends with 2, a taken port with 1, each with what to d
     [["replay", "x", "--speed", "1000"], {}, 2, /from 0.1 to 100/],
     [[], { SIMPLE_TELEMETRY_WEB_SERVER: "maybe" }, 2, /SIMPLE_TELEMETRY_WEB_SERVER/],
     [[], { SIMPLE_TELEMETRY_PORT: String(server.port) }, 1, /--port/],
-    [["replay", "/nowhere"], {}, 1, /Cannot read the capture/],
+    [["replay", "/nowhere"], {}, 1, /^(?!.*is ready)[^]*Cannot read the capture/],
+    [["replay", "."], {}, 1, /^(?!.*is ready)[^]*Cannot read the capture \.: Is a directory/],
+    [["--capture", import.meta.filename!], {}, 1, /Will not write the capture over/],
   ];
   for (const [args, env, code, says] of cases) {
     await using wrong = await startProgram(entry, args, {

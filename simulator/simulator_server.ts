@@ -10,6 +10,7 @@ import { type LineWriter, stdoutLines } from "../service/log.ts";
 import { version } from "../service/version.ts";
 import type { Hello, Stats } from "./api.ts";
 import { CaptureWriter } from "./capture/capture_writer.ts";
+import { CaptureError, checkCapture } from "./capture/capture_file.ts";
 import { playCapture } from "./capture/player.ts";
 import { ContractOutput } from "./contract_output.ts";
 import { EventLog } from "./events/event_log.ts";
@@ -95,6 +96,10 @@ export async function startSimulator(
 const maxBodyBytes = 16 * 1024 ** 2;
 const maxDecompressedBytes = 64 * 1024 ** 2;
 
+function refuseToStart(error: unknown): never {
+  throw error instanceof CaptureError ? new StartError(error.message, { cause: error }) : error;
+}
+
 class SimulatorServer implements SimulatorService {
   readonly #options: SimulatorOptions;
   readonly #context: ServiceContext;
@@ -173,6 +178,7 @@ class SimulatorServer implements SimulatorService {
         `Refuses to listen on ${host}: it is not a loopback address and nobody has to authenticate. Listen on 127.0.0.1, or say --allow-remote-without-auth.`,
       );
     }
+    if (play) await checkCapture(play.path).catch(refuseToStart);
     this.#output.starting(this.#options.singleThreaded === true);
     if (capture !== undefined) {
       this.#capture = await CaptureWriter.open({ path: capture, events: this.#log, log });
@@ -253,7 +259,7 @@ class SimulatorServer implements SimulatorService {
   }
 
   #listenForWeb(host: string): void {
-    const { webPort, allowedHost, allowedOrigin, allowRemoteWithoutAuth } = this.#options;
+    const { webPort, allowedHost, allowedOrigin, allowRemoteWithoutAuth, play } = this.#options;
     if (webPort === undefined) return;
     const app = webApp({
       host,
@@ -262,7 +268,8 @@ class SimulatorServer implements SimulatorService {
       log: this.#log,
       eventSource: this.#eventSource,
       webSocket: this.#webSocket,
-      otlp: otlpReceiver({
+      // What is live does not mix with what is played.
+      otlp: play ? undefined : otlpReceiver({
         name: "simulator",
         take: (signal, message) => this.#otlp.take(signal, message),
         log: this.#context.log,

@@ -63,16 +63,35 @@ export async function* readCapture(path: string): AsyncGenerator<CapturedEvent> 
   try {
     file = await Deno.open(path);
   } catch (error) {
-    throw new CaptureError(
-      "unreadable",
-      `Cannot read the capture ${path}: ${
-        error instanceof Error ? error.message : String(error)
-      }. Give the path of a file that was saved by --capture or by the page.`,
-      error,
-    );
+    throw unreadable(path, error);
   }
+  yield* events(path, linesOf(file, path));
+}
+
+/**
+ * Reads a capture's beginning, so that what is none is known before anything is started for it.
+ *
+ * @throws {CaptureError} it cannot be read, it is none, or its first line is broken
+ */
+export async function checkCapture(path: string): Promise<void> {
+  for await (const _ of readCapture(path)) return;
+}
+
+function unreadable(path: string, error: unknown): CaptureError {
+  const reason = error instanceof Error ? error.message : String(error);
+  return new CaptureError(
+    "unreadable",
+    `Cannot read the capture ${path}: ${reason}. Give the path of a file that was saved by --capture or by the page.`,
+    error,
+  );
+}
+
+async function* events(
+  path: string,
+  lines: AsyncGenerator<string>,
+): AsyncGenerator<CapturedEvent> {
   let number = 0;
-  for await (const line of linesOf(file)) {
+  for await (const line of lines) {
     if (number++ === 0) {
       if (line !== heading) {
         throw new CaptureError(
@@ -98,18 +117,23 @@ function capturedEvent(line: string, path: string, number: number): CapturedEven
   return { atMs: Number(atMs), client: Number(client), json };
 }
 
-async function* linesOf(file: Deno.FsFile): AsyncGenerator<string> {
+async function* linesOf(file: Deno.FsFile, path: string): AsyncGenerator<string> {
   let rest = "";
-  for await (const chunk of file.readable.pipeThrough(new TextDecoderStream())) {
-    const lines = (rest + chunk).split("\n");
-    rest = lines.pop()!;
-    if (rest.length > maxLineCharacters) {
-      throw new CaptureError(
-        "broken-line",
-        `A line of the capture is longer than ${maxLineCharacters} characters.`,
-      );
+  try {
+    for await (const chunk of file.readable.pipeThrough(new TextDecoderStream())) {
+      const lines = (rest + chunk).split("\n");
+      rest = lines.pop()!;
+      if (rest.length > maxLineCharacters) {
+        throw new CaptureError(
+          "broken-line",
+          `A line of the capture is longer than ${maxLineCharacters} characters.`,
+        );
+      }
+      yield* lines;
     }
-    yield* lines;
+  } catch (error) {
+    // A folder opens like a file, and only reading fails.
+    throw error instanceof CaptureError ? error : unreadable(path, error);
   }
   if (rest !== "") yield rest;
 }

@@ -11,7 +11,7 @@ import { captureLines, captureText } from "./capture_file.ts";
 
 /** Options of {@linkcode CaptureWriter.open}. */
 export interface CaptureWriterOptions {
-  /** The file; one that is there is written anew. */
+  /** The file; it must not be there yet, or be empty: a recording is never written over. */
   path: string;
   /** Where events come from. */
   events: EventLog;
@@ -23,6 +23,13 @@ export interface CaptureWriterOptions {
 const encoder = new TextEncoder();
 /** Text that waits for the disk; beyond it nothing more is saved, as memory must not grow. */
 const maxQueuedCharacters = 33_554_432;
+
+function cannotWrite(path: string, error: unknown): string {
+  const what = `Cannot write the capture ${path}`;
+  return error instanceof Deno.errors.NotCapable
+    ? `${what}: the program may not write there. Start it with --allow-write=${path}.`
+    : `${what}: ${reasonOf(error)}. Give a file that can be written with --capture.`;
+}
 
 /** Appends to a capture until it is closed. */
 export class CaptureWriter {
@@ -45,20 +52,23 @@ export class CaptureWriter {
   /**
    * Makes the file.
    *
-   * @throws {StartError} it cannot be written
+   * @throws {StartError} it cannot be written, or there is something in it
    */
   static async open(options: CaptureWriterOptions): Promise<CaptureWriter> {
+    const { path } = options;
+    let file: Deno.FsFile;
+    let size: number;
     try {
-      const file = await Deno.open(options.path, { write: true, create: true, truncate: true });
-      return new CaptureWriter(file, options);
+      file = await Deno.open(path, { write: true, create: true });
+      size = (await file.stat()).size;
     } catch (error) {
-      throw new StartError(
-        `Cannot write the capture ${options.path}: ${
-          reasonOf(error)
-        }. Give a file that can be written with --capture, and --allow-write with its path.`,
-        { cause: error },
-      );
+      throw new StartError(cannotWrite(path, error), { cause: error });
     }
+    if (size === 0) return new CaptureWriter(file, options);
+    file.close();
+    throw new StartError(
+      `Will not write the capture over ${path}, which holds ${size} bytes already. Move it away, or name another file with --capture.`,
+    );
   }
 
   /** Writes what waits, and closes the file. */

@@ -27,8 +27,8 @@ export interface WebAppOptions {
   log: EventLog;
   eventSource: EventSourceStream;
   webSocket: WebSocketStream;
-  /** OTLP's routes, below `/v1/`. */
-  otlp: Hono;
+  /** OTLP's routes, below `/v1/`; none where a capture is played. */
+  otlp: Hono | undefined;
   stats: () => Stats;
 }
 
@@ -51,7 +51,13 @@ export function webApp(options: WebAppOptions, context: ServiceContext): Hono {
     return eventSource.open(c.req.url, lastEventIdOf(c));
   });
   app.get("/ws", (c) => webSocket.open(c.req.raw));
-  app.all("/v1/*", (c) => otlp.fetch(c.req.raw));
+  app.all("/v1/*", (c) => {
+    if (otlp) return otlp.fetch(c.req.raw);
+    throw new ProblemError(404, {
+      title: "Plays a capture",
+      detail: "This simulator plays a capture and takes no telemetry in. Start one without replay.",
+    });
+  });
   app.get("/api/stats", (c) => c.json(stats()));
   app.get("/api/events/:id", (c) => {
     const event = log.find(c.req.param("id"));
