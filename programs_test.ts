@@ -123,6 +123,48 @@ testWith(
   },
 );
 
+/** Every source file of the repository, from its root. */
+async function* sources(folder = ""): AsyncGenerator<string> {
+  for await (const { name, isDirectory } of Deno.readDir(join(root, folder))) {
+    if (name.startsWith(".") || name === "node_modules" || name === "dist") continue;
+    if (isDirectory) yield* sources(join(folder, name));
+    else if (/\.tsx?$/.test(name)) yield join(folder, name);
+  }
+}
+
+testWith(["read"], "a file with a shebang can be executed, and no other", async () => {
+  if (Deno.build.os === "windows") return; // It has no such mode.
+  const wrong: string[] = [];
+  for await (const path of sources()) {
+    const executable = ((await Deno.stat(join(root, path))).mode! & 0o111) !== 0;
+    const hasShebang = (await read(path)).startsWith("#!");
+    if (hasShebang && !executable) wrong.push(`chmod +x ${path}`);
+    if (executable && !hasShebang) wrong.push(`chmod -x ${path}`);
+  }
+  assert.deepEqual(wrong, []);
+});
+
+testWith(["read"], "README's links lead to files that are there", async () => {
+  const missing: string[] = [];
+  for (const [, target] of (await read("README.md")).matchAll(/\]\(([^)#]+)(?:#[^)]*)?\)/g)) {
+    if (/^[a-z]+:/.test(target!)) continue;
+    const there = await Deno.stat(join(root, target!)).then(() => true, () => false);
+    if (!there) missing.push(target!);
+  }
+  assert.deepEqual(missing, []);
+});
+
+testWith(["read"], "each program has a proof that its bundle works", async () => {
+  const proofs = await read("e2e/bundle_program_test.ts");
+  for (const { name } of programs) {
+    assert.match(
+      proofs,
+      new RegExp(`^  (?:async )?"?${name}"?[(:]`, "m"),
+      `e2e/bundle_program_test.ts has no proof for ${name}: add what shows its bundle at work`,
+    );
+  }
+});
+
 testWith(["read"], "deno.json's tasks start entry files by their own first line", async () => {
   interface Task {
     command: string;
