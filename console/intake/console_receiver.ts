@@ -27,6 +27,7 @@ export function consoleReceiver(
     name: "console",
     maxBodyBytes,
     maxDecompressedBytes,
-    take: (signal, message) => takeRequest(store, signal, message, world.nowMs()),
+    take: (signal, message, unreadable) =>
+      takeRequest(store, signal, message, world.nowMs(), unreadable),
   });
 }

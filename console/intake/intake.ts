@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { Unreadable } from "../../service/otlp/lenient_decode.ts";
 import type { OtlpRequests, Refusal } from "../../service/otlp/otlp_message.ts";
 import type { Signal } from "../page_api/stream_events.ts";
 import type { TelemetryStore } from "../stores/telemetry_store.ts";
@@ -15,7 +16,8 @@ import { takeTraces } from "./take_traces.ts";
 /**
  * Keeps a request's items.
  *
- * @returns what was refused, `undefined` if nothing was
+ * @param unreadable what of the request could not be read, to be counted
+ * @returns what was refused of what could be read, `undefined` if nothing was
  *
  * @example
  * ```ts
@@ -28,6 +30,7 @@ export function takeRequest<S extends Signal>(
   signal: S,
   request: OtlpRequests[S],
   nowMs: number,
+  unreadable?: Unreadable,
 ): Refusal | undefined {
   const intake = new IntakeRequest(store, signal, nowMs);
   switch (signal) {
@@ -41,5 +44,5 @@ export function takeRequest<S extends Signal>(
       takeLogs(intake, request as OtlpRequests["logs"]);
       break;
   }
-  return intake.finish();
+  return intake.finish(unreadable);
 }

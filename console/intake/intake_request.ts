@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Unreadable } from "../../service/otlp/lenient_decode.ts";
 import type { Refusal } from "../../service/otlp/otlp_message.ts";
 import type { Signal } from "../page_api/stream_events.ts";
 import type { TelemetryStore } from "../stores/telemetry_store.ts";
@@ -21,11 +22,32 @@ const refusals = {
 /** See the table above. */
 export type RefusalReason = keyof typeof refusals;
 
+/** What is kept, but not as it was sent. */
+const mendings = {
+  cut:
+    "values were cut or left out at the console's limits (--max-value-length, --max-attributes, --max-events-per-span)",
+  left_out: "attributes, events or links could not be read and were left out",
+  log_without_trace:
+    "a log record's trace id or span id was none, so it was kept without it: ids are 16 and 8 bytes",
+} as const;
+/** See the table above. */
+export type MendingReason = keyof typeof mendings;
+
+interface Counted {
+  count: number;
+  service: string;
+  name: string;
+}
+
 /** One request under way. */
 export class IntakeRequest {
-  readonly reasons = new Map<RefusalReason, number>();
+  readonly #refused = new Map<RefusalReason, Counted>();
+  readonly #mended = new Map<MendingReason, Counted>();
   kept = 0;
+  /** The first service of the request: who sent what could not be read. */
+  #sender = "";
   #truncatedBefore: number;
+  #cutBefore: number;
 
   constructor(
     readonly store: TelemetryStore,
@@ -33,26 +55,93 @@ export class IntakeRequest {
     readonly nowMs: number,
   ) {
     this.#truncatedBefore = store.reader.truncated;
+    this.#cutBefore = this.#truncatedBefore;
   }
 
-  refuse(reason: RefusalReason, count = 1): void {
-    if (count > 0) this.reasons.set(reason, (this.reasons.get(reason) ?? 0) + count);
+  /** The items that follow are of this service, whose resource has just been read. */
+  from(service: string): void {
+    if (this.#sender === "") this.#sender = service;
+    this.cut(service, "");
   }
 
-  finish(): Refusal | undefined {
-    const counters = this.store.counters[this.signal];
+  /** Counts items that are not kept; `name` is the first one's, for who looks for it. */
+  refuse(reason: RefusalReason, service: string, name: string, count = 1): void {
+    if (count <= 0) return;
+    countIn(this.#refused, reason, service, name, count);
+    // One line a service, whatever else is in the request.
+    const notice = { signal: this.signal, sender: service, reason, count, example: name };
+    this.store.notices.add({ ...notice, detail: refusals[reason] }, this.nowMs);
+  }
+
+  /** Counts items that are kept, but not as they were sent. */
+  mend(reason: MendingReason, service: string, name: string, count = 1): void {
+    countIn(this.#mended, reason, service, name, count);
+  }
+
+  /** Counts what the reader has cut since the last call. */
+  cut(service: string, name: string): void {
+    const { truncated } = this.store.reader;
+    if (truncated === this.#cutBefore) return;
+    this.mend("cut", service, name, truncated - this.#cutBefore);
+    this.#cutBefore = truncated;
+  }
+
+  /** Counts all that became of the request. */
+  finish(unreadable?: Unreadable): Refusal | undefined {
+    const { signal, store, nowMs } = this;
+    const counters = store.counters[signal];
     counters.received += this.kept;
-    counters.truncated += this.store.reader.truncated - this.#truncatedBefore;
-    if (this.reasons.size === 0) return undefined;
+    counters.truncated += store.reader.truncated - this.#truncatedBefore;
+    if (unreadable !== undefined) this.#countUnreadable(unreadable);
+    for (const [reason, { count, service, name }] of this.#mended) {
+      store.notices.add(
+        { signal, sender: service, reason, detail: mendings[reason], count, example: name },
+        nowMs,
+      );
+    }
+    if (this.#refused.size === 0) return undefined;
     let total = 0;
     const parts: string[] = [];
-    for (const [reason, count] of this.reasons) {
-      this.store.refuse(this.signal, reason, count);
+    for (const [reason, { count, service, name }] of this.#refused) {
+      store.refuse(signal, reason, count);
       total += count;
-      parts.push(`${count} ${reason}: ${refusals[reason]}`);
+      parts.push(
+        `${count} ${reason}: ${refusals[reason]} (first: ${JSON.stringify(name)} of ${service})`,
+      );
     }
     return { count: total, message: parts.join("; ") };
   }
+
+  #countUnreadable({ refused, leftOut, example }: Unreadable): void {
+    const { signal, store, nowMs } = this;
+    const sender = this.#sender || "unknown_service";
+    if (leftOut > 0) {
+      store.counters[signal].truncated += leftOut;
+      this.mend("left_out", sender, "", leftOut);
+    }
+    if (refused === 0) return;
+    store.refuse(signal, "malformed", refused);
+    store.notices.add({
+      signal,
+      sender,
+      reason: "malformed",
+      detail: example?.reason ?? "",
+      count: refused,
+      example: example?.name ?? "",
+    }, nowMs);
+  }
+}
+
+function countIn<Reason>(
+  counts: Map<Reason, Counted>,
+  reason: Reason,
+  service: string,
+  name: string,
+  count: number,
+): void {
+  const counted = counts.get(reason);
+  if (counted === undefined) counts.set(reason, { count, service, name });
+  else counted.count += count;
 }
 
 /** The hex form of an id; undefined if it has another length or is all zero. */

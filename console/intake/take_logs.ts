@@ -15,21 +15,27 @@ export function takeLogs(intake: IntakeRequest, request: OtlpRequests["logs"]): 
   for (const { resource, scopeLogs } of request.resourceLogs) {
     const source = store.sources.source(resource);
     const service = store.services.seen(source.service, nowMs);
+    intake.from(source.service);
     for (const { scope: sentScope, logRecords } of scopeLogs) {
       const scope = store.sources.scope(sentScope);
       for (const record of logRecords) {
-        // Outside of a trace a record has no ids, or ids of zeros.
+        // Outside of a trace a record has no ids, or ids of zeros; ids that are none are no reason
+        // to lose what was said (logs.proto, "trace_id").
         const { traceId, spanId } = record;
-        if (traceId.length !== 0 && traceId.length !== 16) intake.refuse("invalid_trace_id");
-        else if (spanId.length !== 0 && spanId.length !== 8) intake.refuse("invalid_span_id");
-        else {
-          store.logs.add(storedLog(intake, record, source, scope));
-          service.logs++;
-          intake.kept++;
+        if (!isIdOrNone(traceId, 16) || !isIdOrNone(spanId, 8)) {
+          intake.mend("log_without_trace", source.service, scope.name);
         }
+        store.logs.add(storedLog(intake, record, source, scope));
+        service.logs++;
+        intake.kept++;
       }
+      intake.cut(source.service, scope.name);
     }
   }
+}
+
+function isIdOrNone(id: Uint8Array, length: number): boolean {
+  return id.length === 0 || id.length === length;
 }
 
 const logBytes = 250;
@@ -42,6 +48,7 @@ function storedLog(
 ): StoredLog {
   const { reader } = store;
   reader.bytes = logBytes;
+  const traceId = hexId(record.traceId, 16) ?? "";
   const time = record.timeUnixNano || record.observedTimeUnixNano;
   return {
     seq: store.nextSeq(),
@@ -51,8 +58,9 @@ function storedLog(
     body: reader.value(record.body),
     attributes: reader.attributes(record.attributes),
     eventName: record.eventName === "" ? "" : reader.name(record.eventName),
-    traceId: hexId(record.traceId, 16) ?? "",
-    spanId: hexId(record.spanId, 8) ?? "",
+    traceId,
+    // A span's id alone leads nowhere.
+    spanId: traceId === "" ? "" : hexId(record.spanId, 8) ?? "",
     source,
     scope,
     bytes: reader.bytes,

@@ -24,6 +24,7 @@ export function takeMetrics(intake: IntakeRequest, request: OtlpRequests["metric
   for (const { resource, scopeMetrics } of request.resourceMetrics) {
     const source = store.sources.source(resource);
     store.services.seen(source.service, nowMs);
+    intake.from(source.service);
     for (const { scope: sentScope, metrics } of scopeMetrics) {
       const scope = store.sources.scope(sentScope);
       for (const metric of metrics) takeMetric(intake, metric, source, scope);
@@ -34,7 +35,8 @@ export function takeMetrics(intake: IntakeRequest, request: OtlpRequests["metric
 function takeMetric(intake: IntakeRequest, metric: Metric, source: Source, scope: Scope): void {
   const { data } = metric;
   if (data.case === undefined || metric.name === "") {
-    return intake.refuse("invalid_metric", data.value?.dataPoints.length || 1);
+    const points = data.value?.dataPoints.length || 1;
+    return intake.refuse("invalid_metric", source.service, metric.name, points);
   }
   const { reader } = intake.store;
   const identity: MetricIdentity = {
@@ -51,7 +53,7 @@ function takeMetric(intake: IntakeRequest, metric: Metric, source: Source, scope
     if (point.flags & DataPointFlags.NO_RECORDED_VALUE_MASK) continue;
     const value = pointValue(point);
     if (value === undefined || point.timeUnixNano === 0n) {
-      intake.refuse("invalid_point");
+      intake.refuse("invalid_point", source.service, metric.name);
       continue;
     }
     const outcome = intake.store.metrics.add(identity, {
@@ -64,8 +66,9 @@ function takeMetric(intake: IntakeRequest, metric: Metric, source: Source, scope
       delta,
     }, intake.nowMs);
     if (outcome === "kept") intake.kept++;
-    else intake.refuse(outcome);
+    else intake.refuse(outcome, source.service, metric.name);
   }
+  intake.cut(source.service, metric.name);
 }
 
 type DataPoint =

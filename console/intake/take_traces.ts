@@ -21,6 +21,7 @@ export function takeTraces(intake: IntakeRequest, request: OtlpRequests["traces"
   for (const { resource, scopeSpans } of request.resourceSpans) {
     const source = store.sources.source(resource);
     const service = store.services.seen(source.service, nowMs);
+    intake.from(source.service);
     for (const { scope: sentScope, spans } of scopeSpans) {
       const scope = store.sources.scope(sentScope);
       for (const span of spans) takeSpan(intake, span, source, scope, service);
@@ -36,14 +37,17 @@ function takeSpan(
   service: ServiceEntry,
 ): void {
   const traceId = hexId(span.traceId, 16);
-  if (traceId === undefined) return intake.refuse("invalid_trace_id");
+  if (traceId === undefined) return intake.refuse("invalid_trace_id", source.service, span.name);
   const spanId = hexId(span.spanId, 8);
-  if (spanId === undefined) return intake.refuse("invalid_span_id");
+  if (spanId === undefined) return intake.refuse("invalid_span_id", source.service, span.name);
   const parentLength = span.parentSpanId.length;
-  if (parentLength !== 0 && parentLength !== 8) return intake.refuse("invalid_parent_span_id");
+  if (parentLength !== 0 && parentLength !== 8) {
+    return intake.refuse("invalid_parent_span_id", source.service, span.name);
+  }
   const stored = storedSpan(intake, span, source, scope, traceId, spanId);
+  intake.cut(source.service, stored.name);
   const outcome = intake.store.traces.add(stored);
-  if (outcome === "trace_full") return intake.refuse("trace_full");
+  if (outcome === "trace_full") return intake.refuse("trace_full", source.service, span.name);
   // A span that is here already was sent again after an answer that got lost: taken, not counted.
   if (outcome === "duplicate") return;
   intake.kept++;

@@ -35,6 +35,8 @@ export const apiPaths = {
   metrics: "/api/metrics",
   /** `GET`, parameter `lookback` → {@linkcode DependenciesAnswer}. */
   dependencies: "/api/dependencies",
+  /** `GET` → {@linkcode NoticesAnswer}. */
+  notices: "/api/notices",
   /** `GET` → `StatsEvent` of `stream_events.ts`, the same as the stream's `stats`. */
   stats: "/api/stats",
   /** `GET`, parameters `StreamQuery` of `stream_events.ts`: server-sent events, its `StreamEvents`. */
@@ -218,6 +220,30 @@ export interface DependencyEdge {
 
 /** Answer of `/api/dependencies`: counted over the spans held, most calls first. */
 export type DependenciesAnswer = JaegerAnswer<DependencyEdge>;
+
+// What was refused
+
+/** What was refused, cut or mended of what one sender sent, for one reason. */
+export interface NoticeRow {
+  signal: "traces" | "metrics" | "logs";
+  /** `service.name`; of a request that could not be read, its `User-Agent`. */
+  sender: string;
+  /** A word for it: a reason of `partial_success`, `cut`, `left_out`, `http_415`, … */
+  reason: string;
+  /** The same in a sentence. */
+  detail: string;
+  /** Items, or requests where they could not be read. */
+  count: number;
+  firstMs: number;
+  lastMs: number;
+  /** The last one's name; empty if it has none. */
+  example: string;
+}
+
+/** Answer of `/api/notices`, the latest first; at most 200. */
+export interface NoticesAnswer {
+  notices: NoticeRow[];
+}
 
 // Logs
 

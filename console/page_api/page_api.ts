@@ -12,6 +12,7 @@ import {
   type LogsAnswer,
   type MetricDataAnswer,
   type MetricsAnswer,
+  type NoticesAnswer,
   type OperationsAnswer,
   type ServicesAnswer,
   type SummariesAnswer,
@@ -66,6 +67,10 @@ export function pageApi(options: PageApiOptions): Hono {
 
   addTraceRoutes(app, options);
   addLogAndMetricRoutes(app, options);
+  app.get(
+    apiPaths.notices,
+    (c) => c.json({ notices: store.notices.rows() } satisfies NoticesAnswer),
+  );
   app.get(apiPaths.stats, (c) => c.json(stats()));
 
   app.get(

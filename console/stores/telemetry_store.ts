@@ -8,6 +8,7 @@ import type { ConsoleLimits, Signal, SignalStats, StatsEvent } from "../page_api
 import { checkPositiveIntegers } from "../../service/options.ts";
 import { LogStore } from "./log_store.ts";
 import { type Family, MetricStore } from "./metric_store.ts";
+import { NoticeTable } from "./notices.ts";
 import { ServiceTable, SourceReader } from "../intake/source.ts";
 import { TraceStore } from "./trace_store.ts";
 import { AttributeReader } from "../intake/values.ts";
@@ -64,6 +65,8 @@ export class TelemetryStore {
   readonly services: ServiceTable;
   readonly reader: AttributeReader;
   readonly sources: SourceReader;
+  /** What was refused, cut or mended, by sender and reason. */
+  readonly notices = new NoticeTable();
   readonly counters: Record<Signal, SignalCounters>;
   #seq = 0;
   #rateAtMs = 0;
@@ -115,6 +118,7 @@ export class TelemetryStore {
     this.metrics.clear();
     this.logs.clear();
     this.services.clear();
+    this.notices.clear();
     for (const counters of Object.values(this.counters)) Object.assign(counters, newCounters());
     this.#rateFrom = { traces: 0, metrics: 0, logs: 0 };
   }

@@ -11,10 +11,13 @@ import {
   fromBinary,
   fromJson,
   type JsonValue,
+  type Message,
   type MessageShape,
   toBinary,
   toJson,
 } from "@bufbuild/protobuf";
+import { lenientBinary, lenientJson, Unreadable } from "./lenient_decode.ts";
+import { protobufJson } from "./otlp_json.ts";
 import { StatusSchema } from "./proto/gen/status_pb.ts";
 import {
   type ExportLogsServiceRequest,
@@ -57,20 +60,28 @@ export class OtlpDecodeError extends Error {
 }
 
 /**
- * Decodes a request. Unknown fields are ignored, as the specification asks.
+ * Decodes a request. Unknown fields are ignored, as the specification asks; what cannot be read of
+ * it is counted in `unreadable`, the rest is kept.
  *
- * @throws {OtlpDecodeError}
+ * @throws {OtlpDecodeError} nothing of it can be read
+ *
+ * @example
+ * ```ts
+ * const unreadable = new Unreadable();
+ * const request = decodeRequest("traces", "application/json", body, unreadable);
+ * ```
  */
 export function decodeRequest<S extends Signal>(
   signal: S,
   encoding: Encoding,
   body: Uint8Array,
+  unreadable: Unreadable = new Unreadable(),
 ): OtlpRequests[S] {
   const schema: DescMessage = requestSchemas[signal];
   try {
     const message = encoding === "application/json"
-      ? fromJson(schema, protobufJson(body), { ignoreUnknownFields: true })
-      : fromBinary(schema, body, { readUnknownFields: false });
+      ? decodeJson(schema, protobufJson(signal, body), unreadable)
+      : decodeBinary(schema, body, unreadable);
     return message as unknown as OtlpRequests[S];
   } catch (error) {
     // Nesting without end exhausts the stack: a RangeError, and no reason to die.
@@ -81,45 +92,27 @@ export function decodeRequest<S extends Signal>(
   }
 }
 
+function decodeJson(schema: DescMessage, json: unknown, unreadable: Unreadable): Message {
+  try {
+    return fromJson(schema, json as JsonValue, { ignoreUnknownFields: true });
+  } catch {
+    return lenientJson(schema, json, unreadable);
+  }
+}
+
+function decodeBinary(schema: DescMessage, body: Uint8Array, unreadable: Unreadable): Message {
+  try {
+    return fromBinary(schema, body, { readUnknownFields: false });
+  } catch {
+    return lenientBinary(schema, body, unreadable);
+  }
+}
+
 const phrases: Record<Signal, string> = {
   traces: "an ExportTraceServiceRequest",
   metrics: "an ExportMetricsServiceRequest",
   logs: "an ExportLogsServiceRequest",
 };
-
-// OTLP's JSON to protobuf's JSON.
-
-const idFields = new Set(["traceId", "spanId", "parentSpanId"]);
-/** Where values of attributes begin: nothing below is an id field, whatever its name. */
-const valueFields = new Set(["value", "body", "attributes", "filteredAttributes", "resource"]);
-
-function protobufJson(body: Uint8Array): JsonValue {
-  const json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
-  convertIds(json);
-  return json;
-}
-
-function convertIds(node: unknown): void {
-  if (Array.isArray(node)) {
-    for (const item of node) convertIds(item);
-    return;
-  }
-  if (typeof node !== "object" || node === null) return;
-  const fields = node as Record<string, unknown>;
-  for (const key of Object.keys(fields)) {
-    const value = fields[key];
-    if (idFields.has(key)) fields[key] = base64OfHex(key, value);
-    else if (typeof value === "object" && !valueFields.has(key)) convertIds(value);
-  }
-}
-
-function base64OfHex(key: string, value: unknown): unknown {
-  if (value === null || value === "") return value;
-  if (typeof value !== "string" || !/^(?:[0-9a-fA-F]{2})*$/.test(value)) {
-    throw new TypeError(`${key} must be a string of hex digits`);
-  }
-  return Uint8Array.fromHex(value).toBase64();
-}
 
 // Answers.
 

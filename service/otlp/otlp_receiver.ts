@@ -14,6 +14,7 @@ import type { Refusal as SourceRefusal } from "../http_guard.ts";
 import { ProblemError } from "../problem.ts";
 import { readBody } from "../request_body.ts";
 import type { Log } from "../log.ts";
+import { Unreadable } from "./lenient_decode.ts";
 import {
   decodeRequest,
   encodeResponse,
@@ -29,8 +30,12 @@ import {
 export interface OtlpReceiverOptions {
   /** The program's `service.name`. */
   name: string;
-  /** Takes a request in; says what of it was refused. */
-  take: <S extends Signal>(signal: S, message: OtlpRequests[S]) => Refusal | undefined;
+  /** Takes a request in, without what could not be read of it; says what of it was refused. */
+  take: <S extends Signal>(
+    signal: S,
+    message: OtlpRequests[S],
+    unreadable: Unreadable,
+  ) => Refusal | undefined;
   /** Gets a line for every error that is not the sender's. */
   log: Log;
   /** The most bytes of a body as it comes; beyond it 413. */
@@ -190,8 +195,9 @@ class Receiver {
     const plain = compression === undefined
       ? body
       : await decompress(body, compression, maxDecompressedBytes);
-    const message = decodeRequest(signal, encoding, plain);
-    const refusal = take(signal, message);
+    const unreadable = new Unreadable();
+    const message = decodeRequest(signal, encoding, plain, unreadable);
+    const refusal = together(unreadable.refusal(), take(signal, message, unreadable));
     this.counters.accepted++;
     this.counters.bytes += body.length;
     forward?.({ signal, contentType: encoding, contentEncoding: compression, body });
@@ -225,6 +231,11 @@ class Receiver {
       headers: { ...headers, "content-type": encoding },
     });
   }
+}
+
+function together(a: Refusal | undefined, b: Refusal | undefined): Refusal | undefined {
+  if (a === undefined || b === undefined) return a ?? b;
+  return { count: a.count + b.count, message: `${a.message}; ${b.message}` };
 }
 
 function requestEncoding(request: Request): Encoding | undefined {
