@@ -12,6 +12,7 @@ import {
   type StoredLink,
   type StoredSpan,
 } from "../stores/trace_store.ts";
+import { spanWarnings } from "../page_api/api.ts";
 import { hexId, type IntakeRequest, microseconds } from "./intake_request.ts";
 import { addOperation, type Scope, type ServiceEntry, type Source } from "./source.ts";
 
@@ -46,10 +47,12 @@ function takeSpan(
   }
   const stored = storedSpan(intake, span, source, scope, traceId, spanId);
   intake.cut(source.service, stored.name);
-  const outcome = intake.store.traces.add(stored);
+  const { traces } = intake.store;
+  const outcome = traces.add(stored);
   if (outcome === "trace_full") return intake.refuse("trace_full", source.service, span.name);
-  // A span that is here already was sent again after an answer that got lost: taken, not counted.
-  if (outcome === "duplicate") return;
+  // A span that is here already was sent again, at its end or after an answer that got lost: it is
+  // the same one, not one more.
+  if (outcome === "replaced") return;
   intake.kept++;
   service.spans++;
   if (stored.status === statusError) service.errors++;
@@ -63,7 +66,7 @@ const noWarnings: readonly string[] = [];
 const spanBytes = 330;
 
 function storedSpan(
-  { store }: IntakeRequest,
+  { store, nowMs }: IntakeRequest,
   span: Span,
   source: Source,
   scope: Scope,
@@ -89,8 +92,7 @@ function storedSpan(
   const { droppedAttributesCount, droppedEventsCount, droppedLinksCount } = span;
   const dropped = droppedAttributesCount + droppedEventsCount + droppedLinksCount;
   if (dropped > 0) warn(`${dropped} attributes, events or links were dropped by the sender`);
-  const backwards = span.endTimeUnixNano < span.startTimeUnixNano;
-  if (backwards) warn("the span ends before it begins; its duration is shown as 0");
+  const { startUs, durationNs, ended } = timesOf(span, nowMs, warn);
 
   return {
     traceId,
@@ -98,8 +100,9 @@ function storedSpan(
     parentSpanId: hexId(span.parentSpanId, 8) ?? "",
     name,
     kind: span.kind,
-    startUs: microseconds(span.startTimeUnixNano),
-    durationNs: backwards ? 0 : Number(span.endTimeUnixNano - span.startTimeUnixNano),
+    startUs,
+    durationNs,
+    ended,
     status: span.status?.code ?? 0,
     statusMessage,
     traceState,
@@ -111,6 +114,24 @@ function storedSpan(
     warnings,
     bytes: reader.bytes,
   };
+}
+
+/** When it was. What its sender does not say is said to be unknown, and does not stretch its trace over decades. */
+function timesOf(
+  { startTimeUnixNano: start, endTimeUnixNano: end }: Span,
+  nowMs: number,
+  warn: (text: string) => void,
+): Pick<StoredSpan, "startUs" | "durationNs" | "ended"> {
+  if (start === 0n) {
+    warn(end === 0n ? spanWarnings.noTimes : spanWarnings.noStart);
+    const startUs = end === 0n ? Math.floor(nowMs * 1000) : microseconds(end);
+    return { startUs, durationNs: 0, ended: end !== 0n };
+  }
+  const startUs = microseconds(start);
+  if (end === 0n) warn(spanWarnings.noEnd);
+  else if (end < start) warn(spanWarnings.backwards);
+  else return { startUs, durationNs: Number(end - start), ended: true };
+  return { startUs, durationNs: 0, ended: end !== 0n };
 }
 
 function storedEvents({ reader, limits }: TelemetryStore, span: Span): StoredEvent[] {

@@ -169,6 +169,14 @@ export interface JaegerKeyValue {
   value: string | number | boolean;
 }
 
+/** What the console warns of when a span's times are not whole, word for word. */
+export const spanWarnings = {
+  noEnd: "the span has no end: it is still running, or its program ended before it did",
+  noStart: "the span has no start time; it is shown at its end",
+  noTimes: "the span has no times; it is shown when it arrived",
+  backwards: "the span ends before it begins; its duration is shown as 0",
+} as const;
+
 /** A reference of a span to another: its parent, or (FOLLOWS_FROM) the target of a link. */
 export interface JaegerReference {
   refType: "CHILD_OF" | "FOLLOWS_FROM";

@@ -42,7 +42,8 @@ export function jaegerAnswer<Item>(data: Item[], limit = 0): JaegerAnswer<Item> 
 export function jaegerTrace(trace: Trace): JaegerTrace {
   const processIds = new Map<Source, string>();
   const processes: JaegerTrace["processes"] = {};
-  const spans = [...trace.spans].sort((a, b) => a.startUs - b.startUs).map((span) => {
+  const shown = withUniqueIds(trace.spans);
+  const spans = shown.toSorted((a, b) => a.startUs - b.startUs).map((span) => {
     let processId = processIds.get(span.source);
     if (processId === undefined) {
       processId = `p${processIds.size + 1}`;
@@ -55,6 +56,71 @@ export function jaegerTrace(trace: Trace): JaegerTrace {
     return jaegerSpan(span, processId);
   });
   return { traceID: trace.traceId, spans, processes, warnings: null };
+}
+
+/**
+ * Under B3 the server's half of a call has the id of the client's. Readers tell spans apart by id
+ * alone, so the second half gets an id of its own and becomes a child of the first; what was a child
+ * of both goes to the half of its own service, else to the callee. As Jaeger's own adjuster does it.
+ */
+function withUniqueIds(spans: readonly StoredSpan[]): readonly StoredSpan[] {
+  const byId = new Map<string, StoredSpan[]>();
+  let shared = false;
+  for (const span of spans) {
+    const same = byId.get(span.spanId);
+    if (same === undefined) byId.set(span.spanId, [span]);
+    else {
+      same.push(span);
+      shared = true;
+    }
+  }
+  if (!shared) return spans;
+
+  const newIds = new Map<StoredSpan, string>();
+  const adopted = new Map<StoredSpan, string>();
+  for (const [id, same] of byId) {
+    // The caller first, then who began first.
+    same.sort((a, b) => Number(isCallee(a)) - Number(isCallee(b)) || a.startUs - b.startUs);
+    for (const span of same.slice(1)) {
+      const newId = otherId(span, byId);
+      newIds.set(span, newId);
+      byId.set(newId, [span]);
+      if (isCallee(span) && !isCallee(same[0]!)) adopted.set(span, id);
+    }
+  }
+  const idOf = (span: StoredSpan) => newIds.get(span) ?? span.spanId;
+  return spans.map((span) => {
+    const halves = byId.get(span.parentSpanId) ?? [];
+    const parent = halves.length < 2
+      ? span.parentSpanId
+      : idOf(halves.find((one) => one.source.service === span.source.service) ?? halves.at(-1)!);
+    const parentSpanId = adopted.get(span) ?? parent;
+    const spanId = idOf(span);
+    if (spanId === span.spanId) {
+      return parentSpanId === span.parentSpanId ? span : { ...span, parentSpanId };
+    }
+    const warning = `the span shares its id, ${span.spanId}, with another one; here it has its own`;
+    return { ...span, spanId, parentSpanId, warnings: [...span.warnings, warning] };
+  });
+}
+
+function isCallee({ kind }: StoredSpan): boolean {
+  return spanKinds[kind] === "server" || spanKinds[kind] === "consumer";
+}
+
+/** The same each time it is asked for, so that a link to the span holds. */
+function otherId(span: StoredSpan, taken: ReadonlyMap<string, unknown>): string {
+  // FNV-1a.
+  let hash = 0xcbf29ce484222325n;
+  for (const char of `${span.spanId} ${span.kind} ${span.source.service}`) {
+    hash = BigInt.asUintN(64, (hash ^ BigInt(char.codePointAt(0)!)) * 0x100000001b3n);
+  }
+  let id = hash.toString(16).padStart(16, "0");
+  while (taken.has(id)) {
+    hash = BigInt.asUintN(64, hash + 1n);
+    id = hash.toString(16).padStart(16, "0");
+  }
+  return id;
 }
 
 function jaegerSpan(span: StoredSpan, processID: string): JaegerSpan {

@@ -85,3 +85,60 @@ Deno.test("jaegerTrace() names every process once", async () => {
     "p2",
   ]);
 });
+
+Deno.test("jaegerTrace() shows both halves of a call that share an id, the server's below the client's", async () => {
+  await using viewer = await testConsole();
+  const traceId = newTraceId();
+  const [root, shared] = [newSpanId(), newSpanId()];
+  const at = (ms: bigint) => ({
+    startTimeUnixNano: 1_795_000_000_000_000_000n + ms * 1_000_000n,
+    endTimeUnixNano: 1_795_000_000_100_000_000n,
+  });
+  const half = { traceId, spanId: shared, parentSpanId: root };
+  await viewer.sendSpans([{ ...half, kind: 2, name: "serve", ...at(2n) }], "shop");
+  await viewer.sendSpans([
+    { traceId, spanId: root, name: "root", ...at(0n) },
+    { ...half, kind: 3, name: "call", ...at(1n) },
+    { traceId, parentSpanId: shared, name: "of the caller", ...at(3n) },
+  ], "web");
+  await viewer.sendSpans([{ traceId, parentSpanId: shared, name: "query", ...at(4n) }], "shop");
+  const read = async () => {
+    const { spans } = (await viewer.get(`/api/traces/${traceId.toHex()}`)).data[0];
+    // deno-lint-ignore no-explicit-any -- Jaeger's JSON
+    const nameOf = (id: string) => spans.find((one: any) => one.spanID === id)?.operationName;
+    // deno-lint-ignore no-explicit-any -- Jaeger's JSON
+    return spans.map((one: any) => [
+      one.operationName,
+      one.references[0] === undefined ? "" : nameOf(one.references[0].spanID),
+    ]);
+  };
+  const expected = [
+    ["root", ""],
+    ["call", "root"],
+    ["serve", "call"],
+    ["of the caller", "call"],
+    ["query", "serve"],
+  ];
+  assert.deepEqual(await read(), expected);
+  assert.equal((await viewer.get("/api/summaries")).traces[0].spanCount, 5);
+});
+
+Deno.test("jaegerTrace() says which times a span does not have, and shows it where it can", async () => {
+  const start = 1_795_000_000_000_000_000n;
+  const [begun, noStart, none] = await jaegerSpans(
+    { name: "begun", endTimeUnixNano: 0n },
+    { name: "no start", startTimeUnixNano: 0n, endTimeUnixNano: start + 5_000_000n },
+    { name: "none", startTimeUnixNano: 0n, endTimeUnixNano: 0n },
+  ).then((spans) =>
+    ["begun", "no start", "none"].map((name) =>
+      // deno-lint-ignore no-explicit-any -- Jaeger's JSON
+      spans.find((one: any) => one.operationName === name)
+    )
+  );
+  assert.deepEqual([begun.startTime, begun.duration], [Number(start / 1000n), 0]);
+  assert.match(begun.warnings[0], /no end/);
+  assert.deepEqual([noStart.startTime, noStart.duration], [Number(start / 1000n) + 5_000, 0]);
+  assert.match(noStart.warnings[0], /no start time/);
+  assert.ok(none.startTime > 1_700_000_000_000_000);
+  assert.match(none.warnings[0], /no times/);
+});

@@ -25,6 +25,8 @@ export interface StoredSpan {
   readonly startUs: number;
   /** Nanoseconds, at least 0. */
   readonly durationNs: number;
+  /** False for a span that its sender reported before it ended. */
+  readonly ended: boolean;
   /** OTLP's number, 0 to 2. */
   readonly status: number;
   readonly statusMessage: string;
@@ -58,8 +60,8 @@ export interface StoredLink {
 export interface Trace {
   readonly traceId: string;
   readonly spans: StoredSpan[];
-  /** Span ids, once there are too many spans for a linear search. */
-  ids: Set<string> | undefined;
+  /** Place of the first span with an id, once there are too many spans for a linear search. */
+  ids: Map<string, number> | undefined;
   startUs: number;
   endUs: number;
   errors: number;
@@ -87,8 +89,8 @@ export interface TraceStoreOptions {
   nextSeq: () => number;
 }
 
-/** What became of a span: kept, known already, or refused because its trace is full. */
-export type SpanOutcome = "kept" | "duplicate" | "trace_full";
+/** What became of a span: kept, put in the place of the same span sent before, or refused because its trace is full. */
+export type SpanOutcome = "kept" | "replaced" | "trace_full";
 
 const scanUpTo = 32;
 const maxServicesInSummary = 32;
@@ -141,26 +143,51 @@ export class TraceStore {
     if (trace === undefined) {
       trace = this.#newTrace(span);
     } else {
-      if (hasSpan(trace, span.spanId)) return "duplicate";
+      const place = placeOf(trace, span);
+      if (place >= 0) {
+        this.#replace(trace, place, span);
+        return "replaced";
+      }
       if (trace.spans.length >= this.#options.maxSpansPerTrace) return "trace_full";
     }
+    if (trace.ids !== undefined && !trace.ids.has(span.spanId)) {
+      trace.ids.set(span.spanId, trace.spans.length);
+    }
     trace.spans.push(span);
-    trace.ids?.add(span.spanId);
-    const endUs = span.startUs + span.durationNs / 1000;
-    if (span.startUs < trace.startUs) trace.startUs = span.startUs;
-    if (endUs > trace.endUs) trace.endUs = endUs;
+    extend(trace, span);
     if (span.status === statusError) trace.errors++;
     trace.bytes += span.bytes;
     this.#bytes += span.bytes;
     this.#spans++;
-    trace.changedSeq = this.#options.nextSeq();
-    trace.summary = undefined;
-    if (!trace.announced) {
-      trace.announced = true;
-      this.#changed.push(trace);
-    }
+    this.#changedNow(trace);
     this.#evict(trace);
     return "kept";
+  }
+
+  /** The later message about a span is the better one, unless it takes back that it has ended. */
+  #replace(trace: Trace, place: number, span: StoredSpan): void {
+    const before = trace.spans[place]!;
+    if (before.ended && !span.ended) return;
+    trace.spans[place] = span;
+    if (before.startUs !== span.startUs || before.durationNs !== span.durationNs) {
+      trace.startUs = Infinity;
+      trace.endUs = -Infinity;
+      for (const one of trace.spans) extend(trace, one);
+    }
+    if (before.status === statusError) trace.errors--;
+    if (span.status === statusError) trace.errors++;
+    trace.bytes += span.bytes - before.bytes;
+    this.#bytes += span.bytes - before.bytes;
+    this.#changedNow(trace);
+    this.#evict(trace);
+  }
+
+  #changedNow(trace: Trace): void {
+    trace.changedSeq = this.#options.nextSeq();
+    trace.summary = undefined;
+    if (trace.announced) return;
+    trace.announced = true;
+    this.#changed.push(trace);
   }
 
   /** A trace that is held. */
@@ -229,14 +256,34 @@ export class TraceStore {
   }
 }
 
-function hasSpan(trace: Trace, spanId: string): boolean {
-  if (trace.ids !== undefined) return trace.ids.has(spanId);
-  if (trace.spans.length >= scanUpTo) {
-    trace.ids = new Set(trace.spans.map((span) => span.spanId));
-    return trace.ids.has(spanId);
+function extend(trace: Trace, span: StoredSpan): void {
+  const endUs = span.startUs + span.durationNs / 1000;
+  if (span.startUs < trace.startUs) trace.startUs = span.startUs;
+  if (endUs > trace.endUs) trace.endUs = endUs;
+}
+
+/**
+ * Where the same span is, -1 if it has not been seen. The id alone does not say: under B3 the
+ * client's and the server's half of a call share it.
+ */
+function placeOf(trace: Trace, span: StoredSpan): number {
+  const { spans } = trace;
+  if (trace.ids === undefined && spans.length >= scanUpTo) {
+    trace.ids = new Map();
+    for (let i = spans.length - 1; i >= 0; i--) trace.ids.set(spans[i]!.spanId, i);
   }
-  for (const span of trace.spans) if (span.spanId === spanId) return true;
-  return false;
+  let place = 0;
+  if (trace.ids !== undefined) {
+    const first = trace.ids.get(span.spanId);
+    if (first === undefined) return -1;
+    place = first;
+  }
+  for (; place < spans.length; place++) if (isSame(spans[place]!, span)) return place;
+  return -1;
+}
+
+function isSame(a: StoredSpan, b: StoredSpan): boolean {
+  return a.spanId === b.spanId && a.kind === b.kind && a.source.service === b.source.service;
 }
 
 /** The row of a trace in the list; made again only after a change. */
@@ -245,7 +292,8 @@ export function traceSummary(trace: Trace): TraceSummary {
 }
 
 function summarize(trace: Trace): TraceSummary {
-  const ids = trace.ids ?? new Set(trace.spans.map((span) => span.spanId));
+  const ids: { has(id: string): boolean } = trace.ids ??
+    new Set(trace.spans.map((span) => span.spanId));
   let root: StoredSpan | undefined;
   let first = trace.spans[0]!;
   let parentsMissing = 0;

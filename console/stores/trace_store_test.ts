@@ -34,6 +34,7 @@ function span(given: Partial<StoredSpan> = {}): StoredSpan {
     kind: 1,
     startUs: 1_000,
     durationNs: 5_000,
+    ended: true,
     status: 0,
     statusMessage: "",
     traceState: "",
@@ -83,7 +84,7 @@ Deno.test("TraceStore knows a span that comes again, in short traces and in long
   const traces = store();
   const spans = Array.from({ length: 60 }, () => span());
   for (const one of spans) assert.equal(traces.add(one), "kept");
-  for (const one of spans) assert.equal(traces.add(one), "duplicate");
+  for (const one of spans) assert.equal(traces.add(one), "replaced");
   assert.equal(traces.spans, 60);
   assert.equal(traces.takeChanged().length, 1);
   assert.equal(traces.takeChanged().length, 0);
@@ -128,4 +129,42 @@ Deno.test("traceSummary() gives root, length, services and errors, and changes w
   });
   traces.add(span({ parentSpanId: "elsewhere" }));
   assert.equal(traceSummary(trace).complete, false);
+});
+
+Deno.test("TraceStore keeps spans that share an id but are of another kind or service", () => {
+  for (const filler of [0, 40]) {
+    const traces = store();
+    for (let i = 0; i < filler; i++) traces.add(span());
+    const client = span({ spanId: "b3", kind: 3, source: source("web") });
+    const server = span({ spanId: "b3", kind: 2, source: source("shop") });
+    const other = span({ spanId: "b3", kind: 2, source: source("mirror") });
+    for (const one of [client, server, other]) assert.equal(traces.add(one), "kept");
+    for (const one of [client, server, other]) assert.equal(traces.add({ ...one }), "replaced");
+    assert.equal(traces.spans, filler + 3);
+    assert.equal(traceSummary(traces.get("t1")!).spanCount, filler + 3);
+  }
+});
+
+Deno.test("TraceStore takes a span sent at its start and at its end as one: the later is shown", () => {
+  const traces = store();
+  const begun = span({ spanId: "long", startUs: 1_000, durationNs: 0, ended: false, bytes: 100 });
+  const ended = { ...begun, durationNs: 9_000_000, ended: true, status: 2, bytes: 150 };
+  assert.equal(traces.add(span({ startUs: 1_000 })), "kept");
+  assert.equal(traces.add(begun), "kept");
+  const bytes = traces.bytes;
+  assert.equal(traces.add(ended), "replaced");
+  // What has ended does not begin again: the first message may be the one that comes late.
+  assert.equal(traces.add(begun), "replaced");
+  const trace = traces.get("t1")!;
+  assert.equal(trace.spans[1], ended);
+  assert.equal(traces.bytes, bytes + 50);
+  assert.equal(traces.spans, 2);
+  const { durationMs, errorCount } = traceSummary(trace);
+  assert.deepEqual([durationMs, errorCount], [9, 1]);
+  // And shorter again, with no error.
+  assert.equal(traces.add({ ...ended, durationNs: 1_000_000, status: 0 }), "replaced");
+  assert.deepEqual(
+    [traceSummary(trace).durationMs, traceSummary(trace).errorCount],
+    [1, 0],
+  );
 });
