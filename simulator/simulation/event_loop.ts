@@ -36,8 +36,6 @@ interface Event {
 export interface EventLoopOptions {
   /** Takes each line of the log, without its end. @default lines are hashed only */
   onLine?: (line: string) => void;
-  /** Takes the parts of each line. @default nobody does */
-  onEvent?: (event: string, part: string, subject: string, detail: string) => void;
 }
 
 const hashChunkLength = 65_536;
@@ -52,14 +50,12 @@ export class EventLoop {
   readonly #queue = new TinyQueue<Event>([], byTime);
   readonly #hash = createHash("sha256");
   readonly #onLine: ((line: string) => void) | undefined;
-  readonly #onEvent: EventLoopOptions["onEvent"];
   #text = "";
   #order = 0;
   #failure: { error: unknown } | undefined;
 
   constructor(options: EventLoopOptions = {}) {
     this.#onLine = options.onLine;
-    this.#onEvent = options.onEvent;
   }
 
   get nowMs(): number {
@@ -126,7 +122,6 @@ export class EventLoop {
     this.#text += line + "\n";
     if (this.#text.length >= hashChunkLength) this.#flush();
     this.#onLine?.(line);
-    this.#onEvent?.(event, column.trimEnd(), subject, detail);
   }
 
   /** Runs until that time, or until `isDone`; at most so many events, as an endless loop of no duration never ends. */

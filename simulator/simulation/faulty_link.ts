@@ -27,16 +27,6 @@ export interface FaultyLinksOptions {
   readonly onCall: (point: FaultPoint, subject: string) => void;
   /** Notified of each fault. */
   readonly onFault: (kind: FaultKind, point: FaultPoint, subject: string, process: Process) => void;
-  /** Notified of each call that is made, and of its end unless its process crashes. @default nobody is */
-  readonly watcher?: CallWatcher | undefined;
-}
-
-/** Whoever follows calls from their beginning to their end. */
-export interface CallWatcher {
-  called(call: number, point: FaultPoint, subject: string, part: string): void;
-  /** The next choice that is made is whether this call fails. */
-  decides(call: number): void;
-  answered(call: number, outcome: "done" | "failed"): void;
 }
 
 /** What an outage does: 1 refuses, 2 lets calls time out, 3 lets them through and loses the answers. */
@@ -61,7 +51,6 @@ export class FaultyLinks {
   readonly #outages = new Map<FaultPoint, Outage>();
   readonly #reorderMs = new Map<Process, number>();
   #isHealed = false;
-  #calls = 0;
 
   constructor(loop: EventLoop, decisions: Decisions, options: FaultyLinksOptions) {
     this.#loop = loop;
@@ -74,13 +63,7 @@ export class FaultyLinks {
 
   /** The link as a process sees it. */
   connect(process: Process): Link {
-    const { watcher } = this.#options;
-    return {
-      call: (point, subject, perform) =>
-        watcher === undefined
-          ? this.#call(process, point, subject, perform)
-          : this.#watched(watcher, process, point, subject, perform),
-    };
+    return { call: (point, subject, perform) => this.#call(process, point, subject, perform) };
   }
 
   /** From now on no call fails by itself. */
@@ -96,31 +79,11 @@ export class FaultyLinks {
     return delayMs;
   }
 
-  *#watched<T>(
-    watcher: CallWatcher,
-    process: Process,
-    point: FaultPoint,
-    subject: string,
-    perform: () => Step<T>,
-  ): Step<T> {
-    const call = ++this.#calls;
-    watcher.called(call, point, subject, process.name);
-    try {
-      const result = yield* this.#call(process, point, subject, perform, call);
-      watcher.answered(call, "done");
-      return result;
-    } catch (error) {
-      watcher.answered(call, "failed");
-      throw error;
-    }
-  }
-
   *#call<T>(
     process: Process,
     point: FaultPoint,
     subject: string,
     perform: () => Step<T>,
-    call = 0,
   ): Step<T> {
     this.#options.onCall(point, subject);
     yield this.#loop.pause(this.#options.linkMs(process), process);
@@ -128,7 +91,6 @@ export class FaultyLinks {
     if (outage !== undefined && outage.untilMs > this.#loop.nowMs) {
       return yield* this.#duringOutage(process, outage, perform);
     }
-    this.#options.watcher?.decides(call);
     const kind = this.#choose(point, subject);
     if (kind === undefined) return yield* perform();
     this.#options.onFault(kind, point, subject, process);

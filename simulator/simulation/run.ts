@@ -6,10 +6,9 @@
 import type { InvariantName } from "../topology/plants.ts";
 import { withoutAmbient } from "./ambient_guard.ts";
 import { type Decision, Decisions, seededDraw } from "./decisions.ts";
-import type { EventLoop } from "./event_loop.ts";
 import type { Violation } from "./invariants.ts";
 import { drawOptions, recoveryMsOf, type RunOptions } from "./options.ts";
-import { SimulatedWorld, type WorldWatcher } from "./simulated_world.ts";
+import { SimulatedWorld } from "./simulated_world.ts";
 
 /** What a run follows from. */
 export interface RunInput {
@@ -20,11 +19,8 @@ export interface RunInput {
   readonly given?: Partial<RunOptions>;
   /** Decides by this record instead of by drawing. @default draws from the seed */
   readonly replay?: readonly Decision[];
-  /**
-   * From that time on, decides by drawing after all: from another seed, or, where none is named, from
-   * the run's own, with the variance that the run would have had. @default never
-   */
-  readonly reroll?: { readonly atMs: number; readonly seed?: number };
+  /** From that time on, decides by drawing from another seed after all. @default never */
+  readonly reroll?: { readonly atMs: number; readonly seed: number };
   /** Notified of the name of each choice, in a replay. @default nobody is */
   readonly onDecision?: (name: string) => void;
   /** Writes down what is decided. @default false */
@@ -33,8 +29,6 @@ export interface RunInput {
   readonly jitter?: boolean;
   /** Takes each line of the log. @default they are hashed only */
   readonly onLine?: (line: string) => void;
-  /** Makes whoever watches the run; the loop says when something happens, once the run has begun. */
-  readonly watch?: (loop: () => EventLoop) => WorldWatcher;
   /** Stops once that is broken. @default goes on to the end */
   readonly stopAt?: InvariantName;
 }
@@ -81,14 +75,13 @@ export function runSimulation(input: RunInput): RunResult {
   return withoutAmbient(() => {
     const usual = jitter ? seededDraw(seed, "jitter") : () => 0.5;
     const other = seededDraw(reroll?.seed ?? seed, "jitter");
-    const draw = reroll?.seed === undefined ? usual : () => isOpen() ? other() : usual();
+    const draw = reroll === undefined ? usual : () => isOpen() ? other() : usual();
     world = new SimulatedWorld({
       options,
       plant,
       decisions,
-      jitter: jitter || reroll?.seed !== undefined ? draw : undefined,
+      jitter: jitter || reroll !== undefined ? draw : undefined,
       ...(onLine && { onLine }),
-      ...(input.watch && { watcher: input.watch(() => world!.loop) }),
     });
     const isStopped = runPhases(world, options, input.stopAt);
     const { violations } = world.invariants;

@@ -20,11 +20,11 @@ import {
 import { type Step, waitFor } from "../topology/step.ts";
 import { type Decisions, type Draw, logUniform } from "./decisions.ts";
 import { EventLoop, newProcess, type Process } from "./event_loop.ts";
-import { type CallWatcher, FaultyLinks } from "./faulty_link.ts";
+import { FaultyLinks } from "./faulty_link.ts";
 import { Invariants } from "./invariants.ts";
 import type { RunOptions } from "./options.ts";
 import { SimulatedBus } from "./simulated_bus.ts";
-import { type Change, SimulatedStore } from "./simulated_store.ts";
+import { SimulatedStore } from "./simulated_store.ts";
 
 /** Rare events that a sweep must reach, or say that it has not. */
 export const rareEvents = [
@@ -55,16 +55,6 @@ export interface WorldOptions {
   readonly jitter: Draw | undefined;
   /** Takes each line of the log. @default they are hashed only */
   readonly onLine?: (line: string) => void;
-  /** Watches everything, to show it. @default nobody does */
-  readonly watcher?: WorldWatcher;
-}
-
-/** Whoever shows a run: is notified of everything, in the order in which it happens. */
-export interface WorldWatcher extends CallWatcher {
-  /** A line of the log. */
-  logged(event: string, part: string, subject: string, detail: string): void;
-  /** A transaction was committed, to `store-1` or `store-2`. */
-  committed(store: string, changes: readonly Change[], part: string): void;
 }
 
 /** What a process does while it lives. */
@@ -90,7 +80,6 @@ export class SimulatedWorld {
   readonly reached = new Map<string, number>();
   readonly #options: RunOptions;
   readonly #settings: Settings;
-  readonly #watcher: WorldWatcher | undefined;
   readonly #decisions: Decisions;
   readonly #jitter: Draw | undefined;
   readonly #links: FaultyLinks;
@@ -107,12 +96,8 @@ export class SimulatedWorld {
   #isHealed = false;
   #isMended = false;
 
-  constructor({ options, plant, decisions, jitter, onLine, watcher }: WorldOptions) {
-    this.loop = new EventLoop({
-      ...(onLine && { onLine }),
-      ...(watcher && { onEvent: watcher.logged.bind(watcher) }),
-    });
-    this.#watcher = watcher;
+  constructor({ options, plant, decisions, jitter, onLine }: WorldOptions) {
+    this.loop = new EventLoop(onLine === undefined ? {} : { onLine });
     this.#options = options;
     this.#settings = { ...options, plant };
     this.#decisions = decisions;
@@ -180,7 +165,6 @@ export class SimulatedWorld {
       crash: (process) => this.#crash(process),
       onCommit: (changes, process) => {
         this.#logCommit(store, changes, process);
-        this.#watcher?.committed(store.name, changes, process.name);
         this.invariants.committed(store, changes);
       },
       onContention: (what, process) => this.#note(what, process.name, process.column, ""),
@@ -248,7 +232,6 @@ export class SimulatedWorld {
   #newLinks(): FaultyLinks {
     const { faults, faultMaxMs, timeoutMs, linkMs } = this.#options;
     return new FaultyLinks(this.loop, this.#decisions, {
-      watcher: this.#watcher,
       rates: faults,
       faultMaxMs,
       timeoutMs,
