@@ -12,7 +12,7 @@
  * @module
  */
 
-import { commandLine, flag, parsePort } from "../service/command_line.ts";
+import { commandLine, flag, parseHttpUrl, parsePort } from "../service/command_line.ts";
 import { runCommand } from "../service/life_cycle.ts";
 import { aborted, pause } from "../service/resilience.ts";
 import { buildOnce, requireTool, StackError } from "./build_cache.ts";
@@ -26,6 +26,8 @@ import { KAFKA_RECIPE, startKafka } from "./kafka.ts";
 import { JAEGER_RECIPE, startJaeger } from "./jaeger.ts";
 import { OTEL_COLLECTOR_RECIPE, startOtelCollector } from "./otel_collector.ts";
 import { findPostgresql, type RunningPostgresql, startPostgresql } from "./postgresql.ts";
+import { MINIO_RECIPE, startMinio } from "./minio.ts";
+import { ALERTMANAGER, startAlertmanager } from "./alertmanager.ts";
 import { PROMETHEUS, startPrometheus } from "./prometheus.ts";
 
 /** Ports that nobody types in, so no flag sets them. */
@@ -47,6 +49,14 @@ interface UpOptions {
   rules?: string;
   kafkaPort: number;
   postgresqlPort: number;
+  minioPort: number;
+  alertmanagerPort: number;
+  alertWebhook?: string;
+}
+
+/** What a component is started by: the flags, and the names of all that are started with it. */
+interface StartPlan extends UpOptions {
+  started: readonly string[];
 }
 
 /** What `up` and `build` know of a component. */
@@ -54,7 +64,7 @@ interface Component {
   /** Gets it ready to be started at once. */
   build(signal: AbortSignal): Promise<unknown>;
   /** Starts it on its usual ports. */
-  start(options: UpOptions, signal: AbortSignal): Promise<RunningProcess>;
+  start(options: StartPlan, signal: AbortSignal): Promise<RunningProcess>;
   /** What to open or to point a program at, each with its use. */
   links(options: UpOptions, process: RunningProcess): [use: string, where: string][];
 }
@@ -94,10 +104,12 @@ const COMPONENTS: Readonly<Record<string, Component>> = {
   },
   "prometheus": {
     build: () => requireTool(PROMETHEUS, "the telemetry stack"),
-    start: ({ prometheusPort, rules }, signal) =>
+    start: ({ prometheusPort, alertmanagerPort, started, rules }, signal) =>
       startPrometheus({
         signal,
         port: prometheusPort,
+        ...(started.includes("alertmanager") &&
+          { alertmanagerAddress: `127.0.0.1:${alertmanagerPort}` }),
         programsAddress: `127.0.0.1:${INTERNAL_PORTS.collectorPrometheus}`,
         collectorAddress: `127.0.0.1:${INTERNAL_PORTS.collectorSelf}`,
         ...(rules === undefined ? {} : { rulesFolder: rules }),
@@ -118,7 +130,25 @@ const COMPONENTS: Readonly<Record<string, Component>> = {
       return [["database", publicUrl], ["its password", passwordFile]];
     },
   },
+  "alertmanager": {
+    build: () => requireTool(ALERTMANAGER, "alerts"),
+    start: ({ alertmanagerPort: port, alertWebhook: webhookUrl }, signal) =>
+      startAlertmanager({ signal, port, ...(webhookUrl !== undefined && { webhookUrl }) }),
+    links: ({ alertmanagerPort }) => [["alerts", `http://127.0.0.1:${alertmanagerPort}`]],
+  },
+  "minio": {
+    build: (signal) => buildOnce(MINIO_RECIPE, { signal }),
+    start: ({ minioPort }, signal) => startMinio({ signal, port: minioPort, ...MINIO_USER }),
+    links: ({ minioPort }) => [
+      ["S3", `http://127.0.0.1:${minioPort}`],
+      ["AWS_ACCESS_KEY_ID", MINIO_USER.accessKeyId],
+      ["AWS_SECRET_ACCESS_KEY", MINIO_USER.secretAccessKey],
+    ],
+  },
 };
+
+/** It listens on loopback only and ends with Ctrl-C, so that a secret that can be typed in is enough. */
+const MINIO_USER = { accessKeyId: "orrery", secretAccessKey: "orrery-on-loopback" };
 
 /** What the tests put on the other side, and what checks the charts: built, never started here. */
 const TEST_PEERS: Readonly<Record<string, (signal: AbortSignal) => Promise<unknown>>> = {
@@ -148,8 +178,10 @@ async function build(names: readonly string[], all: boolean, signal: AbortSignal
 async function up(names: readonly string[], options: UpOptions, signal: AbortSignal) {
   await using running = new AsyncDisposableStack();
   const ended: Promise<string>[] = [];
-  for (const [name, component] of componentsOf(names)) {
-    const process = running.use(await component.start(options, signal));
+  const components = componentsOf(names);
+  const plan = { ...options, started: components.map(([name]) => name) };
+  for (const [name, component] of components) {
+    const process = running.use(await component.start(plan, signal));
     const { logFile, pid, exited } = process;
     ended.push(exited.then(() => name));
     print(`${name} is up (pid ${pid}, log ${logFile})`);
@@ -206,7 +238,7 @@ async function main(): Promise<void> {
     name: "stack",
     envPrefix: "ORRERY_STACK",
     summary:
-      "Starts the real OpenTelemetry Collector, Jaeger, Prometheus, Kafka and PostgreSQL on this machine, without Docker.",
+      "Starts the real OpenTelemetry Collector, Jaeger, Prometheus, Kafka, PostgreSQL, MinIO and Alertmanager on this machine, without Docker.",
     examples: [
       ["deno task stack", "the telemetry stack on its usual ports, until Ctrl-C"],
       ["deno task stack --otlp-http-port 14318", "beside a console that has 4318"],
@@ -224,6 +256,11 @@ async function main(): Promise<void> {
     .addOption(portFlag("--prometheus-port <port>", "Prometheus' page and query API", 9090))
     .addOption(portFlag("--kafka-port <port>", "Kafka", 9092))
     .addOption(portFlag("--postgresql-port <port>", "PostgreSQL", 5432))
+    .addOption(portFlag("--minio-port <port>", "MinIO's S3", 9000))
+    .addOption(portFlag("--alertmanager-port <port>", "Alertmanager", 9094))
+    .addOption(
+      flag("--alert-webhook <url>", "where Alertmanager posts alerts").argParser(parseHttpUrl),
+    )
     .addOption(flag("--rules <folder>", "a folder with *.yaml files of Prometheus rules"))
     .action((names, options) => untilSignal((signal) => up(names, options, signal)));
   command.command("build").description("build components and keep them, start nothing")

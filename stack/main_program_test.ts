@@ -12,7 +12,10 @@ testWith(
     const { code, stdout } = await stack("up", "--help");
 
     assert.equal(code, 0);
-    assert.match(stdout, /jaeger, otel-collector, prometheus, kafka, postgresql/);
+    assert.match(
+      stdout,
+      /jaeger, otel-collector, prometheus, kafka, postgresql,\s+alertmanager, minio/,
+    );
     assert.match(
       stdout,
       /--otlp-http-port <port> .*default: 4318, env:\s+ORRERY_STACK_OTLP_HTTP_PORT/,

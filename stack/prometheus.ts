@@ -40,6 +40,11 @@ export interface PrometheusOptions extends StartOptions {
    * @default none
    */
   rulesFolder?: string;
+  /**
+   * Where alerts go, as `host:port`: {@link RunningAlertmanager.address}.
+   * @default nowhere: the page and the API show them
+   */
+  alertmanagerAddress?: string;
 }
 
 /** A Prometheus that is up. */
@@ -65,6 +70,8 @@ export async function startPrometheus(options: PrometheusOptions): Promise<Runni
       `--storage.tsdb.path=${join(runFolder, "data")}`,
       "--storage.tsdb.retention.time=2h",
       `--web.listen-address=127.0.0.1:${port}`,
+      // It hears of Alertmanager 5 s after its start only; what fired before is sent again.
+      "--rules.alert.resend-delay=10s",
     ],
     prepare: async (runFolder) => {
       const template = await Deno.readTextFile(join(import.meta.dirname!, "prometheus.yaml"));
@@ -101,11 +108,17 @@ export function prometheusConfig(template: string, options: PrometheusOptions): 
       JSON.stringify(resolve(options.rulesFolder, "*.yaml")),
     ]);
   }
-  return replacements.reduce((text, [found, by]) => {
+  const replaced = replacements.reduce((text, [found, by]) => {
     const result = text.replaceAll(found, () => by);
     if (result !== text || found.test(text)) return result;
     throw new StackError(`Cannot start prometheus: its prometheus.yaml has no ${found.source}`);
   }, template);
+  return options.alertmanagerAddress === undefined ? replaced : `${replaced}
+alerting:
+  alertmanagers:
+    - static_configs:
+        - targets: ["${options.alertmanagerAddress}"]
+`;
 }
 
 function targetPattern(address: string): RegExp {

@@ -35,3 +35,11 @@ Deno.test("prometheusConfig() refuses a file that lacks what it has to replace",
     /^StackError: Cannot start prometheus: its prometheus\.yaml has no .*otel-collector:8889/,
   );
 });
+
+testWith(["read"], "prometheusConfig() sends alerts where it is told to", async () => {
+  const template = await Deno.readTextFile(join(import.meta.dirname!, "prometheus.yaml"));
+  const config = prometheusConfig(template, { ...addresses, alertmanagerAddress: "127.0.0.1:3" });
+
+  assert.match(config, /alerting:\n +alertmanagers:[^]*targets: \["127\.0\.0\.1:3"\]/);
+  assert.doesNotMatch(prometheusConfig(template, addresses), /alerting/);
+});
