@@ -7,7 +7,8 @@
 import { encode } from "fast-png";
 
 /** Side of the square image, in pixels. With the noise below it makes about 284 kB. */
-const side = 628;
+export const irisSide = 628;
+const side = irisSide;
 /** Greatest deviation of the sensor's noise, in grey levels: what a PNG cannot pack. */
 const noiseLevels = 8;
 
@@ -19,32 +20,43 @@ const noiseLevels = 8;
  */
 export function irisImage(seed: number): Uint8Array {
   return encode(
-    { width: side, height: side, data: irisPixels(seed), depth: 8, channels: 1 },
+    { width: irisSide, height: irisSide, data: irisPixels(seed), depth: 8, channels: 1 },
     // Most of it is noise: more effort would save little and cost the sender's time.
     { zlib: { level: 1 } },
   );
 }
 
-/** The grey levels, row by row. */
-function irisPixels(seed: number): Uint8Array {
-  const random = randomSource(seed);
-  const between = (from: number, to: number) => from + random() * (to - from);
+/**
+ * The grey levels, row by row.
+ *
+ * @param capture seed of what differs from one photograph of an eye to the next: where it is, its
+ * pupil, lids and reflection, and the sensor's noise. @default those that came with the eye
+ */
+export function irisPixels(seed: number, capture?: number): Uint8Array {
+  const eye = randomSource(seed);
+  const taken = capture === undefined ? undefined : randomSource(capture);
+  const between = (from: number, to: number) => from + eye() * (to - from);
+  /** What another capture draws anew; the eye's own is drawn too, so that the rest stays. */
+  const betweenNow = (from: number, to: number) => {
+    const own = between(from, to);
+    return taken ? from + taken() * (to - from) : own;
+  };
 
-  const centreX = side * between(.47, .53);
-  const centreY = side * between(.48, .53);
+  const centreX = side * betweenNow(.47, .53);
+  const centreY = side * betweenNow(.48, .53);
   const irisRadius = side * between(.3, .34);
-  const pupilRadius = irisRadius * between(.3, .48);
+  const pupilRadius = irisRadius * betweenNow(.3, .48);
   const collarette = between(.25, .4);
   const irisGrey = between(95, 135);
-  const lidTilt = between(-.06, .06);
-  const upperLid = side * between(.2, .26);
-  const lowerLid = side * between(.8, .86);
+  const lidTilt = betweenNow(-.06, .06);
+  const upperLid = side * betweenNow(.2, .26);
+  const lowerLid = side * betweenNow(.8, .86);
   // Fine fibres run outwards; coarser bands and crypts lie between them.
-  const fibres = polarNoise(random, 220, 5);
-  const bands = polarNoise(random, 48, 9);
-  const crypts = polarNoise(random, 22, 7);
-  const glintX = centreX + pupilRadius * between(-.5, .5);
-  const glintY = centreY - pupilRadius * between(.2, .5);
+  const fibres = polarNoise(eye, 220, 5);
+  const bands = polarNoise(eye, 48, 9);
+  const crypts = polarNoise(eye, 22, 7);
+  const glintX = centreX + pupilRadius * betweenNow(-.5, .5);
+  const glintY = centreY - pupilRadius * betweenNow(.2, .5);
 
   /** Grey of the iris; `depth` is 0 at the pupil's edge and 1 at the sclera's. */
   function iris(angle: number, depth: number): number {
@@ -83,7 +95,7 @@ function irisPixels(seed: number): Uint8Array {
   const pixels = new Uint8ClampedArray(side * side);
   // A linear congruential generator in 32-bit integers (Numerical Recipes): a call that returns a
   // fraction would leave a number on the heap for every pixel.
-  let state = seed | 0;
+  let state = (capture ?? seed) | 0;
   for (let y = 0, at = 0; y < side; y++) {
     for (let x = 0; x < side; x++, at++) {
       state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0;

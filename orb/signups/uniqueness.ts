@@ -41,8 +41,13 @@ export interface Uniqueness {
    * @throws {ImageRefusedError} it cannot be read and never will
    */
   fingerprint(image: CheckedImage, signal: AbortSignal): Promise<Uint8Array | undefined>;
-  /** The nearest accepted image, if it is near enough to be the same. */
-  nearest(fingerprint: Uint8Array): NearImage | undefined;
+  /**
+   * The nearest accepted image of all that were added before this call, if it is near enough to be
+   * the same.
+   */
+  nearest(fingerprint: Uint8Array): Promise<NearImage | undefined>;
+  /** How near two images are, from 0 to 1, if that is near enough to be the same. */
+  compare(a: Uint8Array, b: Uint8Array): number | undefined;
   /** Takes in what was accepted. */
   add(fingerprints: readonly Fingerprint[]): void;
   /** Forgets all: the tokens were reset. */
@@ -52,7 +57,8 @@ export interface Uniqueness {
 /** Compares by bytes only. */
 export const exactUniqueness: Uniqueness = {
   fingerprint: () => Promise.resolve(undefined),
-  nearest: () => undefined,
+  nearest: () => Promise.resolve(undefined),
+  compare: () => undefined,
   add: () => {},
   clear: () => {},
 };
