@@ -165,7 +165,7 @@ async function main(): Promise<void> {
       flag("--heartbeat-timeout-ms <ms>", "a server silent for so long counts as dead")
         .argParser(parseDuration({ unit: "ms", minMs: 100, maxMs: 600_000 })).default(2_000),
     );
-  await runService(command, startClient, { stdout: "data" });
+  await runService(command, startClient, { stdout: "data", telemetry: "if-wanted" });
 }
 
 if (import.meta.main) await main();

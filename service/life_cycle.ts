@@ -25,7 +25,12 @@ import {
   stdoutLines,
 } from "./log.ts";
 import { ServiceRun } from "./service_run.ts";
-import { startTelemetry, type Telemetry, TelemetryVariableError } from "./telemetry.ts";
+import {
+  startTelemetry,
+  type Telemetry,
+  telemetryIsWanted,
+  TelemetryVariableError,
+} from "./telemetry.ts";
 import { realWorld, type World } from "./world/world.ts";
 
 /** A reason not to start that a person can remove: shown without a stack, exit code 1. */
@@ -68,8 +73,13 @@ export interface Service {
 export interface RunServiceOptions {
   /** `service.name` where it is not the command's name. @default the command's name */
   serviceName?: string;
-  /** False for a program that sends no telemetry of its own. @default true */
-  telemetry?: boolean;
+  /**
+   * False for a program that sends no telemetry of its own; `"if-wanted"` for a command that ends by
+   * itself: it sends some when the environment names an endpoint, or the collector answers at once.
+   *
+   * @default true
+   */
+  telemetry?: boolean | "if-wanted";
   /**
    * What stdout is for. In a program that prints data (`data`) it is for nothing else: there the
    * log goes to stderr.
@@ -197,7 +207,7 @@ async function live(
   });
   const telemetry = startTelemetry({
     serviceName,
-    enabled: withTelemetry,
+    enabled: withTelemetry === "if-wanted" ? await telemetryIsWanted() : withTelemetry,
     warn: (message) => log.warn(message),
   });
   const health = new Health();

@@ -47,9 +47,10 @@ import {
 import { MeterProvider, PeriodicExportingMetricReader } from "@opentelemetry/sdk-metrics";
 import { settledWithin } from "./resilience.ts";
 import { BatchProcessor } from "./telemetry/batch_processor.ts";
-import { Delivery } from "./telemetry/delivery.ts";
+import { Delivery, someoneListens } from "./telemetry/delivery.ts";
 import {
   batchLimits,
+  endpointIsGiven,
   numberVariable,
   otlpEndpoint,
   otlpProtocol,
@@ -126,7 +127,7 @@ export function startTelemetry(options: TelemetryOptions): Telemetry {
   const pipelines = startSpansAndLogs(resource, meterProvider, delivery, world);
   // Failed exports reach the SDK's error handler too, once a batch: `delivery` has warned of them.
   setGlobalErrorHandler(() => {});
-  diag.setLogger(diagnostics(options.warn), { logLevel: DiagLogLevel.ERROR });
+  diag.setLogger(diagnostics(options.warn, delivery), { logLevel: DiagLogLevel.ERROR });
   context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
   propagation.setGlobalPropagator(
     new CompositePropagator({
@@ -223,8 +224,25 @@ function programResource(serviceName: string, world: World): Resource {
   return own.merge(detectResources({ detectors: [envDetector] }));
 }
 
+/**
+ * Whether a program that ends by itself is to send telemetry: when the environment asks for it, or
+ * when the collector at the usual place takes a connection. Nobody waits for one that is not there.
+ *
+ * @example
+ * ```ts
+ * const telemetry = startTelemetry({ serviceName, warn, enabled: await telemetryIsWanted() });
+ * ```
+ */
+export async function telemetryIsWanted(world: World = realWorld): Promise<boolean> {
+  return endpointIsGiven() || Boolean(Deno.env.get("OTEL_SDK_DISABLED")) ||
+    await someoneListens([otlpEndpoint("traces")], world);
+}
+
+/** An export of metrics that the SDK gave up waiting for; it says so here only. */
+const exportTimedOut = /export timed out/;
+
 /** The SDK's own errors, other than failed exports, as warnings; the same one twice in a row once. */
-function diagnostics(warn: (message: string) => void): DiagLogger {
+function diagnostics(warn: (message: string) => void, delivery: Delivery): DiagLogger {
   const silent = () => {};
   let last = "";
   return {
@@ -234,6 +252,7 @@ function diagnostics(warn: (message: string) => void): DiagLogger {
     warn: silent,
     error(message, ...rest) {
       const text = [message, ...rest].join(" ").slice(0, 500);
+      if (exportTimedOut.test(text)) return delivery.failed("it does not answer in time");
       if (text === last) return;
       last = text;
       warn(`OpenTelemetry: ${text}`);

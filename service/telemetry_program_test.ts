@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { startProgram } from "./testing/program.ts";
+import { eventually } from "./testing/eventually.ts";
 import { testWith } from "./testing/permissions.ts";
 
 const fixture = new URL("./life_cycle_fixture.ts", import.meta.url);
@@ -99,6 +100,34 @@ testWith(
     );
   },
 );
+
+testWith(needs, "startTelemetry() warns once of a collector that never answers", async () => {
+  // It takes connections and says nothing.
+  const silent = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const taken: Deno.Conn[] = [];
+  const taking = (async () => {
+    for await (const connection of silent) taken.push(connection);
+  })();
+  await using program = await startProgram(fixture, [], {
+    ...on(`http://127.0.0.1:${silent.addr.port}`),
+    OTEL_BSP_EXPORT_TIMEOUT: "200",
+    OTEL_METRIC_EXPORT_INTERVAL: "200",
+    OTEL_EXPORTER_OTLP_TIMEOUT: "500",
+  });
+  const [, url] = await program.line(/listening at (\S+)/);
+  await fetch(`${url}/work`).then((response) => response.text());
+  await program.line(/does not answer in time/);
+  // More rounds, of which nothing is said.
+  const rounds = taken.length + 4;
+  await eventually("more attempts", () => taken.length >= rounds || undefined, 20_000);
+  program.kill("SIGTERM");
+  await program.status;
+  silent.close();
+  await taking;
+  for (const connection of taken) connection.close();
+  const warnings = program.lines.filter((line) => / WARN /.test(line));
+  assert.equal(warnings.length, 1, warnings.join("\n"));
+});
 
 testWith(needs, "startTelemetry() is off with OTEL_SDK_DISABLED", async () => {
   await using sink = collector();

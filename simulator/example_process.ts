@@ -11,7 +11,7 @@
  */
 import { commandLine, flag, parseDuration, parsePort } from "../service/command_line.ts";
 import { runCommand } from "../service/life_cycle.ts";
-import { startTelemetry } from "../service/telemetry.ts";
+import { startTelemetry, telemetryIsWanted } from "../service/telemetry.ts";
 import { pause } from "../service/resilience.ts";
 import { realWorld, type World } from "../service/world/world.ts";
 import { TelemetryClient } from "./telemetry_client.ts";
@@ -72,7 +72,11 @@ function makeCommand() {
     .action(async (id, options) => {
       const warn = (message: string) =>
         void Deno.stderr.writeSync(new TextEncoder().encode(`simulator-example: ${message}\n`));
-      const telemetry = startTelemetry({ serviceName: "simulator-example", warn });
+      const telemetry = startTelemetry({
+        serviceName: "simulator-example",
+        warn,
+        enabled: await telemetryIsWanted(),
+      });
       const client = await exampleProcess({ id, ...options });
       await telemetry.shutdown(500);
       if (client.dropped > 0) {

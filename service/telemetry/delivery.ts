@@ -47,17 +47,22 @@ export class Delivery {
   }
 
   #note(result: ExportResult): void {
-    const { warn, endpoints } = this.#options;
     if (result.code === ExportResultCode.SUCCESS) {
-      if (this.#failing) warn("Telemetry is delivered again.");
+      if (this.#failing) this.#options.warn("Telemetry is delivered again.");
       this.#failing = false;
       this.#everDelivered = true;
-    } else if (!this.#failing) {
+    } else this.failed(result.error?.message ?? "no reason given");
+  }
+
+  /** Takes note of a failure that no exporter reports, such as one that the SDK gave up waiting for. */
+  failed(reason: string): void {
+    const { warn, endpoints } = this.#options;
+    if (!this.#failing) {
       this.#failing = true;
       warn(
-        `Telemetry cannot be delivered to ${withoutCredentials(endpoints[0] ?? "")} (${
-          result.error?.message ?? "no reason given"
-        }). The service goes on; queues are bounded and what overflows is counted. Start a collector there (deno task console), name another with OTEL_EXPORTER_OTLP_ENDPOINT, or turn telemetry off with OTEL_SDK_DISABLED=true.`,
+        `Telemetry cannot be delivered to ${
+          withoutCredentials(endpoints[0] ?? "")
+        } (${reason}). The service goes on; queues are bounded and what overflows is counted. Start a collector there (deno task console), name another with OTEL_EXPORTER_OTLP_ENDPOINT, or turn telemetry off with OTEL_SDK_DISABLED=true.`,
       );
     }
   }
@@ -67,27 +72,39 @@ export class Delivery {
    * and nobody accepts a connection. Otherwise it never resolves.
    */
   async inVain(): Promise<void> {
-    if (!this.#everDelivered) {
-      const addresses = new Set(this.#options.endpoints.map(addressOf));
-      const accepted = await Promise.all([...addresses].map((address) => this.#accepts(address)));
-      if (!accepted.includes(true) && !this.#everDelivered) return;
+    const { endpoints, world } = this.#options;
+    if (!this.#everDelivered && !await someoneListens(endpoints, world) && !this.#everDelivered) {
+      return;
     }
     await new Promise(() => {});
   }
+}
 
-  async #accepts(address: string | undefined): Promise<boolean> {
-    if (address === undefined) return false;
-    const { hostname, port } = new URL(`tcp://${address}`);
-    let accepted = false;
-    // IPv6 addresses have brackets in URLs only.
-    const host = hostname.replace(/^\[|\]$/g, "");
-    const connected = Deno.connect({ hostname: host, port: Number(port) }).then((connection) => {
-      accepted = true;
-      connection.close();
-    });
-    await settledWithin(connected, probeTimeoutMs, { world: this.#options.world });
-    return accepted;
-  }
+/** Whether any of these URLs' addresses takes a connection, within 200 ms. */
+export async function someoneListens(
+  endpoints: readonly string[],
+  world: Pick<World, "setTimeout" | "clearTimeout">,
+): Promise<boolean> {
+  const addresses = new Set(endpoints.map(addressOf));
+  const accepted = await Promise.all([...addresses].map((address) => accepts(address, world)));
+  return accepted.includes(true);
+}
+
+async function accepts(
+  address: string | undefined,
+  world: Pick<World, "setTimeout" | "clearTimeout">,
+): Promise<boolean> {
+  if (address === undefined) return false;
+  const { hostname, port } = new URL(`tcp://${address}`);
+  let accepted = false;
+  // IPv6 addresses have brackets in URLs only.
+  const host = hostname.replace(/^\[|\]$/g, "");
+  const connected = Deno.connect({ hostname: host, port: Number(port) }).then((connection) => {
+    accepted = true;
+    connection.close();
+  });
+  await settledWithin(connected, probeTimeoutMs, { world });
+  return accepted;
 }
 
 /** `host:port`; undefined for what is no URL, which the exporter has warned of. */

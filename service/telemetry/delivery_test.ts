@@ -36,6 +36,16 @@ Deno.test("Delivery warns once when deliveries begin to fail and once when they 
   assert.equal(results.length, 6);
 });
 
+Deno.test("Delivery warns once of a failure that no exporter reports", () => {
+  const { delivery, export: send, warnings } = setUp(["http://127.0.0.1:4318"]);
+  send(0);
+  delivery.failed("it does not answer in time");
+  assert.equal(warnings.length, 1);
+  send(1);
+  delivery.failed("it does not answer in time");
+  assert.match(warnings.at(-1)!, /127\.0\.0\.1:4318 \(it does not answer in time\)/);
+});
+
 testWith(["net"], "Delivery.inVain() ends where nobody listens, and only there", async () => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const there = `http://127.0.0.1:${listener.addr.port}`;

@@ -58,6 +58,11 @@ export function otlpEndpoint(signal: Signal): string {
   return givenEndpoint(signal) ?? defaultEndpoint;
 }
 
+/** Whether the environment says where telemetry goes, for any signal. */
+export function endpointIsGiven(): boolean {
+  return (["traces", "metrics", "logs"] as const).some((signal) => givenEndpoint(signal));
+}
+
 /** Options of the SDK's exporters, which read `OTEL_EXPORTER_OTLP_*` themselves: only the default is ours. */
 export function exporterOptions(signal: Signal): { url?: string } {
   return givenEndpoint(signal) === undefined ? { url: `${defaultEndpoint}/v1/${signal}` } : {};
