@@ -1,7 +1,8 @@
 #!/usr/bin/env -S deno run --allow-run --allow-read --allow-write --allow-net=127.0.0.1 --allow-env=DEMO_*
 /**
  * Starts Orrery on one machine: every program as a child process with embedded defaults, watched
- * by the console. Nothing has to be installed, nothing stays behind.
+ * by the console. Nothing has to be installed, nothing stays behind. One that ends unasked is shown
+ * as down, and started again: kill one and watch what that does to the others.
  *
  * ```sh
  * deno task demo
@@ -16,6 +17,7 @@
  * @module
  */
 import { fileURLToPath } from "node:url";
+import { KeptProgram } from "./demo/kept_program.ts";
 import {
   choosePorts,
   demoArguments,
@@ -36,10 +38,9 @@ import {
   parseInteger,
   parsePort,
 } from "./service/command_line.ts";
-import { runService, type Service, type ServiceContext, StartError } from "./service/life_cycle.ts";
+import { runService, type Service, type ServiceContext } from "./service/life_cycle.ts";
 import { programArguments } from "./service/program_file.ts";
-import { aborted } from "./service/resilience.ts";
-import { lastLines, type RunningProcess, startProcess } from "./service/supervisor.ts";
+import { type RunningProcess, startProcess } from "./service/supervisor.ts";
 
 /** Options of the demo, as its flags give them. */
 export interface DemoOptions {
@@ -98,7 +99,7 @@ const smallMemory = {
 
 /** Starts all programs; the service that comes back is the whole of them. */
 export async function startDemo(options: DemoOptions, context: ServiceContext): Promise<Service> {
-  const { world, stopping } = context;
+  const { world } = context;
   const startMs = world.monotonicMs();
   await using undo = new AsyncDisposableStack();
   const folder = await Deno.makeTempDir({ prefix: "orrery-demo-" });
@@ -113,7 +114,7 @@ export async function startDemo(options: DemoOptions, context: ServiceContext): 
   const started = programs.filter((program) => takesPart(program, options, place));
 
   say("Orrery is starting …");
-  const children = await startAll(started, place, stopping, undo);
+  const kept = await startAll(started, place, context, undo);
   announce(started, place);
   say(
     `Ready after ${
@@ -123,11 +124,10 @@ export async function startDemo(options: DemoOptions, context: ServiceContext): 
   say(`Logs of the programs: ${folder}/<program>/*.log\n`);
   if (options.open) await openBrowser(place.url("console"));
 
-  const status = new StatusLine(started.length, place, world);
+  const status = new StatusLine(kept, place, world);
   status.start();
   const resources = undo.move();
   return {
-    finished: firstDeath(children, stopping),
     async stop() {
       status.stop();
       say("Stopping …");
@@ -151,15 +151,22 @@ function takesPart(program: Program, { only }: DemoOptions, place: Place): boole
 async function startAll(
   started: readonly Program[],
   place: Place,
-  stopping: AbortSignal,
+  { stopping, world }: ServiceContext,
   undo: AsyncDisposableStack,
-): Promise<RunningProcess[]> {
+): Promise<KeptProgram[]> {
   const failed = new AbortController();
   const signal = AbortSignal.any([stopping, failed.signal]);
-  const starts = new Map<string, Promise<RunningProcess>>();
+  const starts = new Map<string, Promise<KeptProgram>>();
   for (const program of started) {
     const before = starts.get(program.demo!.after ?? "");
-    const start = Promise.resolve(before).then(() => startOne(program, place, signal));
+    const kept = new KeptProgram({
+      name: program.name,
+      start: () => startOne(program, place, signal),
+      say: (text) => say(`\n${text}`),
+      stopping,
+      world,
+    });
+    const start = Promise.resolve(before).then(() => kept.start());
     starts.set(
       program.name,
       start.catch((error) => {
@@ -169,10 +176,18 @@ async function startAll(
       }),
     );
   }
-  for (const settled of await Promise.allSettled(starts.values())) {
-    if (settled.status === "fulfilled") undo.use(settled.value);
-  }
+  const settled = await Promise.allSettled(starts.values());
+  const up = settled.flatMap((one) => one.status === "fulfilled" ? [one.value] : []);
+  undo.defer(() => endAll(up));
   return await Promise.all(starts.values());
+}
+
+/** All at once, but the console last: it gets what the others have to say at their end. */
+async function endAll(kept: readonly KeptProgram[]): Promise<void> {
+  const end = (some: readonly KeptProgram[]) =>
+    Promise.all(some.map((one) => one[Symbol.asyncDispose]()));
+  await end(kept.filter(({ name }) => name !== "console"));
+  await end(kept.filter(({ name }) => name === "console"));
 }
 
 async function startOne(
@@ -212,17 +227,6 @@ function announce(started: readonly Program[], place: Place): void {
   for (const program of started) {
     const [what, where] = describe(program, place);
     say(`  ${program.name.padEnd(width)}  ${what}${where && `  ${where}`}`);
-  }
-}
-
-/** Rejects with the last lines of the first program that ends without having been asked to. */
-async function firstDeath(children: RunningProcess[], stopping: AbortSignal): Promise<void> {
-  const dead = await Promise.race([
-    aborted(stopping),
-    ...children.map((child) => child.exited.then(() => child)),
-  ]);
-  if (dead && !stopping.aborted) {
-    throw new StartError(`${dead.name} has ended unasked. ${await lastLines(dead.logFile)}`);
   }
 }
 

@@ -18,13 +18,17 @@ function write(text: string): void {
 
 /** The line that stays alive: on a terminal rewritten each second, else printed now and then. */
 export class StatusLine {
-  readonly #programs: number;
+  readonly #programs: readonly { readonly name: string; readonly up: boolean }[];
   readonly #place: Place;
   readonly #world: World;
   readonly #terminal = Deno.stdout.isTerminal();
   readonly #stop = new AbortController();
 
-  constructor(programs: number, place: Place, world: World) {
+  constructor(
+    programs: readonly { readonly name: string; readonly up: boolean }[],
+    place: Place,
+    world: World,
+  ) {
     this.#programs = programs;
     this.#place = place;
     this.#world = world;
@@ -62,13 +66,20 @@ export class StatusLine {
       const response = await fetch(`${page}/api/stats`, { signal: timeout.signal });
       const stats = await response.json();
       const perSecond = (part: { perSecond: number }) => Math.round(part.perSecond);
-      return `● ${this.#programs} programs up · ${stats.traces.tracesHeld} traces · ` +
+      return `${this.#state()} · ${stats.traces.tracesHeld} traces · ` +
         `${perSecond(stats.traces)} spans/s · ${perSecond(stats.metrics)} points/s · ` +
         `${perSecond(stats.logs)} logs/s · ${page} · Ctrl-C stops`;
     } catch {
-      // Why does not matter here: the console's own end is what ends the demo.
-      return `○ the console does not answer · ${page}`;
+      // Why does not matter here: an end of the console's is reported, and mended.
+      return `${this.#state()} · the console does not answer · ${page}`;
     }
+  }
+
+  #state(): string {
+    const down = this.#programs.filter(({ up }) => !up).map(({ name }) => name);
+    const all = this.#programs.length;
+    if (down.length === 0) return `● ${all} programs up`;
+    return `○ ${all - down.length} of ${all} programs up, down: ${down.join(", ")}`;
   }
 }
 

@@ -76,17 +76,26 @@ testWith(needs, "demo names a port in use and takes the next free one", async ()
   assert.equal((await demo.program.status).code, 0);
 });
 
-testWith(needs, "demo ends with the reason when one of its programs dies", async () => {
+/** The process of the orb server, as its newest telemetry tells. */
+async function orbServerPid(demo: DemoProgram): Promise<number | undefined> {
+  const [trace] = await findTraces(demo.consoleUrl, "?service=orb-server&limit=1");
+  const process = Object.values(trace?.processes ?? {})
+    .find(({ serviceName }) => serviceName === "orb-server");
+  return process?.tags.find(({ key }) => key === "process.pid")?.value as number | undefined;
+}
+
+testWith(needs, "demo survives the death of a program, says so, and starts it again", async () => {
   await using demo = await startDemo("--only", "orb");
-  const pid = await eventually("the server's pid in its telemetry", async () => {
-    const [trace] = await findTraces(demo.consoleUrl, "?service=orb-server&limit=1");
-    const process = Object.values(trace?.processes ?? {})
-      .find(({ serviceName }) => serviceName === "orb-server");
-    return process?.tags.find(({ key }) => key === "process.pid")?.value as number | undefined;
-  });
+  const pid = await eventually("the server's pid in its telemetry", () => orbServerPid(demo));
   Deno.kill(pid, "SIGKILL");
-  assert.equal((await demo.program.status).code, 1);
-  assert.match(demo.program.lines.join("\n"), /orb-server has ended unasked/);
+  await demo.program.line(/orb-server has ended unasked \(by SIGKILL\)/, 20_000);
+  await demo.program.line(/orb-server is up again/, 60_000);
+  await eventually("signups at the new server", async () => {
+    const now = await orbServerPid(demo);
+    return now !== undefined && now !== pid || undefined;
+  }, 30_000);
+  demo.program.kill("SIGTERM");
+  assert.equal((await demo.program.status).code, 0);
   await assertNothingListens(demo);
   await assert.rejects(Deno.stat(demo.folder), Deno.errors.NotFound);
 });

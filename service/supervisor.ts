@@ -17,7 +17,10 @@ export interface RunningProcess extends AsyncDisposable {
   readonly name: string;
   /** Its process id. */
   readonly pid: number;
-  /** Everything it prints; removed with the run folder when it stops, unless that was given. */
+  /**
+   * Everything it prints, below what is there from an earlier start in the same folder; removed with
+   * the run folder when it stops, unless that was given.
+   */
   readonly logFile: string;
   /** Settles when the process has ended, asked to or not. */
   readonly exited: Promise<Deno.CommandStatus>;
@@ -233,8 +236,9 @@ async function writeLog(
   streams: readonly ReadableStream<Uint8Array>[],
   maxBytes: number,
 ): Promise<void> {
-  using file = await Deno.open(logFile, { create: true, write: true, truncate: true });
-  let left = maxBytes;
+  // A program that is started again in the same folder goes on below what it said before.
+  using file = await Deno.open(logFile, { create: true, append: true });
+  let left = maxBytes - (await file.stat()).size;
   const write = async (chunk: Uint8Array) => {
     if (left <= 0) return;
     const part = chunk.subarray(0, left);
