@@ -25,7 +25,8 @@ import { drawOptions, faultKinds, type RunOptions } from "./simulation/options.t
 import { inputOf, parseRecord, recordOf, type RunRecord } from "./simulation/record.ts";
 import { type RunInput, type RunResult, runSimulation } from "./simulation/run.ts";
 import { shrink } from "./simulation/shrink.ts";
-import { type Failure, sweep, type SweepResult, unreached } from "./simulation/sweep.ts";
+import { sweep } from "./simulation/sweep.ts";
+import { type Failure, type SweepResult, unreached } from "./simulation/sweep_job.ts";
 import { explore } from "./simulation/explore.ts";
 import { explain } from "./simulation/why.ts";
 import { type InvariantName, plants } from "./topology/plants.ts";

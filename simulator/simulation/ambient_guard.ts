@@ -35,8 +35,10 @@ function refuse(name: string): never {
 
 function trapGlobal(name: string): () => void {
   const before = Object.getOwnPropertyDescriptor(globalThis, name);
-  if (before === undefined || !before.configurable) return () => {};
+  if (!(name in globalThis) || before?.configurable === false) return () => {};
   Object.defineProperty(globalThis, name, { configurable: true, get: () => refuse(name) });
+  // A browser has some of them on the scope's prototype.
+  if (before === undefined) return () => void Reflect.deleteProperty(globalThis, name);
   return () => Object.defineProperty(globalThis, name, before);
 }
 

@@ -3,8 +3,9 @@
  * that are not the usual ones; a replay takes them from that record, and the usual one where the
  * record has none, so that a shorter record is a simpler run.
  *
- * Each name draws from a generator of its own: switching one kind of fault off leaves the draws of
- * the others as they were.
+ * Each name has draws of its own, which follow from it and the seed alone: whatever else goes another
+ * way, what is decided under the same name is decided likewise. So two runs of one seed that differ in
+ * a pattern, a rate or a single decision can be compared.
  *
  * @module
  */
@@ -26,8 +27,10 @@ export interface DecisionsOptions {
   replay?: readonly Decision[];
   /** Draws from the seed although there is a record, from when it says so on. @default never */
   isOpen?: () => boolean;
-  /** Notified of the name of each choice that a record could hold. @default nobody is */
-  onDecision?: (name: string) => void;
+  /** Decides these so, whatever the record or the draw says. @default {} */
+  changes?: readonly Decision[];
+  /** Notified of each choice that a record could hold. @default nobody is */
+  onDecision?: (name: string, value: number, usual: number) => void;
 }
 
 /** The choices of one run. */
@@ -36,18 +39,22 @@ export class Decisions {
   readonly #seed: number;
   readonly #records: boolean;
   readonly #replay: ReadonlyMap<string, number> | undefined;
+  readonly #changes: ReadonlyMap<string, number> | undefined;
   readonly #isOpen: () => boolean;
-  readonly #onDecision: ((name: string) => void) | undefined;
-  readonly #draws = new Map<string, Draw>();
-  readonly #times = new Map<string, number>();
+  readonly #onDecision: DecisionsOptions["onDecision"];
+  readonly #points = new Map<string, { readonly hash: number; times: Map<string, number> }>();
+  readonly #draw: Draw = () => this.#next();
+  #state = 0;
 
   constructor(
-    { seed, record = false, replay, isOpen = () => false, onDecision }: DecisionsOptions,
+    { seed, record = false, replay, isOpen = () => false, changes = [], onDecision }:
+      DecisionsOptions,
   ) {
     this.#onDecision = onDecision;
     this.#seed = seed;
-    this.#records = record;
+    this.#records = record || replay !== undefined;
     this.#replay = replay && new Map(replay);
+    this.#changes = changes.length === 0 ? undefined : new Map(changes);
     this.#isOpen = isOpen;
   }
 
@@ -58,33 +65,39 @@ export class Decisions {
    * @param usual the choice that is not worth a record
    */
   decide(point: string, subject: string, choose: (draw: Draw) => number, usual = 0): number {
-    if (this.#replay === undefined || this.#isOpen()) {
-      const value = choose(this.draws(point));
-      if (this.#records && value !== usual) this.record.push([this.#name(point, subject), value]);
-      else if (this.#records) this.#name(point, subject);
-      return value;
+    const { hash, times } = this.#pointOf(point);
+    const time = (times.get(subject) ?? 0) + 1;
+    times.set(subject, time);
+    const isDrawn = this.#replay === undefined || this.#isOpen();
+    if (isDrawn && !this.#records && this.#changes === undefined && !this.#onDecision) {
+      return this.#drawn(hash, subject, time, choose);
     }
-    const name = this.#name(point, subject);
-    this.#onDecision?.(name);
-    const value = this.#replay.get(name) ?? usual;
-    if (value !== usual) this.record.push([name, value]);
+    const name = time === 1 ? `${point} ${subject}` : `${point} ${subject} #${time}`;
+    const value = this.#changes?.get(name) ??
+      (isDrawn ? this.#drawn(hash, subject, time, choose) : this.#replay!.get(name) ?? usual);
+    if (this.#records && value !== usual) this.record.push([name, value]);
+    this.#onDecision?.(name, value, usual);
     return value;
   }
 
-  /** The generator of a name. */
-  draws(point: string): Draw {
-    const known = this.#draws.get(point);
-    if (known !== undefined) return known;
-    const draw = seededDraw(this.#seed, point);
-    this.#draws.set(point, draw);
-    return draw;
+  #pointOf(point: string) {
+    let known = this.#points.get(point);
+    if (known === undefined) {
+      known = { hash: hashOf(`${this.#seed} ${point}`), times: new Map() };
+      this.#points.set(point, known);
+    }
+    return known;
   }
 
-  #name(point: string, subject: string): string {
-    const name = `${point} ${subject}`;
-    const times = (this.#times.get(name) ?? 0) + 1;
-    this.#times.set(name, times);
-    return times === 1 ? name : `${name} #${times}`;
+  #drawn(hash: number, subject: string, time: number, choose: (draw: Draw) => number): number {
+    this.#state = mixed(hashOf(subject, hash) + Math.imul(time, 0x9e3779b9));
+    return choose(this.#draw);
+  }
+
+  /** SplitMix, 32 bits: the draws of a name are few. */
+  #next(): number {
+    this.#state = this.#state + 0x9e3779b9 | 0;
+    return (mixed(this.#state) >>> 0) / 0x1_0000_0000;
   }
 }
 
@@ -102,11 +115,18 @@ export function logUniform(draw: Draw, min: number, max: number): number {
 }
 
 /** FNV-1a, 32 bits, finished as MurmurHash3 does. */
-function hashOf(text: string): number {
-  let hash = 0x811c9dc5;
+function hashOf(text: string, basis = 0x811c9dc5): number {
+  let hash = basis;
   for (let i = 0; i < text.length; i++) {
     hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
   }
   hash = Math.imul(hash ^ hash >>> 16, 0x85ebca6b);
   return hash ^ hash >>> 13;
+}
+
+/** Each bit of the result depends on each bit of the value (MurmurHash3's finish). */
+function mixed(value: number): number {
+  let hash = Math.imul(value ^ value >>> 16, 0x85ebca6b);
+  hash = Math.imul(hash ^ hash >>> 13, 0xc2b2ae35);
+  return hash ^ hash >>> 16;
 }

@@ -3,8 +3,10 @@
  *
  * @module
  */
-import { createHash } from "node:crypto";
+import { sha256 } from "@noble/hashes/sha2.js";
+import { bytesToHex } from "@noble/hashes/utils.js";
 import TinyQueue from "tinyqueue";
+import type { Draw } from "./decisions.ts";
 import { drive, type Step, type Wait, waitFor } from "../topology/step.ts";
 
 /** A process: it crashes as a whole, and what it waited for never comes. */
@@ -22,6 +24,8 @@ export interface Process {
   pausedUntilUs: number;
   /** How much its clock is ahead. */
   skewMs: number;
+  /** Its chance, of how long things take it too; `undefined` is none of it: all take the usual time. */
+  draw: Draw | undefined;
 }
 
 interface Event {
@@ -32,13 +36,35 @@ interface Event {
   readonly life: number;
 }
 
+/** A line of the event log, taken apart. */
+export interface LogEntry {
+  /** How many events had run, this one included, when it was logged. */
+  readonly event: number;
+  readonly atUs: number;
+  /** What has happened, such as `publish`. */
+  readonly kind: string;
+  /** The process to which it has happened, such as `relay-1.0`. */
+  readonly part: string;
+  /** What it was about: a message, a store, a shard. */
+  readonly subject: string;
+  readonly detail: string;
+  /** Messages that it was about, beside the subject: those whose rows a commit has changed. */
+  readonly messages: readonly string[];
+}
+
 /** Options of {@linkcode EventLoop}. */
 export interface EventLoopOptions {
   /** Takes each line of the log, without its end. @default lines are hashed only */
   onLine?: (line: string) => void;
+  /** Takes each line of the log, taken apart. @default they are hashed only */
+  onEntry?: (entry: LogEntry) => void;
+  /** Whether the log is hashed; without, and with nobody who takes it, its lines are only counted. @default true */
+  isHashed?: boolean;
 }
 
 const hashChunkLength = 65_536;
+const encoder = new TextEncoder();
+const noMessages: readonly string[] = [];
 
 /** The event loop of one run. */
 export class EventLoop {
@@ -48,14 +74,19 @@ export class EventLoop {
   /** Lines that were logged. */
   lines = 0;
   readonly #queue = new TinyQueue<Event>([], byTime);
-  readonly #hash = createHash("sha256");
+  /** Whether anybody asks for the log's lines: else they need not be made. */
+  readonly isLogged: boolean;
+  readonly #hash = sha256.create();
   readonly #onLine: ((line: string) => void) | undefined;
+  readonly #onEntry: ((entry: LogEntry) => void) | undefined;
   #text = "";
   #order = 0;
   #failure: { error: unknown } | undefined;
 
-  constructor(options: EventLoopOptions = {}) {
-    this.#onLine = options.onLine;
+  constructor({ onLine, onEntry, isHashed = true }: EventLoopOptions = {}) {
+    this.#onLine = onLine;
+    this.#onEntry = onEntry;
+    this.isLogged = isHashed || onLine !== undefined || onEntry !== undefined;
   }
 
   get nowMs(): number {
@@ -114,34 +145,54 @@ export class EventLoop {
   }
 
   /** Adds a line to the event log: fixed columns, then words. */
-  log(event: string, column: string, subject: string, detail: string): void {
+  log(
+    kind: string,
+    column: string,
+    subject: string,
+    detail: string,
+    messages: readonly string[] = noMessages,
+  ): void {
     this.lines++;
-    const line = `${String(this.nowUs).padStart(11)} ${event.padEnd(14)} ${column} ${
+    if (!this.isLogged) return;
+    const line = `${String(this.nowUs).padStart(11)} ${kind.padEnd(14)} ${column} ${
       subject.padEnd(8)
     } ${detail}`;
     this.#text += line + "\n";
     if (this.#text.length >= hashChunkLength) this.#flush();
     this.#onLine?.(line);
+    if (this.#onEntry === undefined) return;
+    const part = column.trimEnd();
+    this.#onEntry({ event: this.count, atUs: this.nowUs, kind, part, subject, detail, messages });
   }
 
   /** Runs until that time, or until `isDone`; at most so many events, as an endless loop of no duration never ends. */
   runUntil(untilMs: number, isDone: () => boolean = never, maxEvents = 20_000_000): void {
-    const untilUs = Math.round(untilMs * 1_000);
-    for (let event = this.#queue.peek(); event !== undefined; event = this.#queue.peek()) {
-      if (event.atUs > untilUs || isDone()) break;
-      this.#queue.pop();
-      this.nowUs = event.atUs;
-      this.#run(event);
-      if (this.#failure !== undefined) throw this.#failure.error;
+    while (!isDone() && this.step(untilMs)) {
       if (this.count > maxEvents) throw new Error(`More than ${maxEvents} events: an endless loop`);
     }
-    if (!isDone()) this.nowUs = Math.max(this.nowUs, untilUs);
+    if (!isDone()) this.advanceTo(untilMs);
+  }
+
+  /** Runs the next event, if there is one until then; gives whether there was. */
+  step(untilMs: number): boolean {
+    const event = this.#queue.peek();
+    if (event === undefined || event.atUs > untilMs * 1_000) return false;
+    this.#queue.pop();
+    this.nowUs = event.atUs;
+    this.#run(event);
+    if (this.#failure !== undefined) throw this.#failure.error;
+    return true;
+  }
+
+  /** Nothing happens until then. */
+  advanceTo(untilMs: number): void {
+    this.nowUs = Math.max(this.nowUs, Math.round(untilMs * 1_000));
   }
 
   /** The hash of the log up to now, in hex; the log takes no line after it. */
   digest(): string {
     this.#flush();
-    return this.#hash.digest("hex");
+    return bytesToHex(this.#hash.digest());
   }
 
   #run(event: Event): void {
@@ -158,9 +209,14 @@ export class EventLoop {
   }
 
   #flush(): void {
-    this.#hash.update(this.#text);
+    this.#hash.update(encoder.encode(this.#text));
     this.#text = "";
   }
+}
+
+/** How long it takes a process this time: half as long as usual, up to half as long again. */
+export function jittered(process: Process, usualMs: number): number {
+  return process.draw === undefined ? usualMs : usualMs * (0.5 + process.draw());
 }
 
 /** Makes a process that is alive. */
@@ -173,6 +229,7 @@ export function newProcess(name: string): Process {
     doom: "none",
     pausedUntilUs: 0,
     skewMs: 0,
+    draw: undefined,
   };
 }
 

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Decision } from "./decisions.ts";
-import { faultKinds, faultPoints, type FaultRates, type RunOptions } from "./options.ts";
+import { faultKinds, type RunOptions } from "./options.ts";
 import { type RunInput, type RunResult, runSimulation } from "./run.ts";
 
 /** Options of {@linkcode explore}. */
@@ -39,14 +39,6 @@ interface Search {
   readonly failures: { input: RunInput; result: RunResult }[];
   isComplete: boolean;
 }
-
-/** What a call may do; what is not the usual one is how long it takes. */
-const everyKind: FaultRates = Object.fromEntries(
-  faultPoints.map((point) => [
-    point,
-    Object.fromEntries(faultKinds.map((kind) => [kind, 0.01])),
-  ]),
-);
 
 /** A small world in which nothing goes wrong but what is decided. */
 const quiet: Partial<RunOptions> = {
@@ -101,12 +93,13 @@ function run(search: Search, replay: readonly Decision[]): string[] {
   const input: RunInput = {
     seed: 1,
     plant,
-    given: { ordering: "queue", profile: "mvcc", ...quiet, ...given, orders, faults: everyKind },
+    given: { ordering: "queue", profile: "mvcc", ...quiet, ...given, orders, faults: {} },
     jitter: false,
     replay,
   };
   const result = runSimulation({
     ...input,
+    isHashed: false,
     onDecision: (name) => {
       if (name.startsWith("fault-")) calls.push(name);
     },

@@ -8,7 +8,7 @@ import { type FaultPoint, type Link, LinkError } from "../topology/ports.ts";
 import type { Step } from "../topology/step.ts";
 import { type Decisions, type Draw, logUniform } from "./decisions.ts";
 import type { EventLoop, Process } from "./event_loop.ts";
-import { type FaultKind, faultKinds, type FaultRates } from "./options.ts";
+import { type FaultKind, faultKinds, faultPoints, type FaultRates, isBusPoint } from "./options.ts";
 import { forever } from "./simulated_store.ts";
 
 /** Options of {@linkcode FaultyLinks}. */
@@ -20,6 +20,8 @@ export interface FaultyLinksOptions {
   readonly timeoutMs: number;
   /** How long the next call is under way, in milliseconds. */
   readonly linkMs: (process: Process) => number;
+  /** Whether {@linkcode FaultyLinks.flights} are kept. */
+  readonly isObserved: boolean;
   readonly crash: (process: Process) => void;
   /** Who crashes when a call of this process at that point does. @default the caller */
   readonly victimOf: (point: FaultPoint, caller: Process, subject: string) => Process;
@@ -29,10 +31,32 @@ export interface FaultyLinksOptions {
   readonly onFault: (kind: FaultKind, point: FaultPoint, subject: string, process: Process) => void;
 }
 
+/** A call that is under way. */
+export interface Flight {
+  /** Counted up from 1. */
+  readonly call: number;
+  readonly point: FaultPoint;
+  /** The message that it is about, or the topic that it asks for messages. */
+  readonly subject: string;
+  readonly process: Process;
+  readonly life: number;
+  /**
+   * - `request`: it is on its way
+   * - `work`: the other end works at it, or has nothing to give yet
+   * - `delayed`: it is on its way for longer than it should
+   * - `silence`: whoever calls waits in vain
+   */
+  phase: "request" | "work" | "delayed" | "silence";
+  sinceMs: number;
+  /** When the phase will be over; `undefined` if that is not known yet. */
+  untilMs: number | undefined;
+}
+
 /** What an outage does: 1 refuses, 2 lets calls time out, 3 lets them through and loses the answers. */
 type OutageMode = 1 | 2 | 3;
 
-interface Outage {
+/** A point that is out. */
+export interface Outage {
   untilMs: number;
   mode: OutageMode;
 }
@@ -42,28 +66,57 @@ interface Chances {
   readonly kinds: readonly (readonly [upTo: number, kind: number])[];
 }
 
+const noChances: Chances = { total: 0, kinds: [] };
+const faultNames = ["", ...faultPoints.map((point) => `fault-${point}`)];
+
 /** All links of a run. */
 export class FaultyLinks {
   readonly #loop: EventLoop;
   readonly #decisions: Decisions;
   readonly #options: FaultyLinksOptions;
-  readonly #chances = new Map<FaultPoint, Chances>();
+  readonly #chances: Partial<Record<FaultPoint, Chances>> = {};
   readonly #outages = new Map<FaultPoint, Outage>();
   readonly #reorderMs = new Map<Process, number>();
+  readonly #flights: Set<Flight> | undefined;
   #isHealed = false;
+  #calls = 0;
 
   constructor(loop: EventLoop, decisions: Decisions, options: FaultyLinksOptions) {
     this.#loop = loop;
     this.#decisions = decisions;
     this.#options = options;
+    this.#flights = options.isObserved ? new Set() : undefined;
     for (const [point, rates] of Object.entries(options.rates)) {
-      this.#chances.set(Number(point) as FaultPoint, chancesOf(rates));
+      this.#chances[Number(point) as FaultPoint] = chancesOf(rates);
     }
   }
 
   /** The link as a process sees it. */
   connect(process: Process): Link {
+    if (this.#flights !== undefined) {
+      return {
+        call: (point, subject, perform) => this.#observed(process, point, subject, perform),
+      };
+    }
     return { call: (point, subject, perform) => this.#call(process, point, subject, perform) };
+  }
+
+  /** From now on, calls at that point fail so. */
+  setRates(point: FaultPoint, rates: Readonly<Partial<Record<FaultKind, number>>>): void {
+    this.#chances[point] = chancesOf(rates);
+  }
+
+  /** Calls that are under way; none unless they are observed. */
+  flights(): readonly Flight[] {
+    // A crashed process has left its calls where they were.
+    return [...this.#flights ?? []].filter(({ process, life }) =>
+      process.isLive && process.life === life
+    );
+  }
+
+  /** What is out now, by point. */
+  outages(): readonly (readonly [FaultPoint, Outage])[] {
+    return [...this.#outages].filter(([, { untilMs }]) => untilMs > this.#loop.nowMs);
   }
 
   /** From now on no call fails by itself. */
@@ -79,31 +132,68 @@ export class FaultyLinks {
     return delayMs;
   }
 
-  *#call<T>(
+  *#observed<T>(
     process: Process,
     point: FaultPoint,
     subject: string,
     perform: () => Step<T>,
   ): Step<T> {
+    const flight = this.#depart(process, point, subject)!;
+    try {
+      return yield* this.#call(process, point, subject, perform, flight);
+    } finally {
+      this.#flights!.delete(flight);
+    }
+  }
+
+  #depart(process: Process, point: FaultPoint, subject: string): Flight | undefined {
+    if (this.#flights === undefined) return undefined;
+    const { life } = process;
+    const flight: Flight = {
+      ...{ call: ++this.#calls, point, subject, process, life, sinceMs: this.#loop.nowMs },
+      ...{ phase: "request", untilMs: undefined },
+    };
+    this.#flights.add(flight);
+    return flight;
+  }
+
+  #enter(flight: Flight | undefined, phase: Flight["phase"], durationMs?: number): void {
+    if (flight === undefined) return;
+    flight.phase = phase;
+    flight.sinceMs = this.#loop.nowMs;
+    flight.untilMs = durationMs === undefined ? undefined : flight.sinceMs + durationMs;
+  }
+
+  *#call<T>(
+    process: Process,
+    point: FaultPoint,
+    subject: string,
+    perform: () => Step<T>,
+    flight?: Flight,
+  ): Step<T> {
     this.#options.onCall(point, subject);
-    yield this.#loop.pause(this.#options.linkMs(process), process);
+    const linkMs = this.#options.linkMs(process);
+    this.#enter(flight, "request", linkMs);
+    yield this.#loop.pause(linkMs, process);
+    this.#enter(flight, "work");
     const outage = this.#outages.get(point);
     if (outage !== undefined && outage.untilMs > this.#loop.nowMs) {
-      return yield* this.#duringOutage(process, outage, perform);
+      return yield* this.#duringOutage(process, outage, perform, flight);
     }
     const kind = this.#choose(point, subject);
     if (kind === undefined) return yield* perform();
     this.#options.onFault(kind, point, subject, process);
-    return yield* this.#fail(kind, process, point, subject, perform);
+    return yield* this.#fail(kind, process, point, subject, perform, flight);
   }
 
+  /** Asked at each call, also where nothing can be drawn: a record or somebody at a page may say otherwise. */
   #choose(point: FaultPoint, subject: string): FaultKind | undefined {
-    const chances = this.#chances.get(point);
-    if (this.#isHealed || chances === undefined || chances.total === 0) return undefined;
-    const index = this.#decisions.decide(`fault-${point}`, subject, (draw) => {
+    if (this.#isHealed) return undefined;
+    const { total, kinds } = this.#chances[point] ?? noChances;
+    const index = this.#decisions.decide(faultNames[point]!, subject, (draw) => {
+      if (total === 0) return 0;
       const value = draw();
-      if (value >= chances.total) return 0;
-      return chances.kinds.find(([upTo]) => value < upTo)![1];
+      return value >= total ? 0 : kinds.find(([upTo]) => value < upTo)![1];
     });
     return index === 0 ? undefined : faultKinds[index - 1];
   }
@@ -114,43 +204,55 @@ export class FaultyLinks {
     point: FaultPoint,
     subject: string,
     perform: () => Step<T>,
+    flight: Flight | undefined,
   ): Step<T> {
     const { timeoutMs, crash, victimOf } = this.#options;
     switch (kind) {
       case "refuse":
         throw new LinkError("refused", `Point ${point} refuses`);
       case "time-out":
-        return yield* this.#timeOut(process);
+        return yield* this.#timeOut(process, flight);
       case "lose-answer":
         yield* perform();
-        return yield* this.#timeOut(process);
+        return yield* this.#timeOut(process, flight);
       case "delay": {
         const delayMs = this.#duration("delay", point, subject);
         if (delayMs < timeoutMs) {
+          this.#enter(flight, "delayed", delayMs);
           yield* this.#loop.sleep(delayMs, process);
           return yield* perform();
         }
-        this.#performLate(process, delayMs, perform);
-        return yield* this.#timeOut(process);
+        this.#performLate(process, point, subject, delayMs, perform);
+        return yield* this.#timeOut(process, flight);
       }
       case "duplicate":
-        this.#performLate(process, this.#duration("duplicate", point, subject), perform);
+        this.#performLate(
+          process,
+          point,
+          subject,
+          this.#duration("duplicate", point, subject),
+          perform,
+        );
         return yield* perform();
       case "reorder": {
         const delayMs = Math.min(timeoutMs / 2, this.#duration("reorder", point, subject));
-        if (isBus(point)) this.#reorderMs.set(process, delayMs);
-        else yield* this.#loop.sleep(delayMs, process);
+        if (isBusPoint(point)) this.#reorderMs.set(process, delayMs);
+        else {
+          this.#enter(flight, "delayed", delayMs);
+          yield* this.#loop.sleep(delayMs, process);
+        }
         return yield* perform();
       }
       case "crash-before":
       case "crash-after": {
         const victim = victimOf(point, process, subject);
         // Where there is a transaction, it is its commit that the crash comes before or after.
-        if (!isBus(point)) victim.doom = kind === "crash-before" ? "before-commit" : "after-commit";
-        else if (kind === "crash-before") crash(victim);
+        if (!isBusPoint(point)) {
+          victim.doom = kind === "crash-before" ? "before-commit" : "after-commit";
+        } else if (kind === "crash-before") crash(victim);
         if (!process.isLive) return yield* forever();
         const result = yield* perform();
-        if (isBus(point) && kind === "crash-after") crash(victim);
+        if (isBusPoint(point) && kind === "crash-after") crash(victim);
         // Once all is healed, nobody crashes any more.
         return process.isLive ? result : yield* forever();
       }
@@ -164,31 +266,56 @@ export class FaultyLinks {
         ) as OutageMode;
         const outage = { untilMs, mode };
         this.#outages.set(point, outage);
-        return yield* this.#duringOutage(process, outage, perform);
+        return yield* this.#duringOutage(process, outage, perform, flight);
       }
     }
   }
 
-  *#duringOutage<T>(process: Process, { mode }: Outage, perform: () => Step<T>): Step<T> {
+  *#duringOutage<T>(
+    process: Process,
+    { mode }: Outage,
+    perform: () => Step<T>,
+    flight: Flight | undefined,
+  ): Step<T> {
     if (mode === 1) throw new LinkError("refused", "It cannot be reached");
     if (mode === 3) yield* perform();
-    return yield* this.#timeOut(process);
+    return yield* this.#timeOut(process, flight);
   }
 
-  *#timeOut(process: Process): Step<never> {
+  *#timeOut(process: Process, flight: Flight | undefined): Step<never> {
+    this.#enter(flight, "silence", this.#options.timeoutMs);
     yield* this.#loop.sleep(this.#options.timeoutMs, process);
     throw new LinkError("timeout", "No answer in time");
   }
 
   /** At the other end, by then whoever called may be gone: its failures are nobody's. */
-  #performLate(process: Process, delayMs: number, perform: () => Step<unknown>): void {
-    const late = this.#lateStep(process, delayMs, perform);
+  #performLate(
+    process: Process,
+    point: FaultPoint,
+    subject: string,
+    delayMs: number,
+    perform: () => Step<unknown>,
+  ): void {
+    const late = this.#lateStep(process, point, subject, delayMs, perform);
     this.#loop.spawn(process, late, () => {});
   }
 
-  *#lateStep(process: Process, delayMs: number, perform: () => Step<unknown>): Step<void> {
-    yield* this.#loop.sleep(delayMs, process);
-    yield* perform();
+  *#lateStep(
+    process: Process,
+    point: FaultPoint,
+    subject: string,
+    delayMs: number,
+    perform: () => Step<unknown>,
+  ): Step<void> {
+    const flight = this.#depart(process, point, subject);
+    this.#enter(flight, "delayed", delayMs);
+    try {
+      yield* this.#loop.sleep(delayMs, process);
+      this.#enter(flight, "work");
+      yield* perform();
+    } finally {
+      if (flight !== undefined) this.#flights!.delete(flight);
+    }
   }
 
   #duration(what: string, point: FaultPoint, subject: string): number {
@@ -197,10 +324,6 @@ export class FaultyLinks {
     const choose = (draw: Draw) => Math.round(10 * logUniform(draw, minMs, faultMaxMs)) / 10;
     return this.#decisions.decide(`${what}-ms`, `${point}/${subject}`, choose, 50);
   }
-}
-
-function isBus(point: FaultPoint): boolean {
-  return point === 2 || point === 3 || point === 6 || point === 7;
 }
 
 function chancesOf(rates: Readonly<Partial<Record<FaultKind, number>>>): Chances {

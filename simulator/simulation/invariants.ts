@@ -71,6 +71,16 @@ export class Invariants {
     this.#options = options;
   }
 
+  /** Orders that are stored. */
+  get placed(): number {
+    return this.#placed.size;
+  }
+
+  /** Effects that were had, each once. */
+  get applied(): number {
+    return this.#effects.size;
+  }
+
   /** @param stage whose outbox is in that store */
   committed(store: SimulatedStore, changes: readonly Change[]): void {
     for (const change of changes) {
@@ -142,7 +152,7 @@ export class Invariants {
 
   /** Judged so long after the last fault that everything must have been done but what is poison. */
   judgeProgress(): void {
-    const late = this.#missing().filter(({ key, stage }) => !this.#keyHasPoison(key, stage));
+    const late = this.missing().filter(({ key, stage }) => !this.#keyHasPoison(key, stage));
     if (late.length === 0) return;
     this.#violated(
       "progress",
@@ -154,7 +164,7 @@ export class Invariants {
   /** Judged when poison has been mended and redriven, and time given for the rest. */
   judgeEnd(): void {
     for (const stage of [orderStage, resultStage]) this.#judgeBoxes(stage);
-    const missing = this.#missing();
+    const missing = this.missing();
     const lost = missing.filter((one) => !this.#isCarried(one));
     if (lost.length > 0) {
       this.#violated(
@@ -310,7 +320,8 @@ export class Invariants {
     return ["shard-0", "shard-1"].flatMap((queue) => [...store.find("outbox", queue)]);
   }
 
-  #missing(): Missing[] {
+  /** Effects that are to come. */
+  missing(): Missing[] {
     const missing: Missing[] = [];
     for (const [id, row] of this.#placed) {
       const key = row["key"] as string;
@@ -369,7 +380,7 @@ export class Invariants {
 }
 
 /** An effect that has not come. */
-interface Missing {
+export interface Missing {
   readonly stage: Stage;
   readonly consumer: string;
   readonly id: string;

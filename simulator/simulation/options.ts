@@ -131,7 +131,6 @@ export function drawOptions({ seed, given = {} }: DrawOptions): RunOptions {
     slow: draw() < 0.5 ? 0 : round3(logUniform(draw, 0.01, 0.2)),
   };
   const options = { ...drawn, ...given };
-  // Queues that keep the order do not reorder: that is what they promise.
   return options.ordering === "queue"
     ? { ...options, faults: withoutReorder(options.faults) }
     : options;
@@ -171,11 +170,23 @@ function isLong(kind: FaultKind): boolean {
 
 function withoutReorder(rates: FaultRates): FaultRates {
   return Object.fromEntries(
-    Object.entries(rates).map(([point, here]) => {
-      const { reorder: _, ...others } = here;
-      return [point, ["2", "3", "6", "7"].includes(point) ? others : here];
-    }),
+    faultPoints.map((point) => [point, allowedRates("queue", point, rates[point] ?? {})]),
   );
+}
+
+/** Queues that keep the order do not reorder: that is what they promise. */
+export function allowedRates(
+  ordering: Ordering,
+  point: FaultPoint,
+  rates: Readonly<Partial<Record<FaultKind, number>>>,
+): Readonly<Partial<Record<FaultKind, number>>> {
+  const { reorder: _, ...others } = rates;
+  return ordering === "queue" && isBusPoint(point) ? others : rates;
+}
+
+/** Whether calls at that point go to the bus; the others end in a store. */
+export function isBusPoint(point: FaultPoint): boolean {
+  return point === 2 || point === 3 || point === 6 || point === 7;
 }
 
 function pick<T>(draw: Draw, from: readonly T[]): T {

@@ -5,6 +5,7 @@
  */
 import type { InvariantName } from "../topology/plants.ts";
 import type { Decision } from "./decisions.ts";
+import { areInterventions, type Intervention } from "./interventions.ts";
 import type { RunOptions } from "./options.ts";
 import { type RunInput, type RunResult } from "./run.ts";
 
@@ -17,6 +18,8 @@ export interface RunRecord {
   /** Whether how long things take varies. */
   readonly jitter: boolean;
   readonly decisions: readonly Decision[];
+  /** What was done to it by hand. @default nothing was */
+  readonly interventions?: readonly Intervention[];
   /** What was broken, in the order in which it was noticed. */
   readonly invariants: readonly InvariantName[];
   readonly hash: string;
@@ -24,14 +27,16 @@ export interface RunRecord {
 
 /** The record of a run whose decisions were recorded. */
 export function recordOf(result: RunResult, jitter: boolean): RunRecord {
-  const { seed, plant, options, decisions, violations, hash } = result;
+  const { seed, plant, options, decisions, interventions, violations, hash } = result;
   const invariants = violations.map(({ invariant }) => invariant);
-  return { version: 1, seed, plant, options, jitter, decisions, invariants, hash };
+  const whole = { version: 1, seed, plant, options, jitter, decisions, invariants, hash } as const;
+  return interventions.length === 0 ? whole : { ...whole, interventions };
 }
 
 /** What to run to replay a record. */
-export function inputOf({ seed, plant, options, jitter, decisions }: RunRecord): RunInput {
-  return { seed, plant, given: options, jitter, replay: decisions };
+export function inputOf(record: RunRecord): RunInput {
+  const { seed, plant, options, jitter, decisions, interventions = [] } = record;
+  return { seed, plant, given: options, jitter, replay: decisions, interventions };
 }
 
 /**
@@ -49,6 +54,7 @@ export function parseRecord(text: string): RunRecord {
   if (record?.version !== 1) throw new TypeError("It is not a record of version 1");
   const isWhole = Number.isSafeInteger(record.seed) && Number.isSafeInteger(record.plant) &&
     typeof record.options === "object" && typeof record.jitter === "boolean" &&
+    (record.interventions === undefined || areInterventions(record.interventions)) &&
     Array.isArray(record.invariants) && Array.isArray(record.decisions) &&
     record.decisions.every((one: unknown) =>
       Array.isArray(one) && typeof one[0] === "string" && typeof one[1] === "number"

@@ -5,7 +5,9 @@
  */
 import type { InvariantName } from "../topology/plants.ts";
 import { withoutAmbient } from "./ambient_guard.ts";
-import { type Decision, Decisions, seededDraw } from "./decisions.ts";
+import { type Decision, Decisions, type Draw, seededDraw } from "./decisions.ts";
+import type { LogEntry } from "./event_loop.ts";
+import type { Intervention } from "./interventions.ts";
 import type { Violation } from "./invariants.ts";
 import { drawOptions, recoveryMsOf, type RunOptions } from "./options.ts";
 import { SimulatedWorld } from "./simulated_world.ts";
@@ -19,16 +21,31 @@ export interface RunInput {
   readonly given?: Partial<RunOptions>;
   /** Decides by this record instead of by drawing. @default draws from the seed */
   readonly replay?: readonly Decision[];
-  /** From that time on, decides by drawing from another seed after all. @default never */
-  readonly reroll?: { readonly atMs: number; readonly seed: number };
-  /** Notified of the name of each choice, in a replay. @default nobody is */
-  readonly onDecision?: (name: string) => void;
+  /**
+   * From that time on, decides by drawing after all: from another seed, or, where none is named, from
+   * the run's own, with the variance that the run would have had. @default never
+   */
+  readonly reroll?: { readonly atMs: number; readonly seed?: number };
+  /** Decides these so, whatever the record or the draw says. @default {} */
+  readonly changes?: readonly Decision[];
+  /** What is done to it by hand. @default nothing is */
+  readonly interventions?: readonly Intervention[];
+  /** Notified of each choice. @default nobody is */
+  readonly onDecision?: (name: string, value: number, usual: number) => void;
   /** Writes down what is decided. @default false */
   readonly record?: boolean;
   /** Whether how long things take varies, and parts have chance. @default true */
   readonly jitter?: boolean;
   /** Takes each line of the log. @default they are hashed only */
   readonly onLine?: (line: string) => void;
+  /** Takes each line of the log, taken apart. @default they are hashed only */
+  readonly onEntry?: (entry: LogEntry) => void;
+  /** Notified after each event. @default nobody is */
+  readonly onEvent?: (event: number, atUs: number) => void;
+  /** Whether the log is hashed: where nobody asks for the hash, a run is faster without. @default true */
+  readonly isHashed?: boolean;
+  /** Keeps what is on its way, for a picture of the run. @default false */
+  readonly isObserved?: boolean;
   /** Stops once that is broken. @default goes on to the end */
   readonly stopAt?: InvariantName;
 }
@@ -42,7 +59,9 @@ export interface RunResult {
   readonly verdict: "true" | "false" | "unknown";
   readonly violations: readonly Violation[];
   readonly decisions: readonly Decision[];
-  /** SHA-256 of the event log, in hex. */
+  /** What was done to it by hand. */
+  readonly interventions: readonly Intervention[];
+  /** SHA-256 of the event log, in hex; empty if it was not hashed. */
   readonly hash: string;
   readonly events: number;
   readonly lines: number;
@@ -59,71 +78,161 @@ export interface RunResult {
  * ```
  */
 export function runSimulation(input: RunInput): RunResult {
-  const { seed, plant = 0, given = {}, record = false, replay, jitter = true, onLine } = input;
-  const options = drawOptions({ seed, given });
-  const { reroll } = input;
-  const isOpen = () =>
-    reroll !== undefined && world !== undefined && world.loop.nowMs >= reroll.atMs;
-  const decisions = new Decisions({
-    seed: reroll?.seed ?? seed,
-    record,
-    isOpen,
-    ...(replay && { replay }),
-    ...(input.onDecision && { onDecision: input.onDecision }),
-  });
-  let world: SimulatedWorld | undefined;
-  return withoutAmbient(() => {
-    const usual = jitter ? seededDraw(seed, "jitter") : () => 0.5;
-    const other = seededDraw(reroll?.seed ?? seed, "jitter");
-    const draw = reroll === undefined ? usual : () => isOpen() ? other() : usual();
-    world = new SimulatedWorld({
-      options,
-      plant,
-      decisions,
-      jitter: jitter || reroll !== undefined ? draw : undefined,
-      ...(onLine && { onLine }),
-    });
-    const isStopped = runPhases(world, options, input.stopAt);
-    const { violations } = world.invariants;
+  const execution = new Execution(input);
+  execution.runToEnd();
+  return execution.result();
+}
+
+/** Where a run is: under faults; healed; redriven, which is an event by itself; drained; at its end. */
+export type Phase = "faults" | "healing" | "redriving" | "draining" | "over";
+
+/** More than any run takes: an endless loop of no duration would never end. */
+const maxEvents = 20_000_000;
+
+/** A run that goes on as far as it is told. */
+export class Execution {
+  readonly world: SimulatedWorld;
+  readonly options: RunOptions;
+  readonly #input: RunInput;
+  readonly #decisions: Decisions;
+  readonly #recoveryMs: number;
+  #phase: Phase = "faults";
+  #untilMs: number;
+  #isStopped = false;
+
+  constructor(input: RunInput) {
+    const { seed, plant = 0, given = {}, interventions = [], isObserved = false } = input;
+    this.#input = input;
+    this.options = drawOptions({ seed, given });
+    this.#recoveryMs = recoveryMsOf(this.options);
+    this.#untilMs = this.options.arrivalMs + this.options.faultMaxMs;
+    this.#decisions = this.#newDecisions();
+    this.world = withoutAmbient(() =>
+      new SimulatedWorld({
+        options: this.options,
+        plant,
+        decisions: this.#decisions,
+        jitterOf: this.#jitterOf(),
+        interventions,
+        isObserved,
+        isHashed: input.isHashed ?? true,
+        ...(input.onLine && { onLine: input.onLine }),
+        ...(input.onEntry && { onEntry: input.onEntry }),
+      })
+    );
+  }
+
+  get phase(): Phase {
+    return this.#phase;
+  }
+
+  /** Runs until so many events have run, or to the end. */
+  runTo(event: number): void {
+    if (this.#phase === "over" || this.world.loop.count >= event) return;
+    withoutAmbient(() => this.#runTo(event));
+  }
+
+  runToEnd(): void {
+    this.runTo(maxEvents);
+    if (this.#phase !== "over") throw new Error(`More than ${maxEvents} events: an endless loop`);
+  }
+
+  /** How it has ended, once it has. It cannot go on after that. */
+  result(): RunResult {
+    const { world: { loop, invariants: { violations }, reached }, options } = this;
+    const { seed, plant = 0, interventions = [], isHashed = true } = this.#input;
     return {
       seed,
       plant,
       options,
-      verdict: violations.length > 0 ? "false" : isStopped ? "unknown" : "true",
+      verdict: violations.length > 0 ? "false" : this.#isStopped ? "unknown" : "true",
       violations,
-      decisions: decisions.record,
-      hash: world.loop.digest(),
-      events: world.loop.count,
-      lines: world.loop.lines,
-      virtualMs: world.loop.nowMs,
-      reached: world.reached,
+      decisions: this.#decisions.record,
+      interventions,
+      hash: isHashed ? loop.digest() : "",
+      events: loop.count,
+      lines: loop.lines,
+      virtualMs: loop.nowMs,
+      reached,
     };
-  });
-}
+  }
 
-/** Gives whether it was stopped before the end. */
-function runPhases(
-  world: SimulatedWorld,
-  options: RunOptions,
-  stopAt: InvariantName | undefined,
-): boolean {
-  const { loop, invariants } = world;
-  const recoveryMs = recoveryMsOf(options);
-  const isStopped = () =>
-    stopAt !== undefined && invariants.violations.some(({ invariant }) => invariant === stopAt);
-  const isDone = () => isStopped() || world.isAtRest();
-  loop.runUntil(options.arrivalMs + options.faultMaxMs, isDone);
-  if (isStopped()) return true;
-  world.heal();
-  loop.runUntil(loop.nowMs + recoveryMs, isDone);
-  if (isStopped()) return true;
-  invariants.judgeProgress();
-  if (isStopped()) return true;
-  world.mend();
-  // Redriving is an event by itself: rest is judged after it.
-  loop.runUntil(loop.nowMs + 100, isStopped);
-  loop.runUntil(loop.nowMs + recoveryMs, isDone);
-  if (isStopped()) return true;
-  invariants.judgeEnd();
-  return false;
+  #runTo(event: number): void {
+    const { loop } = this.world;
+    const { onEvent } = this.#input;
+    while (this.#phase !== "over" && loop.count < event) {
+      if (this.#isBroken()) {
+        this.#isStopped = true;
+        this.#phase = "over";
+      } else if (this.#phase !== "redriving" && this.world.isAtRest()) this.#endPhase();
+      else if (!loop.step(this.#untilMs)) {
+        loop.advanceTo(this.#untilMs);
+        this.#endPhase();
+      }
+      onEvent?.(loop.count, loop.nowUs);
+    }
+  }
+
+  #isBroken(): boolean {
+    const { stopAt } = this.#input;
+    if (stopAt === undefined) return false;
+    return this.world.invariants.violations.some(({ invariant }) => invariant === stopAt);
+  }
+
+  /** What comes between two phases counts as an event. */
+  #endPhase(): void {
+    const { loop, invariants } = this.world;
+    loop.count++;
+    switch (this.#phase) {
+      case "faults":
+        this.world.heal();
+        this.#phase = "healing";
+        this.#untilMs = loop.nowMs + this.#recoveryMs;
+        break;
+      case "healing":
+        invariants.judgeProgress();
+        if (this.#isBroken()) break;
+        this.world.mend();
+        this.#phase = "redriving";
+        this.#untilMs = loop.nowMs + 100;
+        break;
+      case "redriving":
+        this.#phase = "draining";
+        this.#untilMs = loop.nowMs + this.#recoveryMs;
+        break;
+      case "draining":
+        invariants.judgeEnd();
+        this.#phase = "over";
+    }
+  }
+
+  #newDecisions(): Decisions {
+    const { seed, record = false, replay, changes = [], onDecision, reroll } = this.#input;
+    return new Decisions({
+      seed: reroll?.seed ?? seed,
+      record,
+      changes,
+      isOpen: () => this.#isOpen(),
+      ...(replay && { replay }),
+      ...(onDecision && { onDecision }),
+    });
+  }
+
+  /** Whether the future is drawn anew from now on. Nothing is, while the world is being made. */
+  #isOpen(): boolean {
+    const { reroll } = this.#input;
+    return reroll !== undefined && this.world !== undefined &&
+      this.world.loop.nowMs >= reroll.atMs;
+  }
+
+  #jitterOf(): ((part: string) => Draw) | undefined {
+    const { seed, jitter = true, reroll } = this.#input;
+    if (!jitter && reroll?.seed === undefined) return undefined;
+    return (part) => {
+      const usual = jitter ? seededDraw(seed, `jitter ${part}`) : () => 0.5;
+      if (reroll?.seed === undefined) return usual;
+      const other = seededDraw(reroll.seed, `jitter ${part}`);
+      return () => this.#isOpen() ? other() : usual();
+    };
+  }
 }

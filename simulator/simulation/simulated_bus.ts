@@ -35,6 +35,17 @@ export interface SimulatedBusOptions {
   readonly listener: BusListener;
 }
 
+/** A message that the bus holds for a group. */
+export interface BusItem {
+  readonly message: Message;
+  /** How often it has been given out. */
+  readonly attempt: number;
+  /** `given`: it is with somebody; `delayed`: it is put off. */
+  readonly state: "waiting" | "given" | "delayed";
+  /** Until when it is with somebody, or put off. */
+  readonly untilMs: number | undefined;
+}
+
 interface Item {
   readonly message: Message;
   /** 0 when nobody has it. */
@@ -86,6 +97,23 @@ export class SimulatedBus {
   remaining(topic: string): readonly Message[] {
     return [...this.#queues.get(topic)!.values()]
       .flatMap(({ items }) => [...items.values()].map(({ message }) => message));
+  }
+
+  /** What a topic holds, oldest first; for a picture of the run. */
+  contents(topic: string): readonly BusItem[] {
+    const { nowUs } = this.#loop;
+    return [...this.#queues.get(topic)!.values()].flatMap(({ items }) =>
+      [...items.values()].map(({ message, attempt, receipt, freeAtUs }) => ({
+        message,
+        attempt,
+        state: freeAtUs <= nowUs
+          ? "waiting" as const
+          : receipt === 0
+          ? "delayed" as const
+          : "given",
+        untilMs: freeAtUs <= nowUs ? undefined : freeAtUs / 1_000,
+      } as const))
+    );
   }
 
   /** Whether there is a copy of that message which can still be given out. */

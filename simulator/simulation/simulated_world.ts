@@ -19,10 +19,11 @@ import {
 } from "../topology/settings.ts";
 import { type Step, waitFor } from "../topology/step.ts";
 import { type Decisions, type Draw, logUniform } from "./decisions.ts";
-import { EventLoop, newProcess, type Process } from "./event_loop.ts";
+import { EventLoop, jittered, type LogEntry, newProcess, type Process } from "./event_loop.ts";
 import { FaultyLinks } from "./faulty_link.ts";
+import type { Intervention } from "./interventions.ts";
 import { Invariants } from "./invariants.ts";
-import type { RunOptions } from "./options.ts";
+import { allowedRates, type RunOptions } from "./options.ts";
 import { SimulatedBus } from "./simulated_bus.ts";
 import { SimulatedStore } from "./simulated_store.ts";
 
@@ -51,10 +52,16 @@ export interface WorldOptions {
   readonly options: RunOptions;
   readonly plant: number;
   readonly decisions: Decisions;
-  /** Chance of the parts and of how long things take; `undefined` is none of it: all take the usual time. */
-  readonly jitter: Draw | undefined;
+  /** Each part's chance, of how long things take too; `undefined` is none of it: all take the usual time. */
+  readonly jitterOf: ((part: string) => Draw) | undefined;
+  readonly interventions: readonly Intervention[];
+  /** Keeps what is under way, for {@linkcode SimulatedWorld.flights}. */
+  readonly isObserved: boolean;
+  readonly isHashed: boolean;
   /** Takes each line of the log. @default they are hashed only */
   readonly onLine?: (line: string) => void;
+  /** Takes each line of the log, taken apart. @default they are hashed only */
+  readonly onEntry?: (entry: LogEntry) => void;
 }
 
 /** What a process does while it lives. */
@@ -78,10 +85,12 @@ export class SimulatedWorld {
   readonly invariants: Invariants;
   /** How often each event has been logged or, if it is rare, has happened. */
   readonly reached = new Map<string, number>();
+  /** In which event each has happened for the first time; empty unless the world is observed. */
+  readonly firstReached = new Map<string, number>();
   readonly #options: RunOptions;
   readonly #settings: Settings;
   readonly #decisions: Decisions;
-  readonly #jitter: Draw | undefined;
+  readonly #jitterOf: ((part: string) => Draw) | undefined;
   readonly #links: FaultyLinks;
   readonly #bus: SimulatedBus;
   readonly #backends: readonly [Backend, Backend];
@@ -93,15 +102,18 @@ export class SimulatedWorld {
   readonly #frontend: Process;
   readonly #poison = new Set<string>();
   readonly #slow = new Map<string, number>();
+  readonly #isObserved: boolean;
   #isHealed = false;
   #isMended = false;
 
-  constructor({ options, plant, decisions, jitter, onLine }: WorldOptions) {
-    this.loop = new EventLoop(onLine === undefined ? {} : { onLine });
+  constructor(world: WorldOptions) {
+    const { options, plant, decisions, jitterOf, interventions } = world;
+    this.loop = new EventLoop(world);
+    this.#isObserved = world.isObserved;
     this.#options = options;
     this.#settings = { ...options, plant };
     this.#decisions = decisions;
-    this.#jitter = jitter;
+    this.#jitterOf = jitterOf;
     this.invariants = new Invariants(this.#observed(), {
       deduplicates: options.pattern === "outbox",
       orders: options.orders,
@@ -112,7 +124,7 @@ export class SimulatedWorld {
       this.#newBackend(2, orderStage.consumers),
     ];
     this.#bus = this.#newBus();
-    this.#links = this.#newLinks();
+    this.#links = this.#newLinks(world.isObserved);
     this.#frontend = this.#add("frontend", this.#backends[0], undefined);
     this.#apis = Array.from(
       { length: options.apis },
@@ -121,12 +133,30 @@ export class SimulatedWorld {
     this.#addParts();
     this.#placeOrders();
     this.#planTrouble();
+    for (const intervention of interventions) this.#planIntervention(intervention);
   }
 
   /** Whether every effect has come and nothing is left to do. */
   isAtRest(): boolean {
     return this.invariants.isAtRest() && this.#bus.remaining("orders").length === 0 &&
       this.#bus.remaining("results").length === 0;
+  }
+
+  /** All processes, the frontend first. */
+  processes(): readonly Process[] {
+    return [...this.#surroundings.keys()];
+  }
+
+  get backends(): readonly [SimulatedStore, SimulatedStore] {
+    return [this.#backends[0].store, this.#backends[1].store];
+  }
+
+  get bus(): SimulatedBus {
+    return this.#bus;
+  }
+
+  get links(): FaultyLinks {
+    return this.#links;
   }
 
   /** No faults from now on; who is down comes up. Poison stays. */
@@ -146,7 +176,7 @@ export class SimulatedWorld {
     this.#isMended = true;
     this.#note("mend", "world", "", "");
     for (const [index, { store }] of this.#backends.entries()) {
-      const operator = newProcess(`operator-${index + 1}`);
+      const operator = this.#newProcess(`operator-${index + 1}`);
       const part = this.#surround(operator, { store, mailboxes: new Map() });
       this.loop.spawn(operator, redrive(part, this.#settings));
     }
@@ -158,8 +188,8 @@ export class SimulatedWorld {
       name: `store-${number}`,
       profile,
       schema: backendSchema(this.#settings),
-      statementMs: () => this.#jittered(statementMs),
-      commitMs: () => this.#jittered(commitMs),
+      statementMs: (process) => jittered(process, statementMs),
+      commitMs: (process) => jittered(process, commitMs),
       // Who has given up must not be served first.
       busyMs: timeoutMs,
       crash: (process) => this.#crash(process),
@@ -181,18 +211,24 @@ export class SimulatedWorld {
     changes: Parameters<NonNullable<SimulatedStore["options"]["onCommit"]>>[0],
     process: Process,
   ): void {
-    const counts = new Map<string, number>();
     for (const { table, before, after, id } of changes) {
-      counts.set(table, (counts.get(table) ?? 0) + 1);
       if (table === "effects") {
         this.#log("effect", process, after!["messageId"] as string, after!["consumer"] as string);
       }
       if (table === "outbox" && before === undefined) this.#seeLateId(store, id);
       if (table === "leases" && before?.["token"] !== after?.["token"]) this.#reach("lease-taken");
     }
+    if (!this.loop.isLogged) return this.loop.log("commit", "", "", "");
+    const counts = new Map<string, number>();
+    const messages = new Set<string>();
+    for (const { table, before, after } of changes) {
+      counts.set(table, (counts.get(table) ?? 0) + 1);
+      const message = (after ?? before)![table === "orders" ? "orderId" : "messageId"];
+      if (message !== undefined) messages.add(message as string);
+    }
     let detail = "";
     for (const [table, count] of counts) detail += `${table}+${count} `;
-    this.#log("commit", process, store.name, detail.trimEnd());
+    this.loop.log("commit", process.column, store.name, detail.trimEnd(), [...messages]);
   }
 
   readonly #lastOutboxId = new Map<SimulatedStore, number>();
@@ -215,6 +251,7 @@ export class SimulatedWorld {
       listener: {
         accepted: (topic, message, from) => {
           this.#log("publish", from, message.id, topic);
+          this.#reach("publish");
           this.invariants.accepted(message);
         },
         delivered: (topic, _group, { message, attempt }, to) => {
@@ -229,13 +266,14 @@ export class SimulatedWorld {
     });
   }
 
-  #newLinks(): FaultyLinks {
+  #newLinks(isObserved: boolean): FaultyLinks {
     const { faults, faultMaxMs, timeoutMs, linkMs } = this.#options;
     return new FaultyLinks(this.loop, this.#decisions, {
       rates: faults,
       faultMaxMs,
       timeoutMs,
-      linkMs: () => this.#jittered(linkMs),
+      isObserved,
+      linkMs: (process) => jittered(process, linkMs),
       crash: (process) => this.#crash(process),
       victimOf: (point, caller, subject) => point === 1 ? this.#apiFor(subject) : caller,
       onCall: (point, subject) => {
@@ -286,14 +324,14 @@ export class SimulatedWorld {
   *#handle(part: Surroundings, consumer: string, messageId: string): Step<void> {
     const { workMs } = this.#options;
     const slowMs = this.#isHealed ? undefined : this.#slow.get(messageId);
-    yield* part.clock.sleep(slowMs ?? this.#jittered(workMs));
+    yield* part.clock.sleep(slowMs ?? workMs * (0.5 + part.chance.random()));
     if (this.#isMended || consumer === "stock" || !this.#poison.has(messageId)) return;
     throw new HandlerError(`${messageId} cannot be handled`);
   }
 
   #placeOrders(): void {
     const { orders, keys, burst, arrivalMs, timeoutMs, poison, slow, leaseMs } = this.#options;
-    const draw = this.#jitter ?? (() => 0.5);
+    const draw = this.#frontend.draw ?? (() => 0.5);
     for (let number = 1; number <= orders; number++) {
       const order: Order = { id: `o${number}`, key: `k${1 + number % keys}` };
       for (const id of [order.id, `r${number}`]) {
@@ -371,6 +409,22 @@ export class SimulatedWorld {
     }
   }
 
+  #planIntervention(intervention: Intervention): void {
+    this.loop.after(intervention.atMs, () => {
+      if (this.#isHealed) return;
+      if (intervention.kind === "rates") {
+        const { point, rates } = intervention;
+        this.#links.setRates(point, allowedRates(this.#options.ordering, point, rates));
+        this.#note("rates", String(point), "world", ratesInWords(rates));
+        return;
+      }
+      const process = [...this.#surroundings.keys()].find(({ name }) => name === intervention.part);
+      if (process === undefined) return;
+      if (intervention.kind === "crash") this.#crash(process, intervention.durationMs);
+      else this.#pause(process, intervention.durationMs);
+    });
+  }
+
   #chance(what: string, subject: string, rate: number): boolean {
     return rate > 0 && this.#decisions.decide(what, subject, (draw) => draw() < rate ? 1 : 0) > 0;
   }
@@ -390,7 +444,7 @@ export class SimulatedWorld {
     this.#note("pause", process.name, process.column, `${durationMs} ms`);
   }
 
-  #crash(process: Process): void {
+  #crash(process: Process, givenMs?: number): void {
     if (this.#isHealed || !process.isLive || process === this.#frontend) return;
     process.isLive = false;
     process.life++;
@@ -400,7 +454,7 @@ export class SimulatedWorld {
     }
     const { faultMaxMs } = this.#options;
     const choose = (draw: Draw) => Math.round(logUniform(draw, 10, faultMaxMs));
-    const downMs = this.#decisions.decide("down-ms", process.name, choose, 100);
+    const downMs = givenMs ?? this.#decisions.decide("down-ms", process.name, choose, 100);
     this.#note("crash", process.name, process.column, `${downMs} ms`);
     this.loop.after(downMs, () => this.#start(process));
   }
@@ -412,8 +466,14 @@ export class SimulatedWorld {
     this.#run(process);
   }
 
-  #add(name: string, backend: Backend, main: Main | undefined): Process {
+  #newProcess(name: string): Process {
     const process = newProcess(name);
+    process.draw = this.#jitterOf?.(name);
+    return process;
+  }
+
+  #add(name: string, backend: Backend, main: Main | undefined): Process {
+    const process = this.#newProcess(name);
     if (main !== undefined) this.#mains.set(process, main);
     this.#surroundings.set(process, this.#surround(process, backend));
     this.#run(process);
@@ -437,7 +497,7 @@ export class SimulatedWorld {
         nowMs: () => loop.nowMs + process.skewMs,
         sleep: (delayMs) => loop.sleep(delayMs, process),
       },
-      chance: { random: () => this.#jitter?.() ?? 0.5 },
+      chance: { random: () => process.draw?.() ?? 0.5 },
       store: backend.store.connect(process),
       bus: this.#bus.connect(process),
       link: this.#links.connect(process),
@@ -472,10 +532,6 @@ export class SimulatedWorld {
     return subjects;
   }
 
-  #jittered(usualMs: number): number {
-    return this.#jitter === undefined ? usualMs : usualMs * (0.5 + this.#jitter());
-  }
-
   #observed() {
     const { loop } = this;
     return {
@@ -500,8 +556,15 @@ export class SimulatedWorld {
   }
 
   #reach(event: string): void {
-    this.reached.set(event, (this.reached.get(event) ?? 0) + 1);
+    const times = this.reached.get(event) ?? 0;
+    this.reached.set(event, times + 1);
+    if (times === 0 && this.#isObserved) this.firstReached.set(event, this.loop.count);
   }
+}
+
+function ratesInWords(rates: Readonly<Record<string, number>>): string {
+  const words = Object.entries(rates).map(([kind, rate]) => `${kind} ${rate}`);
+  return words.length === 0 ? "none" : words.join(" ");
 }
 
 function wakeAll({ mailboxes }: Backend, subject: string): void {

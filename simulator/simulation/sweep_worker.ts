@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { runJob, type SweepJob } from "./sweep.ts";
+import { runJob, type SweepJob } from "./sweep_job.ts";
 
 const scope = globalThis as unknown as {
   onmessage: ((event: MessageEvent<SweepJob>) => void) | null;

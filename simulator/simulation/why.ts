@@ -75,6 +75,7 @@ function shareOfFailures(
   for (let seed = 1; seed <= rolls; seed++) {
     const { violations } = runSimulation({
       ...inputOf(record),
+      isHashed: false,
       reroll: { atMs, seed },
       stopAt: invariant,
     });
