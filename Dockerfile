@@ -46,8 +46,8 @@ CMD ["--host", "0.0.0.0", "--allow-remote-without-auth", "--data-dir", "/data"]
 FROM program AS orb-client
 COPY --from=bundle /app/dist/orb-client.js ./
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
-  "--allow-net", "--allow-read=/app,/data", "--allow-sys=cpus,systemMemoryInfo,statfs", \
-  "--allow-env=OTEL_*,ORB_CLIENT_*", "orb-client.js"]
+  "--allow-net", "--allow-read=/app,/data", "--allow-write=/data", \
+  "--allow-sys=cpus,systemMemoryInfo,statfs", "--allow-env=OTEL_*,ORB_CLIENT_*", "orb-client.js"]
 
 # To observe a runtime, mount its socket, say --endpoint cri=unix:///path, and run it as a user
 # that may open the socket.

@@ -216,7 +216,8 @@ export const programs: readonly Program[] = [
     entry: "orb/client.ts",
     task: "orb:client",
     envPrefix: "ORB_CLIENT",
-    files: "reads the folder of --images, and the disk of the current folder for its use",
+    files:
+      "reads and writes --spool-dir; reads the folder of --images, and the disk of the current folder for its use",
     demo: {
       what: ({ options: { orbs } }) => `a fleet of ${orbs} orbs that sign up irises`,
       // An orb that signs up before there is a server begins with an error.

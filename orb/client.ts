@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --allow-net --allow-read --allow-sys=cpus,systemMemoryInfo,statfs --allow-env=OTEL_*,ORB_CLIENT_*
+#!/usr/bin/env -S deno run --allow-net --allow-read --allow-write --allow-sys=cpus,systemMemoryInfo,statfs --allow-env=OTEL_*,ORB_CLIENT_*
 /**
  * The Virtual Orb, or a fleet of them: reports how its host is and signs up images, for ever.
  *
@@ -8,6 +8,7 @@
  * deno task orb:client --orb-server http://127.0.0.1:4242 --orb-signup-interval 5 \
  *   --telemetry-url http://127.0.0.1:1234 --telemetry-interval 10
  * deno task orb:client … --orbs 20 --images fresh --repeat-ratio 0.1
+ * deno task orb:client … --api v2 --spool-dir ./spool    # nothing is lost while the server is away
  * ```
  *
  * @module
@@ -15,24 +16,33 @@
 import {
   commandLine,
   flag,
+  parseByteCount,
   parseDuration,
   parseHttpUrl,
   parseInteger,
   parseNumber,
 } from "../service/command_line.ts";
 import { tracedFetch } from "../service/http_client.ts";
+import { limitedLog } from "../service/limited_log.ts";
 import { aborted } from "../service/resilience.ts";
 import { runService, type Service, type ServiceContext } from "../service/life_cycle.ts";
 import type { LogFields } from "../service/log.ts";
+import type { World } from "../service/world/world.ts";
 import { version } from "../service/version.ts";
+import { type BreakerOptions, createCallPolicy } from "./delivery/call_policy.ts";
+import { Delivery, type RetryOptions } from "./delivery/delivery.ts";
+import { createSignupWire, type OrbApiVersion } from "./delivery/signup_wire.ts";
+import { openSpool, type Spool } from "./delivery/spool.ts";
 import { createHostMeter } from "./host_usage.ts";
 import { openImages } from "./orb_images.ts";
 import {
   type OrbTools,
   type Pace,
   reportTelemetry,
+  sendSpooled,
   signUpImages,
-  signupUrl,
+  type SignupLoopOptions,
+  spoolImages,
 } from "./virtual_orb.ts";
 
 /** Options of {@linkcode startOrbClient}. */
@@ -53,6 +63,24 @@ export interface OrbClientOptions {
   orbs?: number;
   /** How long one call may take, in milliseconds, at least 1. @default 10_000 */
   requestTimeoutMs?: number;
+  /** Which of the server's APIs signups go by. @default "v1" */
+  api?: OrbApiVersion;
+  /**
+   * A folder for signups that wait for the server: they survive the client and are sent in order.
+   *
+   * @default none: a signup that cannot be handed in is given up when its attempts are spent
+   */
+  spoolDir?: string;
+  /** The most bytes of images in the spool; beyond it signups are not taken. @default 256 MiB */
+  spoolMaxBytes?: number;
+  /** Calls that a signup gets without a spool, at least 1. @default 5 */
+  maxAttempts?: number;
+  /** Signups of the whole fleet under way at once, at least 1. @default 32 */
+  maxCalls?: number;
+  /** How signups are tried again. @default the defaults of {@linkcode RetryOptions} */
+  retry?: RetryOptions;
+  /** When the server is left alone. @default the defaults of {@linkcode BreakerOptions} */
+  breaker?: BreakerOptions;
 }
 
 /** Share by which a fleet's intervals vary, so that its orbs do not march in step. */
@@ -82,22 +110,25 @@ export async function startOrbClient(
   const { log, health } = context;
   log.info(`Virtual Orb Test Client ${version}`);
   const cut = new AbortController();
-  const tools: OrbTools = {
-    log,
-    stopping: context.stopping,
-    cut: cut.signal,
-    requestTimeoutMs: options.requestTimeoutMs ?? 10_000,
-    tracer: context.telemetry.tracer,
-    meter: context.telemetry.meter,
-    world: context.world,
-    fetch: tracedFetch("orb-client", context),
+  const client: Client = {
+    options,
+    tools: {
+      log,
+      stopping: context.stopping,
+      tracer: context.telemetry.tracer,
+      meter: context.telemetry.meter,
+      world: context.world,
+    },
+    calls: {
+      cut: cut.signal,
+      requestTimeoutMs: options.requestTimeoutMs ?? 10_000,
+      fetch: tracedFetch("orb-client", context),
+    },
   };
-  const loops = [
-    ...startReports(options, tools),
-    ...await startSignups(options, tools),
-  ];
+  const spool = await openOwnSpool(options, context);
+  const loops = [...startReports(client), ...await startSignups(client, spool)];
   health.set("loops", "ok");
-  const ended = Promise.all(loops).then(() => {});
+  const ended = Promise.all(loops).then(() => spool?.close());
   if (loops.length === 0) log.info("Nothing to do: both intervals are 0");
   return {
     finished: ended,
@@ -108,7 +139,27 @@ export async function startOrbClient(
   };
 }
 
-function startReports(options: OrbClientOptions, tools: OrbTools): Promise<void>[] {
+/** What the loops are made of. */
+interface Client {
+  options: OrbClientOptions;
+  tools: OrbTools & { world: World };
+  calls: { cut: AbortSignal; requestTimeoutMs: number; fetch: typeof fetch };
+}
+
+function openOwnSpool(
+  options: OrbClientOptions,
+  context: ServiceContext,
+): Promise<Spool | undefined> {
+  if (options.spoolDir === undefined) return Promise.resolve(undefined);
+  return openSpool({
+    folder: options.spoolDir,
+    maxBytes: options.spoolMaxBytes ?? 256 * 1024 ** 2,
+    meter: context.telemetry.meter,
+    world: context.world,
+  });
+}
+
+function startReports({ options, tools, calls }: Client): Promise<void>[] {
   const { orbs = 1, telemetryInterval, telemetryUrl: url } = options;
   if (telemetryInterval === 0) {
     tools.log.info("📡 Telemetry disabled");
@@ -119,35 +170,80 @@ function startReports(options: OrbClientOptions, tools: OrbTools): Promise<void>
   return forEachOrb(
     orbs,
     telemetryInterval,
-    (pace, fields) => reportTelemetry({ ...tools, url, readHost, pace, fields }),
+    (_, pace, fields) => reportTelemetry({ ...tools, ...calls, url, readHost, pace, fields }),
   );
 }
 
-async function startSignups(options: OrbClientOptions, tools: OrbTools): Promise<Promise<void>[]> {
+async function startSignups(client: Client, spool: Spool | undefined): Promise<Promise<void>[]> {
+  const { options, tools } = client;
   const { orbs = 1, orbSignupInterval } = options;
-  if (orbSignupInterval === 0) {
-    tools.log.info("👁 Signup check disabled");
-    return [];
-  }
-  const nextImage = await openImages({
+  const common = { ...tools, delivery: createDelivery(client), warn: limitedLog(tools.log, tools) };
+  const nextImage = orbSignupInterval > 0 && await openImages({
     from: options.images ?? "same",
     repeatRatio: options.repeatRatio ?? 0,
-    ...(tools.world && { world: tools.world }),
+    world: tools.world,
   });
+  const sending = spool === undefined ? [] : startSending(spool, common, orbs);
+  if (!nextImage) {
+    tools.log.info("👁 Signup check disabled");
+    return sending;
+  }
   tools.log.info("👁 Signup check started...");
-  const url = signupUrl(options.orbServer);
-  return forEachOrb(
-    orbs,
-    orbSignupInterval,
-    (pace, fields) => signUpImages({ ...tools, url, nextImage, pace, fields }),
+  const taking = forEachOrb(orbs, orbSignupInterval, (orb, pace, fields) => {
+    const loop = { ...common, orb, nextImage, pace, fields };
+    return spool === undefined ? signUpImages(loop) : spoolImages({ ...loop, spool });
+  });
+  return [...sending, ...taking];
+}
+
+/** A loop for each orb of the fleet, and for those of an earlier, larger one that left signups. */
+function startSending(
+  spool: Spool,
+  common: Omit<SignupLoopOptions, "orb">,
+  orbs: number,
+): Promise<void>[] {
+  const { signups, bytes } = spool.size;
+  if (signups > 0) {
+    common.log.info("Signups of an earlier life wait in the spool", { signups, bytes });
+  }
+  const numbers = new Set([
+    ...Array.from({ length: orbs }, (_, index) => index + 1),
+    ...spool.orbs,
+  ]);
+  return [...numbers].map((orb) =>
+    sendSpooled({ ...common, orb, spool, ...(numbers.size > 1 && { fields: { orb } }) })
   );
+}
+
+function createDelivery({ options, tools, calls }: Client): Delivery {
+  const { orbs = 1, maxCalls = 32, maxAttempts = 5, spoolDir, retry, breaker } = options;
+  const { fetch, ...limits } = calls;
+  return new Delivery({
+    ...tools,
+    wire: createSignupWire({
+      server: options.orbServer,
+      api: options.api ?? "v1",
+      fetch: (_, url, init) => fetch(url, init),
+      world: tools.world,
+      ...limits,
+    }),
+    // Each orb has one call under way at most.
+    policy: createCallPolicy({
+      ...tools,
+      maxCalls,
+      maxWaiting: 2 * orbs,
+      ...(breaker && { breaker }),
+    }),
+    maxAttempts: spoolDir === undefined ? maxAttempts : Infinity,
+    ...(retry && { retry }),
+  });
 }
 
 /** A single orb keeps the original's time: at once, then by the interval. A fleet spreads. */
 function forEachOrb(
   orbs: number,
   intervalMs: number,
-  start: (pace: Pace, fields: LogFields) => Promise<void>,
+  start: (orb: number, pace: Pace, fields: LogFields) => Promise<void>,
 ): Promise<void>[] {
   return Array.from({ length: orbs }, (_, index) => {
     const pace = {
@@ -155,7 +251,7 @@ function forEachOrb(
       intervalMs,
       jitter: orbs > 1 ? fleetJitter : 0,
     };
-    return start(pace, orbs > 1 ? { orb: index + 1 } : {});
+    return start(index + 1, pace, orbs > 1 ? { orb: index + 1 } : {});
   });
 }
 
@@ -208,6 +304,28 @@ async function main(): Promise<void> {
     .addOption(
       flag("--request-timeout-ms <ms>", "how long one call may take")
         .argParser(parseDuration({ unit: "ms", minMs: 1 })).default(10_000),
+    )
+    .addOption(
+      flag("--api <version>", "how signups are handed in: v1 as JSON, v2 as bytes, idempotently")
+        .choices(["v1", "v2"] as const).default("v1" as const),
+    )
+    .addOption(
+      flag(
+        "--spool-dir <folder>",
+        "keep signups here until the server has decided; default: give up when it stays away",
+      ),
+    )
+    .addOption(
+      flag("--spool-max-bytes <bytes>", "the most bytes of images in the spool")
+        .argParser(parseByteCount).default(256 * 1024 ** 2, "256MiB"),
+    )
+    .addOption(
+      flag("--max-attempts <number>", "calls that a signup gets without a spool")
+        .argParser(parseInteger({ min: 1, max: 1_000 })).default(5),
+    )
+    .addOption(
+      flag("--max-calls <number>", "signups of the whole fleet under way at once")
+        .argParser(parseInteger({ min: 1, max: 10_000 })).default(32),
     );
   await runService(command, startOrbClient);
 }

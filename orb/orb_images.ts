@@ -9,8 +9,14 @@ import { reasonOf } from "../service/resilience.ts";
 import { realWorld, type World } from "../service/world/world.ts";
 import { irisImage, randomSource } from "./iris_image.ts";
 
-/** Gives the next image. Rejects when a file cannot be read. */
-export type ImageSource = () => Promise<Uint8Array>;
+/**
+ * Reads one image, the same each time. It is not held in between: a fleet whose signups wait would
+ * hold hundreds of megabytes.
+ */
+export type ReadImage = () => Promise<Uint8Array>;
+
+/** Chooses the next image. */
+export type ImageSource = () => ReadImage;
 
 /** Options of {@linkcode openImages}. */
 export interface ImagesOptions {
@@ -37,7 +43,7 @@ const maxFileBytes = 7 * 1024 ** 2;
  * @example
  * ```ts
  * const nextImage = await openImages({ from: "fresh", repeatRatio: .1 });
- * const image = await nextImage(); // a PNG
+ * const image = await nextImage()(); // a PNG
  * ```
  */
 export async function openImages(options: ImagesOptions): Promise<ImageSource> {
@@ -51,11 +57,11 @@ export async function openImages(options: ImagesOptions): Promise<ImageSource> {
     : await folderImages(from);
   if (repeatRatio === 0) return next;
 
-  const remembered: Uint8Array[] = [];
-  return async function repeatSometimes() {
+  const remembered: ReadImage[] = [];
+  return function repeatSometimes() {
     const repeated = remembered[Math.floor(random() * remembered.length)];
     if (repeated !== undefined && random() < repeatRatio) return repeated;
-    const image = await next();
+    const image = next();
     remembered.push(image);
     if (remembered.length > rememberedImages) remembered.shift();
     return image;
@@ -64,11 +70,14 @@ export async function openImages(options: ImagesOptions): Promise<ImageSource> {
 
 function sameImage(): ImageSource {
   const image = irisImage(1);
-  return () => Promise.resolve(image);
+  return () => () => Promise.resolve(image);
 }
 
 function freshImages(random: () => number): ImageSource {
-  return () => Promise.resolve(irisImage(Math.floor(random() * 2 ** 32)));
+  return function nextSeed() {
+    const seed = Math.floor(random() * 2 ** 32);
+    return () => Promise.resolve(irisImage(seed));
+  };
 }
 
 /** The folder's files in the order of their names, round and round. */
@@ -90,12 +99,16 @@ async function folderImages(folder: string): Promise<ImageSource> {
     );
   }
   let index = 0;
-  return async function nextFile() {
+  return function nextFile() {
     const path = paths[index++ % paths.length]!;
-    const { size } = await Deno.stat(path);
-    if (size > maxFileBytes) {
-      throw new Error(`${path} has ${size} bytes, an image may have at most ${maxFileBytes}`);
-    }
-    return await Deno.readFile(path);
+    return () => readImageFile(path);
   };
+}
+
+async function readImageFile(path: string): Promise<Uint8Array> {
+  const { size } = await Deno.stat(path);
+  if (size > maxFileBytes) {
+    throw new Error(`${path} has ${size} bytes, an image may have at most ${maxFileBytes}`);
+  }
+  return await Deno.readFile(path);
 }

@@ -12,6 +12,9 @@ import { tracedFetch } from "../service/http_client.ts";
 import { testWith } from "../service/testing/permissions.ts";
 import { startOrbServer } from "./server.ts";
 import { testContext } from "../service/testing/context.ts";
+import { createCallPolicy } from "./delivery/call_policy.ts";
+import { Delivery } from "./delivery/delivery.ts";
+import { createSignupWire } from "./delivery/signup_wire.ts";
 import { signUpImages } from "./virtual_orb.ts";
 
 /** Runs with telemetry on; gives the spans that ended. */
@@ -53,17 +56,31 @@ testWith(["net", "read", "write"], "a signup's trace crosses client and server",
   const spans = await withTelemetry(() =>
     withServer(async (url) => {
       const own = testContext();
-      await signUpImages({
+      const tools = {
         log: own.log,
         tracer: trace.getTracer("orb-client"),
         meter: own.telemetry.meter,
-        fetch: tracedFetch("orb-client"),
-        requestTimeoutMs: 5_000,
         stopping: own.stopping,
-        cut: own.stopping,
+      };
+      const fetch = tracedFetch("orb-client");
+      await signUpImages({
+        ...tools,
+        orb: 1,
+        warn: own.log.warn,
+        delivery: new Delivery({
+          ...tools,
+          wire: createSignupWire({
+            server: url,
+            api: "v1",
+            fetch: (_, to, init) => fetch(to, init),
+            requestTimeoutMs: 5_000,
+            cut: own.stopping,
+          }),
+          policy: createCallPolicy({ ...tools, maxCalls: 1, maxWaiting: 0 }),
+          maxAttempts: 1,
+        }),
         pace: { delayMs: 0, intervalMs: 0, jitter: 0 },
-        url: `${url}/api/signup`,
-        nextImage: () => Promise.resolve(new Uint8Array([1, 2, 3, 4, 5])),
+        nextImage: () => () => Promise.resolve(new Uint8Array([1, 2, 3, 4, 5])),
         fields: {
           get stop() {
             // The first log line is the signup's outcome: one is enough.
