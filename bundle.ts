@@ -18,7 +18,7 @@ import { fileURLToPath } from "node:url";
 import { type Program, programNamed, programs } from "./programs.ts";
 import { commandLine, flag } from "./service/command_line.ts";
 import { runCommand, StartError } from "./service/life_cycle.ts";
-import { pageEmbedding } from "./service/page/build.ts";
+import { pageEmbedding, pagesOf } from "./service/page/build.ts";
 import { shebangArguments } from "./service/program_file.ts";
 
 const root = new URL(".", import.meta.url);
@@ -39,7 +39,7 @@ export async function bundleProgram({ entry, page }: Program, target: URL): Prom
   await run("deno", [
     ...["bundle", "--quiet", "--platform", "deno", "--output", fileURLToPath(target), path],
   ]);
-  const embeddedPage = page === undefined ? "" : await pageEmbedding([page]);
+  const embeddedPage = page === undefined ? "" : await pageEmbedding(await pagesOf(page));
   const code = await embedWasm(await Deno.readTextFile(target));
   await Deno.writeTextFile(target, `${shebang}\n${embeddedPage}${code.replace(/^#!.*\n/, "")}`);
   if (Deno.build.os !== "windows") await Deno.chmod(target, 0o755);
@@ -82,12 +82,13 @@ async function wasmExpression(path: URL): Promise<string> {
  * ```
  */
 export async function compileProgram({ entry, page }: Program, target: URL): Promise<void> {
+  const pages = page === undefined ? [] : await pagesOf(page);
   const path = fileURLToPath(new URL(entry, root));
   const [, ...permissions] = shebangArguments(await firstLine(path), path);
   await run("deno", [
     ...["compile", "--quiet", "--output", fileURLToPath(target)],
     ...permissions,
-    ...(page === undefined ? [] : ["--include", `dist/pages/${page}.json`]),
+    ...pages.flatMap((page) => ["--include", `dist/pages/${page}.json`]),
     path,
   ]);
 }

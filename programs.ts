@@ -26,7 +26,7 @@ export interface Program {
   /** What every environment variable that mirrors one of its flags begins with. */
   readonly envPrefix: string;
   /**
-   * The folder whose `page/` it serves.
+   * The folder whose `page/` it serves, and `<name>_page/` if it has any.
    *
    * @default it serves none
    */

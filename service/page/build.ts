@@ -1,13 +1,16 @@
 #!/usr/bin/env -S deno run --allow-read=. --allow-write=dist/pages --allow-run --allow-env
 /**
  * Builds the programs' pages: `<program>/page/main.tsx` and `main.css` with npm `esbuild` into
- * `dist/pages/<program>.json`, where `pageRoutes()` of `assets.ts` finds them. A page none of
- * whose sources has changed is left as it is, which takes some milliseconds.
+ * `dist/pages/<program>.json`, where `pageRoutes()` of `assets.ts` finds them. A further page of a
+ * program lies in `<program>/<name>_page/` and is called `<program>-<name>`; a page's `worker.ts` is
+ * built beside it, and its address stands in the HTML (`workerUrl()` of `worker_url.ts`). A page none
+ * of whose sources has changed is left as it is, which takes some milliseconds.
  *
  * esbuild is a native program of its own: it is started (`--allow-run`) and inherits the
  * environment (`--allow-env`).
  *
- * Exports {@linkcode buildPage}, {@linkcode findPages} and {@linkcode pageEmbedding}; can also be
+ * Exports {@linkcode buildPage}, {@linkcode findPages}, {@linkcode pagesOf} and
+ * {@linkcode pageEmbedding}; can also be
  * used as a CLI from the project's root:
  *
  * ```sh
@@ -35,14 +38,40 @@ export interface BuildResult {
   readonly compressedBytes: number;
 }
 
-/** Names of the folders that have a `page/main.tsx`, sorted. */
+/** Names of all pages, sorted. */
 export async function findPages(): Promise<string[]> {
-  const programs: string[] = [];
+  const pages: string[] = [];
   for await (const entry of Deno.readDir(root)) {
     if (!entry.isDirectory || entry.name.startsWith(".") || entry.name === "node_modules") continue;
-    if (await exists(new URL(`${entry.name}/page/main.tsx`, root))) programs.push(entry.name);
+    pages.push(...await pagesOf(entry.name));
   }
-  return programs.sort();
+  return pages.sort();
+}
+
+/**
+ * Names of the pages that a program's folder has, sorted.
+ *
+ * @example
+ * ```ts
+ * await pagesOf("simulator"); // ["simulator", "simulator-simulation"]
+ * ```
+ */
+export async function pagesOf(program: string): Promise<string[]> {
+  const pages: string[] = [];
+  for await (const { name } of Deno.readDir(new URL(`${program}/`, root))) {
+    const [, more] = /^(?:(.+)_)?page$/.exec(name) ?? [undefined, undefined];
+    const page = name === "page" ? program : more === undefined ? undefined : `${program}-${more}`;
+    if (page !== undefined && await exists(new URL(`${folderOf(page)}/main.tsx`, root))) {
+      pages.push(page);
+    }
+  }
+  return pages.sort();
+}
+
+/** `console/page`, `simulator/simulation_page`. */
+function folderOf(page: string): string {
+  const dash = page.indexOf("-");
+  return dash < 0 ? `${page}/page` : `${page.slice(0, dash)}/${page.slice(dash + 1)}_page`;
 }
 
 /**
@@ -131,11 +160,11 @@ function sha256(content: Uint8Array): string {
 }
 
 async function bundlePage(program: string): Promise<PageFile> {
-  if (!await exists(new URL(`${program}/page/main.tsx`, root))) {
-    throw new StartError(
-      `There is no page of ${program}: ${program}/page/main.tsx does not exist.`,
-    );
+  const folder = folderOf(program);
+  if (!await exists(new URL(`${folder}/main.tsx`, root))) {
+    throw new StartError(`There is no page of ${program}: ${folder}/main.tsx does not exist.`);
   }
+  const worker = `${folder}/worker.ts`;
   // Loaded only now: an up-to-date page costs nothing of it.
   const esbuild = await import("esbuild");
   try {
@@ -143,8 +172,9 @@ async function bundlePage(program: string): Promise<PageFile> {
       absWorkingDir: fileURLToPath(root),
       entryPoints: {
         theme: "service/page/theme_early.ts",
-        main: `${program}/page/main.tsx`,
-        style: `${program}/page/main.css`,
+        main: `${folder}/main.tsx`,
+        style: `${folder}/main.css`,
+        ...(await exists(new URL(worker, root)) && { worker }),
         icon: "service/page/icon.svg",
       },
       outdir: "assets",
@@ -197,14 +227,18 @@ async function hashInputs(paths: string[]): Promise<Record<string, string>> {
 
 function htmlOf(program: string, paths: string[]): string {
   const path = (name: string) => `/${paths.find((path) => path.startsWith(`assets/${name}-`))}`;
-  const title = `${program[0]!.toUpperCase()}${program.slice(1)} · Orrery`;
+  const name = program.slice(program.indexOf("-") + 1);
+  const title = `${name[0]!.toUpperCase()}${name.slice(1)} · Orrery`;
+  const worker = paths.some((path) => path.startsWith("assets/worker-"))
+    ? `<meta name="orrery-worker" content="${path("worker")}">\n`
+    : "";
   return `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>${title}</title>
-<link rel="icon" href="${path("icon")}" type="image/svg+xml">
+${worker}<link rel="icon" href="${path("icon")}" type="image/svg+xml">
 <link rel="stylesheet" href="${path("style")}">
 <script src="${path("theme")}"></script>
 <script type="module" src="${path("main")}"></script>

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { brotliDecompressSync } from "node:zlib";
 import { StartError } from "../life_cycle.ts";
 import { testWith } from "../testing/permissions.ts";
-import { buildPage, findPages, pageEmbedding } from "./build.ts";
+import { buildPage, findPages, pageEmbedding, pagesOf } from "./build.ts";
 import { type PageFile, pageFileUrl } from "./page_file.ts";
 
 const permissions = ["read", "write", "run", "env"] as const;
@@ -14,7 +14,10 @@ async function readPage(program: string): Promise<PageFile> {
 testWith([...permissions], "findPages() finds the folders that have a page", async () => {
   const pages = await findPages();
   assert.ok(pages.includes("console"));
+  assert.ok(pages.includes("simulator-simulation"));
   assert.ok(!pages.includes("service"));
+  assert.deepEqual(await pagesOf("simulator"), ["simulator", "simulator-simulation"]);
+  assert.deepEqual(await pagesOf("service"), []);
 });
 
 testWith(
@@ -74,6 +77,14 @@ testWith(
     await assert.rejects(pageEmbedding(["service"]), /deno task pages/);
   },
 );
+
+testWith([...permissions], "buildPage() builds a page's worker and says where it is", async () => {
+  await buildPage("simulator-simulation");
+  const { html, assets } = await readPage("simulator-simulation");
+  const [, path] = /<meta name="orrery-worker" content="\/([^"]+)">/.exec(html) ?? [];
+  assert.ok(path !== undefined && path in assets, html);
+  assert.match(html, /<title>Simulation · Orrery<\/title>/);
+});
 
 testWith([...permissions], "pageEmbedding() makes a line that carries the page", async () => {
   await buildPage("console");

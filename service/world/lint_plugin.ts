@@ -11,7 +11,7 @@
 const exceptions: readonly (readonly [path: RegExp, reason: string])[] = [
   [/\/service\/world\/world\.ts$/, "it is the real world"],
   [/_test\.ts$|_suite\.ts$|\/test_[^/]+\.ts$|\/service\/testing\//, "tests"],
-  [/\/page\//, "pages run in a browser"],
+  [/\/(\w+_)?page\//, "pages run in a browser"],
   [/\/(bench|e2e|stack)\//, "tools that run in a process of their own"],
 ];
 

@@ -53,6 +53,7 @@ Deno.test("entry files, tests, pages and tools are free of the rule", () => {
       "/orrery/service/bus/bus_suite.ts",
       "/orrery/service/testing/program.ts",
       "/orrery/console/page/store.ts",
+      "/orrery/simulator/simulation_page/store.ts",
       "/orrery/bench/report.ts",
       "/orrery/service/world/world.ts",
     ]

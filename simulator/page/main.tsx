@@ -63,6 +63,7 @@ function SimulatorPage() {
           label: "List",
           current: view.value === "list",
         },
+        { href: "/simulation", label: "Simulation", current: false },
       ]}
       notice={state.kind === "reconnecting" && state.attempt > 1 && !capture.value && (
         <>

@@ -76,6 +76,11 @@ export function webApp(options: WebAppOptions, context: ServiceContext): Hono {
       "cache-control": "no-store",
     }));
   app.route("/", pageRoutes("simulator", { routes: ["/"] }));
+  // Runs in the page by itself: the server only hands it out.
+  app.route(
+    "/",
+    pageRoutes("simulator-simulation", { routes: ["/simulation"], base: "/simulation" }),
+  );
   return app;
 }
 

@@ -1,0 +1,142 @@
+/**
+ * A switch, a slider and the kinds of each of the eight fault points. What is set holds from the
+ * instant that is shown on.
+ *
+ * @module
+ */
+import { useRef } from "preact/hooks";
+import { useSignal } from "@preact/signals";
+import { formatPercent } from "../../service/page/format.ts";
+import { type FaultKind, faultKinds, type FaultPoint } from "../simulation/engine.ts";
+import {
+  kindsOf,
+  type PointRates,
+  ratesAt,
+  scaled,
+  totalRate,
+  usualRates,
+  withKinds,
+  withRates,
+} from "./faults.ts";
+import { atMs, current, edit, interventionMs } from "./store.ts";
+import { pointTitles } from "./topology_layout.ts";
+import { faultWords } from "./words.ts";
+
+/** What each point had before it was switched off, to be had again. */
+const remembered = new Map<FaultPoint, PointRates>();
+
+/** The rates in force where the page is. */
+export function ratesNow(point: FaultPoint): PointRates {
+  const run = current.value;
+  return run === undefined ? {} : ratesAt(run.info, atMs.value)[point];
+}
+
+/** How many points have a fault where the page is. */
+export function activeFaults(): number {
+  const run = current.value;
+  if (run === undefined) return 0;
+  return Object.values(ratesAt(run.info, atMs.value)).filter((rates) => totalRate(rates) > 0)
+    .length;
+}
+
+function setRates(point: FaultPoint, rates: PointRates): void {
+  const run = current.peek();
+  if (run === undefined) return;
+  void edit(run, withRates(run.info, point, rates, interventionMs()));
+}
+
+function toggle(point: FaultPoint): void {
+  const run = current.peek();
+  if (run === undefined) return;
+  const rates = ratesAt(run.info, atMs.peek())[point];
+  if (totalRate(rates) > 0) {
+    remembered.set(point, rates);
+    setRates(point, {});
+  } else setRates(point, remembered.get(point) ?? usualRates);
+}
+
+/** The switch, as it stands on its edge. */
+export function FaultSwitch({ point }: { point: FaultPoint }) {
+  const rates = ratesNow(point);
+  const total = totalRate(rates);
+  const isOn = total > 0;
+  return (
+    <button
+      type="button"
+      role="switch"
+      class="fault-switch"
+      aria-checked={isOn}
+      aria-label={`Fault point ${point}: ${pointTitles[point]}`}
+      title={`${point}: ${pointTitles[point]}${
+        isOn
+          ? `, ${formatPercent(total)} ${
+            kindsOf(rates).map((kind) => faultWords[kind].name).join(", ")
+          }`
+          : ", no fault"
+      }`}
+      onClick={() => toggle(point)}
+    >
+      {point}
+    </button>
+  );
+}
+
+/** From 0 to 100 on the slider, evenly on a logarithmic scale from 0.1 % to all. */
+export function sliderOf(rate: number): number {
+  return rate <= 0 ? 0 : Math.max(1, Math.round(100 + 100 * Math.log10(rate) / 3));
+}
+
+/** The rate of a place of the slider. */
+export function rateOf(slider: number): number {
+  return slider <= 0 ? 0 : Math.pow(10, (slider - 100) * 3 / 100);
+}
+
+/** How likely, and which kinds. */
+export function FaultKnobs({ point }: { point: FaultPoint }) {
+  const rates = ratesNow(point);
+  const total = totalRate(rates);
+  const kinds = kindsOf(rates);
+  const dragged = useSignal<number | undefined>(undefined);
+  const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
+  const shown = dragged.value ?? sliderOf(total);
+  function slide(value: number) {
+    dragged.value = value;
+    clearTimeout(timer.current);
+    timer.current = setTimeout(() => {
+      dragged.value = undefined;
+      setRates(point, value === 0 ? {} : scaled(rates, rateOf(value)));
+    }, 250);
+  }
+  return (
+    <div class={total > 0 ? "fault-knobs fault-on" : "fault-knobs"}>
+      <label>
+        <span class="hidden-text">How likely a fault is at point {point}</span>
+        <input
+          type="range"
+          min="0"
+          max="100"
+          value={shown}
+          aria-valuetext={formatPercent(rateOf(shown))}
+          onInput={({ currentTarget }) => slide(Number(currentTarget.value))}
+        />
+      </label>
+      <span class="fault-rate">{formatPercent(rateOf(shown))}</span>
+      <label>
+        <span class="hidden-text">Kind of fault at point {point}</span>
+        <select
+          value={kinds.length === 0 ? "lose-answer" : kinds.length === 1 ? kinds[0]! : "several"}
+          onChange={({ currentTarget: { value } }) => {
+            if (value === "several") return;
+            const chosen = value === "all" ? [...faultKinds] : [value as FaultKind];
+            setRates(point, withKinds(rates, chosen));
+          }}
+        >
+          {faultKinds.map((kind) => <option key={kind} value={kind}>{faultWords[kind].name}
+          </option>)}
+          <option value="all">every kind</option>
+          {kinds.length > 1 && <option value="several">{kinds.length} kinds</option>}
+        </select>
+      </label>
+    </div>
+  );
+}

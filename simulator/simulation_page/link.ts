@@ -1,0 +1,212 @@
+/**
+ * A run as a link: version, seed, options and decisions, compressed, so that whoever opens it sees
+ * the same run. What does not fit into an address is a file.
+ *
+ * @module
+ */
+import { deflateSync, inflateSync } from "fflate";
+import { areInterventions } from "../simulation/interventions.ts";
+import {
+  type Decision,
+  type EngineInput,
+  faultKinds,
+  faultPoints,
+  type FaultRates,
+  parseRecord,
+  type RunOptions,
+  type RunRecord,
+} from "../simulation/engine.ts";
+
+/** An address with everything in it stays below that. */
+export const maxLinkLength = 2_000;
+
+/** A file that is opened is at most so large. */
+export const maxFileBytes = 4_000_000;
+
+const version = 1;
+
+/** What a link holds, by letters that are short in it. */
+interface Packed {
+  readonly v: number;
+  readonly s: number;
+  readonly p?: number;
+  readonly g?: Partial<RunOptions>;
+  readonly r?: readonly Decision[];
+  readonly c?: readonly Decision[];
+  readonly i?: EngineInput["interventions"];
+  /** Without variance. */
+  readonly j?: 0;
+}
+
+/** Packs a run into text for an address. */
+export function encodeRun(input: EngineInput): string {
+  const { seed, plant = 0, given = {}, replay, changes = [], interventions = [], jitter = true } =
+    input;
+  const packed: Packed = {
+    v: version,
+    s: seed,
+    ...(plant !== 0 && { p: plant }),
+    ...(Object.keys(given).length > 0 && { g: given }),
+    ...(replay && { r: replay }),
+    ...(changes.length > 0 && { c: changes }),
+    ...(interventions.length > 0 && { i: interventions }),
+    ...(!jitter && { j: 0 as const }),
+  };
+  const bytes = deflateSync(new TextEncoder().encode(JSON.stringify(packed)), { level: 9 });
+  return toBase64Url(bytes);
+}
+
+/**
+ * Unpacks what {@linkcode encodeRun} has packed.
+ *
+ * @throws {TypeError} it is no run, with what is wrong with it
+ */
+export function decodeRun(text: string): EngineInput {
+  if (text.length > maxLinkLength) throw new TypeError("The link is too long");
+  let packed: Partial<Packed>;
+  try {
+    // A little text can become very much: it must not, whoever has made the link.
+    const bytes = inflateSync(fromBase64Url(text), { out: new Uint8Array(200_000) });
+    packed = JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    throw new TypeError("The link was cut short or changed on its way");
+  }
+  if (packed === null || typeof packed !== "object") throw new TypeError("The link holds no run");
+  if (packed.v !== version) {
+    throw new TypeError(`The link is of version ${packed.v}; this page knows version ${version}`);
+  }
+  return checkedInput({
+    seed: packed.s!,
+    plant: packed.p ?? 0,
+    given: packed.g ?? {},
+    ...(packed.r && { replay: packed.r }),
+    ...(packed.c && { changes: packed.c }),
+    ...(packed.i && { interventions: packed.i }),
+    jitter: packed.j === undefined,
+  });
+}
+
+/**
+ * The run of a file: what `simulate run --record` and `shrink` have written, or this page.
+ *
+ * @throws {TypeError} it is none
+ */
+export function inputOfFile(text: string): EngineInput {
+  const { seed, plant, options, jitter, decisions, interventions = [] }: RunRecord = parseRecord(
+    text,
+  );
+  return checkedInput({ seed, plant, given: options, jitter, replay: decisions, interventions });
+}
+
+/**
+ * A run that came from outside, if a page may run it.
+ *
+ * @throws {TypeError} it may not
+ */
+export function checkedInput(input: EngineInput): EngineInput {
+  const { seed, plant = 0, given = {}, replay = [], changes = [], interventions = [] } = input;
+  if (!Number.isInteger(seed) || seed < -0x8000_0000 || seed > 0xffff_ffff) {
+    throw new TypeError(`The seed must be a 32-bit integer, not ${String(seed)}`);
+  }
+  if (!Number.isInteger(plant) || plant < 0 || plant > 24) {
+    throw new TypeError(`There is no planted bug ${String(plant)}: they are 1 to 24`);
+  }
+  if (!areDecisions(replay) || !areDecisions(changes)) {
+    throw new TypeError("Its decisions are not pairs of a name and a number");
+  }
+  if (!areInterventions(interventions) || interventions.length > 1_000) {
+    throw new TypeError("What was done by hand in it cannot be read");
+  }
+  checkOptions(given);
+  return input;
+}
+
+/** The least and the most of each figure: more would keep a worker busy for minutes. */
+const bounds: Readonly<Partial<Record<keyof RunOptions, readonly [number, number]>>> = {
+  orders: [1, 1_000],
+  keys: [1, 64],
+  apis: [1, 9],
+  relays: [1, 9],
+  lambdas: [1, 9],
+  processors: [1, 9],
+  shards: [1, 2],
+  batch: [1, 1_000],
+  burst: [1, 1_000],
+  arrivalMs: [1, 600_000],
+  leaseMs: [10, 600_000],
+  busLeaseMs: [10, 600_000],
+  pollMs: [5, 600_000],
+  backoffBaseMs: [1, 600_000],
+  backoffCapMs: [1, 600_000],
+  maxAttempts: [1, 1_000],
+  windowMs: [10, 600_000],
+  timeoutMs: [1, 600_000],
+  linkMs: [0.01, 600_000],
+  statementMs: [0.01, 600_000],
+  commitMs: [0.01, 600_000],
+  workMs: [0.01, 600_000],
+  capacity: [1, 1_000_000],
+  faultMaxMs: [1, 600_000],
+  crashes: [0, 1_000],
+  pauses: [0, 1_000],
+  skewMs: [0, 600_000],
+  poison: [0, 1],
+  slow: [0, 1],
+};
+
+const words: Readonly<Partial<Record<keyof RunOptions, readonly string[]>>> = {
+  pattern: ["outbox", "dual-write", "fire-and-forget"],
+  ordering: ["queue", "sequence"],
+  profile: ["one-writer", "mvcc"],
+};
+
+function checkOptions(given: Partial<RunOptions>): void {
+  if (typeof given !== "object" || given === null) throw new TypeError("Its options are none");
+  for (const [name, value] of Object.entries(given)) {
+    if (name === "faults") {
+      checkFaults(value as FaultRates);
+      continue;
+    }
+    const known = words[name as keyof RunOptions];
+    if (known !== undefined) {
+      if (known.includes(value as string)) continue;
+      throw new TypeError(`'${name}' must be one of ${known.join(", ")}`);
+    }
+    const range = bounds[name as keyof RunOptions];
+    if (range === undefined) throw new TypeError(`This page has no option '${name}'`);
+    const isInside = typeof value === "number" && value >= range[0] && value <= range[1];
+    if (!isInside) throw new TypeError(`'${name}' must be from ${range[0]} to ${range[1]}`);
+  }
+}
+
+function checkFaults(faults: FaultRates): void {
+  if (typeof faults !== "object" || faults === null) throw new TypeError("Its faults are none");
+  for (const [point, rates] of Object.entries(faults)) {
+    const isPoint = faultPoints.some((one) => String(one) === point);
+    const areRates = typeof rates === "object" && rates !== null &&
+      Object.entries(rates).every(([kind, rate]) =>
+        (faultKinds as readonly string[]).includes(kind) && typeof rate === "number" &&
+        rate >= 0 && rate <= 1
+      );
+    if (!isPoint || !areRates) throw new TypeError(`The faults at point ${point} cannot be read`);
+  }
+}
+
+function areDecisions(value: unknown): value is readonly Decision[] {
+  return Array.isArray(value) && value.length <= 20_000 &&
+    value.every((one: unknown) =>
+      Array.isArray(one) && one.length === 2 && typeof one[0] === "string" &&
+      typeof one[1] === "number" && Number.isFinite(one[1])
+    );
+}
+
+function toBase64Url(bytes: Uint8Array): string {
+  let text = "";
+  for (const byte of bytes) text += String.fromCharCode(byte);
+  return btoa(text).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+}
+
+function fromBase64Url(text: string): Uint8Array {
+  const binary = atob(text.replaceAll("-", "+").replaceAll("_", "/"));
+  return Uint8Array.from(binary, (character) => character.charCodeAt(0));
+}
