@@ -35,6 +35,7 @@ import {
   type ServiceContext,
   StartError,
 } from "../service/life_cycle.ts";
+import { limitedLog } from "../service/limited_log.ts";
 import { pageRoutes } from "../service/page/assets.ts";
 import { problemResponse } from "../service/problem.ts";
 import { version } from "../service/version.ts";
@@ -132,6 +133,16 @@ class RunningConsole implements ConsoleService {
       new Forwarder({ endpoint, log, world })
     );
     this.#store = store;
+    const warn = limitedLog(log, { maxLinesPerSecond: 5, world });
+    store.notices.say = ({ signal, sender, reason, detail, count, example }) =>
+      warn("Refused or mended telemetry", {
+        signal,
+        sender,
+        reason,
+        detail,
+        count,
+        ...(example !== "" && { example }),
+      });
     this.#forwarders = forwarders;
     this.#receiver = consoleReceiver({
       store,
@@ -140,7 +151,18 @@ class RunningConsole implements ConsoleService {
       host,
       allowedHosts,
       corsOrigins: corsOrigin,
-      forward: (request) => forwarders.forEach((one) => one.enqueue(request)),
+      onRefused: ({ status, message, sender, signal }) =>
+        store.notices.add({
+          signal: signal ?? "traces",
+          sender,
+          reason: `http_${status}`,
+          detail: message,
+          count: 1,
+          example: "",
+        }, world.nowMs()),
+      ...(forwarders.length > 0 && {
+        forward: (request) => forwarders.forEach((one) => one.enqueue(request)),
+      }),
     });
     this.#stream = new LiveStream({
       store,

@@ -27,11 +27,16 @@ import { type ConsoleOptions, startConsole } from "./server.ts";
  */
 export async function testConsole(
   options: Partial<ConsoleOptions> = {},
-  world: World = realWorld,
+  { world = realWorld, lines = [] }: {
+    /** Time and chance. @default the real world */
+    world?: World;
+    /** Where its log goes. @default nowhere */
+    lines?: string[];
+  } = {},
 ) {
   const service = await startConsole(
     { otlpPort: 0, pagePort: 0, ...options },
-    testContext({ world }),
+    testContext({ world, lines }),
   );
   return {
     otlpUrl: service.otlpUrl,

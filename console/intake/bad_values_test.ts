@@ -1,5 +1,6 @@
 /** One bad value costs only itself: what foreign programs send that no schema allows. */
 import assert from "node:assert/strict";
+import type { NoticeRow } from "../page_api/api.ts";
 import {
   attributeOf,
   logsRequest,
@@ -174,4 +175,38 @@ Deno.test("a span that is broken inside its own bytes costs itself", async () =>
     spans.map(({ operationName }: { operationName: string }) => operationName),
     ["whole"],
   );
+});
+
+Deno.test("the operator hears what was refused, cut and mended, by sender and reason", async () => {
+  const lines: string[] = [];
+  await using viewer = await testConsole({ maxValueLength: 20 }, { lines });
+  const bad = { traceId: new Uint8Array(3), name: "GET /" };
+  const body = tracesRequest([bad, bad, { attributes: [attributeOf("k", "x".repeat(40))] }]);
+  await (await viewer.send("traces", body)).body?.cancel();
+  await (await viewer.send("logs", "no", { "user-agent": "Strange/1.0" })).body?.cancel();
+  const grpc = { "content-type": "application/grpc", "user-agent": "grpc-go/1.0" };
+  const knock = await viewer.send("traces", "no", grpc);
+  assert.equal(knock.headers.get("grpc-status"), "12");
+  assert.match(decodeURIComponent(knock.headers.get("grpc-message")!), /http\/protobuf/);
+  await knock.body?.cancel();
+
+  const { notices } = await viewer.get("/api/notices");
+  assert.deepEqual(
+    notices.map(({ signal, sender, reason, count, example }: NoticeRow) => [
+      signal,
+      sender,
+      reason,
+      count,
+      example,
+    ]).reverse(),
+    [
+      ["traces", "shop", "invalid_trace_id", 2, "GET /"],
+      ["traces", "shop", "cut", 1, "GET /"],
+      ["logs", "Strange/1.0", "http_400", 1, ""],
+      ["traces", "grpc-go/1.0", "http_415", 1, ""],
+    ],
+  );
+  const said = lines.filter((line) => line.startsWith("WARN"));
+  assert.equal(said.length, 4);
+  assert.match(said[0]!, /sender=shop reason=invalid_trace_id .*example="GET \/"/);
 });

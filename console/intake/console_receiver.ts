@@ -24,6 +24,7 @@ export function consoleReceiver(
   const { maxBodyBytes, maxDecompressedBytes } = store.limits;
   return otlpReceiver({
     ...options,
+    world,
     name: "console",
     maxBodyBytes,
     maxDecompressedBytes,

@@ -4,6 +4,7 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { consoleReceiver } from "./console_receiver.ts";
 import { StatusSchema } from "../../service/otlp/proto/gen/status_pb.ts";
 import { ExportTraceServiceResponseSchema } from "../../service/otlp/proto/gen/trace_service_pb.ts";
+import { drainMicrotasks, VirtualWorld } from "../../service/world/virtual_world.ts";
 import { testContext } from "../../service/testing/context.ts";
 import { TelemetryStore } from "../stores/telemetry_store.ts";
 import {
@@ -465,25 +466,96 @@ Deno.test("receiver lets web pages of listed origins send, and no others", async
   assert.equal(response.headers.get("access-control-allow-origin"), null);
 });
 
-Deno.test("receiver answers 503 with Retry-After while too much is under way", async () => {
-  const store = new TelemetryStore();
-  const { app } = consoleReceiver({ store, log: testContext().log, maxBytesUnderWay: 1_000 });
-  const headers = { "content-type": "application/x-protobuf" };
-  let finish = () => {};
-  const slow = new ReadableStream<Uint8Array>({
-    start(controller) {
-      finish = () => controller.close();
-    },
+/** A body whose bytes the test gives. */
+function drip() {
+  let controller!: ReadableStreamDefaultController<Uint8Array>;
+  const body = new ReadableStream<Uint8Array>({ start: (one) => void (controller = one) });
+  return {
+    body,
+    give: (bytes: number) => controller.enqueue(new Uint8Array(bytes)),
+    end: () => controller.close(),
+  };
+}
+
+Deno.test("receiver answers 503 with Retry-After while too much is under way, and cuts who has stalled", async () => {
+  const world = new VirtualWorld({ seed: 1 });
+  const { app } = consoleReceiver({
+    store: new TelemetryStore(),
+    log: testContext().log,
+    maxBytesUnderWay: 100_000,
+    world,
   });
-  const first = app.request("/v1/traces", { method: "POST", headers, body: slow });
-  const send = () => app.request("/v1/traces", { method: "POST", headers, body: "" });
-  const refused = await send();
+  const headers = { "content-type": "application/x-protobuf" };
+  const post = (body: BodyInit) => app.request("/v1/traces", { method: "POST", headers, body });
+  const [stalled, lively] = [drip(), drip()];
+  const first = post(stalled.body);
+  stalled.give(60_000);
+  await drainMicrotasks();
+  const small = () => post(tracesRequest([{ name: "x".repeat(50_000) }]));
+  const refused = await small();
   assert.equal(refused.status, 503);
   assert.equal(refused.headers.get("retry-after"), "1");
   assert.equal(fromBinary(StatusSchema, await refused.bytes()).code, 14);
-  finish();
-  assert.equal((await first).status, 200);
-  assert.equal((await send()).status, 200);
+
+  // While there is room, nobody who pauses is cut.
+  await world.advance(900);
+  const second = post(lively.body);
+  lively.give(10_000);
+  await drainMicrotasks();
+  await world.advance(200);
+  lively.give(1);
+  await drainMicrotasks();
+  assert.equal((await small()).status, 200);
+  const cut = await first;
+  assert.equal(cut.status, 408);
+  assert.match(fromBinary(StatusSchema, await cut.bytes()).message, /No byte came for 1100 ms/);
+  lively.end();
+  assert.equal((await second).status, 400);
+  assert.equal((await small()).status, 200);
+});
+
+Deno.test("receiver takes bodies without a length while others have stalled in theirs", async () => {
+  await using viewer = await testConsole();
+  const { hostname, port } = new URL(viewer.otlpUrl);
+  const head =
+    "POST /v1/traces HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-protobuf\r\n" +
+    "content-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n";
+  const stalled = await Promise.all(Array.from({ length: 8 }, async () => {
+    const connection = await Deno.connect({ hostname, port: Number(port) });
+    await connection.write(new TextEncoder().encode(head + "a\r\n"));
+    await connection.write(gzipSync(tracesRequest([{}])).subarray(0, 10));
+    return connection;
+  }));
+  try {
+    const body = gzipSync(tracesRequest([{}])) as Uint8Array<ArrayBuffer>;
+    const answers = await Promise.all(Array.from({ length: 12 }, () =>
+      viewer.send(
+        "traces",
+        new ReadableStream({
+          start(controller) {
+            controller.enqueue(body.subarray(0, 20));
+            controller.enqueue(body.subarray(20));
+            controller.close();
+          },
+        }),
+        { "content-encoding": "gzip" },
+      )));
+    assert.deepEqual(answers.map(({ status }) => status), new Array(12).fill(200));
+    await Promise.all(answers.map((one) => one.body?.cancel()));
+    assert.equal((await viewer.get("/api/stats")).requests.accepted, 12);
+  } finally {
+    for (const connection of stalled) connection.close();
+  }
+});
+
+Deno.test("receiver takes a body of several gzip members, as a log shipper writes it", async () => {
+  await using viewer = await testConsole();
+  const [a, b] = [gzipSync(tracesRequest([{}])), gzipSync(tracesRequest([{}]))];
+  const body = new Uint8Array([...a, ...b]);
+  const response = await viewer.send("traces", body, { "content-encoding": "gzip" });
+  assert.equal(response.status, 200);
+  await response.body?.cancel();
+  assert.equal((await viewer.get("/api/stats")).traces.received, 2);
 });
 
 Deno.test("receiver answers 408 to a body that does not come", async () => {

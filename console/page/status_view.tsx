@@ -21,6 +21,7 @@ import { href } from "../../service/page/url_state.ts";
 import { useAnswer } from "../../service/page/use_answer.ts";
 import { apiPaths, type ServiceRow, type ServicesAnswer } from "../page_api/api.ts";
 import type { ConsoleLimits, ForwardStats, StatsEvent } from "../page_api/stream_events.ts";
+import { NoticesSection } from "./notices_section.tsx";
 import { PointHere } from "./point_here.tsx";
 import { epoch, hello, services, stats } from "./store.ts";
 
@@ -52,6 +53,7 @@ export function StatusView() {
         <ClearButton />
       </div>
       <Received now={now} />
+      <NoticesSection />
       <section aria-labelledby="point-title">
         <h2 id="point-title">Point your own program here</h2>
         <p>Any OpenTelemetry SDK reads these variables. Nothing else has to change.</p>

@@ -19,7 +19,7 @@ const roundMs = 250;
 /** A console whose rounds come when a client waits for one. */
 async function virtualConsole() {
   const world = new VirtualWorld();
-  return { ...await testConsole({}, world), world };
+  return { ...await testConsole({}, { world }), world };
 }
 
 /** A client of the stream. */

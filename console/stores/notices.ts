@@ -28,22 +28,20 @@ const maxRows = 200;
 /** How long a kind of notice stays unsaid once it was said. */
 const sayAgainAfterMs = 60_000;
 
-/** Options of {@linkcode NoticeTable}. */
-export interface NoticeTableOptions {
-  /** Says a notice to the operator, the first of its kind and once a minute; `count` is what came since. @default nobody */
-  say?: ((notice: Notice) => void) | undefined;
-}
-
-/** See the module. */
+/**
+ * See the module.
+ *
+ * @example
+ * ```ts
+ * const notices = new NoticeTable();
+ * notices.say = ({ sender, reason, count }) => log.warn("Refused", { sender, reason, count });
+ * ```
+ */
 export class NoticeTable {
   // In order of last sight.
   #rows = new Map<string, NoticeRow & { saidMs: number; unsaid: number }>();
-  /** @default nobody */
-  say: (notice: Notice) => void;
-
-  constructor({ say = () => {} }: NoticeTableOptions = {}) {
-    this.say = say;
-  }
+  /** Tells the operator: the first notice of its kind, then once a minute; `count` is what came since. @default nobody */
+  say: (notice: Notice) => void = () => {};
 
   /** Counts a notice. */
   add(notice: Notice, nowMs: number): void {

@@ -5,16 +5,15 @@
  *
  * @module
  */
-import { gunzip, inflate } from "node:zlib";
-import { promisify } from "node:util";
 import type { Context, Hono } from "hono";
 import { Health } from "../health.ts";
 import { httpApp } from "../http_app.ts";
 import type { Refusal as SourceRefusal } from "../http_guard.ts";
 import { ProblemError } from "../problem.ts";
-import { readBody } from "../request_body.ts";
+import type { World } from "../world/world.ts";
 import type { Log } from "../log.ts";
 import { Unreadable } from "./lenient_decode.ts";
+import { BodiesUnderWay, type Compression, readOtlpBody } from "./otlp_body.ts";
 import {
   decodeRequest,
   encodeResponse,
@@ -25,6 +24,7 @@ import {
   type Refusal,
   type Signal,
 } from "./otlp_message.ts";
+import { Refused, rpcCodes } from "./refused.ts";
 
 /** Options of {@linkcode otlpReceiver}. */
 export interface OtlpReceiverOptions {
@@ -44,14 +44,25 @@ export interface OtlpReceiverOptions {
   maxDecompressedBytes: number;
   /** Gets every accepted request as it came, to pass it on. @default nothing does */
   forward?: ((request: ReceivedRequest) => void) | undefined;
+  /** Hears of every request that is refused whole. @default nobody */
+  onRefused?: ((refusal: RefusedRequest) => void) | undefined;
+  /** Where OTLP/gRPC is served, such as `127.0.0.1:4317`, for who knocks at the wrong door. @default nowhere */
+  grpcAddress?: (() => string | undefined) | undefined;
   /** The address listened on. @default "127.0.0.1" */
   host?: string | undefined;
   /** Names the server is known by, besides those of loopback. @default none */
   allowedHosts?: readonly string[] | undefined;
   /** Origins of web pages that may send, such as `https://shop.example`; `*` for all. @default none */
   corsOrigins?: readonly string[] | undefined;
-  /** Bytes of bodies being read and decompressed at once; beyond it 503 with `Retry-After`. @default 128 MiB */
+  /**
+   * Bytes of bodies that have come and been decompressed at once. Beyond it a body that has stalled
+   * is given up; if none has, the next one is answered 503 with `Retry-After`.
+   *
+   * @default 128 MiB
+   */
   maxBytesUnderWay?: number | undefined;
+  /** Time. @default the real world */
+  world?: World | undefined;
   /** How long a body may take to arrive, in milliseconds. @default 30_000 */
   bodyTimeoutMs?: number | undefined;
 }
@@ -64,6 +75,17 @@ export interface ReceivedRequest {
   readonly body: Uint8Array<ArrayBuffer>;
 }
 
+/** A request that was refused whole. */
+export interface RefusedRequest {
+  /** The HTTP status. */
+  readonly status: number;
+  readonly message: string;
+  /** Its `User-Agent`. */
+  readonly sender: string;
+  /** What it was to hold, where its path says so. */
+  readonly signal: Signal | undefined;
+}
+
 /** What has become of the requests so far. */
 export interface RequestCounters {
   accepted: number;
@@ -71,31 +93,6 @@ export interface RequestCounters {
   refused: Map<number, number>;
   /** Bytes of accepted bodies as they came. */
   bytes: number;
-}
-
-/** gRPC's codes for the statuses that are sent here (google.rpc.Code). */
-const rpcCodes: Record<number, number> = {
-  400: 3, // INVALID_ARGUMENT
-  403: 7, // PERMISSION_DENIED
-  404: 5, // NOT_FOUND
-  405: 12, // UNIMPLEMENTED
-  408: 4, // DEADLINE_EXCEEDED
-  413: 3,
-  415: 3,
-  500: 13, // INTERNAL
-  503: 14, // UNAVAILABLE
-};
-
-/** A request that is answered with a `google.rpc.Status`. */
-class Refused extends Error {
-  override name = "Refused";
-  constructor(
-    readonly status: number,
-    message: string,
-    readonly headers: Record<string, string> = {},
-  ) {
-    super(message);
-  }
 }
 
 const signals: Record<string, Signal> = {
@@ -142,15 +139,21 @@ export function otlpReceiver(
 class Receiver {
   readonly counters: RequestCounters = { accepted: 0, refused: new Map(), bytes: 0 };
   readonly #options: OtlpReceiverOptions;
-  #bytesUnderWay = 0;
+  readonly #underWay: BodiesUnderWay;
 
   constructor(options: OtlpReceiverOptions) {
     this.#options = options;
+    const { maxBytesUnderWay: maxBytes, world } = options;
+    this.#underWay = new BodiesUnderWay({ maxBytes, world });
   }
 
   async answer(c: Context): Promise<Response> {
+    const request = c.req.raw;
+    if (request.headers.get("content-type")?.startsWith("application/grpc")) {
+      return this.#answerGrpc(request);
+    }
     const signal = signals[c.req.path];
-    const encoding = requestEncoding(c.req.raw);
+    const encoding = requestEncoding(request);
     try {
       if (signal === undefined) {
         throw new Refused(
@@ -168,9 +171,9 @@ class Receiver {
           { accept: "application/x-protobuf, application/json" },
         );
       }
-      return await this.#receive(c.req.raw, signal, encoding);
+      return await this.#receive(request, signal, encoding);
     } catch (error) {
-      return this.#refuse(asRefused(error, this.#options.log), c.req.raw);
+      return this.#refuse(asRefused(error, this.#options.log), request, signal);
     }
   }
 
@@ -185,51 +188,63 @@ class Receiver {
   }
 
   async #receive(request: Request, signal: Signal, encoding: Encoding): Promise<Response> {
-    const { take, forward, bodyTimeoutMs, maxBodyBytes, maxDecompressedBytes } = this.#options;
+    const { take, forward, bodyTimeoutMs, maxBodyBytes, maxDecompressedBytes, world } =
+      this.#options;
     const compression = requestCompression(request);
-    using _ = this.#reserve(request, compression);
-    const body = await readBody(request, {
-      limitBytes: maxBodyBytes,
+    using account = this.#underWay.open();
+    const { raw, plain, length } = await readOtlpBody(request, {
+      account,
+      compression,
+      maxBodyBytes,
+      maxDecompressedBytes,
       timeoutMs: bodyTimeoutMs ?? 30_000,
-    }) as Uint8Array<ArrayBuffer>;
-    const plain = compression === undefined
-      ? body
-      : await decompress(body, compression, maxDecompressedBytes);
+      keepRaw: forward !== undefined,
+      world,
+    });
     const unreadable = new Unreadable();
     const message = decodeRequest(signal, encoding, plain, unreadable);
     const refusal = together(unreadable.refusal(), take(signal, message, unreadable));
     this.counters.accepted++;
-    this.counters.bytes += body.length;
-    forward?.({ signal, contentType: encoding, contentEncoding: compression, body });
+    this.counters.bytes += length;
+    forward?.({ signal, contentType: encoding, contentEncoding: compression, body: raw });
     return new Response(encodeResponse(signal, encoding, refusal), {
       headers: { "content-type": encoding },
     });
   }
 
-  /** Room for a body, whole and decompressed, until the request has been answered. */
-  #reserve(request: Request, compression: Compression | undefined): Disposable {
-    const { maxBytesUnderWay = 128 * 1024 ** 2, maxBodyBytes, maxDecompressedBytes } =
-      this.#options;
-    const declared = Number(request.headers.get("content-length") ?? maxBodyBytes);
-    const reserved = Math.min(declared, maxBodyBytes) +
-      (compression === undefined ? 0 : Math.min(8 * declared, maxDecompressedBytes));
-    if (this.#bytesUnderWay > 0 && this.#bytesUnderWay + reserved > maxBytesUnderWay) {
-      throw new Refused(503, "Too much telemetry is under way. Send it again later.", {
-        "retry-after": "1",
-      });
-    }
-    this.#bytesUnderWay += reserved;
-    return { [Symbol.dispose]: () => void (this.#bytesUnderWay -= reserved) };
-  }
-
   /** In the encoding that the sender understands, which is known from its own. */
-  #refuse({ status, message, headers }: Refused, request: Request): Response {
-    this.counters.refused.set(status, (this.counters.refused.get(status) ?? 0) + 1);
+  #refuse({ status, message, headers }: Refused, request: Request, signal?: Signal): Response {
+    this.#count(status, message, request, signal);
     const encoding = requestEncoding(request) ?? "application/json";
     return new Response(encodeStatus(encoding, rpcCodes[status] ?? 2, message), {
       status,
       headers: { ...headers, "content-type": encoding },
     });
+  }
+
+  /** A gRPC exporter at the door of HTTP hears where its own is: else all that it says is "unavailable". */
+  #answerGrpc(request: Request): Response {
+    const { grpcAddress } = this.#options;
+    const address = grpcAddress?.();
+    const message = "This is OTLP/HTTP. " +
+      (address === undefined
+        ? "Set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf; OTLP/gRPC is not served here."
+        : `OTLP/gRPC is at ${address}; or set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf.`);
+    this.#count(415, message, request);
+    // Headers alone, as gRPC has it for an answer without a message ("Trailers-Only").
+    return new Response(null, {
+      headers: {
+        "content-type": "application/grpc",
+        "grpc-status": String(rpcCodes[405]),
+        "grpc-message": encodeURIComponent(message).replaceAll("%20", " "),
+      },
+    });
+  }
+
+  #count(status: number, message: string, request: Request, signal?: Signal): void {
+    this.counters.refused.set(status, (this.counters.refused.get(status) ?? 0) + 1);
+    const sender = request.headers.get("user-agent") ?? "unknown sender";
+    this.#options.onRefused?.({ status, message, sender, signal });
   }
 }
 
@@ -243,8 +258,6 @@ function requestEncoding(request: Request): Encoding | undefined {
   return type === "application/x-protobuf" || type === "application/json" ? type : undefined;
 }
 
-type Compression = "gzip" | "deflate";
-
 function requestCompression(request: Request): Compression | undefined {
   const name = request.headers.get("content-encoding")?.trim().toLowerCase() ?? "identity";
   if (name === "identity" || name === "") return undefined;
@@ -252,24 +265,6 @@ function requestCompression(request: Request): Compression | undefined {
   throw new Refused(415, `The content-encoding ${JSON.stringify(name)} is not supported.`, {
     "accept-encoding": "gzip, deflate",
   });
-}
-
-const decompressors = { gzip: promisify(gunzip), deflate: promisify(inflate) };
-
-async function decompress(
-  body: Uint8Array,
-  compression: Compression,
-  limitBytes: number,
-): Promise<Uint8Array> {
-  try {
-    return await decompressors[compression](body, { maxOutputLength: limitBytes });
-  } catch (error) {
-    if (error instanceof RangeError) {
-      throw new Refused(413, `The decompressed body may have at most ${limitBytes} bytes.`);
-    }
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new Refused(400, `The body is not whole ${compression}: ${reason}`);
-  }
 }
 
 function asRefused(error: unknown, log: Log): Refused {
