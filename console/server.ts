@@ -47,7 +47,11 @@ import { LiveStream } from "./page_api/live_stream.ts";
 import { consoleReceiver } from "./intake/console_receiver.ts";
 import { recordOwnMetrics } from "./own_metrics.ts";
 import { pageApi } from "./page_api/page_api.ts";
-import { prometheusContentType, prometheusText } from "./queries/prometheus_text.ts";
+import {
+  negotiatedEscaping,
+  prometheusContentTypes,
+  prometheusText,
+} from "./queries/prometheus_text.ts";
 import { defaultLimits, TelemetryStore } from "./stores/telemetry_store.ts";
 
 /** Options of {@linkcode startConsole}; the limits are {@linkcode ConsoleLimits}, each with a default. */
@@ -227,10 +231,11 @@ class RunningConsole implements ConsoleService {
       { name: "console", host, allowedHosts: this.#options.allowedHost, refuse: refusePage },
       this.#context,
     );
-    app.get("/metrics", () => {
+    app.get("/metrics", (c) => {
       this.#recordOwnMetrics();
-      return new Response(prometheusText(store.metricFamilies(), world.nowMs()), {
-        headers: { "content-type": prometheusContentType },
+      const escaping = negotiatedEscaping(c.req.header("accept"));
+      return new Response(prometheusText(store.metricFamilies(), world.nowMs(), escaping), {
+        headers: { "content-type": prometheusContentTypes[escaping], vary: "Accept" },
       });
     });
     app.route(

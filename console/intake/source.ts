@@ -25,9 +25,16 @@ export interface Source {
 export interface Scope {
   readonly name: string;
   readonly version: string;
+  /** @default none */
+  readonly attributes?: StoredAttributes;
+  /** Of the scope's telemetry; its resource's where it has none of its own. @default unknown */
+  readonly schemaUrl?: string;
+  /** The same for equal scopes. @default name and version */
+  readonly key?: string;
 }
 
 const maxKept = 2_000;
+const noAttributes: StoredAttributes = [];
 
 /** Makes sources and scopes; equal ones are the same object while among the last 2,000. */
 export class SourceReader {
@@ -56,11 +63,24 @@ export class SourceReader {
     });
   }
 
-  /** The scope of a message. */
-  scope(scope: InstrumentationScope | undefined): Scope {
+  /** The scope of a message, and the schema that it is written by. */
+  scope(scope: InstrumentationScope | undefined, sentSchemaUrl = ""): Scope {
     const name = this.#reader.text(scope?.name ?? "");
     const version = this.#reader.text(scope?.version ?? "");
-    return keepOne(this.#scopes, `${name}\0${version}`, () => ({ name, version }));
+    const schemaUrl = this.#reader.text(sentSchemaUrl);
+    const attributes = scope === undefined || scope.attributes.length === 0
+      ? noAttributes
+      : this.#reader.attributes(scope.attributes);
+    const key = attributes.length === 0
+      ? `${name}\0${version}\0${schemaUrl}`
+      : JSON.stringify([name, version, schemaUrl, ...attributes.map((one) => plainValue(one))]);
+    return keepOne(this.#scopes, key, () => ({
+      name,
+      version,
+      ...(attributes.length > 0 && { attributes }),
+      ...(schemaUrl !== "" && { schemaUrl }),
+      key,
+    }));
   }
 }
 

@@ -12,12 +12,12 @@ import type { Scope, Source } from "./source.ts";
 /** Keeps the records of a request. */
 export function takeLogs(intake: IntakeRequest, request: OtlpRequests["logs"]): void {
   const { store, nowMs } = intake;
-  for (const { resource, scopeLogs } of request.resourceLogs) {
+  for (const { resource, schemaUrl, scopeLogs } of request.resourceLogs) {
     const source = store.sources.source(resource);
     const service = store.services.seen(source.service, nowMs);
     intake.from(source.service);
-    for (const { scope: sentScope, logRecords } of scopeLogs) {
-      const scope = store.sources.scope(sentScope);
+    for (const { scope: sentScope, schemaUrl: ownSchemaUrl, logRecords } of scopeLogs) {
+      const scope = store.sources.scope(sentScope, ownSchemaUrl || schemaUrl);
       for (const record of logRecords) {
         // Outside of a trace a record has no ids, or ids of zeros; ids that are none are no reason
         // to lose what was said (logs.proto, "trace_id").

@@ -14,19 +14,19 @@ import {
   type SummaryDataPoint,
 } from "../../service/otlp/proto/gen/metrics_pb.ts";
 import type { HistogramValue, IndexedCounts } from "../stores/histogram.ts";
-import type { MetricIdentity, PointValue } from "../stores/metric_store.ts";
-import { type IntakeRequest, microseconds } from "./intake_request.ts";
+import type { MetricIdentity, PointValue, StoredExemplar } from "../stores/metric_store.ts";
+import { hexId, type IntakeRequest, microseconds } from "./intake_request.ts";
 import type { Scope, Source } from "./source.ts";
 
 /** Keeps the data points of a request. */
 export function takeMetrics(intake: IntakeRequest, request: OtlpRequests["metrics"]): void {
   const { store, nowMs } = intake;
-  for (const { resource, scopeMetrics } of request.resourceMetrics) {
+  for (const { resource, schemaUrl, scopeMetrics } of request.resourceMetrics) {
     const source = store.sources.source(resource);
     store.services.seen(source.service, nowMs);
     intake.from(source.service);
-    for (const { scope: sentScope, metrics } of scopeMetrics) {
-      const scope = store.sources.scope(sentScope);
+    for (const { scope: sentScope, schemaUrl: ownSchemaUrl, metrics } of scopeMetrics) {
+      const scope = store.sources.scope(sentScope, ownSchemaUrl || schemaUrl);
       for (const metric of metrics) takeMetric(intake, metric, source, scope);
     }
   }
@@ -64,11 +64,33 @@ function takeMetric(intake: IntakeRequest, metric: Metric, source: Source, scope
       startMs: microseconds(point.startTimeUnixNano) / 1000,
       value,
       delta,
+      ...exemplarsOf(intake, point),
     }, intake.nowMs);
     if (outcome === "kept") intake.kept++;
-    else intake.refuse(outcome, source.service, metric.name);
+    else if (outcome !== "duplicate") intake.refuse(outcome, source.service, metric.name);
   }
   intake.cut(source.service, metric.name);
+}
+
+/** Only those that lead somewhere: a value without its trace says less than its point. */
+function exemplarsOf(
+  { store: { reader } }: IntakeRequest,
+  point: DataPoint,
+): { exemplars?: StoredExemplar[] } {
+  if (!("exemplars" in point) || point.exemplars.length === 0) return {};
+  const exemplars: StoredExemplar[] = [];
+  for (const one of point.exemplars) {
+    const traceId = hexId(one.traceId, 16);
+    if (traceId === undefined || one.value.case === undefined) continue;
+    exemplars.push({
+      timeMs: microseconds(one.timeUnixNano) / 1000,
+      value: Number(one.value.value),
+      traceId,
+      spanId: hexId(one.spanId, 8) ?? "",
+      attributes: reader.attributes(one.filteredAttributes),
+    });
+  }
+  return exemplars.length === 0 ? {} : { exemplars };
 }
 
 type DataPoint =

@@ -19,12 +19,12 @@ import { addOperation, type Scope, type ServiceEntry, type Source } from "./sour
 /** Keeps the spans of a request. */
 export function takeTraces(intake: IntakeRequest, request: OtlpRequests["traces"]): void {
   const { store, nowMs } = intake;
-  for (const { resource, scopeSpans } of request.resourceSpans) {
+  for (const { resource, schemaUrl, scopeSpans } of request.resourceSpans) {
     const source = store.sources.source(resource);
     const service = store.services.seen(source.service, nowMs);
     intake.from(source.service);
-    for (const { scope: sentScope, spans } of scopeSpans) {
-      const scope = store.sources.scope(sentScope);
+    for (const { scope: sentScope, schemaUrl: ownSchemaUrl, spans } of scopeSpans) {
+      const scope = store.sources.scope(sentScope, ownSchemaUrl || schemaUrl);
       for (const span of spans) takeSpan(intake, span, source, scope, service);
     }
   }

@@ -44,7 +44,11 @@ export function ChartsView() {
     (metric.name.toLowerCase().includes(text) || metric.description.toLowerCase().includes(text))
   );
   const wanted = params.get("metric");
-  const chosen = all.find((metric) => metric.name === wanted);
+  const chosen = all.find((metric) =>
+    metric.name === wanted &&
+    (!params.has("unit") || metric.unit === params.get("unit")) &&
+    (!params.has("type") || metric.type === params.get("type"))
+  );
   return (
     <section class={chosen ? "charts-view chosen" : "charts-view"} aria-labelledby="charts-title">
       <h1 id="charts-title" class="hidden-text">Charts</h1>
@@ -69,12 +73,17 @@ export function ChartsView() {
         <MetricList shown={shown} chosen={chosen} />
         <div class="metric-detail">
           {chosen
-            ? <MetricDetail key={chosen.name} metric={chosen} service={service} />
+            ? <MetricDetail key={metricKey(chosen)} metric={chosen} service={service} />
             : <NoMetric wanted={wanted} />}
         </div>
       </div>
     </section>
   );
+}
+
+/** Two metrics may have one name: seconds and milliseconds are not the same. */
+function metricKey({ name, unit, type }: MetricRow): string {
+  return `${type} ${unit} ${name}`;
 }
 
 function NoMetrics() {
@@ -96,8 +105,12 @@ function MetricList(
       {shown.length === 0 && <p class="quiet pad">No metric fits these filters.</p>}
       <ul>
         {shown.slice(0, maxListed).map((metric) => (
-          <li key={metric.name}>
-            <MetricLink metric={metric} current={metric === chosen} />
+          <li key={metricKey(metric)}>
+            <MetricLink
+              metric={metric}
+              shared={shown.some((one) => one !== metric && one.name === metric.name)}
+              current={metric === chosen}
+            />
           </li>
         ))}
       </ul>

@@ -12,6 +12,7 @@ import { address, href, setParams, wordParam } from "../../service/page/url_stat
 import { useAnswer } from "../../service/page/use_answer.ts";
 import { WithBreaks } from "../../service/page/with_breaks.tsx";
 import { apiPaths, type MetricDataAnswer, type MetricRow } from "../page_api/api.ts";
+import { ExemplarList, exemplarMarks } from "./exemplars.tsx";
 import {
   type Figure,
   figuresOf,
@@ -33,7 +34,8 @@ const maxLines = 7;
 /** See the module. */
 export function MetricDetail({ metric, service }: { metric: MetricRow; service: string }) {
   const range = chartRange.value;
-  const query = new URLSearchParams({ name: metric.name, lookback: range, limit: "100" });
+  const { name, unit, type } = metric;
+  const query = new URLSearchParams({ name, unit, type, lookback: range, limit: "100" });
   if (service !== "") query.set("service", service);
   const data = useAnswer<MetricDataAnswer>(`${apiPaths.metrics}?${query}`);
   useReloadOnNews(metric.name, data.reload);
@@ -128,8 +130,10 @@ function MetricCharts({ metric, rangeMs }: { metric: MetricDataAnswer; rangeMs: 
         timesMs={main.timesMs}
         lines={colored(main, histogram && one !== undefined)}
         range={range}
+        marks={figure === "rate" ? [] : exemplarMarks(few)}
         format={(value) => formatUnit(value, unit)}
       />
+      <ExemplarList metric={metric} series={few} />
       {histogram && <RateChart metric={metric} lines={linesOf(few, "rate")} range={range} />}
       {metric.data.length > 1 && (
         <SeriesTable metric={metric} labels={labels} chosen={one && labels[index]} />

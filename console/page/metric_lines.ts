@@ -114,17 +114,36 @@ export function seriesLabels(series: readonly MetricSeries[]): string[] {
     service: one.service,
     ...(one.instance !== undefined && { instance: one.instance }),
     ...(one.scope !== "" && { scope: one.scope }),
+    ...(one.scopeVersion !== undefined && { "scope version": one.scopeVersion }),
+    ...flatten(prefixed(one.resource ?? {})),
   } as Record<string, string>));
   const keys = [...new Set(described.flatMap((one) => Object.keys(one)))];
   const telling = keys.filter((key) => new Set(described.map((one) => one[key])).size > 1);
-  // An instance is a long id, a scope a library: shown only where nothing else distinguishes the series.
-  const short = telling.filter((key) => key !== "instance" && key !== "scope");
-  const enough = new Set(described.map((one) => JSON.stringify(short.map((key) => one[key])))).size;
-  const shown = enough === series.length ? short : telling;
+  // An instance is a long id, a scope a library, a resource many words: shown only where nothing else
+  // distinguishes the series, and of them no more than it takes.
+  const long = (key: string) =>
+    key === "instance" || key.startsWith("scope") || key.startsWith(resourcePrefix);
+  const shown = telling.filter((key) => !long(key));
+  const groups = () =>
+    new Set(described.map((one) => JSON.stringify(shown.map((key) => one[key])))).size;
+  for (const key of telling.filter(long)) {
+    const before = groups();
+    if (before === series.length) break;
+    shown.push(key);
+    if (groups() === before) shown.pop();
+  }
   return described.map((one, i) => {
     const parts = shown.flatMap((key) => one[key] === undefined ? [] : [one[key]]);
     return parts.length > 0 ? parts.join(" · ") : series[i]!.service;
   });
+}
+
+const resourcePrefix = "resource ";
+
+function prefixed(resource: Attributes): Attributes {
+  return Object.fromEntries(
+    Object.entries(resource).map(([key, value]) => [resourcePrefix + key, value]),
+  );
 }
 
 /** Attributes as text by key. */

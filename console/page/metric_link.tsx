@@ -15,10 +15,19 @@ import { figureUnit, headline, isHistogram, mainFigure } from "./metric_lines.ts
 import { paused } from "./views.ts";
 
 /** See the module. */
-export function MetricLink({ metric, current }: { metric: MetricRow; current: boolean }) {
+export function MetricLink(
+  { metric, shared, current }: {
+    metric: MetricRow;
+    /** Another metric has the same name: unit and type are said, and part of the address. */
+    shared: boolean;
+    current: boolean;
+  },
+) {
   const link = useRef<HTMLAnchorElement>(null);
   const seen = useInSight(link);
-  const path = `${apiPaths.metrics}?name=${encodeURIComponent(metric.name)}&lookback=15m&limit=20`;
+  const { name, unit, type } = metric;
+  const query = new URLSearchParams({ name, unit, type, lookback: "15m", limit: "20" });
+  const path = `${apiPaths.metrics}?${query}`;
   const data = useAnswer<MetricDataAnswer>(seen ? path : undefined, {
     refreshMs: paused.value ? undefined : 10_000,
   });
@@ -30,7 +39,9 @@ export function MetricLink({ metric, current }: { metric: MetricRow; current: bo
       class="metric-link"
       aria-current={current ? "true" : undefined}
       href={href("/charts", address.value.params, {
-        metric: metric.name,
+        metric: name,
+        unit: shared ? unit : undefined,
+        type: shared ? type : undefined,
         series: undefined,
         figure: undefined,
       })}
@@ -39,6 +50,7 @@ export function MetricLink({ metric, current }: { metric: MetricRow; current: bo
         <WithBreaks name={metric.name} />
       </span>
       <span class="metric-note">
+        {shared && <span class="quiet">{type}, {unit || "no unit"}</span>}
         <ServiceMarks names={metric.services} max={4} />
         {metric.series > 1 && (
           <span class="quiet">{formatCounted(metric.series, "series", "series")}</span>

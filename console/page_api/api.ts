@@ -332,6 +332,10 @@ export interface MetricsAnswer {
 /** Parameters of `/api/metrics?name=`. */
 export interface MetricQuery {
   name: string;
+  /** Of metrics with one name but several units: which one. Empty is a unit, too. @default the one received last */
+  unit?: string;
+  /** The same for types. */
+  type?: MetricType;
   service?: string;
   /** @default "15m" */
   lookback?: string;
@@ -352,8 +356,24 @@ export interface MetricSeries {
   /** `service.instance.id`, if given. */
   instance?: string;
   scope: string;
+  /** @default none */
+  scopeVersion?: string;
   attributes: Attributes;
+  /** What of its resource (and scope) differs from that of the other series in the answer; absent if nothing does. */
+  resource?: Attributes;
   points: MetricPoint[];
+  /** The latest measurements that came with their span, at most 32; absent if there are none. */
+  exemplars?: Exemplar[];
+}
+
+/** A measurement that stands for others, and the trace in which it was made. */
+export interface Exemplar {
+  timeMs: number;
+  value: number;
+  traceId: string;
+  spanId?: string;
+  /** What the series does not say of it. */
+  attributes: Attributes;
 }
 
 /** A point, by the metric's type. */
@@ -364,11 +384,17 @@ export interface NumberPoint {
   timeMs: number;
   /** The gauge's value, or the sum's total (delta sums are added up). */
   value: number;
-  /** For a monotonic sum: growth per second since the point before; null for the first and after a restart of the sender. */
+  /**
+   * For a monotonic sum: growth per second in the point's own interval: since the point before, or
+   * since the start that the sender gives. Null when neither is known.
+   */
   rate: number | null;
 }
 
-/** What a histogram counted between the point before and this one. The first point has no interval and is left out. */
+/**
+ * What a histogram counted in the point's own interval: since the point before, or since the start
+ * that the sender gives. A first point without a start has none and is left out.
+ */
 export interface HistogramPoint {
   /** End of the interval. */
   timeMs: number;
@@ -382,7 +408,7 @@ export interface HistogramPoint {
   rate: number;
   /** `sum / count`; null when nothing was counted. */
   mean: number | null;
-  /** By interpolation in the bucket; null when nothing was counted. */
+  /** By interpolation in the bucket; null when nothing was counted, or the sender has no buckets. */
   p50: number | null;
   p95: number | null;
   p99: number | null;
@@ -395,8 +421,9 @@ export interface SummaryPoint {
   timeMs: number;
   /** Totals as sent. */
   count: number;
-  sum: number;
-  quantiles: [quantile: number, value: number][];
+  sum: number | null;
+  /** Null is "no value", as when nothing was measured for some time. */
+  quantiles: [quantile: number, value: number | null][];
 }
 
 /** Paths that are the page's own and answer with its HTML. `/metrics` is not: it is Prometheus's text. */

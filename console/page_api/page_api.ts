@@ -22,7 +22,7 @@ import { dependencies } from "../queries/dependencies.ts";
 import { jaegerAnswer, jaegerTrace, spanKinds } from "../queries/jaeger.ts";
 import type { LiveStream } from "./live_stream.ts";
 import { logRow, type StoredLog } from "../stores/log_store.ts";
-import { metricRow, metricSeries } from "../queries/metric_query.ts";
+import { differingResources, metricRow, metricSeries } from "../queries/metric_query.ts";
 import type { Family } from "../stores/metric_store.ts";
 import {
   durationParameter,
@@ -233,10 +233,13 @@ function metricData(
   const limit = integerParameter(parameters, "limit", { fallback: 50, max: 500 });
   const lookbackUs = durationParameter(parameters, "lookback") ?? 15 * 60_000_000;
   const service = parameters("service");
-  // Senders may disagree on a metric's type: the one received last is shown.
+  const unit = parameters("unit");
+  const type = parameters("type");
+  // Senders may disagree on a metric's type and unit: the one received last is shown.
   let family: Family | undefined;
   for (const candidate of store.metricFamilies()) {
-    if (candidate.name !== name) continue;
+    if (candidate.name !== name || (type && candidate.type !== type)) continue;
+    if (unit !== undefined && candidate.unit !== unit) continue;
     if (family === undefined || candidate.lastSeenMs > family.lastSeenMs) family = candidate;
   }
   if (family === undefined) {
@@ -249,9 +252,14 @@ function metricData(
     .filter((series) => !service || series.source.service === service)
     .sort((a, b) => b.lastSeenMs - a.lastSeenMs);
   const sinceMs = world.nowMs() - lookbackUs / 1000;
+  const shown = matching.slice(0, limit);
+  const resources = differingResources(shown);
   return {
     ...metricRow(family),
-    data: matching.slice(0, limit).map((series) => metricSeries(series, sinceMs)),
+    data: shown.map((series, i) => ({
+      ...metricSeries(series, sinceMs),
+      ...(resources[i] !== undefined && { resource: resources[i] }),
+    })),
     matched: matching.length,
   };
 }

@@ -5,6 +5,8 @@
  * @module
  */
 import type {
+  Attributes,
+  Exemplar,
   HistogramPoint,
   MetricPoint,
   MetricRow,
@@ -18,7 +20,14 @@ import {
   type HistogramValue,
   subtractHistograms,
 } from "../stores/histogram.ts";
-import type { Family, Point, Series, SummaryValue } from "../stores/metric_store.ts";
+import type {
+  Family,
+  Point,
+  PointValue,
+  Series,
+  StoredExemplar,
+  SummaryValue,
+} from "../stores/metric_store.ts";
 import { plainAttributes } from "../intake/values.ts";
 
 /** A metric's row in the list. */
@@ -48,13 +57,59 @@ export function metricRow(family: Family): MetricRow {
  * ```
  */
 export function metricSeries(series: Series, sinceMs: number): MetricSeries {
+  const exemplars = [...series.exemplars ?? []].filter(({ timeMs }) => timeMs >= sinceMs);
   return {
     service: series.source.service,
     ...(series.source.instance !== undefined && { instance: series.source.instance }),
     scope: series.scope.name,
+    ...(series.scope.version !== "" && { scopeVersion: series.scope.version }),
     attributes: plainAttributes(series.attributes),
     points: seriesPoints(series).filter(({ timeMs }) => timeMs >= sinceMs),
+    ...(exemplars.length > 0 && { exemplars: exemplars.map(exemplarOf) }),
   };
+}
+
+function exemplarOf({ timeMs, value, traceId, spanId, attributes }: StoredExemplar): Exemplar {
+  return {
+    timeMs,
+    value,
+    traceId,
+    ...(spanId !== "" && { spanId }),
+    attributes: plainAttributes(attributes),
+  };
+}
+
+/**
+ * What tells senders of one service apart where they have no `service.instance.id`: of each series
+ * the attributes of resource and scope in which it differs from another one.
+ */
+export function differingResources(list: readonly Series[]): (Attributes | undefined)[] {
+  const described = list.map(({ source, scope }) => ({
+    ...plainAttributes(source.attributes),
+    ...prefixed("otel.scope.", plainAttributes(scope.attributes ?? [])),
+  } as Attributes));
+  const values = new Map<string, Set<string>>();
+  for (const one of described) {
+    for (const [key, value] of Object.entries(one)) {
+      const known = values.get(key) ?? new Set();
+      values.set(key, known.add(JSON.stringify(value)));
+    }
+  }
+  const holders = (key: string) => described.filter((one) => key in one).length;
+  const differing = [...values]
+    .filter(([key, known]) => known.size > 1 || holders(key) < list.length)
+    .map(([key]) => key)
+    .filter((key) => key !== "service.instance.id");
+  return described.map((one) => {
+    const own = differing.filter((key) => key in one).map((key) => [key, one[key]!] as const);
+    return own.length === 0 ? undefined : Object.fromEntries(own);
+  });
+}
+
+function prefixed(prefix: string, attributes: Attributes): Attributes {
+  return Object.fromEntries(
+    Object.entries(attributes).map(([key, value]) => [prefix + key, value]),
+  );
 }
 
 function seriesPoints(series: Series): MetricPoint[] {
@@ -63,45 +118,51 @@ function seriesPoints(series: Series): MetricPoint[] {
   switch (type) {
     case "gauge":
     case "sum":
-      return numberPoints(points as Point<number>[], monotonic);
+      return numberPoints(points as Point<number>[], series.before, monotonic);
     case "summary":
       return (points as Point<SummaryValue>[]).map(({ timeMs, value }): SummaryPoint => ({
         timeMs,
         count: value.count,
-        sum: finite(value.sum) ?? 0,
-        quantiles: value.quantiles.map(([quantile, at]) => [quantile, finite(at) ?? 0]),
+        sum: finite(value.sum),
+        quantiles: value.quantiles.map(([quantile, at]) => [quantile, finite(at)]),
       }));
     case "histogram":
     case "exponentialHistogram":
-      return histogramPoints(points as Point<HistogramValue>[]);
+      return histogramPoints(points as Point<HistogramValue>[], series.before);
   }
 }
 
-function numberPoints(points: readonly Point<number>[], monotonic: boolean): NumberPoint[] {
+function numberPoints(
+  points: readonly Point<number>[],
+  evicted: Point | undefined,
+  monotonic: boolean,
+): NumberPoint[] {
   const shown: NumberPoint[] = [];
   points.forEach((point, i) => {
     const { timeMs, value } = point;
-    const before = points[i - 1];
-    const continues = monotonic && before !== undefined && !startedAnew(point, before) &&
-      value >= before.value;
-    const rate = continues ? (value - before.value) / ((timeMs - before.timeMs) / 1000) : null;
+    const before = (points[i - 1] ?? evicted) as Point<number> | undefined;
+    const counted = monotonic
+      ? intervalOf(point, before, (a, b) => a >= b ? a - b : undefined)
+      : undefined;
+    const rate = counted === undefined
+      ? null
+      : finite(counted.value / ((timeMs - counted.fromMs) / 1000));
     // JSON knows neither NaN nor infinity: such a point cannot be drawn either.
     if (Number.isFinite(value)) shown.push({ timeMs, value, rate });
   });
   return shown;
 }
 
-function histogramPoints(points: readonly Point<HistogramValue>[]): HistogramPoint[] {
+function histogramPoints(
+  points: readonly Point<HistogramValue>[],
+  evicted: Point | undefined,
+): HistogramPoint[] {
   const shown: HistogramPoint[] = [];
   points.forEach((point, i) => {
-    const before = points[i - 1];
-    if (before === undefined) return;
-    const continued = startedAnew(point, before)
-      ? undefined
-      : subtractHistograms(point.value, before.value);
-    // A sender that started again has counted from 0: all it has belongs to this interval.
-    const value = continued ?? point.value;
-    const fromMs = before.timeMs;
+    const before = (points[i - 1] ?? evicted) as Point<HistogramValue> | undefined;
+    const counted = intervalOf(point, before, subtractHistograms);
+    if (counted === undefined) return;
+    const { value, fromMs } = counted;
     const buckets = histogramBuckets(value);
     const sum = finite(value.sum);
     shown.push({
@@ -118,6 +179,23 @@ function histogramPoints(points: readonly Point<HistogramValue>[]): HistogramPoi
     });
   });
   return shown;
+}
+
+/** What was counted since when. Undefined when the sender does not say and there is no point before. */
+function intervalOf<Value extends PointValue>(
+  point: Point<Value>,
+  before: Point<Value> | undefined,
+  subtract: (later: Value, earlier: Value) => Value | undefined,
+): { value: Value; fromMs: number } | undefined {
+  const { timeMs, startMs, fromMs = before?.timeMs ?? 0 } = point;
+  if (before !== undefined && !startedAnew(point, before)) {
+    const value = subtract(point.value, before.value);
+    if (value !== undefined && fromMs < timeMs) return { value, fromMs };
+  }
+  // A sender that began, or began again, has counted from 0: all it has belongs to this interval.
+  const began = Math.max(startMs, before?.timeMs ?? 0);
+  const known = startMs > 0 || before !== undefined;
+  return known && began < timeMs ? { value: point.value, fromMs: began } : undefined;
 }
 
 /** The sender says that it counts from a moment after the point before. */

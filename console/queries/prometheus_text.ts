@@ -11,8 +11,30 @@ import type { Family, Point, Series, SummaryValue } from "../stores/metric_store
 import { type Source } from "../intake/source.ts";
 import { attribute, type StoredAttributes, valueText } from "../intake/values.ts";
 
+/** How names with letters beyond ASCII are written: as they are, or escaped so that they stay distinct. */
+export type NameEscaping = "underscores" | "allow-utf-8";
+
 /** Media type of the text. */
-export const prometheusContentType = "text/plain; version=0.0.4; charset=utf-8";
+export const prometheusContentTypes: Readonly<Record<NameEscaping, string>> = {
+  underscores: "text/plain; version=0.0.4; charset=utf-8",
+  "allow-utf-8": "text/plain; version=1.0.0; charset=utf-8; escaping=allow-utf-8",
+};
+
+/**
+ * What a scraper's `Accept` asks for (prometheus.io, "Content negotiation").
+ *
+ * @example
+ * ```ts
+ * negotiatedEscaping("text/plain;version=1.0.0;escaping=allow-utf-8;q=0.6,*\/*;q=0.1"); // allow-utf-8
+ * ```
+ */
+export function negotiatedEscaping(accept: string | undefined): NameEscaping {
+  const takesUtf8 = (accept ?? "").split(",").some((one) =>
+    /^\s*text\/plain\s*;/i.test(one) && /;\s*version\s*=\s*"?1\./i.test(one) &&
+    /;\s*escaping\s*=\s*"?allow-utf-8"?\s*(;|$)/i.test(one)
+  );
+  return takesUtf8 ? "allow-utf-8" : "underscores";
+}
 
 /** A series that was silent for so long is left out, as in the collector's exporter. */
 const staleAfterMs = 5 * 60_000;
@@ -22,32 +44,42 @@ const staleAfterMs = 5 * 60_000;
  *
  * @example
  * ```ts
- * const text = prometheusText(store.metricFamilies(), world.nowMs());
- * return new Response(text, { headers: { "content-type": prometheusContentType } });
+ * const escaping = negotiatedEscaping(c.req.header("accept"));
+ * const text = prometheusText(store.metricFamilies(), world.nowMs(), escaping);
+ * return new Response(text, { headers: { "content-type": prometheusContentTypes[escaping] } });
  * ```
  */
-export function prometheusText(families: Iterable<Family>, nowMs: number): string {
-  const blocks = new Map<string, { type: string; lines: string[] }>();
+export function prometheusText(
+  given: Iterable<Family>,
+  nowMs: number,
+  escaping: NameEscaping = "underscores",
+): string {
+  const families = [...given];
+  const instances = instanceLabels(families, nowMs);
+  const blocks = new Map<string, Block>();
   const sources = new Map<string, Source>();
   for (const family of families) {
     const type = prometheusType(family);
-    const name = metricName(family);
+    const name = metricName(family, escaping);
     let block = blocks.get(name);
     // Two metrics that become one name must be of one type: the first one has it.
     if (block !== undefined && block.type !== type) continue;
     if (block === undefined) {
       const help = escapeHelp(family.description || `${family.name} received by OTLP`);
-      block = { type, lines: [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`] };
+      const shown = quotedName(name);
+      const lines = [`# HELP ${shown} ${help}`, `# TYPE ${shown} ${type}`];
+      block = { type, lines, seen: new Set() };
     }
-    const seen = new Set<string>();
+    const { seen } = block;
     const headLines = block.lines.length;
     // The newest first: of a sender that came back, what it says now.
     const newestFirst = [...family.series.values()].sort((a, b) => b.lastSeenMs - a.lastSeenMs);
     for (const series of newestFirst) {
       const point = series.points.at(-1);
       if (point === undefined || nowMs - series.lastSeenMs > staleAfterMs) continue;
-      const labels = seriesLabels(series);
-      // Attributes that differ only in characters that labels do not have would appear twice.
+      const labels = seriesLabels(series, instances);
+      // Names and attributes that differ only in characters that Prometheus does not have would
+      // appear twice, and it would refuse the whole scrape.
       const key = labelText(labels);
       if (seen.has(key)) continue;
       seen.add(key);
@@ -56,8 +88,68 @@ export function prometheusText(families: Iterable<Family>, nowMs: number): strin
     }
     if (block.lines.length > headLines) blocks.set(name, block);
   }
-  const targets = targetInfo(sources.values());
+  const targets = targetInfo(sources.values(), instances);
   return [...[...blocks.values()].flatMap(({ lines }) => lines), ...targets, ""].join("\n");
+}
+
+/** A metric's lines. */
+interface Block {
+  readonly type: string;
+  readonly lines: string[];
+  /** Labels that have their line. */
+  readonly seen: Set<string>;
+}
+
+/** Attributes that tell replicas apart, the most telling first; whatever else differs comes after them. */
+const tellingKeys = ["k8s.pod.name", "container.id", "host.name", "host.id", "process.pid"];
+
+/**
+ * `instance` for senders of one job that have no `service.instance.id`: what they differ in. Two of
+ * them without it would be one series that jumps between two values.
+ */
+function instanceLabels(families: readonly Family[], nowMs: number): ReadonlyMap<string, string> {
+  const jobs = new Map<string, Map<string, Source>>();
+  for (const family of families) {
+    for (const { source, lastSeenMs } of family.series.values()) {
+      if (source.instance !== undefined || nowMs - lastSeenMs > staleAfterMs) continue;
+      const job = jobOf(source);
+      let sources = jobs.get(job);
+      if (sources === undefined) jobs.set(job, sources = new Map());
+      sources.set(source.key, source);
+    }
+  }
+  const labels = new Map<string, string>();
+  for (const sources of jobs.values()) {
+    if (sources.size < 2) continue;
+    const keys = distinguishingKeys([...sources.values()]);
+    for (const source of sources.values()) {
+      const values = keys.map((key) => valueText(attribute(source.attributes, key) ?? ""));
+      labels.set(source.key, values.join(";"));
+    }
+  }
+  return labels;
+}
+
+/** As few keys as tell all apart, in the order above. */
+function distinguishingKeys(sources: readonly Source[]): string[] {
+  const all = new Set<string>(tellingKeys);
+  for (const { attributes } of sources) {
+    for (let i = 0; i < attributes.length; i += 2) all.add(attributes[i] as string);
+  }
+  const valueOf = (source: Source, key: string) =>
+    valueText(attribute(source.attributes, key) ?? "");
+  const keys: string[] = [];
+  let groups = 1;
+  for (const key of all) {
+    const distinct = new Set(
+      sources.map((source) => [...keys, key].map((one) => valueOf(source, one)).join("\0")),
+    ).size;
+    if (distinct === groups) continue;
+    keys.push(key);
+    groups = distinct;
+    if (groups === sources.length) break;
+  }
+  return keys;
 }
 
 function prometheusType(family: Family): string {
@@ -117,8 +209,11 @@ const perWords: Record<string, string> = {
 /** A metric's name in Prometheus, such as `http_server_request_duration_seconds`. */
 export function metricName(
   metric: Pick<Family, "name" | "unit" | "type" | "monotonic">,
+  escaping: NameEscaping = "underscores",
 ): string {
-  let name = metric.name.replace(/[^a-zA-Z0-9:]+/g, "_").replace(/^_+|_+$/g, "");
+  // Punctuation becomes an underscore, as everywhere; letters of other scripts are letters.
+  let name = metric.name.replace(/[^\p{L}\p{N}\p{M}\p{S}:]+|[$+<=>^`|~]+/gu, "_")
+    .replace(/^_+|_+$/g, "");
   if (name === "") name = "unnamed";
   const counter = metric.type === "sum" && metric.monotonic;
   // Suffixes come in one order, whatever the sender has put into the name already.
@@ -128,7 +223,32 @@ export function metricName(
   }
   if (metric.type === "gauge" && metric.unit === "1" && !/_ratio$/.test(name)) name += "_ratio";
   if (counter) name += "_total";
-  return /^\d/.test(name) ? `_${name}` : name;
+  if (/^\d/.test(name)) name = `_${name}`;
+  return escaping === "allow-utf-8" || isClassicName(name) ? name : escapedName(name);
+}
+
+function isClassicName(name: string): boolean {
+  return /^[a-zA-Z_:][a-zA-Z0-9_:]*$/.test(name);
+}
+
+/** Prometheus's own escape ("values"), by which such a name stays distinct and can be read back. */
+function escapedName(name: string): string {
+  const escaped = [...name].map((char) => {
+    if (char === "_") return "__";
+    return /[a-zA-Z0-9:]/.test(char) ? char : `_${char.codePointAt(0)!.toString(16)}_`;
+  });
+  return `U__${escaped.join("")}`;
+}
+
+/** A name as it stands in a comment line. */
+function quotedName(name: string): string {
+  return isClassicName(name) ? name : `"${escapeLabel(name)}"`;
+}
+
+/** A sample's name and labels; a name beyond ASCII stands among the labels, in quotes. */
+function sample(name: string, labels: string): string {
+  if (isClassicName(name)) return name + labels;
+  return labels === "" ? `{${quotedName(name)}}` : `{${quotedName(name)},${labels.slice(1)}`;
 }
 
 function unitSuffixes(unit: string): string[] {
@@ -150,22 +270,30 @@ function word(text: string): string {
 
 type Labels = Map<string, string>;
 
-function seriesLabels(series: Series): Labels {
-  const labels = sourceLabels(series.source);
+function seriesLabels(series: Series, instances: ReadonlyMap<string, string>): Labels {
+  const labels = sourceLabels(series.source, instances);
   if (series.scope.name !== "") labels.set("otel_scope_name", series.scope.name);
   if (series.scope.version !== "") labels.set("otel_scope_version", series.scope.version);
+  const { attributes = [] } = series.scope;
+  for (let i = 0; i < attributes.length; i += 2) {
+    labels.set(`otel_scope_${labelName(attributes[i] as string)}`, valueText(attributes[i + 1]!));
+  }
   addAttributes(labels, series.attributes);
   return labels;
 }
 
-/** `job` is `namespace/name`, `instance` the instance's id. */
-function sourceLabels(source: Source): Labels {
+function jobOf(source: Source): string {
   const namespace = attribute(source.attributes, "service.namespace");
-  const job = typeof namespace === "string" && namespace !== ""
+  return typeof namespace === "string" && namespace !== ""
     ? `${namespace}/${source.service}`
     : source.service;
-  const labels: Labels = new Map([["job", job]]);
-  if (source.instance !== undefined) labels.set("instance", source.instance);
+}
+
+/** `job` is `namespace/name`, `instance` the instance's id, or what tells it from others. */
+function sourceLabels(source: Source, instances: ReadonlyMap<string, string>): Labels {
+  const labels: Labels = new Map([["job", jobOf(source)]]);
+  const instance = source.instance ?? instances.get(source.key);
+  if (instance !== undefined) labels.set("instance", instance);
   return labels;
 }
 
@@ -212,7 +340,7 @@ function escapeHelp(text: string): string {
 // Points
 
 function pointLines(name: string, labels: Labels, { value }: Point): string[] {
-  if (typeof value === "number") return [`${name}${labelText(labels)} ${number(value)}`];
+  if (typeof value === "number") return [`${sample(name, labelText(labels))} ${number(value)}`];
   return "buckets" in value
     ? histogramLines(name, labels, value)
     : summaryLines(name, labels, value);
@@ -225,11 +353,11 @@ function histogramLines(name: string, labels: Labels, value: HistogramValue): st
     : exponentialTotals(buckets);
   return [
     ...cumulative.map(([bound, total]) =>
-      `${name}_bucket${withLabel(labels, "le", number(bound))} ${total}`
+      `${sample(`${name}_bucket`, withLabel(labels, "le", number(bound)))} ${total}`
     ),
-    `${name}_bucket${withLabel(labels, "le", "+Inf")} ${count}`,
-    `${name}_sum${labelText(labels)} ${number(sum)}`,
-    `${name}_count${labelText(labels)} ${count}`,
+    `${sample(`${name}_bucket`, withLabel(labels, "le", "+Inf"))} ${count}`,
+    `${sample(`${name}_sum`, labelText(labels))} ${number(sum)}`,
+    `${sample(`${name}_count`, labelText(labels))} ${count}`,
   ];
 }
 
@@ -265,10 +393,10 @@ function exponentialTotals(buckets: ExponentialBuckets): [number, number][] {
 function summaryLines(name: string, labels: Labels, value: SummaryValue): string[] {
   return [
     ...value.quantiles.map(([quantile, at]) =>
-      `${name}${withLabel(labels, "quantile", number(quantile))} ${number(at)}`
+      `${sample(name, withLabel(labels, "quantile", number(quantile)))} ${number(at)}`
     ),
-    `${name}_sum${labelText(labels)} ${number(value.sum)}`,
-    `${name}_count${labelText(labels)} ${value.count}`,
+    `${sample(`${name}_sum`, labelText(labels))} ${number(value.sum)}`,
+    `${sample(`${name}_count`, labelText(labels))} ${value.count}`,
   ];
 }
 
@@ -277,10 +405,13 @@ function number(value: number): string {
   return value === -Infinity ? "-Inf" : String(value);
 }
 
-function targetInfo(sources: Iterable<Source>): string[] {
+function targetInfo(
+  sources: Iterable<Source>,
+  instances: ReadonlyMap<string, string>,
+): string[] {
   const lines = new Map<string, string>();
   for (const source of sources) {
-    const labels = sourceLabels(source);
+    const labels = sourceLabels(source, instances);
     const identity = labelText(labels);
     const others = [];
     for (let i = 0; i < source.attributes.length; i += 2) {

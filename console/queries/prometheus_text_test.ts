@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { HistogramValue } from "../stores/histogram.ts";
 import { type MetricIdentity, MetricStore, type PointValue } from "../stores/metric_store.ts";
-import { metricName, prometheusText } from "./prometheus_text.ts";
+import { metricName, negotiatedEscaping, prometheusText } from "./prometheus_text.ts";
 import type { StoredAttributes } from "../intake/values.ts";
 
 const names: [
@@ -22,9 +22,12 @@ const names: [
   ["speed", "m/s", "gauge", false, "speed_meters_per_second"],
   ["rate", "{packet}/s", "gauge", false, "rate_per_second"],
   ["load", "%", "gauge", false, "load_percent"],
-  ["odd..näme!", "furlongs", "gauge", false, "odd_n_me_furlongs"],
+  ["odd..name!", "furlongs", "gauge", false, "odd_name_furlongs"],
+  ["näme", "furlongs", "gauge", false, "U__n_e4_me__furlongs"],
+  ["nöme", "furlongs", "gauge", false, "U__n_f6_me__furlongs"],
   ["2nd", "", "gauge", false, "_2nd"],
-  ["°", "", "gauge", false, "unnamed"],
+  ["°", "", "gauge", false, "U___b0_"],
+  ["...", "", "gauge", false, "unnamed"],
 ];
 
 for (const [name, unit, type, monotonic, expected] of names) {
@@ -169,9 +172,15 @@ Deno.test("prometheusText() shows summaries with their quantiles", () => {
 
 Deno.test("prometheusText() never says one thing twice", () => {
   const lines = textOf([
-    { metric: { name: "a.b" }, value: 1, resource: ["process.pid", 1] },
+    { metric: { name: "a.b" }, value: 1, instance: "i", resource: ["process.pid", 1] },
     // The same labels, later: a sender that started again.
-    { metric: { name: "a.b" }, value: 2, resource: ["process.pid", 2], atMs: 2_000 },
+    {
+      metric: { name: "a.b" },
+      value: 2,
+      instance: "i",
+      resource: ["process.pid", 2],
+      atMs: 2_000,
+    },
     // The same name, another type.
     {
       metric: { name: "a_b", type: "histogram" },
@@ -182,7 +191,7 @@ Deno.test("prometheusText() never says one thing twice", () => {
   ], 2_000);
   assert.deepEqual(lines.filter((line) => line.startsWith("# TYPE a_b")), ["# TYPE a_b gauge"]);
   assert.deepEqual(lines.filter((line) => line.startsWith("a_b")), [
-    'a_b{job="shop"} 2',
+    'a_b{job="shop",instance="i"} 2',
     'a_b{job="shop",k="v"} 3',
   ]);
 });
@@ -191,4 +200,70 @@ Deno.test("prometheusText() leaves out series that were silent for five minutes"
   const sent = [{ metric: { name: "g" }, value: 1 }];
   assert.equal(textOf(sent, 300_000).length, 4);
   assert.deepEqual(textOf(sent, 302_000), [""]);
+});
+
+Deno.test("prometheusText() gives no sample twice, though two names become one", () => {
+  const lines = textOf([
+    { metric: { name: "queue.size" }, value: 1, atMs: 900 },
+    { metric: { name: "queue_size" }, value: 2 },
+    { metric: { name: "queue_size" }, value: 3, attributes: ["a", "b"] },
+    { metric: { name: "lat", unit: "s" }, value: 4 },
+    { metric: { name: "lat", unit: "ms" }, value: 5 },
+  ]);
+  assert.deepEqual(
+    lines.filter((line) => !line.startsWith("#") && line !== ""),
+    [
+      'queue_size{job="shop"} 1',
+      'queue_size{job="shop",a="b"} 3',
+      'lat_seconds{job="shop"} 4',
+      'lat_milliseconds{job="shop"} 5',
+    ],
+  );
+});
+
+Deno.test("prometheusText() tells replicas without an instance id apart by what differs", () => {
+  const metric = { name: "up" };
+  const lines = textOf([
+    { metric, value: 1, resource: ["os.type", "linux", "host.name", "a", "process.pid", 7] },
+    { metric, value: 2, resource: ["os.type", "linux", "host.name", "b", "process.pid", 7] },
+    { metric, value: 3, resource: ["os.type", "linux", "host.name", "b", "process.pid", 8] },
+  ]);
+  assert.deepEqual(lines.filter((line) => line.startsWith("up")).sort(), [
+    'up{job="shop",instance="a;7"} 1',
+    'up{job="shop",instance="b;7"} 2',
+    'up{job="shop",instance="b;8"} 3',
+  ]);
+  assert.equal(lines.filter((line) => line.startsWith("target_info{")).length, 3);
+});
+
+Deno.test("prometheusText() writes UTF-8 names to a scraper that takes them, and only to that", () => {
+  assert.equal(negotiatedEscaping(undefined), "underscores");
+  assert.equal(negotiatedEscaping("text/plain;version=0.0.4;q=0.5,*/*;q=0.1"), "underscores");
+  assert.equal(
+    negotiatedEscaping(
+      "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4",
+    ),
+    "allow-utf-8",
+  );
+  assert.equal(
+    negotiatedEscaping("text/plain;version=1.0.0;escaping=underscores;q=0.4"),
+    "underscores",
+  );
+  const store = new MetricStore({ maxSeries: 100, maxPointsPerSeries: 10, maxBytes: 1e9 });
+  store.add(
+    { name: "größe", type: "gauge", monotonic: false, unit: "", description: "" },
+    {
+      source: { service: "shop", instance: undefined, attributes: [], key: "shop" },
+      scope: { name: "", version: "" },
+      attributes: [],
+      timeMs: 1,
+      startMs: 0,
+      value: 4,
+      delta: false,
+    },
+    1,
+  );
+  const [, type, sample] = prometheusText(store.families(), 1, "allow-utf-8").split("\n");
+  assert.equal(type, '# TYPE "größe" gauge');
+  assert.equal(sample, '{"größe",job="shop"} 4');
 });

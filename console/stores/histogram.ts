@@ -193,7 +193,7 @@ export function histogramBuckets({ buckets }: HistogramValue): Bucket[] {
 /**
  * A quantile by interpolation: linear in a bucket of an explicit histogram, as Prometheus's
  * `histogram_quantile` does it, and by its logarithm in an exponential one. In the bucket
- * without upper bound the answer is its lower bound. Null when nothing was counted.
+ * without upper bound the answer is its lower bound. Null when nothing was counted, or not by buckets.
  *
  * @example
  * ```ts
@@ -202,6 +202,8 @@ export function histogramBuckets({ buckets }: HistogramValue): Bucket[] {
  * ```
  */
 export function histogramQuantile(value: HistogramValue, quantile: number): number | null {
+  // A sender that was told to keep no buckets says nothing of how its values lie.
+  if (value.buckets.kind === "explicit" && value.buckets.bounds.length === 0) return null;
   const list = histogramBuckets(value);
   const total = list.reduce((sum, { count }) => sum + count, 0);
   if (total <= 0) return null;

@@ -25,7 +25,20 @@ export interface Point<Value extends PointValue = PointValue> {
   readonly timeMs: number;
   /** Since when it counts; 0 for gauges and when the sender does not say. */
   readonly startMs: number;
+  /** Of a delta: where its own interval begins, unless its sender does not say. */
+  readonly fromMs?: number;
   readonly value: Value;
+}
+
+/** A measurement that stands for others, with the span in which it was made. */
+export interface StoredExemplar {
+  readonly timeMs: number;
+  readonly value: number;
+  /** Empty outside of a trace. */
+  readonly traceId: string;
+  readonly spanId: string;
+  /** What the series does not say of it. */
+  readonly attributes: StoredAttributes;
 }
 
 /** What identifies a metric. */
@@ -51,6 +64,10 @@ export interface Series {
   readonly scope: Scope;
   readonly attributes: StoredAttributes;
   readonly points: Ring<Point>;
+  /** The last point that had to make room: what the oldest one held counts from. */
+  before: Point | undefined;
+  /** The latest ones; made when the first one comes. */
+  exemplars: Ring<StoredExemplar> | undefined;
   lastSeenMs: number;
   /** Estimated bytes of the series itself and of one of its points. */
   readonly ownBytes: number;
@@ -64,6 +81,8 @@ export interface IncomingPoint extends Point {
   readonly attributes: StoredAttributes;
   /** The value counts since the point before, not since the start. */
   readonly delta: boolean;
+  /** @default none */
+  readonly exemplars?: readonly StoredExemplar[];
 }
 
 /** Limits of {@linkcode MetricStore}. */
@@ -76,8 +95,15 @@ export interface MetricStoreOptions {
   maxBytes: number;
 }
 
-/** What became of a point: kept, refused because there are too many series, or older than the last one. */
-export type PointOutcome = "kept" | "series_limit" | "out_of_order";
+/**
+ * What became of a point: kept, a delta that was counted already, refused because there are too many
+ * series, or older than the last one.
+ */
+export type PointOutcome = "kept" | "duplicate" | "series_limit" | "out_of_order";
+
+/** Exemplars kept of one series. */
+const maxExemplars = 32;
+const exemplarBytes = 240;
 
 /** A series that was silent for so long may be forgotten for a new one. */
 const forgetSeriesAfterMs = 5 * 60_000;
@@ -123,7 +149,8 @@ export class MetricStore {
 
   /** Keeps a point. */
   add(metric: MetricIdentity, point: IncomingPoint, nowMs: number): PointOutcome {
-    const familyKey = `${metric.type}${metric.monotonic ? "+" : " "}${metric.name}`;
+    // Seconds and milliseconds are two metrics, whatever their name.
+    const familyKey = `${metric.type}${metric.monotonic ? "+" : " "}${metric.name}\0${metric.unit}`;
     const seriesKey = identityOf(point);
     let family = this.#families.get(familyKey);
     let series = family?.series.get(seriesKey);
@@ -178,6 +205,8 @@ export class MetricStore {
       scope: point.scope,
       attributes: point.attributes,
       points: new Ring(),
+      before: undefined,
+      exemplars: undefined,
       lastSeenMs: nowMs,
       ownBytes: 600 + 2 * key.length,
       pointBytes: 80,
@@ -191,14 +220,19 @@ export class MetricStore {
   #append(series: Series, incoming: IncomingPoint): PointOutcome {
     const last = series.points.at(-1);
     let { value, startMs } = incoming;
-    const { timeMs, delta } = incoming;
+    const { timeMs, delta, startMs: fromMs } = incoming;
     if (last !== undefined && timeMs < last.timeMs) return "out_of_order";
     if (delta && last !== undefined) {
+      // Sent again after an answer that got lost: adding it once more would count it twice.
+      if (timeMs === last.timeMs) return "duplicate";
       const total = addValues(last.value, value);
       // Bounds that changed begin the series again.
       if (total !== undefined) [value, startMs] = [total, last.startMs];
     }
-    const point: Point = { timeMs, startMs, value };
+    if (incoming.exemplars !== undefined) this.#keepExemplars(series, incoming.exemplars);
+    const point: Point = delta && fromMs > 0
+      ? { timeMs, startMs, fromMs, value }
+      : { timeMs, startMs, value };
     const bytes = bytesOf(value);
     // All points of a series count as large as its largest one, so that taking one away is exact.
     if (bytes > series.pointBytes) {
@@ -216,8 +250,20 @@ export class MetricStore {
     return "kept";
   }
 
+  #keepExemplars(series: Series, exemplars: readonly StoredExemplar[]): void {
+    const kept = series.exemplars ??= new Ring();
+    for (const one of exemplars.slice(-maxExemplars)) {
+      if (hasExemplar(kept, one)) continue;
+      kept.push(one);
+      this.#bytes += exemplarBytes;
+      if (kept.length <= maxExemplars) continue;
+      kept.shift();
+      this.#bytes -= exemplarBytes;
+    }
+  }
+
   #dropOldest(series: Series, count: number): void {
-    for (let i = 0; i < count; i++) series.points.shift();
+    for (let i = 0; i < count; i++) series.before = series.points.shift();
     this.#points -= count;
     this.#bytes -= count * series.pointBytes;
     this.evicted += count;
@@ -225,7 +271,7 @@ export class MetricStore {
 
   #remove(series: Series): void {
     this.#dropOldest(series, series.points.length);
-    this.#bytes -= series.ownBytes;
+    this.#bytes -= series.ownBytes + exemplarBytes * (series.exemplars?.length ?? 0);
     this.#series--;
     series.family.series.delete(series.key);
     if (series.family.series.size === 0) {
@@ -272,12 +318,20 @@ export class MetricStore {
   }
 }
 
+/** Cumulative senders may repeat their exemplars with every point. */
+function hasExemplar(kept: Ring<StoredExemplar>, { timeMs, value, spanId }: StoredExemplar) {
+  for (const one of kept.newestFirst()) {
+    if (one.timeMs === timeMs && one.value === value && one.spanId === spanId) return true;
+  }
+  return false;
+}
+
 /** Equal for points of the same series, whatever the order of their attributes. */
 function identityOf({ source, scope, attributes }: IncomingPoint): string {
   const pairs: string[] = [];
   const plain = plainAttributes(attributes);
   for (const key of Object.keys(plain).sort()) pairs.push(key, JSON.stringify(plain[key]));
-  return JSON.stringify([source.key, scope.name, ...pairs]);
+  return JSON.stringify([source.key, scope.key ?? `${scope.name}\0${scope.version}`, ...pairs]);
 }
 
 function addValues(a: PointValue, b: PointValue): PointValue | undefined {

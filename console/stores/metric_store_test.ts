@@ -24,7 +24,7 @@ function store(options: Partial<MetricStoreOptions> = {}): MetricStore {
 }
 
 function point(timeMs: number, value: PointValue, given: Partial<IncomingPoint> = {}) {
-  return { timeMs, startMs: 1, value, source, scope, attributes: [], delta: false, ...given };
+  return { timeMs, startMs: 0, value, source, scope, attributes: [], delta: false, ...given };
 }
 
 function explicit(counts: number[]): PointValue {
@@ -97,28 +97,121 @@ Deno.test("MetricStore keeps its limit of bytes, and knows exactly what it holds
   assert.ok(metrics.series < 500);
 });
 
-Deno.test("MetricStore adds deltas up to totals", () => {
+Deno.test("MetricStore adds deltas up to totals, each with the rate of its own interval", () => {
   const metrics = store();
-  for (const [time, value] of [[1_000, 5], [2_000, 3], [3_000, 0]] as const) {
+  for (const [time, value] of [[2_000, 5], [3_000, 3], [4_000, 0]] as const) {
     metrics.add(counter, point(time, value, { delta: true, startMs: time - 1_000 }), time);
   }
+  // 100 in 10 s after a silence are 10 a second, whenever the one before was.
+  metrics.add(counter, point(290_000, 100, { delta: true, startMs: 280_000 }), 290_000);
   assert.deepEqual(onlySeries(metrics).points, [
-    { timeMs: 1_000, value: 5, rate: null },
-    { timeMs: 2_000, value: 8, rate: 3 },
-    { timeMs: 3_000, value: 8, rate: 0 },
+    { timeMs: 2_000, value: 5, rate: 5 },
+    { timeMs: 3_000, value: 8, rate: 3 },
+    { timeMs: 4_000, value: 8, rate: 0 },
+    { timeMs: 290_000, value: 108, rate: 10 },
   ]);
 });
 
-Deno.test("metricSeries() gives no rate over a restart of the sender", () => {
+Deno.test("MetricStore counts a delta that comes twice once", () => {
+  const metrics = store();
+  const sent = point(2_000, 5, { delta: true, startMs: 1_000 });
+  assert.equal(metrics.add(counter, sent, 1), "kept");
+  assert.equal(metrics.add(counter, sent, 2), "duplicate");
+  assert.deepEqual(onlySeries(metrics).points, [{ timeMs: 2_000, value: 5, rate: 5 }]);
+});
+
+Deno.test("MetricStore knows the interval of its oldest point, though the one before is gone", () => {
+  const metrics = store({ maxPointsPerSeries: 2 });
+  for (let time = 1; time <= 4; time++) metrics.add(counter, point(time * 1_000, time * 10), time);
+  assert.deepEqual(
+    onlySeries(metrics).points.map((one) => "value" in one && one.rate),
+    [10, 10],
+  );
+});
+
+Deno.test("MetricStore tells metrics of one name apart by their unit, and series by their scope", () => {
+  const metrics = store();
+  metrics.add({ ...counter, name: "lat", unit: "s" }, point(1, 1), 1);
+  metrics.add({ ...counter, name: "lat", unit: "ms" }, point(1, 1_000), 1);
+  assert.equal([...metrics.families()].length, 2);
+  for (const version of ["1", "2"]) {
+    metrics.add(counter, point(1, 1, { scope: { name: "test", version } }), 1);
+  }
+  assert.equal(metrics.series, 4);
+});
+
+Deno.test("MetricStore keeps the latest exemplars, each once, and knows what they take", () => {
+  const metrics = store();
+  const exemplar = (timeMs: number) => ({
+    timeMs,
+    value: timeMs,
+    traceId: "t1",
+    spanId: "s1",
+    attributes: [],
+  });
+  for (let time = 1; time <= 40; time++) {
+    const exemplars = [exemplar(time), exemplar(time)];
+    metrics.add(counter, point(time, time, { exemplars }), time);
+  }
+  const { exemplars } = onlySeries(metrics);
+  assert.equal(exemplars!.length, 32);
+  const { timeMs, traceId, spanId } = exemplars!.at(-1)!;
+  assert.deepEqual([timeMs, traceId, spanId], [40, "t1", "s1"]);
+  // Silent for so long that another one takes its place: nothing of it is left.
+  const small = store({ maxSeries: 1 });
+  small.add(counter, point(1, 1, { exemplars: [exemplar(1)] }), 1);
+  const bytes = small.bytes;
+  small.add(counter, point(1, 1, { attributes: ["a", "b"] }), 400_000);
+  assert.ok(small.bytes < bytes, `${small.bytes} of ${bytes}`);
+});
+
+Deno.test("metricSeries() gives a rate over a restart of the sender by what it says of its start", () => {
   const metrics = store();
   metrics.add(counter, point(1_000, 100), 1);
   metrics.add(counter, point(3_000, 140), 2);
+  // Smaller than before: it has counted from 0 since then.
   metrics.add(counter, point(4_000, 7), 3);
   metrics.add(counter, point(5_000, 900, { startMs: 4_500 }), 4);
   assert.deepEqual(
     onlySeries(metrics).points.map((one) => "value" in one && one.rate),
-    [null, 20, null, null],
+    [null, 20, 7, 1_800],
   );
+});
+
+Deno.test("metricSeries() shows the first and only point of a histogram, if it says since when it counts", () => {
+  for (const delta of [true, false]) {
+    const metrics = store();
+    metrics.add(histogram, point(3_000, explicit([0, 10, 0]), { startMs: 1_000, delta }), 1);
+    const { points } = onlySeries(metrics);
+    assert.deepEqual(
+      points.map((one) => "buckets" in one && [one.fromMs, one.count, one.rate, one.p50]),
+      [[1_000, 10, 5, 1.5]],
+    );
+  }
+});
+
+Deno.test("metricSeries() invents no quantiles: a histogram without buckets, a summary without values", () => {
+  const metrics = store();
+  const value = {
+    count: 4,
+    sum: 8,
+    buckets: { kind: "explicit" as const, bounds: [], counts: [4] },
+  };
+  metrics.add(histogram, point(3_000, value, { startMs: 1_000 }), 1);
+  const [one] = onlySeries(metrics).points;
+  assert.ok(one !== undefined && "buckets" in one);
+  assert.deepEqual([one.mean, one.p50, one.p95, one.p99], [2, null, null, null]);
+
+  const summaries = store();
+  const quantiles = [[0.5, NaN], [0.9, 3]] as [number, number][];
+  summaries.add(
+    { ...histogram, type: "summary" },
+    point(1, { count: 0, sum: NaN, quantiles }),
+    1,
+  );
+  assert.deepEqual(onlySeries(summaries).points, [
+    { timeMs: 1, count: 0, sum: null, quantiles: [[0.5, null], [0.9, 3]] },
+  ]);
 });
 
 Deno.test("metricSeries() shows what a histogram counted between two points", () => {
@@ -143,10 +236,10 @@ Deno.test("metricSeries() shows what a histogram counted between two points", ()
     // The sender began again: all it has counted is new.
     {
       timeMs: 4_000,
-      fromMs: 3_000,
+      fromMs: 3_500,
       count: 2,
       sum: 4,
-      rate: 2,
+      rate: 4,
       mean: 2,
       p50: 1,
       p95: 2,

@@ -22,6 +22,15 @@ export interface ChartLine {
   values: (number | null)[];
 }
 
+/** A single point of note, such as a measurement whose trace is known. */
+export interface ChartMark {
+  /** Milliseconds since the epoch. */
+  timeMs: number;
+  value: number;
+  /** Opens what it stands for; a list beside the chart must offer the same. */
+  onClick: () => void;
+}
+
 /** Options of {@linkcode Chart}. */
 export interface ChartProps {
   /** Names the chart to a screen reader. */
@@ -32,6 +41,8 @@ export interface ChartProps {
   lines: ChartLine[];
   /** The span of time shown, in milliseconds since the epoch. @default that of the points */
   range?: readonly [fromMs: number, toMs: number];
+  /** Single points, drawn as diamonds. @default none */
+  marks?: readonly ChartMark[];
   /** Text of a value. */
   format: (value: number) => string;
   /** Height of the drawing, in pixels. @default 240 */
@@ -77,7 +88,7 @@ export function Chart(props: ChartProps) {
     };
   }, [shape, theme, height]);
 
-  useEffect(() => plot.current?.setData(dataOf(props)), [timesMs, lines]);
+  useEffect(() => plot.current?.setData(dataOf(props)), [timesMs, lines, props.marks]);
 
   const at = cursor.value;
   const shown = at !== null && at < timesMs.length ? at : timesMs.length - 1;
@@ -171,11 +182,51 @@ function drawChart(
       ],
       hooks: {
         setCursor: [(now) => onCursor(now.cursor.idx ?? null)],
+        draw: [(now) => drawMarks(now, latest.current.marks ?? [], color("--text"))],
+        ready: [(now) => now.over.addEventListener("click", () => openMark(now, latest))],
       },
     },
     dataOf(latest.current),
     element,
   );
+}
+
+/** Half the diagonal of a diamond, and how far from it a click still hits, in pixels. */
+const markSize = 5;
+const markReach = 12;
+
+function drawMarks(plot: uPlot, marks: readonly ChartMark[], color: string): void {
+  const { ctx } = plot;
+  const size = markSize * devicePixelRatio;
+  ctx.save();
+  ctx.fillStyle = color;
+  for (const mark of marks) {
+    const x = plot.valToPos(mark.timeMs / 1e3, "x", true);
+    const y = plot.valToPos(mark.value, "y", true);
+    const { left, top, width, height } = plot.bbox;
+    if (x < left || x > left + width || y < top || y > top + height) continue;
+    ctx.beginPath();
+    ctx.moveTo(x, y - size);
+    ctx.lineTo(x + size, y);
+    ctx.lineTo(x, y + size);
+    ctx.lineTo(x - size, y);
+    ctx.fill();
+  }
+  ctx.restore();
+}
+
+/** Opens the mark under the pointer. */
+function openMark(plot: uPlot, latest: Latest): void {
+  const { left = -1, top = -1 } = plot.cursor;
+  let best: { mark: ChartMark; distance: number } | undefined;
+  for (const mark of latest.current.marks ?? []) {
+    const distance = Math.hypot(
+      plot.valToPos(mark.timeMs / 1e3, "x") - left,
+      plot.valToPos(mark.value, "y") - top,
+    );
+    if (distance <= markReach && distance < (best?.distance ?? Infinity)) best = { mark, distance };
+  }
+  best?.mark.onClick();
 }
 
 function scalesOf(latest: Latest): uPlot.Scales {
