@@ -62,10 +62,17 @@ export function problemResponse(
   return new Response(JSON.stringify(body), { status, headers: all });
 }
 
-/** For `app.onError()`: problems as they are; anything else is logged and hidden behind a 500. */
+/**
+ * For `app.onError()`: problems as they are, what Hono itself refuses (such as a body that is not
+ * JSON) as one; anything else is logged and hidden behind a 500.
+ */
 export function problemOnError(log: Log): ErrorHandler {
   return function onError(error: Error): Response {
-    if (error instanceof HTTPException) return error.getResponse();
+    if (error instanceof HTTPException) {
+      if (error.res !== undefined) return error.getResponse();
+      const title = error.status === 400 ? "Bad request" : "Request refused";
+      return problemResponse(error.status, { title, detail: error.message });
+    }
     log.error("Unexpected error in a request handler", {
       "exception.type": error.name,
       "exception.message": error.message,

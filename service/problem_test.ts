@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { Hono } from "hono";
+import { HTTPException } from "hono/http-exception";
 import type { Log } from "./log.ts";
 import { ProblemError, problemNotFound, problemOnError, problemResponse } from "./problem.ts";
 
@@ -52,4 +53,19 @@ Deno.test("problemNotFound() names what was asked for", async () => {
   const response = await app.request("/nowhere", { method: "POST" });
   assert.equal(response.status, 404);
   assert.match((await response.json()).detail, /POST \/nowhere/);
+});
+
+Deno.test("problemOnError() makes a problem of what Hono itself refuses", async () => {
+  const { app } = testApp();
+  app.get("/malformed", () => {
+    throw new HTTPException(400, { message: "Malformed JSON in request body" });
+  });
+  const response = await app.request("/malformed");
+  assert.equal(response.headers.get("content-type"), "application/problem+json");
+  assert.deepEqual(await response.json(), {
+    type: "about:blank",
+    title: "Bad request",
+    status: 400,
+    detail: "Malformed JSON in request body",
+  });
 });
