@@ -11,7 +11,7 @@
  */
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { TokenDatabase } from "../orb/token_database.ts";
+import { SqliteRecords } from "../orb/stores/sqlite/sqlite_records.ts";
 import { programArguments } from "../service/program_file.ts";
 import type { LoadResult } from "./orb_load.ts";
 import { median, report } from "./report.ts";
@@ -213,9 +213,9 @@ async function measureAgainstBare(folder: string): Promise<void> {
 async function measureWhenFull(folder: string): Promise<void> {
   const full = join(folder, "full");
   await Deno.mkdir(full);
-  const database = new TokenDatabase(join(full, "tokens.sqlite"));
+  const database = new SqliteRecords({ path: join(full, "tokens.sqlite"), nowMs: () => 0 });
   const digests = new Uint8Array(1_000 * 32);
-  while (database.count < storedTokens) database.insert(crypto.getRandomValues(digests));
+  while (database.count < storedTokens) database.apply(crypto.getRandomValues(digests), []);
   database.close();
 
   await using empty = await startOrbServer(join(folder, "empty"));

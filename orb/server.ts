@@ -28,9 +28,10 @@ import { hostFlags, type HttpServer, listen, portFlag } from "../service/http_se
 import { runService, type ServiceContext, StartError } from "../service/life_cycle.ts";
 import { problemNotFound, problemResponse } from "../service/problem.ts";
 import { createSignup, storeFailed, textResponse } from "./signup.ts";
-import { StoreError } from "./store_error.ts";
-import { openTokenStore, type TokenStore } from "./token_store.ts";
-import { inTokenWorker } from "./token_worker.ts";
+import { createRecordStore, type RecordStore } from "./stores/record_store.ts";
+import { openSqliteBackend } from "./stores/sqlite/sqlite_backend.ts";
+import { inRecordWorker } from "./stores/sqlite/record_worker.ts";
+import { StoreError } from "./stores/store_error.ts";
 
 /** Options of {@linkcode startOrbServer}. */
 export interface OrbServerOptions {
@@ -90,7 +91,10 @@ export async function startOrbServer(
   }
   // The original's line, to the letter; what else there is to say has a line of its own.
   log.info(`🚀 Virtual Orb Test Server at http:/localhost:${server.port}`);
-  log.info("The orb server is ready", { url: server.url, tokens: store.count });
+  log.info("The orb server is ready", {
+    url: server.url,
+    tokens: (await store.run({ type: "statistics" })).tokens,
+  });
   health.set("tokens", "ok");
   return {
     ...server,
@@ -102,7 +106,7 @@ export async function startOrbServer(
   };
 }
 
-function orbRoutes(store: TokenStore, options: OrbServerOptions, context: ServiceContext): Hono {
+function orbRoutes(store: RecordStore, options: OrbServerOptions, context: ServiceContext): Hono {
   const { log, telemetry, world } = context;
   const app = httpApp({
     name: "orb-server",
@@ -125,7 +129,7 @@ function orbRoutes(store: TokenStore, options: OrbServerOptions, context: Servic
   });
   app.post("/api/reset", async () => {
     try {
-      await store.reset();
+      await store.run({ type: "reset" });
     } catch (error) {
       if (error instanceof StoreError) return storeFailed();
       throw error;
@@ -139,14 +143,14 @@ function orbRoutes(store: TokenStore, options: OrbServerOptions, context: Servic
   return app;
 }
 
-async function openStore(options: OrbServerOptions, context: ServiceContext): Promise<TokenStore> {
+async function openStore(options: OrbServerOptions, context: ServiceContext): Promise<RecordStore> {
   const { log, health, telemetry, world } = context;
   const folder = options.dataDir ?? defaultDataFolder("orb-server");
   await openDataFolder(folder);
   const path = join(folder, "tokens.sqlite");
   try {
-    return await openTokenStore({
-      path,
+    const backend = await openSqliteBackend({ path });
+    return createRecordStore(backend, {
       tracer: telemetry.tracer,
       meter: telemetry.meter,
       world,
@@ -159,7 +163,7 @@ async function openStore(options: OrbServerOptions, context: ServiceContext): Pr
           health.set("tokens", { reason: state.message });
           log.error(
             "Tokens cannot be written; new images are refused with 503 until it works again. Free space or mend the folder",
-            { path, reason: state.message, code: state.sqliteCode },
+            { path, reason: state.message, code: state.code },
           );
         }
       },
@@ -228,4 +232,4 @@ async function main(): Promise<void> {
   await runService(command, startOrbServer);
 }
 
-if (import.meta.main && !inTokenWorker) await main();
+if (import.meta.main && !inRecordWorker) await main();

@@ -14,13 +14,13 @@ import { readText } from "../service/request_body.ts";
 import { reasonOf } from "../service/resilience.ts";
 import { realWorld, type World } from "../service/world/world.ts";
 import { hashToken } from "./hash_token.ts";
-import { StoreError } from "./store_error.ts";
-import type { TokenStore } from "./token_store.ts";
+import type { RecordStore } from "./stores/record_store.ts";
+import { StoreError } from "./stores/store_error.ts";
 
 /** Options of {@linkcode createSignup}. */
 export interface SignupOptions {
   /** Where tokens are kept. */
-  store: Pick<TokenStore, "add">;
+  store: Pick<RecordStore, "run">;
   /** Gets a line a signup. */
   log: Log;
   /** Makes the spans. */
@@ -134,7 +134,7 @@ class Signup {
       throw unprocessable("'image_base64' is empty: send an image of at least one byte.");
     }
     const { digest, token } = this.#hash(image);
-    switch (await store.add(digest)) {
+    switch (await store.run({ type: "addToken", sha256: digest })) {
       case "new":
         return ["accepted", textResponse(200, token)];
       case "duplicate":

@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { ProblemError } from "../service/problem.ts";
 import { createSignup, decodeBase64, parseSignup } from "./signup.ts";
 import { testContext } from "../service/testing/context.ts";
-import { StoreError } from "./store_error.ts";
+import type { TokenResult } from "./stores/record_commands.ts";
+import type { RecordStore } from "./stores/record_store.ts";
+import { StoreError } from "./stores/store_error.ts";
 
 function status(body: string): number {
   try {
@@ -74,10 +76,14 @@ function post(image: string): Request {
   });
 }
 
+function storeThat(addToken: () => Promise<TokenResult>): Pick<RecordStore, "run"> {
+  return { run: addToken as unknown as RecordStore["run"] };
+}
+
 Deno.test("signup() answers 503 with Retry-After when the store is full or the disk refuses", async () => {
   const { log, telemetry: { tracer, meter } } = testContext();
-  const busy = { add: () => Promise.reject(new StoreError("busy", "512 signups wait")) };
-  const failing = { add: () => Promise.resolve("failed" as const) };
+  const busy = storeThat(() => Promise.reject(new StoreError("busy", "512 signups wait")));
+  const failing = storeThat(() => Promise.resolve("failed"));
   for (const store of [busy, failing]) {
     const response = await createSignup({ store, log, tracer, meter })(post("AQID"));
     assert.equal(response.status, 503);
@@ -91,7 +97,7 @@ Deno.test("signup() refuses a body that would make all bodies too large together
   const { log, telemetry: { tracer, meter } } = testContext();
   const stored = Promise.withResolvers<"new">();
   const signup = createSignup({
-    store: { add: () => stored.promise },
+    store: storeThat(() => stored.promise),
     log,
     tracer,
     meter,
@@ -106,7 +112,7 @@ Deno.test("signup() refuses a body that would make all bodies too large together
 
 Deno.test("signup() logs an id as one line, whatever is in it", async () => {
   const { log, lines, telemetry: { tracer, meter } } = testContext();
-  const store = { add: () => Promise.resolve("new" as const) };
+  const store = storeThat(() => Promise.resolve("new"));
   const body = '{"id":"a\\nb\\u001b[2J","image_base64":"AQID"}';
   const request = new Request("http://127.0.0.1/", { method: "POST", body });
   assert.equal((await createSignup({ store, log, tracer, meter })(request)).status, 200);

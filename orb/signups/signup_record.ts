@@ -85,11 +85,16 @@ export type Verdict =
     readonly state: "accepted";
     /** What later images are compared with, of a {@link Uniqueness}. @default the image is compared by its bytes only */
     readonly fingerprint?: Uint8Array;
-    /** The newest fingerprint that this one was compared with: {@link Fingerprint.seq}. @default 0 */
-    readonly comparedSeq?: number;
   }
   | { readonly state: "duplicate"; readonly duplicateOf?: string; readonly distance?: number }
   | { readonly state: "rejected"; readonly reason: string };
+
+/** A verdict of the worker that was given this fence. */
+export interface Decision {
+  readonly id: string;
+  readonly fence: number;
+  readonly verdict: Verdict;
+}
 
 /** What an accepted image is known by, besides its bytes. */
 export interface Fingerprint {

@@ -25,6 +25,8 @@ export interface SignupChange {
 export interface RecordBackend {
   /** `db.system.name` of the semantic conventions. */
   readonly system: "sqlite" | "postgresql";
+  /** Calls of {@linkcode RecordBackend.apply} that it can do at once, at least 1. */
+  readonly maxParallel: number;
   /**
    * Does what is asked, in one durable transaction.
    *

@@ -6,11 +6,11 @@
  */
 import type {
   AttemptLimits,
+  Decision,
   Fingerprint,
   NewSignup,
   SignupRecord,
   SignupState,
-  Verdict,
 } from "../signups/signup_record.ts";
 
 /** What became of an image of v1: stored now, there before, or nothing, as the store refused. */
@@ -25,12 +25,16 @@ export type SubmitReply =
   /** Too many wait already. */
   | { readonly result: "full"; readonly depth: number };
 
-/** What became of a verdict. */
-export type DecideReply =
+/** What became of one verdict. */
+export type DecisionReply =
   /** It holds. The record may say `duplicate` although `accepted` was asked for: the bytes were known. */
   | { readonly result: "decided"; readonly record: SignupRecord }
   /** Another worker has it, or it is decided: the fence is an old one. */
-  | { readonly result: "lost" }
+  | { readonly result: "lost" };
+
+/** What became of verdicts that were given together. */
+export type DecideReply =
+  | { readonly result: "decided"; readonly decisions: readonly DecisionReply[] }
   /** Nothing is decided: images were accepted meanwhile. Compare with these, and ask again. */
   | { readonly result: "stale" };
 
@@ -75,6 +79,8 @@ export interface StoredDocument {
 export interface RecordCommands {
   /** v1: stores an image's SHA-256 (hex) unless it is there. */
   addToken: [{ sha256: string }, TokenResult];
+  /** Whether an image's SHA-256 (hex) is there. */
+  hasToken: [{ sha256: string }, boolean];
   /** Forgets every token and every fingerprint: each image may sign up again. Signups stay as they are. */
   reset: [object, null];
   submit: [{ signup: NewSignup; maxQueued: number }, SubmitReply];
@@ -82,7 +88,14 @@ export interface RecordCommands {
   list: [SignupQuery, SignupRecord[]];
   /** Gives up to `max` signups to a worker, oldest first. */
   claim: [{ worker: string; max: number } & AttemptLimits, SignupRecord[]];
-  decide: [{ id: string; fence: number; verdict: Verdict }, DecideReply];
+  /**
+   * Decides signups together. Their fingerprints were compared with each other, and with all up to
+   * `comparedSeq` of this `epoch`; verdicts without a fingerprint are never stale.
+   */
+  decide: [
+    { decisions: readonly Decision[]; comparedSeq: number; epoch: number },
+    DecideReply,
+  ];
   /** After an attempt that failed. */
   retry: [
     { id: string; fence: number; reason: string; delayMs: number; maxAttempts: number },
@@ -123,3 +136,70 @@ export type RecordCommand = {
 
 /** What a command gives. */
 export type ReplyOf<Name extends CommandName> = RecordCommands[Name][1];
+
+/** Commands that change nothing. */
+export const readingCommands: ReadonlySet<CommandName> = new Set<CommandName>([
+  ...(["hasToken", "find", "list", "statistics", "fingerprints", "referenced"] as const),
+  ...(["getDocument", "listDocuments"] as const),
+]);
+
+/** The most bytes of a fingerprint. */
+export const maxFingerprintBytes = 8_192;
+/** The most bytes of a document, as JSON. */
+export const maxDocumentBytes = 65_536;
+/** The most bytes of the documents of one list: the rest is the next page. */
+export const maxListedBytes = 1024 ** 2;
+
+const recordBytes = 2_048;
+
+/** About the most bytes that a command and its reply take, so that a transaction has a limit. */
+export function costBytes(command: RecordCommand): number {
+  switch (command.type) {
+    case "addToken":
+    case "hasToken":
+      return 64;
+    case "list":
+      return command.limit * recordBytes;
+    case "claim":
+      return command.max * recordBytes;
+    case "decide":
+      return command.decisions.length * (recordBytes + 2 * maxFingerprintBytes);
+    case "fingerprints":
+      return command.limit * 2 * maxFingerprintBytes;
+    case "referenced":
+      return command.sha256s.length * 256;
+    case "putDocument":
+    case "getDocument":
+      return 2 * maxDocumentBytes;
+    case "listDocuments":
+      return 2 * maxListedBytes;
+    default:
+      return recordBytes;
+  }
+}
+
+/** The signups that a command has changed, as its reply says. */
+export function changedBy(command: RecordCommand, reply: ReplyOf<CommandName>): SignupRecord[] {
+  switch (command.type) {
+    case "submit": {
+      const { result, ...rest } = reply as SubmitReply;
+      return result === "new" && "record" in rest ? [rest.record] : [];
+    }
+    case "claim":
+      return reply as SignupRecord[];
+    case "decide": {
+      const decided = reply as DecideReply;
+      return decided.result === "stale"
+        ? []
+        : decided.decisions.flatMap((one) => one.result === "decided" ? [one.record] : []);
+    }
+    case "retry":
+    case "release":
+    case "requeue": {
+      const change = reply as ChangeReply;
+      return change.result === "changed" ? [change.record] : [];
+    }
+    default:
+      return [];
+  }
+}

@@ -1,14 +1,22 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { testWith } from "../service/testing/permissions.ts";
-import { TokenDatabase } from "./token_database.ts";
+import { testWith } from "../../../service/testing/permissions.ts";
+import { SqliteRecords } from "./sqlite_records.ts";
 
 /** Digests whose bytes are all the given number. */
 function digests(...bytes: number[]): Uint8Array {
   const all = new Uint8Array(32 * bytes.length);
   bytes.forEach((byte, index) => all.fill(byte, 32 * index, 32 * (index + 1)));
   return all;
+}
+
+function open(path: string): SqliteRecords {
+  return new SqliteRecords({ path, nowMs: () => 1_000 });
+}
+
+function insert(records: SqliteRecords, digests: Uint8Array): string[] {
+  return records.apply(digests, []).tokens;
 }
 
 function databaseTest(name: string, run: (path: string) => void): void {
@@ -23,25 +31,25 @@ function databaseTest(name: string, run: (path: string) => void): void {
 }
 
 databaseTest("insert() tells new from duplicate, in one batch as well", (path) => {
-  const database = new TokenDatabase(path);
-  assert.deepEqual(database.insert(digests(1, 2, 1)), ["new", "new", "duplicate"]);
-  assert.deepEqual(database.insert(digests(3, 2)), ["new", "duplicate"]);
-  assert.deepEqual(database.insert(digests(3)), ["duplicate"]);
+  const database = open(path);
+  assert.deepEqual(insert(database, digests(1, 2, 1)), ["new", "new", "duplicate"]);
+  assert.deepEqual(insert(database, digests(3, 2)), ["new", "duplicate"]);
+  assert.deepEqual(insert(database, digests(3)), ["duplicate"]);
   assert.equal(database.count, 3);
   database.close();
 });
 
 databaseTest("a database that is opened again knows every token, many of them too", (path) => {
   const many = crypto.getRandomValues(new Uint8Array(32 * 1_000));
-  const first = new TokenDatabase(path);
+  const first = open(path);
   for (let batch = 0; batch < 40; batch++) {
     crypto.getRandomValues(many);
-    first.insert(many);
+    insert(first, many);
   }
   first.close();
-  const second = new TokenDatabase(path);
+  const second = open(path);
   assert.equal(second.count, 40_000);
-  assert.ok(second.insert(many).every((result) => result === "duplicate"));
+  assert.ok(insert(second, many).every((result) => result === "duplicate"));
   second.close();
 });
 
@@ -49,29 +57,29 @@ databaseTest("insert() is not fooled by digests that begin alike", (path) => {
   const twins = digests(1, 1, 1);
   twins[63] = 2;
   twins[95] = 3;
-  const first = new TokenDatabase(path);
-  assert.deepEqual(first.insert(twins.slice(0, 64)), ["new", "new"]);
+  const first = open(path);
+  assert.deepEqual(insert(first, twins.slice(0, 64)), ["new", "new"]);
   first.close();
-  const second = new TokenDatabase(path);
-  assert.deepEqual(second.insert(twins), ["duplicate", "duplicate", "new"]);
+  const second = open(path);
+  assert.deepEqual(insert(second, twins), ["duplicate", "duplicate", "new"]);
   second.close();
 });
 
 databaseTest("reset() forgets every token, durably", (path) => {
-  const first = new TokenDatabase(path);
-  first.insert(digests(1, 2));
-  first.reset();
+  const first = open(path);
+  insert(first, digests(1, 2));
+  first.apply(new Uint8Array(), [{ type: "reset" }]);
   assert.equal(first.count, 0);
-  assert.deepEqual(first.insert(digests(2)), ["new"]);
+  assert.deepEqual(insert(first, digests(2)), ["new"]);
   first.close();
-  const second = new TokenDatabase(path);
-  assert.deepEqual(second.insert(digests(1, 2)), ["new", "duplicate"]);
+  const second = open(path);
+  assert.deepEqual(insert(second, digests(1, 2)), ["new", "duplicate"]);
   second.close();
 });
 
 databaseTest("a database is written ahead and synced fully", (path) => {
-  const database = new TokenDatabase(path);
-  database.insert(digests(1));
+  const database = open(path);
+  insert(database, digests(1));
   assert.ok(Deno.statSync(`${path}-wal`).size > 0);
   database.close();
   const plain = new DatabaseSync(path);
@@ -84,17 +92,17 @@ databaseTest("a database is written ahead and synced fully", (path) => {
 });
 
 databaseTest("a file that is open cannot be opened twice", (path) => {
-  const database = new TokenDatabase(path);
-  assert.throws(() => new TokenDatabase(path), /locked/);
+  const database = open(path);
+  assert.throws(() => open(path), /locked/);
   database.close();
 });
 
 databaseTest("a file that is no database, or of a later version, is refused", (path) => {
   Deno.writeTextFileSync(path, "this is no database, it is a text that is long enough".repeat(99));
-  assert.throws(() => new TokenDatabase(path), /not a database/);
+  assert.throws(() => open(path), /not a database/);
   Deno.removeSync(path);
   const later = new DatabaseSync(path);
   later.exec("PRAGMA user_version = 99");
   later.close();
-  assert.throws(() => new TokenDatabase(path), /schema version 99 and this program knows up to 1/);
+  assert.throws(() => open(path), /schema version 99 and this program knows up to 2/);
 });

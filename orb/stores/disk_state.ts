@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { TimerId, World } from "../service/world/world.ts";
+import type { TimerId, World } from "../../service/world/world.ts";
 import type { StoreError } from "./store_error.ts";
 
 /** Options of {@linkcode DiskState}. */
