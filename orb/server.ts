@@ -20,6 +20,7 @@ import {
   parseByteCount,
   parseDuration,
   parseInteger,
+  parseNumber,
 } from "../service/command_line.ts";
 import { defaultDataFolder, openDataFolder } from "../service/data_folder.ts";
 import { httpApp } from "../service/http_app.ts";
@@ -27,6 +28,13 @@ import { guardFlags } from "../service/http_guard.ts";
 import { hostFlags, type HttpServer, listen, portFlag } from "../service/http_server.ts";
 import { runService, type ServiceContext, StartError } from "../service/life_cycle.ts";
 import { problemNotFound, problemResponse } from "../service/problem.ts";
+import { createOrbApi, openAccess, serveOpenApi } from "./api/orb_api.ts";
+import { BodyBudget } from "./overload/body_budget.ts";
+import { startSignups } from "./signups/signup_service.ts";
+import { exactUniqueness } from "./signups/uniqueness.ts";
+import { openImageFolder } from "./stores/image_folder.ts";
+import { type ImageStore, ImageStoreError } from "./stores/image_store.ts";
+import { withRecentImages } from "./stores/recent_images.ts";
 import { createSignup, storeFailed, textResponse } from "./signup.ts";
 import { createRecordStore, type RecordStore } from "./stores/record_store.ts";
 import { openSqliteBackend } from "./stores/sqlite/sqlite_backend.ts";
@@ -57,7 +65,18 @@ export interface OrbServerOptions {
   maxRequests?: number;
   /** Signups that may wait for the disk, at least 1; beyond it 503. @default 512 */
   maxQueuedSignups?: number;
+  /** Signups of v2 that may wait to be decided, at least 1; beyond it 503. @default 10_000 */
+  maxPendingSignups?: number;
+  /** Signups of v2 that are decided at once here; 0 leaves them to other servers. @default 8 */
+  signupWorkers?: number;
+  /** Signups a second that a device may make in the long run, above 0; beyond it 429. @default 10 */
+  deviceRate?: number;
+  /** Signups that a device may make at once, at least 1; beyond it 429. @default 50 */
+  deviceBurst?: number;
 }
+
+/** Bytes of images that are kept in memory until they are decided. */
+const recentImageBytes = 64 * 1024 ** 2;
 
 /**
  * Opens the tokens and listens.
@@ -75,20 +94,34 @@ export async function startOrbServer(
   context: ServiceContext,
 ): Promise<HttpServer> {
   const { log, health } = context;
-  const store = await openStore(options, context);
-  let server: HttpServer;
-  try {
-    server = listen(orbRoutes(store, options, context).fetch, {
-      port: options.orbApiPort,
-      portFlag: "--orb-api-port",
-      ...(options.host !== undefined && { host: options.host }),
-      ...(options.allowRemoteWithoutAuth && { allowRemoteWithoutAuth: true }),
-      ...(options.maxRequests !== undefined && { maxRequestsInFlight: options.maxRequests }),
-    });
-  } catch (error) {
-    await store.close();
-    throw error;
-  }
+  await using undo = new AsyncDisposableStack();
+  const store = undo.adopt(await openStore(options, context), (one) => one.close());
+  const images = await openImages(options, context);
+  const budget = new BodyBudget(options.maxBufferedBytes ?? 256 * 1024 ** 2);
+  const signups = undo.adopt(
+    startSignups({
+      ...{ store, images, budget, uniqueness: exactUniqueness, access: openAccess, isAlone: true },
+      maxBodyBytes: options.maxBody ?? 10 * 1024 ** 2,
+      bodyTimeoutMs: options.bodyTimeoutMs ?? 30_000,
+      maxQueued: options.maxPendingSignups ?? 10_000,
+      workers: options.signupWorkers ?? 8,
+      devicePerSecond: options.deviceRate ?? 10,
+      deviceBurst: options.deviceBurst ?? 50,
+    }, context),
+    (one) => one.stop(AbortSignal.abort()),
+  );
+  const app = orbRoutes(store, budget, options, context);
+  const api = createOrbApi();
+  signups.addRoutes(api);
+  serveOpenApi(api);
+  app.route("/", api);
+  const server = listen(app.fetch, {
+    port: options.orbApiPort,
+    portFlag: "--orb-api-port",
+    ...(options.host !== undefined && { host: options.host }),
+    ...(options.allowRemoteWithoutAuth && { allowRemoteWithoutAuth: true }),
+    ...(options.maxRequests !== undefined && { maxRequestsInFlight: options.maxRequests }),
+  });
   // The original's line, to the letter; what else there is to say has a line of its own.
   log.info(`🚀 Virtual Orb Test Server at http:/localhost:${server.port}`);
   log.info("The orb server is ready", {
@@ -96,17 +129,24 @@ export async function startOrbServer(
     tokens: (await store.run({ type: "statistics" })).tokens,
   });
   health.set("tokens", "ok");
+  undo.move();
   return {
     ...server,
-    finished: store.died,
+    finished: Promise.race([store.died, signups.failed]),
     async stop(deadline) {
       await server.stop(deadline);
+      await signups.stop(deadline);
       await store.close();
     },
   };
 }
 
-function orbRoutes(store: RecordStore, options: OrbServerOptions, context: ServiceContext): Hono {
+function orbRoutes(
+  store: RecordStore,
+  budget: BodyBudget,
+  options: OrbServerOptions,
+  context: ServiceContext,
+): Hono {
   const { log, telemetry, world } = context;
   const app = httpApp({
     name: "orb-server",
@@ -116,13 +156,13 @@ function orbRoutes(store: RecordStore, options: OrbServerOptions, context: Servi
   }, context);
   const signup = createSignup({
     store,
+    budget,
     log,
     tracer: telemetry.tracer,
     meter: telemetry.meter,
     world,
     ...(options.maxBody !== undefined && { maxBodyBytes: options.maxBody }),
     ...(options.bodyTimeoutMs !== undefined && { bodyTimeoutMs: options.bodyTimeoutMs }),
-    ...(options.maxBufferedBytes !== undefined && { maxBufferedBytes: options.maxBufferedBytes }),
   });
   app.post("/api/signup", (c) => {
     return isJson(c.req.header("content-type")) ? signup(c.req.raw) : notJson();
@@ -141,6 +181,21 @@ function orbRoutes(store: RecordStore, options: OrbServerOptions, context: Servi
   app.all("/api/signup", problemNotFound);
   app.all("/api/reset", problemNotFound);
   return app;
+}
+
+async function openImages(
+  options: OrbServerOptions,
+  { world }: ServiceContext,
+): Promise<ImageStore> {
+  const path = options.dataDir ?? defaultDataFolder("orb-server");
+  try {
+    return withRecentImages(await openImageFolder({ path, world }), recentImageBytes);
+  } catch (error) {
+    if (!(error instanceof ImageStoreError)) throw error;
+    throw new StartError(
+      `Cannot keep images in ${path}: ${error.message}. Mend that folder, free space, or give another one with --data-dir.`,
+    );
+  }
 }
 
 async function openStore(options: OrbServerOptions, context: ServiceContext): Promise<RecordStore> {
@@ -228,6 +283,28 @@ async function main(): Promise<void> {
     .addOption(
       flag("--max-queued-signups <number>", "signups that may wait for the disk; beyond it 503")
         .argParser(parseInteger({ min: 1 })).default(512),
+    )
+    .addOption(
+      flag(
+        "--max-pending-signups <number>",
+        "v2 signups that may wait for a decision; beyond it 503",
+      )
+        .argParser(parseInteger({ min: 1 })).default(10_000),
+    )
+    .addOption(
+      flag(
+        "--signup-workers <number>",
+        "v2 signups decided at once; 0 leaves them to other servers",
+      )
+        .argParser(parseInteger({ max: 1_000 })).default(8),
+    )
+    .addOption(
+      flag("--device-rate <number>", "v2 signups a second of one device; beyond it 429")
+        .argParser(parseNumber({ min: .001 })).default(10),
+    )
+    .addOption(
+      flag("--device-burst <number>", "v2 signups of one device at once; beyond it 429")
+        .argParser(parseInteger({ min: 1 })).default(50),
     );
   await runService(command, startOrbServer);
 }

@@ -14,6 +14,7 @@ import { readText } from "../service/request_body.ts";
 import { reasonOf } from "../service/resilience.ts";
 import { realWorld, type World } from "../service/world/world.ts";
 import { hashToken } from "./hash_token.ts";
+import { BodyBudget } from "./overload/body_budget.ts";
 import type { RecordStore } from "./stores/record_store.ts";
 import { StoreError } from "./stores/store_error.ts";
 
@@ -31,8 +32,8 @@ export interface SignupOptions {
   maxBodyBytes?: number;
   /** How long one body may take to arrive, in milliseconds; beyond it 408. @default 30_000 */
   bodyTimeoutMs?: number;
-  /** The most bytes of all bodies under way; a signup beyond it is answered 503. @default 256 MiB */
-  maxBufferedBytes?: number;
+  /** What all bodies under way may have; a signup beyond it is answered 503. @default 256 MiB */
+  budget?: BodyBudget;
   /** Whose time it is. @default the real world */
   world?: World;
 }
@@ -61,7 +62,7 @@ export function createSignup(options: SignupOptions): (request: Request) => Prom
   const signup = new Signup({
     maxBodyBytes: 10 * 1024 ** 2,
     bodyTimeoutMs: 30_000,
-    maxBufferedBytes: 256 * 1024 ** 2,
+    budget: new BodyBudget(256 * 1024 ** 2),
     world: realWorld,
     ...options,
   });
@@ -72,8 +73,6 @@ class Signup {
   readonly #options: Required<SignupOptions>;
   readonly #signups: Counter;
   readonly #imageSize: Histogram;
-  /** Bytes of all bodies under way, as far as they are declared. */
-  #bufferedBytes = 0;
 
   constructor(options: Required<SignupOptions>) {
     this.#options = options;
@@ -89,18 +88,9 @@ class Signup {
   }
 
   async answer(request: Request): Promise<Response> {
-    const { maxBodyBytes, maxBufferedBytes } = this.#options;
-    const declared = request.headers.get("content-length");
-    const reservedBytes = Math.min(
-      declared === null ? maxBodyBytes : Number(declared),
-      maxBodyBytes,
-    );
-    if (this.#bufferedBytes + reservedBytes > maxBufferedBytes) {
-      this.#signups.add(1, { outcome: "busy" });
-      return busy(`Bodies of ${this.#bufferedBytes} bytes are under way already.`);
-    }
-    this.#bufferedBytes += reservedBytes;
+    const { maxBodyBytes, budget } = this.#options;
     try {
+      using _ = budget.reserve(request, maxBodyBytes);
       const [outcome, response] = await this.#signUp(request);
       this.#signups.add(1, { outcome });
       return response;
@@ -109,10 +99,8 @@ class Signup {
         this.#signups.add(1, { outcome: "busy" });
         return busy(`${error.message}.`);
       }
-      this.#signups.add(1, { outcome: error instanceof ProblemError ? "invalid" : "failed" });
+      this.#signups.add(1, { outcome: outcomeOf(error) });
       throw error;
-    } finally {
-      this.#bufferedBytes -= reservedBytes;
     }
   }
 
@@ -206,6 +194,11 @@ export function textResponse(status: number, text: string): Response {
     status,
     headers: { "content-type": "text/plain; charset=utf-8" },
   });
+}
+
+function outcomeOf(error: unknown): string {
+  if (!(error instanceof ProblemError)) return "failed";
+  return error.status === 503 ? "busy" : "invalid";
 }
 
 function badRequest(detail: string): ProblemError {

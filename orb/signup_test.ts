@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { ProblemError } from "../service/problem.ts";
 import { createSignup, decodeBase64, parseSignup } from "./signup.ts";
 import { testContext } from "../service/testing/context.ts";
+import { BodyBudget } from "./overload/body_budget.ts";
 import type { TokenResult } from "./stores/record_commands.ts";
 import type { RecordStore } from "./stores/record_store.ts";
 import { StoreError } from "./stores/store_error.ts";
@@ -101,7 +102,7 @@ Deno.test("signup() refuses a body that would make all bodies too large together
     log,
     tracer,
     meter,
-    maxBufferedBytes: 60,
+    budget: new BodyBudget(60),
   });
   const first = signup(post("AQID"));
   assert.equal((await signup(post("AQID"))).status, 503);

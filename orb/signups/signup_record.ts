@@ -112,6 +112,17 @@ export interface AttemptLimits {
   readonly maxAttempts: number;
 }
 
+/** Why an attempt came to nothing. */
+export interface AttemptFailure {
+  readonly reason: string;
+  /** How long the next one waits, in milliseconds. */
+  readonly delayMs: number;
+  /** Attempts until a signup becomes a dead letter. */
+  readonly maxAttempts: number;
+  /** False where the signup had no part in it, as when the images cannot be reached. @default true */
+  readonly counts?: boolean;
+}
+
 /** True once a signup will not change any more by itself. */
 export function isSettled(state: SignupState): boolean {
   return state !== "queued" && state !== "processing";
@@ -191,18 +202,19 @@ export function decided(record: SignupRecord, verdict: Verdict, nowMs: number): 
   }
 }
 
-/** Puts it back after an attempt that failed, for later; the last one makes it a dead letter. */
+/** Puts it back after an attempt that failed, for later; the last one that counts makes it a dead letter. */
 export function retried(
   record: SignupRecord,
-  failure: { reason: string; delayMs: number; maxAttempts: number },
+  { reason, delayMs, maxAttempts, counts = true }: AttemptFailure,
   nowMs: number,
 ): SignupRecord {
-  if (record.attempts >= failure.maxAttempts) return deadLetter(record, failure.reason, nowMs);
+  if (counts && record.attempts >= maxAttempts) return deadLetter(record, reason, nowMs);
   return {
     ...record,
     state: "queued",
-    reason: failure.reason,
-    dueMs: nowMs + failure.delayMs,
+    attempts: counts ? record.attempts : record.attempts - 1,
+    reason,
+    dueMs: nowMs + delayMs,
     updatedMs: nowMs,
   };
 }

@@ -54,8 +54,13 @@ export interface UploadTicket {
 /** A store of images. */
 export interface ImageStore {
   readonly system: "folder" | "s3";
-  /** Keeps an image under its hash; one that is there already is as good. Durable when it resolves. */
-  put(sha256: string, bytes: Uint8Array, signal?: AbortSignal): Promise<void>;
+  /**
+   * Keeps an image under its hash, durable when it resolves. Of one that is there already
+   * (`present`) only the time is set anew.
+   *
+   * @throws {ImageStoreError} `unavailable`
+   */
+  put(sha256: string, bytes: Uint8Array, signal?: AbortSignal): Promise<"new" | "present">;
   /** The image. @throws {ImageStoreError} `missing`, `corrupt`, `unavailable` */
   get(sha256: string, signal?: AbortSignal): Promise<Uint8Array>;
   /** Whether it is there. */

@@ -14,11 +14,13 @@
  *
  * @module
  */
+import type { SignupState } from "../signups/signup_record.ts";
 import type { CommandName, RecordCommand, ReplyOf } from "./record_commands.ts";
 
 /** A signup that has changed, here or on another server. */
 export interface SignupChange {
   readonly id: string;
+  readonly state: SignupState;
 }
 
 /** A database that keeps records and the queue. */

@@ -5,6 +5,7 @@
  * @module
  */
 import type {
+  AttemptFailure,
   AttemptLimits,
   Decision,
   Fingerprint,
@@ -97,10 +98,7 @@ export interface RecordCommands {
     DecideReply,
   ];
   /** After an attempt that failed. */
-  retry: [
-    { id: string; fence: number; reason: string; delayMs: number; maxAttempts: number },
-    ChangeReply,
-  ];
+  retry: [{ id: string; fence: number } & AttemptFailure, ChangeReply];
   /** A worker that stops gives back what it has not begun. */
   release: [{ id: string; fence: number }, ChangeReply];
   /** A worker that needs longer. */
@@ -108,10 +106,17 @@ export interface RecordCommands {
   /** An operator: a dead letter gets all its attempts anew. */
   requeue: [{ id: string }, ChangeReply];
   statistics: [object, QueueStatistics];
-  /** Fingerprints after this one, oldest first. `epoch` differs once they were reset: then begin at 0. */
+  /**
+   * Fingerprints after this one, oldest first, as many as fit into a page: go on until `newestSeq`.
+   * `epoch` differs once they were reset: then begin at 0.
+   */
   fingerprints: [
-    { afterSeq: number; limit: number },
-    { readonly epoch: number; readonly fingerprints: Fingerprint[] },
+    { afterSeq: number },
+    {
+      readonly epoch: number;
+      readonly newestSeq: number;
+      readonly fingerprints: Fingerprint[];
+    },
   ];
   /** Which of these images (SHA-256, hex) have a signup. */
   referenced: [{ sha256s: readonly string[] }, string[]];
@@ -147,7 +152,7 @@ export const readingCommands: ReadonlySet<CommandName> = new Set<CommandName>([
 export const maxFingerprintBytes = 8_192;
 /** The most bytes of a document, as JSON. */
 export const maxDocumentBytes = 65_536;
-/** The most bytes of the documents of one list: the rest is the next page. */
+/** The most bytes of the documents, or fingerprints, of one list: the rest is the next page. */
 export const maxListedBytes = 1024 ** 2;
 
 const recordBytes = 2_048;
@@ -165,7 +170,7 @@ export function costBytes(command: RecordCommand): number {
     case "decide":
       return command.decisions.length * (recordBytes + 2 * maxFingerprintBytes);
     case "fingerprints":
-      return command.limit * 2 * maxFingerprintBytes;
+      return 2 * maxListedBytes;
     case "referenced":
       return command.sha256s.length * 256;
     case "putDocument":

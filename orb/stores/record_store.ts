@@ -62,6 +62,8 @@ export interface RecordStore {
    * @returns ends it
    */
   follow(id: string | undefined, listener: (record: SignupRecord) => void): () => void;
+  /** Calls back when a signup was queued, here or elsewhere: there may be work. It gives back what ends it. */
+  onQueued(listener: () => void): () => void;
   /** Rejects if nothing can be stored any more, ever. */
   readonly died: Promise<never>;
   /** Waits for what is queued, then lets go of the database. */
@@ -157,6 +159,7 @@ class GroupCommitStore implements RecordStore {
   readonly #disk: DiskState;
   readonly #instruments: StoreInstruments;
   readonly #followers: SignupFollowers;
+  readonly #onQueued = new Set<() => void>();
   readonly #died = Promise.withResolvers<never>();
   readonly #waiting: Waiting[] = [];
   #underWay = 0;
@@ -172,7 +175,10 @@ class GroupCommitStore implements RecordStore {
     this.#disk = new DiskState({ onState, probeIntervalMs, world, probe: () => this.#probe() });
     this.#instruments = new StoreInstruments(meter, () => this.#waiting.length);
     this.#followers = new SignupFollowers((id) => this.run({ type: "find", id }));
-    backend.onRemoteChange(({ id }) => this.#followers.refresh(id));
+    backend.onRemoteChange(({ id, state }) => {
+      this.#followers.refresh(id);
+      if (state === "queued") this.#notifyQueued();
+    });
     // Its owner waits for it; a test may not.
     this.#died.promise.catch(() => {});
   }
@@ -200,6 +206,15 @@ class GroupCommitStore implements RecordStore {
 
   follow(id: string | undefined, listener: (record: SignupRecord) => void): () => void {
     return this.#followers.add(id, listener);
+  }
+
+  onQueued(listener: () => void): () => void {
+    this.#onQueued.add(listener);
+    return () => this.#onQueued.delete(listener);
+  }
+
+  #notifyQueued(): void {
+    for (const listener of this.#onQueued) listener();
   }
 
   close(): Promise<void> {
@@ -315,7 +330,10 @@ class GroupCommitStore implements RecordStore {
       span.end();
     }
     resolve(reply);
-    for (const record of changedBy(command, reply)) this.#followers.notify(record);
+    for (const record of changedBy(command, reply)) {
+      this.#followers.notify(record);
+      if (record.state === "queued") this.#notifyQueued();
+    }
   }
 
   /** The transaction was not made. What only reads may still be answered. */

@@ -19,6 +19,7 @@ import {
   claimed,
   decided,
   type Decision,
+  type Fingerprint,
   isHeldBy,
   isSameSignup,
   queued,
@@ -27,15 +28,16 @@ import {
   retried,
   type SignupRecord,
 } from "../../signups/signup_record.ts";
-import type {
-  ChangeReply,
-  CommandName,
-  DecideReply,
-  DecisionReply,
-  RecordCommand,
-  RecordCommands,
-  ReplyOf,
-  SubmitReply,
+import {
+  type ChangeReply,
+  type CommandName,
+  type DecideReply,
+  type DecisionReply,
+  maxListedBytes,
+  type RecordCommand,
+  type RecordCommands,
+  type ReplyOf,
+  type SubmitReply,
 } from "../record_commands.ts";
 import { DocumentTable } from "./document_table.ts";
 import { FileIdentity } from "./file_identity.ts";
@@ -104,7 +106,7 @@ export class SqliteRecords {
       "INSERT INTO fingerprints (signup_id, bytes) VALUES (?, ?)",
     );
     this.#fingerprintsAfter = database.prepare(
-      "SELECT seq, signup_id, bytes FROM fingerprints WHERE seq > ? ORDER BY seq LIMIT ?",
+      "SELECT seq, signup_id, bytes FROM fingerprints WHERE seq > ? ORDER BY seq",
     );
     this.#epoch = database.prepare("SELECT value FROM counters WHERE name = 'epoch'");
     this.#handlers = this.#makeHandlers();
@@ -193,14 +195,7 @@ export class SqliteRecords {
         oldestWaitMs: Math.max(0, this.#nowMs() - (this.#signups.oldestDueMs() ?? Infinity)),
         tokens: this.#tokens.count,
       }),
-      fingerprints: ({ afterSeq, limit }) => ({
-        epoch: this.#currentEpoch(),
-        fingerprints: this.#fingerprintsAfter.all(afterSeq, limit).map((row) => ({
-          seq: row.seq as number,
-          signupId: row.signup_id as string,
-          bytes: row.bytes as Uint8Array,
-        })),
-      }),
+      fingerprints: ({ afterSeq }) => this.#listFingerprints(afterSeq),
       referenced: ({ sha256s }) =>
         sha256s.filter((sha256) => this.#signups.isReferenced(Uint8Array.fromHex(sha256))),
       putDocument: (command) => this.#documents.put(command, this.#nowMs()),
@@ -245,8 +240,9 @@ export class SqliteRecords {
       verdict.state === "accepted" && verdict.fingerprint !== undefined
     );
     if (isCompared) {
-      const newest = Number(this.#newestFingerprint.get()?.seq ?? 0);
-      if (newest > comparedSeq || epoch !== this.#currentEpoch()) return { result: "stale" };
+      if (this.#newestSeq() > comparedSeq || epoch !== this.#currentEpoch()) {
+        return { result: "stale" };
+      }
     }
     return { result: "decided", decisions: decisions.map((one) => this.#decideOne(one)) };
   }
@@ -288,6 +284,22 @@ export class SqliteRecords {
     const after = requeued(record, this.#nowMs());
     this.#signups.update(record, after);
     return { result: "changed", record: after };
+  }
+
+  #listFingerprints(afterSeq: number): ReplyOf<"fingerprints"> {
+    const fingerprints: Fingerprint[] = [];
+    let listedBytes = 0;
+    for (const row of this.#fingerprintsAfter.iterate(afterSeq)) {
+      const bytes = row.bytes as Uint8Array;
+      listedBytes += bytes.length;
+      if (listedBytes > maxListedBytes) break;
+      fingerprints.push({ seq: row.seq as number, signupId: row.signup_id as string, bytes });
+    }
+    return { epoch: this.#currentEpoch(), newestSeq: this.#newestSeq(), fingerprints };
+  }
+
+  #newestSeq(): number {
+    return Number(this.#newestFingerprint.get()?.seq ?? 0);
   }
 
   #currentEpoch(): number {

@@ -1,0 +1,315 @@
+/**
+ * Who decides signups: takes them from the queue, a few at a time, reads and compares each image,
+ * and writes down what became of it.
+ *
+ * An attempt that fails comes again after a back-off; the last one leaves a dead letter. A worker
+ * that dies loses its lease, and the fence keeps it from deciding what another one has by now. So a
+ * signup is worked on at least once, and decided once.
+ *
+ * @module
+ */
+import {
+  type Attributes,
+  context,
+  type Counter,
+  type Histogram,
+  type Meter,
+  propagation,
+  type Span,
+  SpanKind,
+  SpanStatusCode,
+  trace,
+  type Tracer,
+} from "@opentelemetry/api";
+import type { Log } from "../../service/log.ts";
+import {
+  backoffDelayMs,
+  pause,
+  reasonOf,
+  settledWithin,
+  timeoutSignal,
+} from "../../service/resilience.ts";
+import type { World } from "../../service/world/world.ts";
+import { type ImageStore, ImageStoreError } from "../stores/image_store.ts";
+import type { RecordStore } from "../stores/record_store.ts";
+import { StoreError } from "../stores/store_error.ts";
+import { Decisions } from "./decisions.ts";
+import { checkImage, type ImageLimits, imageLimits } from "../uniqueness/image_header.ts";
+import { checkImageData } from "./image_check.ts";
+import type { SignupRecord, Verdict } from "./signup_record.ts";
+import { ImageRefusedError, type Uniqueness } from "./uniqueness.ts";
+
+/** Options of {@linkcode SignupWorkers}. */
+export interface SignupWorkersOptions {
+  store: Pick<RecordStore, "run" | "onQueued">;
+  images: Pick<ImageStore, "get">;
+  uniqueness: Uniqueness;
+  log: Log;
+  tracer: Tracer;
+  meter: Meter;
+  world: World;
+  /** Who it is, in records and logs; another name each time. */
+  name: string;
+  /** Signups worked on at once, at least 1. @default 8 */
+  concurrency?: number;
+  /** How long one attempt may take, in milliseconds. @default 20_000 */
+  attemptTimeoutMs?: number;
+  /** After so long another worker may have it, in milliseconds; longer than an attempt. @default 30_000 */
+  leaseMs?: number;
+  /** Attempts until a signup becomes a dead letter, at least 1. @default 5 */
+  maxAttempts?: number;
+  /** The longest wait after the first failure, in milliseconds; it doubles from there. @default 200 */
+  retryBaseDelayMs?: number;
+  /** The longest wait between attempts, in milliseconds. @default 30_000 */
+  retryMaxDelayMs?: number;
+  /** How often the queue is looked at when nobody says that there is work, in milliseconds. @default 1_000 */
+  pollIntervalMs?: number;
+  /** Limits of an image. @default those of {@linkcode checkImage} */
+  imageLimits?: ImageLimits;
+}
+
+/** Works until it is stopped. */
+export class SignupWorkers {
+  readonly #options: Required<SignupWorkersOptions>;
+  readonly #decisions: Decisions;
+  readonly #instruments: WorkerInstruments;
+  readonly #underWay = new Map<SignupRecord, Promise<void>>();
+  readonly #stopping = new AbortController();
+  /** Resolves when there may be work, or room for it. */
+  #woken = Promise.withResolvers<void>();
+  #running: Promise<void> | undefined;
+  #endNotices = () => {};
+  /** Of the store or the images, in a row: then it is not asked for more at once. */
+  #outages = 0;
+
+  constructor(options: SignupWorkersOptions) {
+    this.#options = {
+      concurrency: 8,
+      attemptTimeoutMs: 20_000,
+      leaseMs: 30_000,
+      maxAttempts: 5,
+      retryBaseDelayMs: 200,
+      retryMaxDelayMs: 30_000,
+      pollIntervalMs: 1_000,
+      imageLimits,
+      ...options,
+    };
+    const { attemptTimeoutMs, leaseMs, concurrency, maxAttempts } = this.#options;
+    if (!(attemptTimeoutMs < leaseMs)) {
+      throw new RangeError(
+        `Cannot work as 'leaseMs' must be longer than 'attemptTimeoutMs': they are ${leaseMs} and ${attemptTimeoutMs}`,
+      );
+    }
+    for (const [name, value] of Object.entries({ concurrency, maxAttempts })) {
+      if (!Number.isSafeInteger(value) || value < 1) {
+        throw new RangeError(
+          `Cannot work as '${name}' must be a positive integer: current value is ${value}`,
+        );
+      }
+    }
+    this.#decisions = new Decisions(options.store, options.uniqueness);
+    this.#instruments = new WorkerInstruments(options.meter);
+  }
+
+  /** Begins to work. */
+  start(): void {
+    this.#endNotices = this.#options.store.onQueued(() => this.#woken.resolve());
+    this.#running ??= this.#run();
+  }
+
+  /** Takes nothing new, finishes what is under way until `deadline` aborts, and gives back the rest. */
+  async stop(deadline: AbortSignal): Promise<void> {
+    this.#stopping.abort();
+    this.#woken.resolve();
+    this.#endNotices();
+    await this.#running;
+    const all = Promise.all(this.#underWay.values());
+    await settledWithin(all, this.#options.leaseMs, {
+      signal: deadline,
+      world: this.#options.world,
+    });
+  }
+
+  async #run(): Promise<void> {
+    const { world, pollIntervalMs, concurrency, retryMaxDelayMs, log } = this.#options;
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      this.#woken = Promise.withResolvers();
+      try {
+        const free = concurrency - this.#underWay.size;
+        const claimed = free > 0 ? await this.#claim(free) : [];
+        if (claimed.length < free || free === 0) await this.#untilWoken(pollIntervalMs);
+      } catch (error) {
+        this.#outages++;
+        if (!(error instanceof StoreError)) {
+          log.error("The queue cannot be read", { reason: reasonOf(error) });
+        }
+      }
+      if (this.#outages > 0) {
+        const delayMs = backoffDelayMs(this.#outages, {
+          baseDelayMs: pollIntervalMs,
+          maxDelayMs: retryMaxDelayMs,
+        }, world);
+        await pause(delayMs, { signal, world });
+      }
+    }
+  }
+
+  async #untilWoken(timeoutMs: number): Promise<void> {
+    await settledWithin(this.#woken.promise, timeoutMs, { world: this.#options.world });
+  }
+
+  async #claim(max: number): Promise<SignupRecord[]> {
+    const { store, name: worker, leaseMs, maxAttempts } = this.#options;
+    const claimed = await store.run({ type: "claim", worker, max, leaseMs, maxAttempts });
+    for (const record of claimed) {
+      const done = this.#work(record).finally(() => {
+        this.#underWay.delete(record);
+        this.#woken.resolve();
+      });
+      this.#underWay.set(record, done);
+    }
+    return claimed;
+  }
+
+  /** One attempt. Never rejects. */
+  async #work(record: SignupRecord): Promise<void> {
+    const { tracer, log, world } = this.#options;
+    const parent = parentOf(record);
+    const span = tracer.startSpan("process signup", {
+      kind: SpanKind.CONSUMER,
+      attributes: { "orb.signup.id": record.id, "orb.signup.attempt": record.attempts },
+    }, parent);
+    const startMs = world.monotonicMs();
+    await context.with(trace.setSpan(parent, span), async () => {
+      try {
+        const verdict = await this.#judge(record);
+        const { id, fence } = record;
+        const reply = await this.#decisions.decide({ id, fence, verdict });
+        if (reply.result === "lost") {
+          log.warn("Another worker has this signup by now", { id, worker: this.#options.name });
+          span.setAttribute("orb.outcome", "lost");
+        } else this.#decided(reply.record, span);
+        this.#outages = 0;
+      } catch (error) {
+        await this.#failed(record, error, span);
+      }
+    });
+    this.#instruments.duration.record((world.monotonicMs() - startMs) / 1_000);
+    span.end();
+  }
+
+  /** Reads the image and what it is compared by. */
+  async #judge(record: SignupRecord): Promise<Verdict> {
+    const { images, uniqueness, attemptTimeoutMs, world, imageLimits: limits } = this.#options;
+    using time = timeoutSignal(attemptTimeoutMs, { world });
+    const judging = async (): Promise<Verdict> => {
+      const bytes = await images.get(record.sha256, time.signal);
+      const image = checkImage(bytes, limits);
+      const fingerprint = await uniqueness.fingerprint(image, time.signal);
+      // Who makes a fingerprint has decoded it.
+      if (fingerprint === undefined) await checkImageData(image);
+      return { state: "accepted", ...(fingerprint !== undefined && { fingerprint }) };
+    };
+    try {
+      return await within(judging(), time.signal);
+    } catch (error) {
+      if (!(error instanceof ImageRefusedError)) throw error;
+      return { state: "rejected", reason: error.message };
+    }
+  }
+
+  #decided(record: SignupRecord, span: Span): void {
+    const { log } = this.#options;
+    span.setAttribute("orb.outcome", record.state);
+    this.#instruments.decided(record);
+    log.info("Signup decided", {
+      ...{ id: record.id, state: record.state },
+      ...(record.reason !== undefined && { reason: record.reason }),
+      ...(record.duplicateOf !== undefined && { duplicateOf: record.duplicateOf }),
+    });
+  }
+
+  async #failed(record: SignupRecord, error: unknown, span: Span): Promise<void> {
+    const { store, log, world, maxAttempts, retryBaseDelayMs, retryMaxDelayMs } = this.#options;
+    const reason = reasonOf(error);
+    span.recordException(error instanceof Error ? error : reason);
+    span.setStatus({ code: SpanStatusCode.ERROR, message: reason });
+    const isOutage = error instanceof StoreError ||
+      error instanceof ImageStoreError && error.kind === "unavailable";
+    this.#outages = isOutage ? this.#outages + 1 : 0;
+    const { id, fence, attempts } = record;
+    const backoff = { baseDelayMs: retryBaseDelayMs, maxDelayMs: retryMaxDelayMs };
+    try {
+      const reply = await store.run({
+        ...{ type: "retry", id, fence, reason, maxAttempts },
+        delayMs: Math.ceil(backoffDelayMs(isOutage ? this.#outages : attempts, backoff, world)),
+        counts: !isOutage,
+      });
+      if (reply.result === "lost") return;
+      const { state } = reply.record;
+      this.#instruments.failed(state);
+      const fields = { id, attempt: attempts, reason };
+      if (state === "dead_letter") {
+        log.error("A signup is a dead letter: mend what is wrong, then requeue it", fields);
+      } else log.warn("An attempt to decide a signup failed; it comes again", fields);
+    } catch (cause) {
+      // Its lease will end, and it comes again.
+      if (!(cause instanceof StoreError)) throw cause;
+    }
+  }
+}
+
+/** Rejects with the signal's reason when it aborts first: what ignores it is left alone. */
+function within<Result>(work: Promise<Result>, signal: AbortSignal): Promise<Result> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
+  });
+}
+
+function parentOf({ traceparent }: SignupRecord) {
+  return traceparent === undefined
+    ? context.active()
+    : propagation.extract(context.active(), { traceparent });
+}
+
+class WorkerInstruments {
+  /** Seconds of an attempt. */
+  readonly duration: Histogram;
+  readonly #decided: Counter;
+  readonly #failed: Counter;
+  readonly #latency: Histogram;
+
+  constructor(meter: Meter) {
+    this.duration = meter.createHistogram("orb.signup.processing.duration", {
+      description: "How long an attempt to decide a signup takes.",
+      unit: "s",
+      advice: { explicitBucketBoundaries: [.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5] },
+    });
+    this.#decided = meter.createCounter("orb.signup.decisions", {
+      description: "Signups decided, by state.",
+      unit: "{signup}",
+    });
+    this.#failed = meter.createCounter("orb.signup.failed_attempts", {
+      description: "Attempts to decide a signup that failed, by the state that it has then.",
+      unit: "{attempt}",
+    });
+    this.#latency = meter.createHistogram("orb.signup.decision.duration", {
+      description: "From a signup's 202 to its decision.",
+      unit: "s",
+      advice: { explicitBucketBoundaries: [.005, .01, .02, .05, .1, .25, .5, 1, 2, 5, 10, 30] },
+    });
+  }
+
+  decided({ state, createdMs, decidedMs = createdMs }: SignupRecord): void {
+    const attributes: Attributes = { state };
+    this.#decided.add(1, attributes);
+    this.#latency.record((decidedMs - createdMs) / 1_000, attributes);
+  }
+
+  failed(state: string): void {
+    this.#failed.add(1, { state });
+  }
+}
