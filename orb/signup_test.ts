@@ -105,7 +105,7 @@ Deno.test("signup() refuses a body that would make all bodies too large together
     budget: new BodyBudget(60),
   });
   const first = signup(post("AQID"));
-  assert.equal((await signup(post("AQID"))).status, 503);
+  await assert.rejects(signup(post("AQID")), { name: "ProblemError", status: 503 });
   stored.resolve("new");
   assert.equal((await first).status, 200);
   assert.equal((await signup(post("AQID"))).status, 200);
