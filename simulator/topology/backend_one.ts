@@ -4,13 +4,30 @@
  * @module
  */
 import { type Message, StoreError, type Surroundings, transact } from "./ports.ts";
-import { attempt, failureOf, orderStage, outboxRow, type Settings } from "./settings.ts";
+import {
+  attempt,
+  failureOf,
+  orderStage,
+  outboxRow,
+  resultIdOf,
+  type Settings,
+} from "./settings.ts";
 import type { Step } from "./step.ts";
 
 /** What a client asks for; its id makes asking again harmless. */
 export interface Order {
   readonly id: string;
   readonly key: string;
+  /** The trace that it belongs to. @default one that is named after the order */
+  readonly trace?: string;
+}
+
+/** An order as backend 1 knows it. */
+export interface PlacedOrder extends Required<Order> {
+  /** Its place among the orders of its key. */
+  readonly sequence: number;
+  /** `confirmed`: backend 2 has answered. */
+  readonly state: "placed" | "confirmed";
 }
 
 /**
@@ -49,8 +66,10 @@ function* storeOrder(
     if (known.length > 0) return undefined;
     const [counter] = yield* tx.select("sequences", { key: order.key }, { lock: "wait" });
     const sequence = counter!["next"] as number;
-    const message = { id: order.id, key: order.key, sequence, trace: `t-${order.id}` };
-    yield* tx.insert("orders", { orderId: order.id, key: order.key, sequence, state: "placed" });
+    const trace = order.trace ?? `t-${order.id}`;
+    const message = { id: order.id, key: order.key, sequence, trace };
+    const state = "placed";
+    yield* tx.insert("orders", { orderId: order.id, key: order.key, sequence, trace, state });
     if (settings.pattern === "outbox") {
       yield* tx.insert("outbox", outboxRow(part, settings, message, tx.nowMs()));
     }
@@ -66,7 +85,25 @@ function publish(part: Surroundings, message: Message): Step<void> {
     orderStage.publishPoint,
     message.id,
     () => part.bus.publish(orderStage.topic, message),
+    message.trace,
   );
+}
+
+/** Finds an order: what the resolver of `order` does. */
+export function* findOrder(
+  part: Pick<Surroundings, "store">,
+  id: string,
+): Step<PlacedOrder | undefined> {
+  const { rows: [row] } = yield* part.store.read("orders", { orderId: id });
+  if (row === undefined) return undefined;
+  const { rows: effects } = yield* part.store.read("effects", { messageId: resultIdOf(id) });
+  return {
+    id,
+    key: row["key"] as string,
+    sequence: row["sequence"] as number,
+    trace: row["trace"] as string,
+    state: effects.length > 0 ? "confirmed" : "placed",
+  };
 }
 
 /** Dual write: what fails or crashes between the two writes is lost. */
@@ -111,7 +148,7 @@ export function* submitOrder(
 ): Step<void> {
   for (let failures = 0;;) {
     try {
-      yield* frontend.link.call(1, order.id, () => place(order));
+      yield* frontend.link.call(1, order.id, () => place(order), order.trace);
       return frontend.note("placed", order.id);
     } catch (error) {
       frontend.note("place-again", order.id, failureOf(error));

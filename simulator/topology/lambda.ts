@@ -53,6 +53,7 @@ function* takeIn(
       stage.writePoint,
       message.id,
       () => writeInbox(part, settings, stage, message),
+      message.trace,
     );
   } catch (error) {
     part.note("not-taken-in", message.id, failureOf(error));
@@ -71,6 +72,7 @@ function* acknowledge(part: Surroundings, stage: Stage, delivery: Delivery): Ste
       stage.receivePoint,
       delivery.message.id,
       () => part.bus.acknowledge(delivery),
+      delivery.message.trace,
     ));
 }
 

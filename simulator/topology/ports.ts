@@ -24,8 +24,13 @@ export type Value = string | number;
 /** A row; `id` is given by the store when it is inserted. */
 export type Row = { readonly id: number } & Record<string, Value>;
 
+/** What a column holds. */
+export type ColumnType = "text" | "number";
+
 /** What a table is like. */
 export interface TableSchema {
+  /** Its columns beside `id`, for stores that have to know them. @default those of its rows */
+  readonly columns?: Readonly<Record<string, ColumnType>>;
   /** Sets of columns that no two rows may have alike. */
   readonly unique?: readonly (readonly string[])[];
   /** The column that {@linkcode Transaction.select} finds rows by; it must be given in each `where`. */
@@ -93,8 +98,9 @@ export interface Store {
  * - `duplicate`: a unique set of columns is taken
  * - `deadlock`: it was chosen to give way; the transaction is rolled back
  * - `ended`: the transaction has ended
+ * - `unavailable`: it cannot be reached, or cannot write; nobody knows what has become of a commit
  */
-export type StoreErrorKind = "busy" | "duplicate" | "deadlock" | "ended";
+export type StoreErrorKind = "busy" | "duplicate" | "deadlock" | "ended" | "unavailable";
 
 /** An error of a store. */
 export class StoreError extends Error {
@@ -131,7 +137,7 @@ export interface Message {
   readonly key: string;
   /** Its place among the messages of its key. */
   readonly sequence: number;
-  /** The trace of the order that it follows from. */
+  /** The trace of the order that it follows from; live, its `traceparent` (W3C Trace Context). */
   readonly trace: string;
 }
 
@@ -163,8 +169,10 @@ export interface Link {
   /**
    * Does `perform` at the other end. It may throw {@linkcode LinkError} although it was performed,
    * perform it later or twice.
+   *
+   * @param trace the trace of the message that it is about, where it is about one
    */
-  call<T>(point: FaultPoint, subject: string, perform: () => Step<T>): Step<T>;
+  call<T>(point: FaultPoint, subject: string, perform: () => Step<T>, trace?: string): Step<T>;
 }
 
 /**

@@ -126,7 +126,7 @@ function* processRow(processor: Processor, row: Row): Step<boolean> {
     const id = row["messageId"] as string;
     const done = stage.processPoint === undefined
       ? yield* perform()
-      : yield* part.link.call(stage.processPoint, id, perform);
+      : yield* part.link.call(stage.processPoint, id, perform, row["trace"] as string);
     if (done && settings.pattern !== "outbox" && row["consumer"] === stage.producer) {
       yield* publishResult(part, row);
     }
@@ -147,7 +147,7 @@ function* publishResult(part: Surroundings, row: Row): Step<void> {
   const message = resultOf(messageOf(row));
   yield* attempt(
     part,
-    () => part.link.call(6, message.id, () => part.bus.publish("results", message)),
+    () => part.link.call(6, message.id, () => part.bus.publish("results", message), message.trace),
   );
 }
 

@@ -67,6 +67,7 @@ function* serveShard(relay: Relay, shard: string): Step<number> {
         stage.publishPoint,
         message.id,
         () => part.bus.publish(stage.topic, message),
+        message.trace,
       );
       if (settings.plant === 12 && message.sequence % 5 === 0) {
         part.note("hook-threw", message.id);

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { FaultPoint, Row, Schema, Surroundings } from "./ports.ts";
+import type { ColumnType, FaultPoint, Row, Schema, Surroundings } from "./ports.ts";
 import { LinkError, type Message, StoreError } from "./ports.ts";
 import type { Step } from "./step.ts";
 
@@ -73,9 +73,14 @@ export const resultStage: Stage = {
   producer: undefined,
 };
 
-/** The name of the result of an order. */
+/** The result of an order. */
 export function resultOf(order: Message): Message {
-  return { ...order, id: order.id.replace("o", "r") };
+  return { ...order, id: resultIdOf(order.id) };
+}
+
+/** The name of the result of the order of that name. */
+export function resultIdOf(orderId: string): string {
+  return orderId.replace("o", "r");
 }
 
 /** The tables of a backend; plants and patterns without de-duplication lack a unique set. */
@@ -83,18 +88,44 @@ export function backendSchema({ pattern, plant }: Settings): Schema {
   const inboxKey = plant === 6 ? ["messageId"] : ["consumer", "messageId"];
   const deduplicates = pattern === "outbox" && plant !== 4;
   return {
-    orders: { unique: [["orderId"]], index: "orderId" },
-    sequences: { unique: [["key"]], index: "key" },
-    outbox: { unique: [["messageId"]], index: "queue" },
-    leases: { unique: [["name"]], index: "name" },
-    heartbeats: { unique: [["name"]], index: "box" },
-    inbox: { unique: deduplicates ? [inboxKey] : [], index: "queue" },
-    marks: { unique: [["slot"]], index: "box" },
-    effects: { index: "messageId" },
-    seen: { unique: [["messageId"]], index: "messageId" },
-    dead: { index: "box" },
+    orders: { columns: columns.orders, unique: [["orderId"]], index: "orderId" },
+    sequences: { columns: columns.sequences, unique: [["key"]], index: "key" },
+    outbox: { columns: columns.outbox, unique: [["messageId"]], index: "queue" },
+    leases: { columns: columns.leases, unique: [["name"]], index: "name" },
+    heartbeats: { columns: columns.heartbeats, unique: [["name"]], index: "box" },
+    inbox: { columns: columns.inbox, unique: deduplicates ? [inboxKey] : [], index: "queue" },
+    marks: { columns: columns.marks, unique: [["slot"]], index: "box" },
+    effects: { columns: columns.effects, index: "messageId" },
+    seen: { columns: columns.seen, unique: [["messageId"]], index: "messageId" },
+    dead: { columns: columns.dead, index: "box" },
   };
 }
+
+const message = { messageId: "text", key: "text", sequence: "number", trace: "text" } as const;
+const claimed = { token: "number", attempts: "number", nextAtMs: "number" } as const;
+
+/** What each table has beside its ids. */
+const columns = {
+  orders: { orderId: "text", key: "text", sequence: "number", trace: "text", state: "text" },
+  sequences: { key: "text", next: "number" },
+  outbox: {
+    ...{ ...message, queue: "text", state: "text", ...claimed },
+    ...{ claimedAtMs: "number", storedAtMs: "number", createdAtMs: "number", sentAtMs: "number" },
+  },
+  leases: {
+    ...{ name: "text", owner: "text", session: "text" },
+    ...{ token: "number", untilMs: "number", cursor: "number" },
+  },
+  heartbeats: { box: "number", name: "text", atMs: "number" },
+  inbox: {
+    ...{ ...message, consumer: "text", queue: "text", state: "text", ...claimed },
+    ...{ untilMs: "number", doneAtMs: "number" },
+  },
+  marks: { box: "number", slot: "text", applied: "number", forgotten: "number" },
+  effects: { ...message, consumer: "text" },
+  seen: { messageId: "text" },
+  dead: { box: "number", consumer: "text", ...message },
+} as const satisfies Readonly<Record<string, Readonly<Record<string, ColumnType>>>>;
 
 /** The rows that a backend begins with, so that no two processes race to make them. */
 export function* initialRows(
