@@ -178,10 +178,11 @@ export class SimulatedRun {
 
   /** The last event that has run at that time, in milliseconds. */
   eventAt(atMs: number): number {
+    const atUs = Math.round(atMs * 1_000);
     let [low, high] = [0, this.length];
     while (low < high) {
       const middle = (low + high + 1) >> 1;
-      if (this.#timesUs[middle]! <= atMs * 1_000) low = middle;
+      if (this.#timesUs[middle]! <= atUs) low = middle;
       else high = middle - 1;
     }
     return low;

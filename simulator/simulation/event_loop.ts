@@ -28,10 +28,12 @@ export interface Process {
   draw: Draw | undefined;
 }
 
-interface Event {
+/** Something that is to happen. */
+export interface Event {
   readonly atUs: number;
   readonly order: number;
-  readonly callback: () => void;
+  /** `undefined` once it is called off. */
+  callback: (() => void) | undefined;
   readonly process: Process | undefined;
   readonly life: number;
 }
@@ -94,14 +96,21 @@ export class EventLoop {
   }
 
   /** Runs `callback` after so much virtual time, unless the process that it belongs to has crashed by then. */
-  after(delayMs: number, callback: () => void, process?: Process): void {
-    this.#queue.push({
+  after(delayMs: number, callback: () => void, process?: Process): Event {
+    const event = {
       atUs: this.nowUs + Math.max(0, Math.round(delayMs * 1_000)),
       order: ++this.#order,
       callback,
       process,
       life: process === undefined ? 0 : process.life,
-    });
+    };
+    this.#queue.push(event);
+    return event;
+  }
+
+  /** It will not happen. */
+  callOff(event: Event): void {
+    event.callback = undefined;
   }
 
   /** A step that takes so long. */
@@ -111,7 +120,7 @@ export class EventLoop {
 
   /** What a step yields to take so long: without a generator of its own, for what is done often. */
   pause(delayMs: number, process?: Process): Wait {
-    return (resume) => this.after(delayMs, resume as () => void, process);
+    return (resume) => void this.after(delayMs, resume as () => void, process);
   }
 
   /** Drives work as a task of a process. An error that reaches its end is a defect: it ends the run. */
@@ -136,11 +145,12 @@ export class EventLoop {
       const once = <A>(end: (value: A) => void) => (value: A) => {
         if (isOver) return;
         isOver = true;
+        this.callOff(timer);
         end(value);
       };
       const [resumeOnce, failOnce] = [once(resume), once(fail)];
       this.spawn(process, step, failOnce, resumeOnce as (value: unknown) => void);
-      this.after(limitMs, () => failOnce(late()));
+      const timer = this.after(limitMs, () => failOnce(late()));
     });
   }
 
@@ -196,7 +206,8 @@ export class EventLoop {
   }
 
   #run(event: Event): void {
-    const { process } = event;
+    const { process, callback } = event;
+    if (callback === undefined) return;
     if (process !== undefined) {
       if (!process.isLive || process.life !== event.life) return;
       if (process.pausedUntilUs > this.nowUs) {
@@ -205,7 +216,7 @@ export class EventLoop {
       }
     }
     this.count++;
-    event.callback();
+    callback();
   }
 
   #flush(): void {

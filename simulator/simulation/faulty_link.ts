@@ -66,6 +66,10 @@ interface Chances {
   readonly kinds: readonly (readonly [upTo: number, kind: number])[];
 }
 
+/** Made once: an error's stack would cost more than the call. */
+const refused = new LinkError("refused", "It cannot be reached");
+const timedOut = new LinkError("timeout", "No answer in time");
+
 const noChances: Chances = { total: 0, kinds: [] };
 const faultNames = ["", ...faultPoints.map((point) => `fault-${point}`)];
 
@@ -209,7 +213,7 @@ export class FaultyLinks {
     const { timeoutMs, crash, victimOf } = this.#options;
     switch (kind) {
       case "refuse":
-        throw new LinkError("refused", `Point ${point} refuses`);
+        throw refused;
       case "time-out":
         return yield* this.#timeOut(process, flight);
       case "lose-answer":
@@ -277,7 +281,7 @@ export class FaultyLinks {
     perform: () => Step<T>,
     flight: Flight | undefined,
   ): Step<T> {
-    if (mode === 1) throw new LinkError("refused", "It cannot be reached");
+    if (mode === 1) throw refused;
     if (mode === 3) yield* perform();
     return yield* this.#timeOut(process, flight);
   }
@@ -285,7 +289,7 @@ export class FaultyLinks {
   *#timeOut(process: Process, flight: Flight | undefined): Step<never> {
     this.#enter(flight, "silence", this.#options.timeoutMs);
     yield* this.#loop.sleep(this.#options.timeoutMs, process);
-    throw new LinkError("timeout", "No answer in time");
+    throw timedOut;
   }
 
   /** At the other end, by then whoever called may be gone: its failures are nobody's. */

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { FaultPoint, Message, Row } from "../topology/ports.ts";
+import type { FaultPoint, Message, Row, Value } from "../topology/ports.ts";
 import type { InvariantName } from "../topology/plants.ts";
 import { orderStage, resultStage, type Stage } from "../topology/settings.ts";
 import type { Change, SimulatedStore } from "./simulated_store.ts";
@@ -187,6 +187,23 @@ export class Invariants {
     return [orderStage, resultStage].every((stage) => this.#openRows(stage) === 0);
   }
 
+  /**
+   * Whether all orders are placed, all boxes but inboxes are empty, and what is in those is parked or
+   * comes after what is.
+   */
+  isStuck(): boolean {
+    if (this.#placed.size < this.#options.orders) return false;
+    return [orderStage, resultStage].every((stage) => {
+      const source = this.#world.source(stage);
+      if (source.count("outbox", "shard-0") + source.count("outbox", "shard-1") > 0) return false;
+      const parked = new Set<Value>();
+      return this.#world.target(stage).find("inbox", "open").toSorted(byId).every((row) => {
+        if (row["state"] === "parked") parked.add(row["slot"]!);
+        return parked.has(row["slot"]!);
+      });
+    });
+  }
+
   #orderPlaced(row: Row): void {
     this.#placed.set(row["orderId"] as string, row);
     this.outstanding += orderStage.consumers.length;
@@ -310,9 +327,9 @@ export class Invariants {
   }
 
   #openRows(stage: Stage): number {
-    const inbox = this.#world.target(stage);
-    return inbox.find("inbox", "open").length + inbox.find("inbox", "parked").length +
-      this.#openOutbox(stage).length;
+    const [source, target] = [this.#world.source(stage), this.#world.target(stage)];
+    return target.count("inbox", "open") + target.count("inbox", "parked") +
+      source.count("outbox", "shard-0") + source.count("outbox", "shard-1");
   }
 
   #openOutbox(stage: Stage): Row[] {
@@ -377,6 +394,10 @@ export class Invariants {
     this.violations.push(violation);
     this.#world.onViolation(violation);
   }
+}
+
+function byId(a: Row, b: Row): number {
+  return a.id - b.id;
 }
 
 /** An effect that has not come. */

@@ -99,6 +99,7 @@ export class Execution {
   #phase: Phase = "faults";
   #untilMs: number;
   #isStopped = false;
+  #isNewPhase = true;
 
   constructor(input: RunInput) {
     const { seed, plant = 0, given = {}, interventions = [], isObserved = false } = input;
@@ -164,13 +165,21 @@ export class Execution {
       if (this.#isBroken()) {
         this.#isStopped = true;
         this.#phase = "over";
-      } else if (this.#phase !== "redriving" && this.world.isAtRest()) this.#endPhase();
+      } else if (this.#phase !== "redriving" && this.#isDone()) this.#endPhase();
       else if (!loop.step(this.#untilMs)) {
         loop.advanceTo(this.#untilMs);
         this.#endPhase();
       }
       onEvent?.(loop.count, loop.nowUs);
     }
+  }
+
+  /** Whether waiting for longer would change nothing. */
+  #isDone(): boolean {
+    const { world } = this;
+    if (!this.#isNewPhase && !world.takeChange()) return false;
+    this.#isNewPhase = false;
+    return world.isAtRest() || this.#phase !== "draining" && world.isStuck();
   }
 
   #isBroken(): boolean {
@@ -183,6 +192,7 @@ export class Execution {
   #endPhase(): void {
     const { loop, invariants } = this.world;
     loop.count++;
+    this.#isNewPhase = true;
     switch (this.#phase) {
       case "faults":
         this.world.heal();

@@ -60,6 +60,8 @@ interface Queue {
   readonly group: string;
   readonly items: Map<number, Item>;
   readonly waiting: Set<() => void>;
+  /** When somebody is woken for what is put off, or for a lease that may run out. */
+  alarmUs: number;
 }
 
 /** The bus itself; processes use it through {@linkcode SimulatedBus.connect}. */
@@ -91,6 +93,14 @@ export class SimulatedBus {
       acknowledge: (delivery) => this.#acknowledge(process, delivery),
       release: (delivery, delayMs) => this.#release(delivery, delayMs),
     };
+  }
+
+  /** Whether every group has acknowledged everything. */
+  isEmpty(): boolean {
+    for (const queues of this.#queues.values()) {
+      for (const { items } of queues.values()) if (items.size > 0) return false;
+    }
+    return true;
   }
 
   /** Messages of a topic that some group has not acknowledged, each copy by itself. */
@@ -136,6 +146,7 @@ export class SimulatedBus {
     for (const queue of queues.values()) {
       queue.items.set(offset, { message, receipt: 0, attempt: 0, freeAtUs });
       if (lateMs === 0) wakeOne(queue);
+      else this.#alarm(queue, freeAtUs);
     }
     this.#options.listener.accepted(topic, message, process);
   }
@@ -160,18 +171,33 @@ export class SimulatedBus {
     return batch;
   }
 
-  /** Waits for something to be published, or for so long that a lease may have run out. */
+  /** Waits for something that can be given out. */
   #arrival(process: Process, queue: Queue): Step<void> {
     return waitFor<void>((resume) => {
-      let isOver = false;
       const wake = () => {
-        if (isOver) return;
-        isOver = true;
-        queue.waiting.delete(wake);
+        if (!queue.waiting.delete(wake)) return;
+        this.#loop.callOff(timer);
         this.#loop.after(0, resume as () => void, process);
       };
       queue.waiting.add(wake);
-      this.#loop.after(this.#options.pollMs, wake);
+      const timer = this.#loop.after(this.#options.pollMs, wake);
+    });
+  }
+
+  /** Wakes somebody at that time, if there is something to be given out then. */
+  #alarm(queue: Queue, atUs: number): void {
+    if (queue.alarmUs <= atUs) return;
+    queue.alarmUs = atUs;
+    this.#loop.after((atUs - this.#loop.nowUs) / 1_000, () => {
+      if (queue.alarmUs !== atUs) return;
+      queue.alarmUs = Infinity;
+      let nextUs = Infinity;
+      for (const { freeAtUs } of queue.items.values()) nextUs = Math.min(nextUs, freeAtUs);
+      if (nextUs <= this.#loop.nowUs) {
+        wakeOne(queue);
+        nextUs = this.#loop.nowUs + Math.round(this.#options.leaseMs * 1_000);
+      }
+      if (nextUs < Infinity) this.#alarm(queue, nextUs);
     });
   }
 
@@ -194,6 +220,11 @@ export class SimulatedBus {
       item.freeAtUs = nowUs + Math.round(this.#options.leaseMs * 1_000);
       batch.push({ message, receipt: item.receipt, attempt: item.attempt });
     }
+    if (batch.length > 0) {
+      this.#alarm(queue, nowUs + Math.round(this.#options.leaseMs * 1_000));
+      // Others may have what this one has left.
+      if (batch.length === limit) wakeOne(queue);
+    }
     return batch;
   }
 
@@ -203,8 +234,11 @@ export class SimulatedBus {
     // An old receipt: its lease has run out, and somebody else has the message.
     if (given === undefined) return;
     this.#given.delete(receipt);
-    const { queue: { topic, group, items }, offset, item } = given;
+    const { queue, offset, item } = given;
+    const { topic, group, items } = queue;
     items.delete(offset);
+    // What follows of its key was held up by it.
+    if (this.#options.ordering === "queue" && items.size > 0) wakeOne(queue);
     this.#options.listener.acknowledged(topic, group, item.message, process);
   }
 
@@ -215,12 +249,12 @@ export class SimulatedBus {
     this.#given.delete(receipt);
     given.item.receipt = 0;
     given.item.freeAtUs = this.#loop.nowUs + Math.round(delayMs * 1_000);
-    this.#loop.after(delayMs, () => wakeOne(given.queue));
+    this.#alarm(given.queue, given.item.freeAtUs);
   }
 }
 
 function newQueue(topic: string, group: string): Queue {
-  return { topic, group, items: new Map(), waiting: new Set() };
+  return { topic, group, items: new Map(), waiting: new Set(), alarmUs: Infinity };
 }
 
 function wakeOne(queue: Queue): void {

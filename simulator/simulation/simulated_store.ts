@@ -6,6 +6,10 @@
  * commit, so that a smaller id can turn up after a larger one; who wants a row or a unique value that
  * another transaction holds waits for its end, and a circle of those who wait is a deadlock.
  *
+ * What a statement takes is waited for where somebody needs its answer: at a `select` of `mvcc`, whose
+ * clients pipeline what they write, and at the commit. With one writer nobody could see the difference,
+ * and a store in the process has no round trips.
+ *
  * @module
  */
 import {
@@ -54,11 +58,23 @@ export interface SimulatedStoreOptions {
 
 interface Table {
   readonly name: string;
+  /** Its rows' keys begin here: a key is one number for a row of a store. */
+  readonly firstKey: number;
   readonly schema: TableSchema;
+  /** For each set of columns that no two rows may have alike, who has which values. */
+  readonly unique: readonly UniqueSet[];
   readonly rows: Map<number, Row>;
   readonly byIndex: Map<Value, Map<number, Row>>;
   lastId: number;
 }
+
+interface UniqueSet {
+  readonly columns: readonly string[];
+  readonly claims: Map<Value, Claim>;
+}
+
+/** Rows of a table at most: a key of ten tables is still a small integer. */
+const maxRows = 2 ** 26;
 
 /** Who has a unique value: a row, as long as it is not committed by a transaction. */
 interface Claim {
@@ -81,8 +97,10 @@ export class SimulatedStore {
   readonly name: string;
   readonly loop: EventLoop;
   readonly options: SimulatedStoreOptions;
-  readonly locks = new Map<string, SimulatedTransaction>();
-  readonly unique = new Map<string, Claim>();
+  /** Who holds a row, by its key. */
+  readonly locks = new Map<number, SimulatedTransaction>();
+  /** Whether transactions run beside each other: with one writer there is nobody to lock rows against. */
+  readonly isConcurrent: boolean;
   readonly active = new Set<SimulatedTransaction>();
   readonly #tables = new Map<string, Table>();
   #writer: SimulatedTransaction | undefined;
@@ -92,9 +110,17 @@ export class SimulatedStore {
     this.loop = loop;
     this.name = options.name;
     this.options = options;
+    this.isConcurrent = options.profile === "mvcc";
     for (const [name, schema] of Object.entries(options.schema)) {
-      const table = { name, schema, rows: new Map(), byIndex: new Map(), lastId: 0 };
-      this.#tables.set(name, table);
+      this.#tables.set(name, {
+        name,
+        firstKey: this.#tables.size * maxRows,
+        schema,
+        unique: (schema.unique ?? []).map((columns) => ({ columns, claims: new Map() })),
+        rows: new Map(),
+        byIndex: new Map(),
+        lastId: 0,
+      });
     }
   }
 
@@ -108,10 +134,11 @@ export class SimulatedStore {
 
   /** Puts a row in, at once. */
   load(table: string, row: Readonly<Record<string, Value>>): void {
+    const { unique } = this.table(table);
     const id = ++this.table(table).lastId;
     this.apply({ table, id, before: undefined, after: { ...row, id } });
-    for (const key of this.uniqueKeys(table, row)) {
-      this.unique.set(key, { id, transaction: undefined });
+    for (const { columns, claims } of unique) {
+      claims.set(valueOf(columns, row), { id, transaction: undefined });
     }
   }
 
@@ -143,9 +170,14 @@ export class SimulatedStore {
     return table;
   }
 
-  /** What is yielded for a statement. */
-  statement(process: Process): Wait {
-    return this.loop.pause(this.options.statementMs?.(process) ?? 0.2, process);
+  /** How long the next statement takes. */
+  statementMs(process: Process): number {
+    return this.options.statementMs?.(process) ?? 0.2;
+  }
+
+  /** What is yielded for a statement whose answer is needed. */
+  statement(process: Process, owedMs = 0): Wait {
+    return this.loop.pause(owedMs + this.statementMs(process), process);
   }
 
   /** Rows that are committed and fit, by ascending id. */
@@ -170,6 +202,11 @@ export class SimulatedStore {
     return sorted(found);
   }
 
+  /** How many committed rows have that value in the index; for judging a run. */
+  count(table: string, value: Value): number {
+    return this.table(table).byIndex.get(value)?.size ?? 0;
+  }
+
   apply({ table: name, id, before, after }: Change): void {
     const table = this.table(name);
     const { index } = table.schema;
@@ -184,16 +221,6 @@ export class SimulatedStore {
     const rows = table.byIndex.get(value);
     if (rows === undefined) table.byIndex.set(value, new Map([[id, after]]));
     else rows.set(id, after);
-  }
-
-  uniqueKeys(table: string, row: Readonly<Record<string, Value>>): string[] {
-    const sets = this.table(table).schema.unique;
-    if (sets === undefined) return [];
-    return sets.map((columns) => {
-      let key = table;
-      for (const column of columns) key += `\n${row[column]}`;
-      return key;
-    });
   }
 
   released(transaction: SimulatedTransaction): void {
@@ -215,9 +242,13 @@ export class SimulatedStore {
     const { process } = transaction;
     this.options.onContention?.("lock-wait", process);
     return waitFor<boolean>((resume) => {
-      const waiter = { transaction, process, life: process.life, wake: () => resume(true) };
+      const wake = () => {
+        this.loop.callOff(timer);
+        resume(true);
+      };
+      const waiter = { transaction, process, life: process.life, wake };
       this.#waitingWriters.push(waiter);
-      this.loop.after(this.options.busyMs ?? 5_000, () => {
+      const timer = this.loop.after(this.options.busyMs ?? 5_000, () => {
         const place = this.#waitingWriters.indexOf(waiter);
         if (place < 0) return;
         this.#waitingWriters.splice(place, 1);
@@ -227,9 +258,8 @@ export class SimulatedStore {
   }
 
   *#begin(process: Process): Step<Transaction> {
-    yield this.statement(process);
     const transaction = new SimulatedTransaction(this, process);
-    if (this.options.profile === "one-writer") {
+    if (!this.isConcurrent) {
       if (this.#writer !== undefined && !(yield* this.#turn(transaction))) {
         throw new StoreError("busy", "Others write for too long");
       }
@@ -248,16 +278,24 @@ export class SimulatedStore {
 class SimulatedTransaction implements Transaction {
   readonly process: Process;
   readonly #store: SimulatedStore;
-  readonly #changes = new Map<string, Change>();
-  readonly #locked: string[] = [];
-  readonly #claimed: [key: string, before: Claim | undefined][] = [];
+  /** By the keys of their rows. */
+  readonly #changes = new Map<number, Change>();
+  readonly #locked: number[] = [];
+  readonly #claimed: {
+    readonly claims: Map<Value, Claim>;
+    readonly value: Value;
+    readonly before: Claim | undefined;
+  }[] = [];
   #waiting: (() => void)[] = [];
   #waitsFor: SimulatedTransaction | undefined;
   #isOver = false;
+  /** What its statements have taken that nobody has waited for yet. The first is its beginning. */
+  #owedMs: number;
 
   constructor(store: SimulatedStore, process: Process) {
     this.#store = store;
     this.process = process;
+    this.#owedMs = store.statementMs(process);
   }
 
   nowMs(): number {
@@ -265,12 +303,14 @@ class SimulatedTransaction implements Transaction {
   }
 
   *insert(table: string, row: Readonly<Record<string, Value>>): Step<number> {
-    yield this.#statement();
-    const id = ++this.#store.table(table).lastId;
-    for (const key of this.#store.uniqueKeys(table, row)) yield* this.#claim(table, key, id);
-    const key = rowKey(table, id);
-    this.#store.locks.set(key, this);
-    this.#locked.push(key);
+    this.#pipeline();
+    const known = this.#store.table(table);
+    const id = ++known.lastId;
+    for (const { columns, claims } of known.unique) {
+      yield* this.#claim(known, claims, valueOf(columns, row), id);
+    }
+    const key = known.firstKey + id;
+    // Nobody else knows of it before the commit, so nobody is kept from it.
     this.#changes.set(key, { table, id, before: undefined, after: { ...row, id } });
     return id;
   }
@@ -280,14 +320,20 @@ class SimulatedTransaction implements Transaction {
     where: Readonly<Record<string, Value>>,
     { lock }: SelectOptions = {},
   ): Step<readonly Row[]> {
-    yield this.#statement();
+    this.#judgeOpen();
+    if (this.#store.isConcurrent) {
+      yield this.#store.statement(this.process, this.#owedMs);
+      this.#owedMs = 0;
+    } else this.#pipeline();
     const rows = this.#visible(table, where);
-    if (lock === undefined) return rows;
+    if (lock === undefined || !this.#store.isConcurrent) return rows;
     const locked: Row[] = [];
     const columns = Object.keys(where);
+    const { firstKey } = this.#store.table(table);
     for (const { id } of rows) {
-      if (lock === "skip" && this.#isOthers(rowKey(table, id))) continue;
-      yield* this.#lock(rowKey(table, id));
+      const key = firstKey + id;
+      if (lock === "skip" && this.#isOthers(key)) continue;
+      if (this.#store.locks.get(key) !== this) yield* this.#lock(key);
       const row = this.#current(table, id);
       if (row !== undefined && fits(row, where, columns)) locked.push(row);
     }
@@ -305,8 +351,8 @@ class SimulatedTransaction implements Transaction {
   *commit(): Step<void> {
     const { loop, options: { crash, commitMs, onCommit } } = this.#store;
     const { process } = this;
-    if (this.#isOver) throw new StoreError("ended", "The transaction has ended");
-    yield loop.pause(commitMs?.(process) ?? 0.2, process);
+    this.#judgeOpen();
+    yield loop.pause(this.#owedMs + (commitMs?.(process) ?? 0.2), process);
     if (process.doom === "before-commit") {
       process.doom = "none";
       crash?.(process);
@@ -315,7 +361,7 @@ class SimulatedTransaction implements Transaction {
     const changes = [...this.#changes.values()]
       .filter(({ before, after }) => before !== undefined || after !== undefined);
     for (const change of changes) this.#apply(change);
-    for (const [key] of this.#claimed) this.#store.unique.get(key)!.transaction = undefined;
+    for (const { claims, value } of this.#claimed) claims.get(value)!.transaction = undefined;
     this.#claimed.length = 0;
     this.end();
     if (changes.length > 0) onCommit?.(changes, process);
@@ -336,29 +382,34 @@ class SimulatedTransaction implements Transaction {
   end(): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    const { locks, unique, active } = this.#store;
+    const { locks, active } = this.#store;
     for (const key of this.#locked) locks.delete(key);
-    for (const [key, before] of this.#claimed.reverse()) {
-      if (before === undefined) unique.delete(key);
-      else unique.set(key, before);
+    for (const { claims, value, before } of this.#claimed.reverse()) {
+      if (before === undefined) claims.delete(value);
+      else claims.set(value, before);
     }
     active.delete(this);
     for (const wake of this.#waiting) wake();
     this.#store.released(this);
   }
 
-  #statement(): Wait {
+  #judgeOpen(): void {
     if (this.#isOver) throw new StoreError("ended", "The transaction has ended");
-    return this.#store.statement(this.process);
+  }
+
+  #pipeline(): void {
+    this.#judgeOpen();
+    this.#owedMs += this.#store.statementMs(this.process);
   }
 
   *#write(table: string, id: number, change: (row: Row) => Row | undefined): Step<boolean> {
-    yield this.#statement();
-    const key = rowKey(table, id);
-    yield* this.#lock(key);
+    this.#pipeline();
+    const { firstKey, rows } = this.#store.table(table);
+    const key = firstKey + id;
+    if (this.#store.isConcurrent && this.#store.locks.get(key) !== this) yield* this.#lock(key);
     const row = this.#current(table, id);
     if (row === undefined) return false;
-    const before = this.#store.table(table).rows.get(id);
+    const before = rows.get(id);
     this.#changes.set(key, { table, id, before, after: change(row) });
     return true;
   }
@@ -366,32 +417,31 @@ class SimulatedTransaction implements Transaction {
   #apply(change: Change): void {
     this.#store.apply(change);
     if (change.after !== undefined || change.before === undefined) return;
-    for (const key of this.#store.uniqueKeys(change.table, change.before)) {
-      const claim = this.#store.unique.get(key);
-      if (claim?.id === change.id) this.#store.unique.delete(key);
+    for (const { columns, claims } of this.#store.table(change.table).unique) {
+      const value = valueOf(columns, change.before);
+      if (claims.get(value)?.id === change.id) claims.delete(value);
     }
   }
 
-  *#claim(table: string, key: string, id: number): Step<void> {
-    const { unique } = this.#store;
-    for (let claim = unique.get(key); claim !== undefined; claim = unique.get(key)) {
-      const own = this.#changes.get(rowKey(table, claim.id));
+  *#claim(table: Table, claims: Map<Value, Claim>, value: Value, id: number): Step<void> {
+    for (let claim = claims.get(value); claim !== undefined; claim = claims.get(value)) {
+      const own = this.#changes.get(table.firstKey + claim.id);
       if (own !== undefined && own.after === undefined) break;
       if (claim.transaction === undefined || claim.transaction === this) {
-        throw new StoreError("duplicate", `${table}: taken by row ${claim.id}`);
+        throw new StoreError("duplicate", `${table.name}: taken by row ${claim.id}`);
       }
       yield* this.#waitFor(claim.transaction);
     }
-    this.#claimed.push([key, unique.get(key)]);
-    unique.set(key, { id, transaction: this });
+    this.#claimed.push({ claims, value, before: claims.get(value) });
+    claims.set(value, { id, transaction: this });
   }
 
-  #isOthers(key: string): boolean {
+  #isOthers(key: number): boolean {
     const holder = this.#store.locks.get(key);
     return holder !== undefined && holder !== this;
   }
 
-  *#lock(key: string): Step<void> {
+  *#lock(key: number): Step<void> {
     const { locks } = this.#store;
     for (let holder = locks.get(key); holder !== this; holder = locks.get(key)) {
       if (holder === undefined) {
@@ -420,27 +470,30 @@ class SimulatedTransaction implements Transaction {
   }
 
   #current(table: string, id: number): Row | undefined {
-    const own = this.#changes.get(rowKey(table, id));
-    return own === undefined ? this.#store.table(table).rows.get(id) : own.after;
+    const { firstKey, rows } = this.#store.table(table);
+    const own = this.#changes.get(firstKey + id);
+    return own === undefined ? rows.get(id) : own.after;
   }
 
   #visible(table: string, where: Readonly<Record<string, Value>>): readonly Row[] {
     const rows = this.#store.committed(table, where);
     if (this.#changes.size === 0) return rows;
     const columns = Object.keys(where);
-    const own = [...this.#changes.values()].filter((change) => change.table === table);
-    if (own.length === 0) return rows;
-    const ids = new Set(own.map(({ id }) => id));
-    const visible = rows.filter(({ id }) => !ids.has(id));
-    for (const { after } of own) {
-      if (after !== undefined && fits(after, where, columns)) visible.push(after);
+    const { firstKey } = this.#store.table(table);
+    const visible = rows.filter(({ id }) => !this.#changes.has(firstKey + id));
+    for (const change of this.#changes.values()) {
+      const { after } = change;
+      if (change.table !== table || after === undefined) continue;
+      if (fits(after, where, columns)) visible.push(after);
     }
     return sorted(visible);
   }
 }
 
-function rowKey(table: string, id: number): string {
-  return table + id;
+/** The values that a row has in a unique set, as one. */
+function valueOf(columns: readonly string[], row: Readonly<Record<string, Value>>): Value {
+  if (columns.length === 1) return row[columns[0]!]!;
+  return columns.map((column) => row[column]).join("\n");
 }
 
 function fits(

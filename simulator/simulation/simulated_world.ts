@@ -64,17 +64,22 @@ export interface WorldOptions {
   readonly onEntry?: (entry: LogEntry) => void;
 }
 
+/** Made once: an error's stack would cost more than the call. */
+const backendDown = new LinkError("refused", "Backend 1 is down");
+const noAnswer = new LinkError("timeout", "Backend 1 does not answer");
+
 /** What a process does while it lives. */
 type Main = (part: Surroundings) => Step<unknown>;
 
 /** One of the two backends. */
 interface Backend {
   readonly store: SimulatedStore;
-  /** Its relays, each with what it was woken about. */
+  /** Its relays and processors, each with what it was woken about. */
   readonly mailboxes: Map<Process, Mailbox>;
 }
 
 interface Mailbox {
+  readonly box: "outbox" | "inbox";
   subjects: string[];
   wake: (() => void) | undefined;
 }
@@ -103,6 +108,7 @@ export class SimulatedWorld {
   readonly #poison = new Set<string>();
   readonly #slow = new Map<string, number>();
   readonly #isObserved: boolean;
+  #hasChanged = true;
   #isHealed = false;
   #isMended = false;
 
@@ -136,10 +142,21 @@ export class SimulatedWorld {
     for (const intervention of interventions) this.#planIntervention(intervention);
   }
 
+  /** Whether anything that matters to the end of a phase has changed since this was asked last. */
+  takeChange(): boolean {
+    const hasChanged = this.#hasChanged;
+    this.#hasChanged = false;
+    return hasChanged;
+  }
+
   /** Whether every effect has come and nothing is left to do. */
   isAtRest(): boolean {
-    return this.invariants.isAtRest() && this.#bus.remaining("orders").length === 0 &&
-      this.#bus.remaining("results").length === 0;
+    return this.invariants.isAtRest() && this.#bus.isEmpty();
+  }
+
+  /** Whether nothing goes on by itself any more: all that is left is parked, or waits for what is. */
+  isStuck(): boolean {
+    return this.#bus.isEmpty() && this.invariants.isStuck();
   }
 
   /** All processes, the frontend first. */
@@ -196,6 +213,7 @@ export class SimulatedWorld {
       onCommit: (changes, process) => {
         this.#logCommit(store, changes, process);
         this.invariants.committed(store, changes);
+        this.#hasChanged = true;
       },
       onContention: (what, process) => this.#note(what, process.name, process.column, ""),
     });
@@ -246,7 +264,7 @@ export class SimulatedWorld {
       ordering,
       leaseMs: busLeaseMs,
       capacity,
-      pollMs: 300,
+      pollMs: 2_000,
       takeReorderMs: (process) => this.#links.takeReorderMs(process),
       listener: {
         accepted: (topic, message, from) => {
@@ -261,6 +279,7 @@ export class SimulatedWorld {
         acknowledged: (topic, _group, message, by) => {
           this.#log("acknowledge", by, message.id, topic);
           this.invariants.acknowledged(message);
+          this.#hasChanged = true;
         },
       },
     });
@@ -295,9 +314,8 @@ export class SimulatedWorld {
     const many = (count: number, name: string, backend: Backend, main: Main) => {
       for (let index = 0; index < count; index++) {
         const process = this.#add(`${name}.${index}`, backend, main);
-        if (name.startsWith("relay")) {
-          backend.mailboxes.set(process, { subjects: [], wake: undefined });
-        }
+        const box = name.startsWith("relay") ? "outbox" : "inbox";
+        backend.mailboxes.set(process, { box, subjects: [], wake: undefined });
       }
     };
     for (const [from, to, stage, number] of this.#stages(first, second)) {
@@ -358,13 +376,13 @@ export class SimulatedWorld {
 
   *#callBackend(order: Order, timeoutMs: number): Step<void> {
     const api = this.#apiFor(order.id);
-    if (!api.isLive) throw new LinkError("refused", "Backend 1 is down");
+    if (!api.isLive) throw backendDown;
     const part = this.#surroundings.get(api)!;
     yield* this.loop.race(
       api,
       placeOrder(part, this.#settings, order),
       timeoutMs,
-      () => new LinkError("timeout", "Backend 1 does not answer"),
+      () => noAnswer,
     );
   }
 
@@ -502,7 +520,7 @@ export class SimulatedWorld {
       bus: this.#bus.connect(process),
       link: this.#links.connect(process),
       sleepUntilWoken: (limitMs) => this.#sleepUntilWoken(process, backend, limitMs),
-      wake: (subject) => wakeAll(backend, subject),
+      wake: (box, subject) => wakeAll(backend, box, subject),
       note: (event, subject, detail = "") => {
         if (event === "owns") {
           this.invariants.owns(process.name, `${backend.store.name} ${subject}`);
@@ -516,15 +534,14 @@ export class SimulatedWorld {
     const mailbox = backend.mailboxes.get(process)!;
     if (mailbox.subjects.length === 0) {
       yield* waitFor<void>((resume) => {
-        let isOver = false;
         const wake = () => {
-          if (isOver) return;
-          isOver = true;
+          if (mailbox.wake !== wake) return;
           mailbox.wake = undefined;
+          this.loop.callOff(timer);
           this.loop.after(0, resume as () => void, process);
         };
         mailbox.wake = wake;
-        this.loop.after(limitMs, wake, process);
+        const timer = this.loop.after(limitMs, wake, process);
       });
     }
     const { subjects } = mailbox;
@@ -567,8 +584,9 @@ function ratesInWords(rates: Readonly<Record<string, number>>): string {
   return words.length === 0 ? "none" : words.join(" ");
 }
 
-function wakeAll({ mailboxes }: Backend, subject: string): void {
+function wakeAll({ mailboxes }: Backend, box: Mailbox["box"], subject: string): void {
   for (const mailbox of mailboxes.values()) {
+    if (mailbox.box !== box) continue;
     mailbox.subjects.push(subject);
     mailbox.wake?.();
   }

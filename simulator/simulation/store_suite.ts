@@ -221,7 +221,11 @@ function concurrentTests(
       store.begin((function* () {
         try {
           yield* transact(connection, function* (tx) {
-            for (const id of order) yield* tx.update("jobs", id, { by: index });
+            for (const id of order) {
+              yield* tx.update("jobs", id, { by: index });
+              // A round trip: what is only written may go out at once.
+              yield* tx.select("jobs", { queue: "open" });
+            }
           });
           results.push("done");
         } catch (error) {

@@ -51,7 +51,7 @@ export function* placeOrder(part: Surroundings, settings: Settings, order: Order
   }
   if (message === undefined) return;
   if (settings.plant === 14) yield* publishDirectly(part, message);
-  if (settings.pattern === "outbox") part.wake(message.id);
+  if (settings.pattern === "outbox") part.wake("outbox", message.id);
   else yield* publishAfterCommit(part, settings, message);
 }
 
@@ -74,7 +74,7 @@ function* storeOrder(
       yield* tx.insert("outbox", outboxRow(part, settings, message, tx.nowMs()));
     }
     yield* tx.update("sequences", counter!.id, { next: sequence + 1 });
-    if (settings.plant === 17) part.wake(message.id);
+    if (settings.plant === 17) part.wake("outbox", message.id);
     if (settings.plant === 23) yield* publish(part, message);
     return message;
   });

@@ -5,7 +5,7 @@
  * @module
  */
 import { type Row, type Surroundings, transact } from "./ports.ts";
-import { attempt, messageOf, rowOf, type Settings } from "./settings.ts";
+import { attempt, messageOf, rowOf, type Settings, slotOf } from "./settings.ts";
 import type { Step } from "./step.ts";
 
 /** Works for as long as its process lives. */
@@ -44,7 +44,7 @@ function* purgeInbox(part: Surroundings, settings: Settings): Step<void> {
   if (old.length === 0) return;
   const forgotten = new Map<string, number>();
   for (const row of old) {
-    const slot = `${row["consumer"]}/${row["key"]}`;
+    const slot = row["slot"] as string;
     const sequence = row["sequence"] as number;
     forgotten.set(slot, Math.max(sequence, forgotten.get(slot) ?? 0));
   }
@@ -113,6 +113,7 @@ function pendingRow(row: Row): Record<string, string | number> {
   return {
     ...rowOf(messageOf(row)),
     consumer: row["consumer"]!,
+    slot: slotOf(row["consumer"] as string, row["key"] as string),
     queue: "open",
     state: "pending",
     ...fresh,

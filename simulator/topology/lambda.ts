@@ -12,7 +12,15 @@ import {
   transact,
   type Transaction,
 } from "./ports.ts";
-import { attempt, backoffMs, failureOf, rowOf, type Settings, type Stage } from "./settings.ts";
+import {
+  attempt,
+  backoffMs,
+  failureOf,
+  rowOf,
+  type Settings,
+  slotOf,
+  type Stage,
+} from "./settings.ts";
 import type { Step } from "./step.ts";
 
 /** Works for as long as its process lives. */
@@ -95,6 +103,7 @@ export function* writeInbox(
         yield* insertFor(part, settings, message, consumer, tx);
       }
     });
+    part.wake("inbox", message.id);
   } catch (error) {
     if (!(error instanceof StoreError) || error.kind !== "duplicate") throw error;
     part.note("duplicate", message.id);
@@ -127,6 +136,7 @@ function* insertFor(
     ...rowOf(message),
     queue: "open",
     consumer,
+    slot: slotOf(consumer, message.key),
     state: "pending",
     token: 0,
     untilMs: 0,
@@ -138,7 +148,7 @@ function* insertFor(
     const id = yield* tx.insert("inbox", row);
     if (settings.pattern !== "outbox") return;
     // After the insert: what was purged before it has left its mark before it.
-    const [mark] = yield* tx.select("marks", { box: 1, slot: `${consumer}/${message.key}` });
+    const [mark] = yield* tx.select("marks", { box: 1, slot: row.slot });
     if (message.sequence > (mark!["forgotten"] as number)) return;
     part.note("forgotten-dup", message.id, consumer);
     yield* tx.delete("inbox", id);

@@ -204,10 +204,10 @@ export interface Surroundings {
   readonly store: Store;
   readonly bus: BusPort;
   readonly link: Link;
-  /** Waits for a wake-up by {@linkcode wake} of the same process group, at most `limitMs`; gives what it was about. */
+  /** Waits for a wake-up by {@linkcode wake} about the box it works at, at most `limitMs`; gives what it was about. */
   sleepUntilWoken(limitMs: number): Step<readonly string[]>;
-  /** Wakes the relays of this backend. A hint only: it may be lost. */
-  wake(subject: string): void;
+  /** Wakes those of this backend who work at a box: its relays, or its processors. A hint only: it may be lost. */
+  wake(box: "outbox" | "inbox", subject: string): void;
   /** Notes what happened, for the event log and for telemetry. */
   note(event: string, subject: string, detail?: string): void;
 }

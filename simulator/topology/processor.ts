@@ -12,6 +12,7 @@ import {
   type Surroundings,
   transact,
   type Transaction,
+  type Value,
 } from "./ports.ts";
 import {
   attempt,
@@ -21,6 +22,7 @@ import {
   resultOf,
   rowOf,
   type Settings,
+  slotOf,
   type Stage,
 } from "./settings.ts";
 import type { Step } from "./step.ts";
@@ -51,27 +53,40 @@ export function* processor(
   const state: Processor = { part, settings, stage, work };
   for (;;) {
     if (settings.plant === 24) yield* attempt(part, () => sweepAll(part));
-    const claimed = (yield* attempt(part, () => claimRows(state)))?.value ?? [];
+    const found = yield* attempt(part, () => claimRows(state));
+    const { claimed, waitMs } = found?.value ?? nothing;
     for (const row of claimed) {
       const isDone = yield* processRow(state, row);
       if (settings.plant === 16 && !isDone) break;
     }
     if (claimed.length === 0) {
-      yield* part.clock.sleep(settings.pollMs * (0.5 + part.chance.random()));
+      const pollMs = settings.pollMs * (0.5 + part.chance.random());
+      yield* part.sleepUntilWoken(Math.max(5, Math.min(pollMs, waitMs)));
     }
   }
 }
 
+/** What a look at the inbox has given. */
+interface Found {
+  readonly claimed: readonly Row[];
+  /** When one of the rows that are there can be claimed, in milliseconds from now. */
+  readonly waitMs: number;
+}
+
+const nothing: Found = { claimed: [], waitMs: Infinity };
+
 /** Claims rows that are the next of their key. */
-function* claimRows(processor: Processor): Step<readonly Row[]> {
+function* claimRows(processor: Processor): Step<Found> {
   const { part, settings } = processor;
   const { rows: open, nowMs } = yield* part.store.read("inbox", { queue: "open" });
-  if (open.length === 0) return [];
+  if (open.length === 0) return nothing;
   const heads = settings.ordering === "queue"
     ? headsByPosition(open)
     : headsBySequence(open, (yield* part.store.read("marks", { box: 1 })).rows);
-  if (!heads.some((row) => isClaimable(row, nowMs))) return [];
-  return yield* transact(part.store, function* (tx) {
+  if (!heads.some((row) => isClaimable(row, nowMs))) {
+    return { claimed: [], waitMs: Math.min(...heads.map(claimableAtMs)) - nowMs };
+  }
+  const claimed = yield* transact(part.store, function* (tx) {
     const claimed: Row[] = [];
     for (const head of heads) {
       if (claimed.length >= settings.batch) break;
@@ -81,6 +96,7 @@ function* claimRows(processor: Processor): Step<readonly Row[]> {
     }
     return claimed;
   });
+  return { claimed, waitMs: Infinity };
 }
 
 function* claimRow(processor: Processor, tx: Transaction, id: number): Step<Row | undefined> {
@@ -95,27 +111,25 @@ function* claimRow(processor: Processor, tx: Transaction, id: number): Step<Row 
 }
 
 function isClaimable(row: Row, nowMs: number): boolean {
-  if (row["state"] === "claimed") return row["untilMs"] as number <= nowMs;
-  return row["state"] === "pending" && row["nextAtMs"] as number <= nowMs;
+  return claimableAtMs(row) <= nowMs;
+}
+
+/** When it can be claimed: after its lease, or after its wait; never if it is parked. */
+function claimableAtMs(row: Row): number {
+  if (row["state"] === "claimed") return row["untilMs"] as number;
+  return row["state"] === "pending" ? row["nextAtMs"] as number : Infinity;
 }
 
 /** The oldest row of each consumer and key. */
 function headsByPosition(open: readonly Row[]): Row[] {
-  const seen = new Set<string>();
-  return open.filter((row) => {
-    const slot = slotOf(row);
-    return !seen.has(slot) && seen.add(slot);
-  });
+  const seen = new Set<Value>();
+  return open.filter(({ slot }) => !seen.has(slot!) && seen.add(slot!));
 }
 
 /** Rows whose predecessors have been applied; one whose predecessor is missing waits for it. */
 function headsBySequence(open: readonly Row[], marks: readonly Row[]): Row[] {
   const applied = new Map(marks.map(({ slot, applied }) => [slot, applied as number]));
-  return open.filter((row) => row["sequence"] as number <= applied.get(slotOf(row))! + 1);
-}
-
-function slotOf(row: Row): string {
-  return `${row["consumer"]}/${row["key"]}`;
+  return open.filter((row) => row["sequence"] as number <= applied.get(row["slot"]!)! + 1);
 }
 
 /** Gives whether it has been processed. */
@@ -165,14 +179,14 @@ function* handle(processor: Processor, row: Row): Step<boolean> {
       return false;
     }
     yield* tx.insert("effects", { ...rowOf(message), consumer });
-    const slot = `${consumer}/${message.key}`;
+    const slot = slotOf(consumer, message.key);
     const [mark] = yield* tx.select("marks", { box: 1, slot });
     yield* tx.update("marks", mark!.id, { applied: message.sequence });
     yield* tx.update("inbox", row.id, { queue: "done", state: "done", doneAtMs: tx.nowMs() });
     if (consumer === stage.producer && settings.pattern === "outbox") {
       const result = resultOf(message);
       yield* tx.insert("outbox", outboxRow(part, settings, result, tx.nowMs()));
-      part.wake(result.id);
+      part.wake("outbox", result.id);
     }
     return true;
   });

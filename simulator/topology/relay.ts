@@ -22,6 +22,8 @@ interface Relay {
   readonly settings: Settings;
   readonly stage: Stage;
   readonly owned: Map<string, Ownership>;
+  /** Shards of others: until when there is no use in asking, by this process' own clock. */
+  readonly others: Map<string, number>;
   /** Planted bug 17: what it was woken about, and nothing else. */
   woken: readonly string[];
   /** Planted bug 2: when it has polled last, by its own clock. */
@@ -30,7 +32,15 @@ interface Relay {
 
 /** Works for as long as its process lives. */
 export function* relay(part: Surroundings, settings: Settings, stage: Stage): Step<never> {
-  const state: Relay = { part, settings, stage, owned: new Map(), woken: [], polledAtMs: 0 };
+  const state: Relay = {
+    part,
+    settings,
+    stage,
+    owned: new Map(),
+    others: new Map(),
+    woken: [],
+    polledAtMs: 0,
+  };
   for (;;) {
     let sent = 0;
     for (let shard = 0; shard < settings.shards; shard++) {
@@ -46,12 +56,13 @@ export function* relay(part: Surroundings, settings: Settings, stage: Stage): St
 /** Sends what can be sent of a shard, if it is this relay's; gives how many have been sent. */
 function* serveShard(relay: Relay, shard: string): Step<number> {
   const { part, settings, stage } = relay;
+  if ((relay.others.get(shard) ?? -Infinity) > part.clock.nowMs()) return 0;
+  const { rows: open, nowMs } = yield* part.store.read("outbox", { queue: shard });
+  if (open.length === 0) return 0;
   const ownership = settings.plant === 3
     ? yield* ownByHeartbeat(relay, shard)
-    : yield* ownByLease(relay, shard);
+    : yield* ownByLease(relay, shard, nowMs);
   if (ownership === undefined) return 0;
-  const open = yield* part.store.read("outbox", { queue: shard });
-  if (open.rows.length === 0) return 0;
   const claimed = yield* claim(relay, ownership);
   if (claimed.length === 0) return 0;
   const failed = new Map<number, number>();
@@ -84,16 +95,22 @@ function* serveShard(relay: Relay, shard: string): Step<number> {
   return settings.plant === 20 ? claimed.length : claimed.length - failed.size;
 }
 
-/** Takes or renews the lease; nothing if it is somebody else's. */
-function* ownByLease(relay: Relay, shard: string): Step<Ownership | undefined> {
-  const { part, settings: { leaseMs }, owned } = relay;
+/**
+ * Takes or renews the lease; nothing if it is somebody else's. One that has half of its time left is
+ * not looked at: should it be lost all the same, the fence says so.
+ */
+function* ownByLease(relay: Relay, shard: string, nowMs: number): Step<Ownership | undefined> {
+  const { part, settings: { leaseMs }, owned, others } = relay;
   const known = owned.get(shard);
-  const { rows: [seen], nowMs } = yield* part.store.read("leases", { name: shard });
+  if (known !== undefined && known.untilMs - nowMs > leaseMs / 2) return known;
+  const { rows: [seen], nowMs: seenAtMs } = yield* part.store.read("leases", { name: shard });
   const isMine = known !== undefined && seen!["token"] === known.token;
-  const leftMs = seen!["untilMs"] as number - nowMs;
-  if (isMine && leftMs > leaseMs / 2) return known;
+  const leftMs = seen!["untilMs"] as number - seenAtMs;
   if (!isMine) owned.delete(shard);
-  if (!isMine && leftMs > 0) return undefined;
+  if (!isMine && leftMs > 0) {
+    others.set(shard, part.clock.nowMs() + leftMs);
+    return undefined;
+  }
   return yield* transact(part.store, function* (tx) {
     const [lease] = yield* tx.select("leases", { name: shard }, { lock: "wait" });
     const nowMs = tx.nowMs();

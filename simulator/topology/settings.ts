@@ -118,7 +118,7 @@ const columns = {
   },
   heartbeats: { box: "number", name: "text", atMs: "number" },
   inbox: {
-    ...{ ...message, consumer: "text", queue: "text", state: "text", ...claimed },
+    ...{ ...message, consumer: "text", slot: "text", queue: "text", state: "text", ...claimed },
     ...{ untilMs: "number", doneAtMs: "number" },
   },
   marks: { box: "number", slot: "text", applied: "number", forgotten: "number" },
@@ -140,7 +140,7 @@ export function* initialRows(
   }
   for (const consumer of consumers) {
     for (const key of keys) {
-      yield ["marks", { box: 1, slot: `${consumer}/${key}`, applied: 0, forgotten: 0 }];
+      yield ["marks", { box: 1, slot: slotOf(consumer, key), applied: 0, forgotten: 0 }];
     }
   }
 }
@@ -182,6 +182,11 @@ export function messageOf(row: Row): Message {
     sequence: row["sequence"] as number,
     trace: row["trace"] as string,
   };
+}
+
+/** What the order is kept of: the messages of a key, for each consumer by itself. */
+export function slotOf(consumer: string, key: string): string {
+  return `${consumer}/${key}`;
 }
 
 function shardOf(key: string, shards: number): number {
