@@ -14,10 +14,10 @@ import type {
   Command,
   CommandRequest,
   Device,
-  DeviceState,
   DeviceStatus,
   DeviceSummary,
 } from "./device_status.ts";
+import type { DeviceState } from "./device_state.ts";
 import { MinuteCounter } from "./minute_counter.ts";
 
 /** Options of {@linkcode openDeviceRegistry}. */

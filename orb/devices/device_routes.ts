@@ -14,12 +14,12 @@ import {
   problems,
   z,
 } from "../api/orb_api.ts";
+import { deviceStates } from "./device_state.ts";
 import { DeviceError, type DeviceRegistry } from "./device_registry.ts";
 import {
   CommandRequestSchema,
   CommandSchema,
   DeviceSchema,
-  deviceStates,
   DeviceStatusSchema,
   DeviceSummarySchema,
   OrbIdSchema,

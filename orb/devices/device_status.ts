@@ -6,6 +6,7 @@
  * @module
  */
 import { z } from "../api/orb_api.ts";
+import { deviceStates } from "./device_state.ts";
 
 /** A device's name: what its token is for, and part of a path. */
 export const OrbIdSchema = z.string().regex(
@@ -173,12 +174,6 @@ export const CommandSchema = z.object({
 
 /** A command with what became of it. */
 export type Command = z.infer<typeof CommandSchema>;
-
-/** How a device is, seen from the server. */
-export const deviceStates = ["ok", "signing", "duplicate", "error", "silent"] as const;
-
-/** How a device is, seen from the server. */
-export type DeviceState = typeof deviceStates[number];
 
 /** A device in the list. */
 export const DeviceSummarySchema = z.object({

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { authorization } from "./bearer.ts";
 
 /**
  * What went wrong: an answer that is no 2xx (`status`), none in time (`timeout`), one that is not
@@ -54,7 +55,7 @@ export async function getJson<Answer>(
   try {
     response = await fetch(path, {
       signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
-      headers: { accept: "application/json" },
+      headers: { accept: "application/json", ...authorization() },
     });
     if (response.ok) return await response.json();
   } catch (error) {
@@ -78,7 +79,8 @@ export async function getJson<Answer>(
   throw await requestError(response);
 }
 
-async function requestError(response: Response): Promise<RequestError> {
+/** What an answer that is no 2xx says, as an error for a person. */
+export async function requestError(response: Response): Promise<RequestError> {
   let title = `Status ${response.status}`;
   let detail = response.statusText || "The request failed.";
   try {

@@ -6,6 +6,7 @@
  * @module
  */
 import { type ReadonlySignal, signal } from "@preact/signals";
+import { bearerToken, openAuthorizedSource } from "./bearer.ts";
 import { retryDelayMs } from "./retry_delay.ts";
 
 /** Where a stream is. */
@@ -61,7 +62,10 @@ export interface EventSourceLike {
 }
 
 const browser: StreamPlatform = {
-  open: (url) => new EventSource(url) as unknown as EventSourceLike,
+  open: (url) =>
+    bearerToken() === ""
+      ? new EventSource(url) as unknown as EventSourceLike
+      : openAuthorizedSource(url),
   nextFrame(run) {
     // A hidden tab has no frames; what it gets is taken in all the same, so that it is never behind.
     if (document.visibilityState === "hidden") setTimeout(run, 250);
