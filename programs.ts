@@ -196,7 +196,8 @@ export const programs: readonly Program[] = [
     entry: "orb/server.ts",
     task: "orb:server",
     envPrefix: "ORB_SERVER",
-    files: "reads and writes --data-dir",
+    files: "reads and writes --data-dir; reads the page",
+    page: "orb",
     ports: {
       api: {
         usual: 4242,
@@ -206,8 +207,7 @@ export const programs: readonly Program[] = [
     },
     health: "api",
     demo: {
-      what: "device signup",
-      path: "/api/signup",
+      what: "device signup, and the fleet's page",
       args: ({ path }) => ["--data-dir", path("orb-server")],
     },
   },

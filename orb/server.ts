@@ -24,14 +24,16 @@ import {
 } from "../service/command_line.ts";
 import { defaultDataFolder, openDataFolder } from "../service/data_folder.ts";
 import { httpApp } from "../service/http_app.ts";
+import { pageRoutes } from "../service/page/assets.ts";
 import { guardFlags } from "../service/http_guard.ts";
 import { hostFlags, type HttpServer, listen, portFlag } from "../service/http_server.ts";
 import { runService, type ServiceContext, StartError } from "../service/life_cycle.ts";
 import { problemNotFound, problemResponse } from "../service/problem.ts";
 import { createOrbApi, openAccess, serveOpenApi } from "./api/orb_api.ts";
+import { startFleet } from "./devices/fleet.ts";
+import { fleetStreamPath } from "./devices/fleet_stream.ts";
 import { BodyBudget } from "./overload/body_budget.ts";
 import { startSignups } from "./signups/signup_service.ts";
-import { exactUniqueness } from "./signups/uniqueness.ts";
 import { openImageFolder } from "./stores/image_folder.ts";
 import { type ImageStore, ImageStoreError } from "./stores/image_store.ts";
 import { withRecentImages } from "./stores/recent_images.ts";
@@ -40,6 +42,14 @@ import { createRecordStore, type RecordStore } from "./stores/record_store.ts";
 import { openSqliteBackend } from "./stores/sqlite/sqlite_backend.ts";
 import { inRecordWorker } from "./stores/sqlite/record_worker.ts";
 import { StoreError } from "./stores/store_error.ts";
+import {
+  type OpenUniqueness,
+  openUniqueness,
+  parseThreshold,
+  type UniquenessMode,
+  uniquenessModes,
+} from "./uniqueness/uniqueness.ts";
+import { inUniquenessWorker } from "./uniqueness/uniqueness_worker.ts";
 
 /** Options of {@linkcode startOrbServer}. */
 export interface OrbServerOptions {
@@ -73,6 +83,14 @@ export interface OrbServerOptions {
   deviceRate?: number;
   /** Signups that a device may make at once, at least 1; beyond it 429. @default 50 */
   deviceBurst?: number;
+  /** How images of v2 are compared: by their bytes, by how they look, or by their irises. @default "exact" */
+  uniqueness?: UniquenessMode;
+  /** Up to which distance images are the same: bits of 64, or a share for irises. @default 6, or 0.32 */
+  uniquenessThreshold?: number;
+  /** Threads that decode images to compare them, 1 to 64. @default 1 */
+  uniquenessThreads?: number;
+  /** An orb that says nothing of its interval is silent after so long without a report, in milliseconds. @default 90_000 */
+  orbOfflineAfterMs?: number;
 }
 
 /** Bytes of images that are kept in memory until they are decided. */
@@ -98,9 +116,17 @@ export async function startOrbServer(
   const store = undo.adopt(await openStore(options, context), (one) => one.close());
   const images = await openImages(options, context);
   const budget = new BodyBudget(options.maxBufferedBytes ?? 256 * 1024 ** 2);
+  const uniqueness = undo.adopt(openImageComparison(options, context), (one) => one.close());
+  const fleet = undo.adopt(
+    await startFleet(
+      { store, access: openAccess, offlineAfterMs: options.orbOfflineAfterMs },
+      context,
+    ),
+    (one) => one.close(),
+  );
   const signups = undo.adopt(
     startSignups({
-      ...{ store, images, budget, uniqueness: exactUniqueness, access: openAccess, isAlone: true },
+      ...{ store, images, budget, uniqueness, access: openAccess, isAlone: true },
       maxBodyBytes: options.maxBody ?? 10 * 1024 ** 2,
       bodyTimeoutMs: options.bodyTimeoutMs ?? 30_000,
       maxQueued: options.maxPendingSignups ?? 10_000,
@@ -113,8 +139,10 @@ export async function startOrbServer(
   const app = orbRoutes(store, budget, options, context);
   const api = createOrbApi();
   signups.addRoutes(api);
+  fleet.addRoutes(api);
   serveOpenApi(api);
   app.route("/", api);
+  app.route("/", pageRoutes("orb", { routes: ["/", "/queue"] }));
   const server = listen(app.fetch, {
     port: options.orbApiPort,
     portFlag: "--orb-api-port",
@@ -132,10 +160,12 @@ export async function startOrbServer(
   undo.move();
   return {
     ...server,
-    finished: Promise.race([store.died, signups.failed]),
+    finished: Promise.race([store.died, signups.failed, uniqueness.died]),
     async stop(deadline) {
       await server.stop(deadline);
       await signups.stop(deadline);
+      fleet.close();
+      uniqueness.close();
       await store.close();
     },
   };
@@ -153,6 +183,7 @@ function orbRoutes(
     host: options.host,
     allowedHosts: options.allowedHost,
     allowedOrigins: options.allowedOrigin,
+    untraced: [fleetStreamPath],
   }, context);
   const signup = createSignup({
     store,
@@ -181,6 +212,28 @@ function orbRoutes(
   app.all("/api/signup", problemNotFound);
   app.all("/api/reset", problemNotFound);
   return app;
+}
+
+function openImageComparison(
+  { uniqueness: mode = "exact", uniquenessThreshold, uniquenessThreads }: OrbServerOptions,
+  { log, world }: ServiceContext,
+): OpenUniqueness {
+  try {
+    return openUniqueness({
+      mode,
+      world,
+      ...(uniquenessThreshold !== undefined && { threshold: uniquenessThreshold }),
+      ...(uniquenessThreads !== undefined && { threads: uniquenessThreads }),
+      onSkipped: (count) =>
+        log.warn(
+          "Images that were accepted under another --uniqueness are compared by their bytes only",
+          { count, uniqueness: mode },
+        ),
+    });
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new StartError(`${error.message}. Give another one with --uniqueness-threshold.`);
+  }
 }
 
 async function openImages(
@@ -305,8 +358,28 @@ async function main(): Promise<void> {
     .addOption(
       flag("--device-burst <number>", "v2 signups of one device at once; beyond it 429")
         .argParser(parseInteger({ min: 1 })).default(50),
+    )
+    .addOption(
+      flag("--uniqueness <mode>", "how v2 images are compared: bytes, looks, or irises")
+        .choices(uniquenessModes).default("exact" as const),
+    )
+    .addOption(
+      flag(
+        "--uniqueness-threshold <number>",
+        "how much images that are the same may differ: bits of 64 (default 6), or for irises a share (default 0.32)",
+      ).argParser(parseThreshold),
+    )
+    .addOption(
+      flag("--uniqueness-threads <number>", "threads that decode images to compare them")
+        .argParser(parseInteger({ min: 1, max: 64 })).default(1),
+    )
+    .addOption(
+      flag(
+        "--orb-offline-after-ms <ms>",
+        "without a report for so long an orb is silent, unless it named its interval",
+      ).argParser(parseDuration({ unit: "ms", minMs: 1_000 })).default(90_000),
     );
   await runService(command, startOrbServer);
 }
 
-if (import.meta.main && !inRecordWorker) await main();
+if (import.meta.main && !inRecordWorker && !inUniquenessWorker) await main();

@@ -15,6 +15,8 @@ export type FleetRow = readonly [
   lastSeenMs: number | null,
   signupsPerMinute: number,
   signupsLeftToUpload: number | null,
+  /** Why it is in that state; null if there is nothing to say. */
+  reason: string | null,
 ];
 
 /** The queue in figures; null while the store cannot be asked. */

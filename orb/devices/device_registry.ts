@@ -190,7 +190,6 @@ class StoredDeviceRegistry implements DeviceRegistry {
     const entry = this.#entries.get(id);
     return {
       ...summary,
-      reason: entry ? this.#stateOf(entry).reason : null,
       status: entry?.report?.status ?? null,
       commands: (stored?.value ?? []) as Command[],
     };
@@ -204,7 +203,7 @@ class StoredDeviceRegistry implements DeviceRegistry {
     const entry = this.#entries.get(id);
     return entry && {
       id,
-      state: this.#stateOf(entry).state,
+      ...this.#stateOf(entry),
       lastSeenAt: entry.report ? new Date(entry.report.seenMs).toISOString() : null,
       signupsPerMinute: entry.decided.count(this.#options.world.nowMs()),
       signupsLeftToUpload: entry.report?.status.ssd?.signup_left_to_upload ?? null,

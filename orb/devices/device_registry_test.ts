@@ -66,6 +66,7 @@ Deno.test("a device's state follows its signups, for a minute", async () => {
     lastSeenAt: new Date(world.nowMs() - 61_000).toISOString(),
     signupsPerMinute: 0,
     signupsLeftToUpload: null,
+    reason: null,
   });
   devices.close();
 });

@@ -14,6 +14,8 @@ import {
   problems,
   z,
 } from "../api/orb_api.ts";
+import { inWords } from "../signups/signup_intake.ts";
+import { OrbIdSchema } from "../signups/signup_resource.ts";
 import { deviceStates } from "./device_state.ts";
 import { DeviceError, type DeviceRegistry } from "./device_registry.ts";
 import {
@@ -22,7 +24,6 @@ import {
   DeviceSchema,
   DeviceStatusSchema,
   DeviceSummarySchema,
-  OrbIdSchema,
 } from "./device_status.ts";
 
 /** The most bytes of a report. A full one has some 3 kB. */
@@ -152,7 +153,7 @@ export function addDeviceRoutes(api: OrbApi, { devices, access }: DeviceRoutesOp
     async (c) => {
       const { id } = c.req.valid("param");
       mustActFor(c.get("caller"), id);
-      const device = await devices.find(id);
+      const device = await inWords(devices.find(id));
       if (device === undefined) {
         throw new ProblemError(404, {
           title: "Unknown device",
@@ -201,7 +202,7 @@ export function addDeviceRoutes(api: OrbApi, { devices, access }: DeviceRoutesOp
       },
     }),
     async (c) => {
-      await devices.forget(c.req.valid("param").id);
+      await inWords(devices.forget(c.req.valid("param").id));
       return c.body(null, 204);
     },
   );
@@ -232,7 +233,7 @@ const statusOf = { unknown: 404, full: 503, busy: 409 } as const;
 /** What the registry refuses, as a problem. */
 async function refused<T>(work: () => Promise<T>): Promise<T> {
   try {
-    return await work();
+    return await inWords(work());
   } catch (error) {
     if (!(error instanceof DeviceError)) throw error;
     const headers = error.kind === "full" ? { "retry-after": "30" } : {};

@@ -6,13 +6,8 @@
  * @module
  */
 import { z } from "../api/orb_api.ts";
+import { OrbIdSchema } from "../signups/signup_resource.ts";
 import { deviceStates } from "./device_state.ts";
-
-/** A device's name: what its token is for, and part of a path. */
-export const OrbIdSchema = z.string().regex(
-  /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/,
-  "must be 1 to 64 letters, digits, '.', '_' or '-', a letter or digit first",
-).openapi({ example: "orb-17" });
 
 const text = (max = 64) => z.string().max(max);
 const celsius = z.number().min(-100).max(300);
@@ -189,6 +184,7 @@ export const DeviceSummarySchema = z.object({
   signupsLeftToUpload: z.number().int().nullable().openapi({
     description: "What it still holds, by its last report.",
   }),
+  reason: z.string().nullable().openapi({ description: "Why it is in this state." }),
 }).openapi("DeviceSummary");
 
 /** A device in the list. */
@@ -196,7 +192,6 @@ export type DeviceSummary = z.infer<typeof DeviceSummarySchema>;
 
 /** A device with all that is known of it. */
 export const DeviceSchema = DeviceSummarySchema.extend({
-  reason: z.string().nullable().openapi({ description: "Why it is in this state." }),
   status: DeviceStatusSchema.nullable().openapi({ description: "Its last report." }),
   commands: z.array(CommandSchema),
 }).openapi("Device");

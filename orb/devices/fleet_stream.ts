@@ -112,9 +112,9 @@ export function addFleetStream(api: OrbApi, options: FleetStreamOptions): void {
 }
 
 function rowOf(summary: DeviceSummary): FleetRow {
-  const { id, state, lastSeenAt, signupsPerMinute, signupsLeftToUpload } = summary;
+  const { id, state, lastSeenAt, signupsPerMinute, signupsLeftToUpload, reason } = summary;
   const lastSeenMs = lastSeenAt === null ? null : Date.parse(lastSeenAt);
-  return [id, state, lastSeenMs, signupsPerMinute, signupsLeftToUpload];
+  return [id, state, lastSeenMs, signupsPerMinute, signupsLeftToUpload, reason];
 }
 
 async function queueOf({ store }: FleetStreamOptions): Promise<FleetQueue | null> {

@@ -147,11 +147,11 @@ function worst(orbs: readonly Orb[]): Orb | undefined {
   return undefined;
 }
 
-function problemText({ state, lastSeenMs }: Orb): string {
+function problemText({ state, lastSeenMs, reason }: Orb): string {
   if (state === "silent") return `has been silent for ${agoText(lastSeenMs)}`;
   return state === "duplicate"
-    ? "tried an image that had signed up before"
-    : "has an error: open it to see which";
+    ? `sent a duplicate: ${reason ?? "its image had signed up before"}`
+    : `has an error: ${reason ?? "its last signup failed"}`;
 }
 
 /** How long ago, in whole seconds and in one unit. */

@@ -12,7 +12,7 @@ import {
 } from "../../service/page/format.ts";
 import { DetailPanel, Facts } from "../../service/page/detail_panel.tsx";
 import { Failure, Loading } from "../../service/page/states.tsx";
-import { address, href, setParams } from "../../service/page/url_state.ts";
+import { href, setParams } from "../../service/page/url_state.ts";
 import { useAnswer } from "../../service/page/use_answer.ts";
 import type { Command, CommandRequest, Device, DeviceStatus } from "../devices/device_status.ts";
 import type { SignupResource } from "../signups/signup_resource.ts";
@@ -59,8 +59,10 @@ function OrbState({ device }: { device: Device }) {
     <>
       <p class="orb-state-line">
         <OrbMark state={state} />
-        <b>{stateLooks[state].word}</b>
-        {reason !== null && <span>: {reason}</span>}
+        <span>
+          <b>{stateLooks[state].word}</b>
+          {reason !== null && `: ${reason}`}
+        </span>
       </p>
       <Facts
         facts={[
@@ -258,9 +260,4 @@ function batteryText(battery: DeviceStatus["battery"]): string {
 
 function signalText(quality: NonNullable<DeviceStatus["wifi"]>["quality"]): string {
   return quality?.signal_level === undefined ? "" : `, ${quality.signal_level} dBm`;
-}
-
-/** Where an orb is shown. */
-export function orbHref(id: string): string {
-  return href("/", address.value.params, { orb: id, signup: undefined, state: undefined });
 }

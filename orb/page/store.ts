@@ -23,6 +23,8 @@ export interface Orb {
   readonly lastSeenMs: number | null;
   readonly signupsPerMinute: number;
   readonly signupsLeftToUpload: number | null;
+  /** Why it is in its state. */
+  readonly reason: string | null;
   /** When its figures last rose, by the page's clock: it brightens for a moment. */
   readonly brightMs: number;
 }
@@ -129,7 +131,7 @@ function placed(
 }
 
 function orbOf(row: FleetRow, before: Orb | undefined): Orb {
-  const [id, state, lastSeenMs, signupsPerMinute, signupsLeftToUpload] = row;
+  const [id, state, lastSeenMs, signupsPerMinute, signupsLeftToUpload, reason] = row;
   const rose = before !== undefined && signupsPerMinute > before.signupsPerMinute;
   return {
     id,
@@ -137,6 +139,7 @@ function orbOf(row: FleetRow, before: Orb | undefined): Orb {
     lastSeenMs,
     signupsPerMinute,
     signupsLeftToUpload,
+    reason,
     brightMs: rose ? Date.now() : before?.brightMs ?? 0,
   };
 }
