@@ -43,9 +43,12 @@ async function endure(
   const { runs: [run] } = await runPingpongClient(
     { ...options, port: server.port, pin, pingCount: pings, concurrency: 32, json: true },
     { telemetry },
-    (line) => {
-      if (!line.startsWith('{"kind":"pong"') || ++seen !== Math.floor(pings / 10)) return;
-      sampling = server.rss().then((rss) => void early.push(rss, Deno.memoryUsage().rss));
+    {
+      data: (line) => {
+        if (!line.startsWith('{"kind":"pong"') || ++seen !== Math.floor(pings / 10)) return;
+        sampling = server.rss().then((rss) => void early.push(rss, Deno.memoryUsage().rss));
+      },
+      talk: () => {},
     },
   );
   await sampling;
@@ -77,7 +80,7 @@ if (import.meta.main) {
   await runPingpongClient(
     { port: first.port, pin: pinPath, pingCount: pings / 10, concurrency: 32, json: true },
     { telemetry },
-    () => {},
+    { data: () => {}, talk: () => {} },
   );
   await endProcess(first.child);
   for (const [name, options] of runs) {

@@ -34,8 +34,11 @@ async function findDeadPeer(intervalMs: number): Promise<{ server: number; clien
       json: true,
     },
     testContext(),
-    (line) => {
-      if (line.startsWith('{"kind":"disconnected"')) clientMs ??= performance.now();
+    {
+      data: (line) => {
+        if (line.startsWith('{"kind":"disconnected"')) clientMs ??= performance.now();
+      },
+      talk: () => {},
     },
     stop.signal,
   );

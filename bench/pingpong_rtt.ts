@@ -36,7 +36,7 @@ async function ours(port: number, pin: string, mode: Mode): Promise<number> {
   const { runs, exitCode } = await runPingpongClient(
     { port, pin, mode, pingCount: pings, quiet: true },
     quietTelemetry,
-    () => {},
+    { data: () => {}, talk: () => {} },
   );
   if (exitCode !== 0) throw new Error(`our client ended with ${exitCode} over ${mode}`);
   return runs[0]!.run.statistics.summary().rttMs!.p50 * 1_000;

@@ -3,7 +3,9 @@ import { fileURLToPath } from "node:url";
 import { choosePorts } from "../service/ports.ts";
 import { programArguments } from "../service/program_file.ts";
 import { testWith } from "../service/testing/permissions.ts";
-import { startTestServer, testPing } from "./test_server.ts";
+import { eventually } from "../service/testing/eventually.ts";
+import { startProgram } from "../service/testing/program.ts";
+import { startTestServer, testPing, type TestServer } from "./test_server.ts";
 
 testWith(
   ["read", "write", "run", "env"],
@@ -26,3 +28,86 @@ testWith(
     assert.equal(code, 0, new TextDecoder().decode(stdout));
   },
 );
+
+const needs: Deno.PermissionName[] = ["read", "write", "run", "env", "net"];
+
+/** A shell's pipe: stdout is closed, or slow, or full, as it is for users. */
+async function shell(
+  script: string,
+  server: TestServer,
+): Promise<{ code: number; out: string; err: string }> {
+  const entry = fileURLToPath(new URL("./client.ts", import.meta.url));
+  const { code, stdout, stderr } = await new Deno.Command("bash", {
+    args: ["-o", "pipefail", "-c", script],
+    env: {
+      OTEL_SDK_DISABLED: "true",
+      NO_COLOR: "1",
+      CLIENT: ["deno", ...await programArguments(entry, [])].join(" "),
+      AT: `127.0.0.1:${server.port}`,
+      PINGPONG_CLIENT_PIN: server.server.certificateHash().toHex(),
+    },
+  }).output();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  return { code, out: text(stdout), err: text(stderr) };
+}
+
+testWith(needs, "a host as argument is pinged as ping does, with ping's short flags", async () => {
+  await using server = await startTestServer();
+  const run = await shell("$CLIENT $AT -c 3 -i 0.05 -s 9 -w 10 -W 1 -4 -D", server);
+  assert.equal(run.code, 0, run.err);
+  assert.match(run.out, /^\[\d{10}\.\d{6}\] Received response data: Pong! seq=2 /m);
+  assert.match(run.out, / 9 bytes of data/);
+  assert.equal(run.err, "");
+  const endless = await shell("$CLIENT $AT -i 0.1 -q -w 3", server);
+  assert.match(endless.out, /\n([4-9]|[12]\d|3[01]) sent/, "no end but the deadline");
+  const twice = await shell("$CLIENT $AT --host $AT", server);
+  assert.equal(twice.code, 2);
+  assert.match(twice.err, /give the host once/);
+  assert.equal((await shell("$CLIENT $AT -f -i 1", server)).code, 2);
+});
+
+testWith(
+  needs,
+  "stdout is for data: failures are on stderr, a reader may be slow, gone, or full",
+  async () => {
+    await using server = await startTestServer();
+    const failed = await shell("$CLIENT 127.0.0.1:9 -w 0.3s", server);
+    assert.equal(failed.code, 2);
+    assert.match(failed.out, /^PING .*\n$/);
+    assert.match(failed.err, /gave up: no connection/);
+
+    const slow = await shell(
+      "$CLIENT $AT -f -c 20000 --concurrency 50 --json | (sleep 1; cat)",
+      server,
+    );
+    assert.equal(slow.code, 0, slow.err);
+    const lines = slow.out.trimEnd().split("\n");
+    assert.equal(lines.length, 20_003);
+    assert.equal(JSON.parse(lines.at(-1)!).received, 20_000);
+
+    const closed = await shell("$CLIENT $AT -f -c 0 --json | head -n 3", server);
+    assert.equal(closed.code, 141);
+    assert.equal(closed.out.split("\n").length, 4);
+    assert.equal(closed.err, "");
+
+    const full = await shell("$CLIENT $AT -f -c 0 > /dev/full", server);
+    assert.equal(full.code, 2);
+    assert.match(full.err, /Cannot write to stdout: No space left/);
+  },
+);
+
+testWith(needs, "SIGQUIT prints the figures so far, and the pings go on", async () => {
+  await using server = await startTestServer();
+  await using program = await startProgram(new URL("./client.ts", import.meta.url), [
+    ...[`127.0.0.1:${server.port}`, "-i", "0.02", "-w", "60"],
+    ...["--pin", server.server.certificateHash().toHex()],
+  ]);
+  await program.line(/seq=3 /, 30_000);
+  program.kill("SIGQUIT");
+  await program.line(/^\d+\/\d+ pings answered, 0% lost, min\/avg\/p99\/max = /, 30_000);
+  const seen = program.lines.length;
+  await eventually("more pongs", () => program.lines.length > seen + 3 || undefined, 30_000);
+  program.kill("SIGINT");
+  await program.status;
+  assert.match(program.lines.join("\n"), /ping statistics/);
+});

@@ -77,20 +77,91 @@ testWith(
   },
 );
 
+testWith(files, "exit codes are ones that monitoring can use", async () => {
+  await using server = await startTestServer();
+  const nobody = { port: 9, connectTimeoutMs: 5_000, pin: "00".repeat(32) };
+  const began = Date.now();
+  const alone = await testPing({ ...nobody, deadlineMs: 300 });
+  assert.ok(Date.now() - began < 4_000, "an attempt under way is not waited for");
+  assert.equal(alone.exitCode, 2);
+  assert.match(alone.lines.join("\n"), /no connection: none within 300 ms/);
+
+  const interrupted = await testPing(nobody, AbortSignal.timeout(50));
+  assert.equal(interrupted.exitCode, 2);
+
+  const tooSlow = await server.ping({ pingCount: 50, intervalMs: 100, deadlineMs: 450 });
+  assert.equal(tooSlow.exitCode, 1, "fewer than asked for by the deadline");
+  const endless = await server.ping({ pingCount: 0, intervalMs: 50, deadlineMs: 480 });
+  assert.equal(endless.exitCode, 0, endless.lines.join("\n"));
+
+  const all = await server.ping({ mode: "all", pingCount: 0, intervalMs: 20, deadlineMs: 300 });
+  assert.equal(all.runs.length, 1, "the deadline is of the whole run");
+  assert.equal(all.exitCode, 1);
+});
+
+testWith(
+  files,
+  "a server that is gone for good is a failure, though all before was answered",
+  async () => {
+    const server = await startTestServer();
+    let answered = 0;
+    const running = testPing(
+      {
+        port: server.port,
+        pin: server.server.certificateHash().toHex(),
+        ...{ pingCount: 0, intervalMs: 20, outageBudgetMs: 300, connectTimeoutMs: 200 },
+        ...{ heartbeatMs: 50, heartbeatTimeoutMs: 200, retryBaseDelayMs: 20, stableAfterMs: 10 },
+      },
+      undefined,
+      (line) => {
+        if (/^Received/.test(line) && ++answered === 3) void server[Symbol.asyncDispose]();
+      },
+    );
+    const { exitCode, lines } = await running;
+    assert.equal(exitCode, 2);
+    assert.match(lines.join("\n"), /gave up: /);
+    assert.match(lines.join("\n"), /1 outage of \d+ ms/);
+  },
+);
+
 testWith(files, "--json prints an object a line, the figures in the last", async () => {
   await using server = await startTestServer();
   const { lines } = await server.ping({ json: true, pingCount: 2 });
   const objects = lines.map((line) => JSON.parse(line));
   assert.deepEqual(objects.map(({ kind }) => kind), ["begin", "connected", "pong", "pong", "end"]);
   assert.equal(objects[4].received, 2);
+  for (const { time } of objects) assert.ok(Math.abs(Date.parse(time) - Date.now()) < 60_000);
   assert.ok(objects[4].rttMs.p99 >= objects[4].rttMs.p50);
 });
 
 testWith(files, "host names and URLs do as well as addresses", async () => {
   await using server = await startTestServer();
-  for (const host of ["localhost", `https://127.0.0.1:${server.port}/some/path?x=1`]) {
-    const { exitCode, lines } = await server.ping({ host, mode: "bidi" });
+  const { port: _, ...trusting } = { pin: server.server.certificateHash().toHex(), port: 0 };
+  for (
+    const host of [
+      `localhost:${server.port}`,
+      `127.0.0.1:${server.port}`,
+      `127.0.0.1:${server.port}/some/path`,
+      `https://127.0.0.1:${server.port}/some/path?x=1`,
+    ]
+  ) {
+    const { exitCode, lines } = await testPing({ ...trusting, host, mode: "bidi" });
     assert.equal(exitCode, 0, lines.join("\n"));
+  }
+  const named = await server.ping({ host: "localhost", family: 4 });
+  assert.match(named.lines[0]!, /^PING localhost:\d+\/udp\/ \(127\.0\.0\.1\) over bidi/);
+  for (
+    const [host, says] of [
+      ["fe80::1%eth0", /with a zone/],
+      ["127.0.0.1:4433:1", /give a host name or address/],
+      ["ping.example:99999", /give a host name or address/],
+      [`127.0.0.1:${server.port + 1}`, /--port \d+ is another one/],
+      ["nowhere.invalid", /Cannot find the address of nowhere\.invalid/],
+    ] as const
+  ) {
+    const { exitCode, lines } = await server.ping({ host });
+    assert.equal(exitCode, 2, host);
+    assert.match(lines.join("\n"), says, host);
   }
   const plain = await testPing({
     host: server.server.pageUrl.replace("http", "ws"),

@@ -82,7 +82,8 @@ export async function testPing(
     lines.push(line);
     onLine(line);
   };
-  const result = await runPingpongClient(options, testContext(), print, signal);
+  const output = { data: print, talk: print };
+  const result = await runPingpongClient(options, testContext(), output, signal);
   return { ...result, lines };
 }
 

@@ -110,7 +110,8 @@ export interface ServiceSubcommand {
  * ```
  */
 export async function runService<Options extends OptionValues>(
-  command: Command<[], Options>,
+  // deno-lint-ignore no-explicit-any -- a command of any arguments: it reads its own `args`
+  command: Command<any, Options, any>,
   start: (options: Options, context: ServiceContext) => Promise<Service>,
   { serviceName = command.name(), telemetry = true, stdout = "log", subcommands = [] }:
     RunServiceOptions = {},
@@ -143,8 +144,8 @@ export async function runService<Options extends OptionValues>(
         "stop when stdin ends, so that the program never outlives its parent",
       ),
     );
-  whole.action(async (options) => {
-    const flags = options as unknown as Options & SharedOptions;
+  whole.action(async () => {
+    const flags = whole.opts() as unknown as Options & SharedOptions;
     await live({ serviceName, telemetry, stdout }, flags, (context) => start(flags, context));
   });
   for (const one of subcommands) {

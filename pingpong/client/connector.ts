@@ -4,7 +4,7 @@
  * @module
  */
 import type { Context } from "@opentelemetry/api";
-import { pause } from "../../service/resilience.ts";
+import { aborted, pause } from "../../service/resilience.ts";
 import type { World } from "../../service/world/world.ts";
 import { messageOf, WebTransportError } from "../http3/errors.ts";
 import { closeCodes } from "../protocol/session_terms.ts";
@@ -53,8 +53,8 @@ export class Connector {
         if (delayMs > 0) await pause(delayMs, { signal: over, world });
         if (over.aborted) return undefined;
         try {
-          const link = await this.#options.openLink(context);
-          return await this.#begin(link, span, lostMs);
+          const link = await this.#open(context);
+          return link && await this.#begin(link, span, lostMs);
         } catch (error) {
           if (over.aborted) return undefined;
           delayMs = this.#failed(error, span);
@@ -63,6 +63,17 @@ export class Connector {
     } finally {
       span.end();
     }
+  }
+
+  /** A link; `undefined` at once when none is wanted any more: what is under way then is let go. */
+  async #open(context: Context): Promise<Link | undefined> {
+    const opening = this.#options.openLink(context);
+    const link = await Promise.race([opening, aborted(this.#options.over)]);
+    if (link) return link;
+    opening.then((late) => late.close(closeCodes.done, "done"), () => {
+      // It would not have come about; nobody waits for it.
+    });
+    return undefined;
   }
 
   async #begin(

@@ -13,6 +13,8 @@ import type { Mode, NamedClient } from "../protocol/session_terms.ts";
 export interface Target {
   /** Host name or address. */
   host: string;
+  /** Its addresses, in the order in which they are tried. @default the system's first */
+  addresses?: readonly string[];
   /** UDP port of WebTransport, 1 to 65,535. */
   port: number;
   /** Path of the session. @default "/" */

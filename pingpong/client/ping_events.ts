@@ -37,6 +37,8 @@ export interface PingRun {
   statistics: PingStatistics;
   /** How long it took, in milliseconds. */
   elapsedMs: number;
+  /** Links that were had; 0 when no server was ever reached. */
+  connections: number;
   /** Why it could not go on; `undefined` when it ended as asked. */
   error?: Error;
 }

@@ -27,6 +27,12 @@ export interface PingerOptions {
   reconnection: Reconnection;
   /** Gets everything that happens. */
   onEvent: (event: PingEvent) => void;
+  /**
+   * A promise while whoever gets the events cannot take more: no new ping is sent until it resolves.
+   *
+   * @default there is always room
+   */
+  room?: () => Promise<void> | undefined;
   /** Pings to send; 0 for no end. @default 3 */
   count?: number;
   /** The least time from one ping to the next, in milliseconds, from 0. @default 0 */
@@ -88,8 +94,8 @@ export class Pinger {
   readonly run: string;
   readonly statistics = new PingStatistics();
   readonly #options:
-    & Required<Omit<PingerOptions, "deadlineMs">>
-    & Pick<PingerOptions, "deadlineMs">;
+    & Required<Omit<PingerOptions, "deadlineMs" | "room">>
+    & Pick<PingerOptions, "deadlineMs" | "room">;
   readonly #world: World;
   readonly #telemetry: PingTelemetry;
   readonly #connector: Connector;
@@ -109,6 +115,11 @@ export class Pinger {
   #mailboxLeft = 0;
   #mailboxEmptied = Promise.withResolvers<void>();
   #lastAnswerMs = 0;
+  #connections = 0;
+  /** Since when there is no connection, after there was one. */
+  #outageSinceMs: number | undefined;
+  /** Waits for room. */
+  #waitsForRoom = false;
 
   constructor(options: PingerOptions) {
     const { world = realWorld, tracedPerSecond = 10 } = options;
@@ -157,15 +168,19 @@ export class Pinger {
     signal?.removeEventListener("abort", stop);
     this.#end();
     for (const seq of [...this.#outstanding.keys()]) this.#giveUp(seq);
+    this.#endOutage();
     return {
       statistics: this.statistics,
       elapsedMs: this.#world.monotonicMs() - startedMs,
+      connections: this.#connections,
       ...(error && { error }),
     };
   }
 
   /** Uses a link to its end and returns the next one; `undefined` when the run is over. */
   async #use(link: Link): Promise<Link | undefined> {
+    this.#connections++;
+    this.#endOutage();
     link.receive((pong, bytes) => this.#received(pong, bytes, link));
     await this.#emptyMailbox(link);
     await this.#pingOver(link);
@@ -207,6 +222,7 @@ export class Pinger {
     const { reconnection, onEvent } = this.#options;
     const end = await link.closed;
     const lostMs = this.#world.monotonicMs();
+    this.#outageSinceMs = lostMs;
     const final = end.code === closeCodes.replaced;
     const delayMs = final ? undefined : reconnection.lost();
     this.#telemetry.disconnected(link.mode, end.by);
@@ -218,6 +234,12 @@ export class Pinger {
       );
     }
     return await this.#connector.connect(delayMs ?? 0, lostMs);
+  }
+
+  #endOutage(): void {
+    if (this.#outageSinceMs === undefined) return;
+    this.statistics.outage(this.#world.monotonicMs() - this.#outageSinceMs);
+    this.#outageSinceMs = undefined;
   }
 
   #closeIfStalled(link: Link): void {
@@ -235,9 +257,22 @@ export class Pinger {
         if (this.#outstanding.size === 0) this.#end();
         return;
       }
-      if (this.#outstanding.size >= concurrency || !this.#isTime()) return;
+      if (this.#outstanding.size >= concurrency || !this.#hasRoom() || !this.#isTime()) return;
       this.#sendNew(this.#link);
     }
+  }
+
+  /** Whether what comes of a ping can be taken; if not, it goes on once it can. */
+  #hasRoom(): boolean {
+    const room = this.#waitsForRoom ? undefined : this.#options.room?.();
+    if (room) {
+      this.#waitsForRoom = true;
+      void room.then(() => {
+        this.#waitsForRoom = false;
+        this.#pump();
+      });
+    }
+    return !this.#waitsForRoom;
   }
 
   /** Whether the next ping is due; if not, a timer is set for it. */

@@ -225,6 +225,76 @@ Deno.test("Pinger gives up at once on what trying again does not change", async 
   assert.deepEqual(openedMs, [0, 1_000, 3_000, 7_000]);
 });
 
+Deno.test("Pinger counts outages and their time, the one that it ends in, too", async () => {
+  const world = new VirtualWorld();
+  const links = [new ScriptedLink(world, "bidi", 1), new ScriptedLink(world, "bidi", 1)];
+  const reconnection = new Reconnection({
+    jitter: 0,
+    stableAfterMs: 100,
+    retryBaseDelayMs: 400,
+    world,
+  });
+  const failing = new WebTransportError("timeout", "nobody");
+  const { pinger } = pinging([links[0]!, failing, links[1]!, failing, failing, failing], world, {
+    ...{ reconnection, count: 0, intervalMs: 100, deadlineMs: 2_000 },
+  });
+  world.setTimeout(() => links[0]!.end(lost), 300);
+  world.setTimeout(() => links[1]!.end(lost), 1_500);
+  const { statistics, connections } = await world.runUntil(pinger.start());
+  const { outages, outageMs } = statistics.summary();
+  assert.deepEqual({ outages, outageMs, connections }, {
+    outages: 2,
+    outageMs: 400 + 500,
+    connections: 2,
+  });
+});
+
+Deno.test("Pinger sends no more than can be taken, and goes on when there is room", async () => {
+  const world = new VirtualWorld();
+  const link = new ScriptedLink(world, "bidi", 1);
+  let full: PromiseWithResolvers<void> | undefined;
+  const { pinger, kinds } = pinging([link], world, { count: 10, room: () => full?.promise });
+  const run = pinger.start();
+  await world.advance(3);
+  full = Promise.withResolvers();
+  await world.advance(100);
+  assert.ok(link.sent.length < 6, `${link.sent.length} sent`);
+  const { resolve } = full;
+  full = undefined;
+  resolve();
+  await world.runUntil(run);
+  assert.equal(kinds().filter((kind) => kind === "pong").length, 10);
+});
+
+Deno.test("Pinger sends on time although an answer is missing, so that a freeze shows in full", async () => {
+  const world = new VirtualWorld();
+  const link = new ScriptedLink(world, "bidi", 1);
+  const { pinger, events } = pinging([link], world, {
+    ...{ count: 20, intervalMs: 100, concurrency: 1_000 },
+  });
+  // The server freezes for 1.2 s.
+  world.setTimeout(() => link.answerAfterMs = undefined, 550);
+  world.setTimeout(() => {
+    link.answerAfterMs = 1;
+    for (const ping of link.sent.slice(6)) link.answer(ping);
+  }, 1_750);
+  await world.runUntil(pinger.start());
+  const times = events.flatMap((event) => event.kind === "pong" ? [event.rttMs] : []);
+  assert.equal(times.length, 20);
+  assert.equal(times.filter((ms) => ms > 100).length, 11, "each ping that it delayed");
+});
+
+Deno.test("Pinger lets an attempt go that is under way when its time is up", async () => {
+  const world = new VirtualWorld();
+  const late = Promise.withResolvers<Link>();
+  const { pinger } = pinging([], world, { openLink: () => late.promise, deadlineMs: 500 });
+  const { elapsedMs, connections } = await world.runUntil(pinger.start());
+  assert.deepEqual([elapsedMs, connections], [500, 0]);
+  const link = new ScriptedLink(world, "bidi");
+  late.resolve(link);
+  assert.equal((await link.closed).by, "us");
+});
+
 Deno.test("Pinger does not fight with another client of its name", async () => {
   const world = new VirtualWorld();
   const link = new ScriptedLink(world, "bidi");

@@ -4,12 +4,14 @@
  *
  * @module
  */
+import { realWorld, type World } from "../../service/world/world.ts";
 import { WebTransportError } from "../http3/mod.ts";
 import type { Mode } from "../protocol/session_terms.ts";
 import type { TransportChoice } from "./failover.ts";
 import type { Target } from "./link.ts";
 import type { PingEvent, PingRun } from "./ping_events.ts";
-import { summaryLines } from "./summary_lines.ts";
+import type { PingStatistics } from "./statistics.ts";
+import { summaryLines, type SummaryLinesOptions } from "./summary_lines.ts";
 
 /** Writes about runs, for people or for programs. */
 export interface Printer {
@@ -30,14 +32,36 @@ export interface Printer {
 /** Takes a line, without its end. */
 export type Print = (line: string) => void;
 
-/** Prints as `ping` does; when `quiet`, no line a ping. */
+/** Where lines go. */
+export interface Output {
+  /** Gets what was asked for: answers and figures; all there is in JSON. */
+  data: Print;
+  /** Gets what a person should know beside it: failures and warnings. */
+  talk: Print;
+}
+
+/** Options of {@linkcode TextPrinter}. */
+export interface TextPrinterOptions extends SummaryLinesOptions {
+  /** No line a ping. @default false */
+  quiet?: boolean | undefined;
+  /** The time in front of each line, as `[seconds.microseconds]` since the epoch. @default false */
+  timestamps?: boolean | undefined;
+  /** Whose time that is. @default realWorld */
+  world?: Pick<World, "nowMs">;
+}
+
+/** Prints as `ping` does. */
 export class TextPrinter implements Printer {
   readonly #print: Print;
-  readonly #quiet: boolean;
+  readonly #talk: Print;
+  readonly #options: TextPrinterOptions;
 
-  constructor(print: Print, quiet: boolean) {
-    this.#print = print;
-    this.#quiet = quiet;
+  constructor({ data, talk }: Output, options: TextPrinterOptions = {}) {
+    const { timestamps = false, world = realWorld } = options;
+    const stamp = () => `[${(world.nowMs() / 1_000).toFixed(6)}] `;
+    this.#print = timestamps ? (line) => data(line === "" ? line : stamp() + line) : data;
+    this.#talk = talk;
+    this.#options = options;
   }
 
   found(targets: readonly Target[]): void {
@@ -45,9 +69,11 @@ export class TextPrinter implements Printer {
   }
 
   begin(mode: Mode | "auto", target: Target, size: number): void {
-    const { host, port, path = "/", websocketPort = port } = target;
+    const { host, port, path = "/", websocketPort = port, addresses = [] } = target;
     const at = mode === "websocket" ? `${websocketPort}/tcp` : `${port}/udp`;
-    this.#print(`PING ${host}:${at}${path} over ${mode}, ${size} bytes of data`);
+    const found = addresses.filter((address) => address !== host);
+    const resolved = found.length === 0 ? "" : ` (${found.join(", ")})`;
+    this.#print(`PING ${host}:${at}${path}${resolved} over ${mode}, ${size} bytes of data`);
   }
 
   chosen({ mode, reason }: TransportChoice): void {
@@ -56,20 +82,32 @@ export class TextPrinter implements Printer {
 
   event(event: PingEvent): void {
     const isOfOnePing = event.kind === "pong" || event.kind === "lost";
-    const line = this.#quiet && isOfOnePing ? undefined : eventLine(event);
-    if (line !== undefined) this.#print(line);
+    const line = this.#options.quiet && isOfOnePing ? undefined : eventLine(event);
+    if (line === undefined) return;
+    if (isOfOnePing) this.#print(line);
+    else this.#talk(line);
   }
 
   end(mode: Mode | "auto", { statistics, elapsedMs, error }: PingRun): void {
-    if (error) this.#print(`gave up: ${error.message}${adviceFor(error)}`);
+    if (error) this.#talk(`gave up: ${error.message}${adviceFor(error)}`);
     if (error && statistics.summary().sent === 0) return;
     this.#print("");
-    for (const line of summaryLines(mode, statistics, elapsedMs)) this.#print(line);
+    for (const line of summaryLines(mode, statistics, elapsedMs, this.#options)) this.#print(line);
   }
 
   failed(reason: string): void {
-    this.#print(`pingpong-client: ${reason}`);
+    this.#talk(`pingpong-client: ${reason}`);
   }
+}
+
+/** The figures so far, in a line, as `ping` has them on SIGQUIT. */
+export function interimLine(statistics: PingStatistics): string {
+  const { sent, received, lossRatio, rttMs } = statistics.summary();
+  const counts = `${received}/${sent} pings answered, ${(lossRatio * 100).toFixed(0)}% lost`;
+  if (!rttMs) return counts;
+  const { min, avg, p99, max } = rttMs;
+  const times = [min, avg, p99, max].map((ms) => ms.toFixed(3)).join("/");
+  return `${counts}, min/avg/p99/max = ${times} ms`;
 }
 
 function eventLine(event: PingEvent): string | undefined {
@@ -104,12 +142,14 @@ function eventLine(event: PingEvent): string | undefined {
   }
 }
 
-/** Prints a JSON object a line, each with its `kind`. */
+/** Prints a JSON object a line, each with its `kind` and its `time` (RFC 3339, UTC). */
 export class JsonPrinter implements Printer {
   readonly #print: Print;
+  readonly #world: Pick<World, "nowMs">;
 
-  constructor(print: Print) {
-    this.#print = print;
+  constructor({ data }: Pick<Output, "data">, world: Pick<World, "nowMs"> = realWorld) {
+    this.#print = data;
+    this.#world = world;
   }
 
   found(targets: readonly Target[]): void {
@@ -117,8 +157,9 @@ export class JsonPrinter implements Printer {
     this.#put({ kind: "found", targets: places });
   }
 
-  begin(mode: Mode | "auto", { host, port, path = "/" }: Target, size: number): void {
-    this.#put({ kind: "begin", mode, host, port, path, size });
+  begin(mode: Mode | "auto", target: Target, size: number): void {
+    const { host, port, path = "/", addresses } = target;
+    this.#put({ kind: "begin", mode, host, addresses, port, path, size });
   }
 
   chosen(choice: TransportChoice): void {
@@ -139,7 +180,9 @@ export class JsonPrinter implements Printer {
   }
 
   #put(object: Record<string, unknown>): void {
-    this.#print(JSON.stringify(object));
+    const { kind, ...more } = object;
+    const time = new Date(this.#world.nowMs()).toISOString();
+    this.#print(JSON.stringify({ kind, time, ...more }));
   }
 }
 

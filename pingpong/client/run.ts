@@ -4,17 +4,19 @@
  * @module
  */
 import type { ServiceContext } from "../../service/life_cycle.ts";
+import { aborted, timeoutSignal } from "../../service/resilience.ts";
 import { realWorld, type World } from "../../service/world/world.ts";
 import { discover } from "../discovery/discovery.ts";
 import { messageOf } from "../http3/errors.ts";
 import type { Mode } from "../protocol/session_terms.ts";
 import { readToken } from "../protocol/token.ts";
+import { addressesOf } from "./addresses.ts";
 import { linkOpener } from "./failover.ts";
 import type { LinkOptions, Target, Trust } from "./link.ts";
 import { openLink } from "./open_link.ts";
 import type { PingRun } from "./ping_events.ts";
 import { Pinger } from "./pinger.ts";
-import { JsonPrinter, type Print, type Printer, TextPrinter } from "./printers.ts";
+import { interimLine, JsonPrinter, type Output, type Printer, TextPrinter } from "./printers.ts";
 import { Reconnection } from "./reconnection.ts";
 import { targetOf, type TargetOptions, trustOf, type TrustOptions } from "./target.ts";
 
@@ -38,9 +40,14 @@ export interface PingpongClientOptions extends TargetOptions, TrustOptions {
   intervalMs?: number;
   /** Bytes of a ping's text, from 0. @default 5, "Ping!" */
   size?: number;
-  /** Pings unanswered at once, at least 1. @default 1 */
+  /**
+   * Pings unanswered at once, at least 1.
+   *
+   * @default 1 without an interval; 1,000 with one, so that a missing answer does not hold up the
+   * next ping, and a freeze of the server shows in each of those that it delays
+   */
   concurrency?: number;
-  /** Milliseconds that the whole run may take. @default no limit */
+  /** Milliseconds that the whole run may take, over all modes, finding a server included. @default no limit */
   deadlineMs?: number;
   /** Milliseconds after which a datagram's ping is lost, above 0. @default 1_000 */
   timeoutMs?: number;
@@ -54,6 +61,10 @@ export interface PingpongClientOptions extends TargetOptions, TrustOptions {
   json?: true;
   /** Prints no line a pong. @default false */
   quiet?: true;
+  /** Prints the time in front of each line. @default false */
+  timestamps?: true;
+  /** Draws a histogram. @default for 20 measured pings or more */
+  histogram?: boolean;
   /** Milliseconds a connection may take, above 0. @default 3_000 */
   connectTimeoutMs?: number;
   /** Attempts after the first failed one, when there never was a connection; from 0. @default 3 */
@@ -72,7 +83,7 @@ export interface PingpongClientOptions extends TargetOptions, TrustOptions {
 
 /** What came of a run. */
 export interface PingpongClientResult {
-  /** 0 all answered, 1 some lost, 2 it could not go on. */
+  /** 0 all answered, 1 some lost or not sent before the deadline, 2 no server, or it could not go on. */
   exitCode: 0 | 1 | 2;
   /** Each mode's run. */
   runs: { mode: Mode | "auto"; run: PingRun }[];
@@ -86,39 +97,63 @@ export interface PingpongClientContext extends Pick<ServiceContext, "telemetry">
   world?: World;
 }
 
+/** Where a run's lines go, and what its terminal is like. */
+export interface PingpongClientOutput extends Output {
+  /** A promise while no more can be taken; no new ping is sent until it resolves. @default always room */
+  room?: () => Promise<void> | undefined;
+  /** The terminal's width, in characters. @default 80 */
+  columns?: number;
+  /** The terminal has ASCII only. @default false */
+  plain?: boolean;
+  /** Called with what gives the figures so far in a line, for each mode. @default nobody asks */
+  onInterim?: (line: () => string) => void;
+}
+
 /**
- * Pings, and writes about it with `print`, a line a call. Never rejects: what stops it is printed
- * and has exit code 2.
+ * Pings, and writes about it, a line a call. Never rejects: what stops it is printed and has exit
+ * code 2.
  *
  * @example
  * ```ts
  * const { exitCode, runs } = await runPingpongClient(
  *   { host: "ping.example", mode: "all", pingCount: 100 },
  *   context,
- *   (line) => console.log(line),
+ *   { data: (line) => console.log(line), talk: (line) => console.error(line) },
  * );
  * ```
  */
 export async function runPingpongClient(
   options: PingpongClientOptions,
   context: PingpongClientContext,
-  print: Print,
+  output: PingpongClientOutput,
   signal?: AbortSignal,
 ): Promise<PingpongClientResult> {
-  const printer = options.json
-    ? new JsonPrinter(print)
-    : new TextPrinter(print, options.quiet ?? false);
+  const { world = realWorld } = context;
+  const { deadlineMs } = options;
+  const printer = printerOf(options, output, world);
   const endpoint = new Deno.QuicEndpoint({ hostname: localAddress(), port: 0 });
   const runs: PingpongClientResult["runs"] = [];
+  using deadline = deadlineMs === undefined ? undefined : timeoutSignal(deadlineMs, { world });
+  const ends = [signal, deadline?.signal].filter((one) => one !== undefined);
+  const over = AbortSignal.any(ends);
+  const modes = options.mode === "all" ? allModes : [options.mode ?? "bidi"] as const;
+  const whyOver = () =>
+    deadline?.signal.aborted ? `none within ${deadlineMs} ms` : "stopped before there was one";
   try {
-    const client = await prepare(options, context, printer, endpoint);
-    const modes = options.mode === "all" ? allModes : [options.mode ?? "bidi"] as const;
+    const client = await Promise.race([
+      prepare(options, context, printer, endpoint),
+      aborted(over),
+    ]);
+    if (!client) throw new Error(`No server was found: ${whyOver()}`);
     for (const mode of modes) {
       printer.begin(mode, client.targets[0]!, options.size ?? 5);
-      const run = await pingerOf(mode, client, options).start(signal);
+      const pinger = pingerOf(mode, client, options, output.room);
+      output.onInterim?.(() => interimLine(pinger.statistics));
+      const run = await pinger.start(over);
+      if (run.connections === 0) run.error ??= new Error(`no connection: ${whyOver()}`);
       runs.push({ mode, run });
       printer.end(mode, run);
-      if (signal?.aborted) break;
+      if (over.aborted) break;
     }
   } catch (error) {
     printer.failed(messageOf(error));
@@ -126,13 +161,35 @@ export async function runPingpongClient(
   } finally {
     endpoint.close();
   }
-  return { exitCode: Math.max(0, ...runs.map(({ run }) => exitCodeOf(run))) as 0 | 1 | 2, runs };
+  const missed = deadline?.signal.aborted === true && runs.length < modes.length ? 1 : 0;
+  const exitCodes = runs.map(({ run }) =>
+    exitCodeOf(run, deadline?.signal, options.pingCount ?? 3)
+  );
+  return { exitCode: Math.max(missed, ...exitCodes) as 0 | 1 | 2, runs };
 }
 
-function exitCodeOf({ statistics, error }: PingRun): 0 | 1 | 2 {
-  const { received, lost } = statistics.summary();
-  if (error && !(received > 0 && lost === 0)) return 2;
-  return lost > 0 ? 1 : 0;
+function printerOf(
+  { json, quiet, timestamps, histogram }: PingpongClientOptions,
+  output: PingpongClientOutput,
+  world: World,
+): Printer {
+  if (json) return new JsonPrinter(output, world);
+  const { columns = 80, plain = false } = output;
+  return new TextPrinter(output, {
+    ...{ quiet, timestamps, columns, plain, world },
+    ...(histogram !== undefined && { histogram }),
+  });
+}
+
+function exitCodeOf(
+  { statistics, error }: PingRun,
+  deadline: AbortSignal | undefined,
+  count: number,
+): 0 | 1 | 2 {
+  const { sent, lost } = statistics.summary();
+  if (error) return 2;
+  const cutShort = deadline?.aborted === true && sent < count;
+  return lost > 0 || cutShort ? 1 : 0;
 }
 
 /** What all runs of a client have in common. */
@@ -159,17 +216,27 @@ async function prepare(
       "Refuses to show the token to a server that anyone may be: give --pin or --ca instead of --insecure",
     );
   }
-  const { connectTimeoutMs } = options;
-  const targets = options.discover === undefined ? [targetOf(options)] : await discover(
+  const { connectTimeoutMs, family } = options;
+  const found = options.discover === undefined ? [targetOf(options)] : await discover(
     options.discover,
     { trust, world, ...(connectTimeoutMs && { connectTimeoutMs }) },
   );
+  const targets = await Promise.all(found.map(async (target) => ({
+    ...target,
+    addresses: await addressesOf(target.host, family),
+  })));
   if (options.discover !== undefined) printer.found(targets);
   return { targets, trust, token, endpoint, printer, telemetry, world };
 }
 
-function pingerOf(mode: Mode | "auto", client: Client, options: PingpongClientOptions): Pinger {
+function pingerOf(
+  mode: Mode | "auto",
+  client: Client,
+  options: PingpongClientOptions,
+  room: PingpongClientOutput["room"],
+): Pinger {
   const { targets, printer, telemetry, world } = client;
+  const { intervalMs = 0 } = options;
   const name = options.name ?? world.randomUuid();
   const linkOptions = linkOptionsOf(client, options);
   const pinger: Pinger = new Pinger({
@@ -186,11 +253,11 @@ function pingerOf(mode: Mode | "auto", client: Client, options: PingpongClientOp
     }),
     onEvent: (event) => printer.event(event),
     count: options.pingCount ?? 3,
-    intervalMs: options.intervalMs ?? 0,
-    concurrency: options.concurrency ?? 1,
+    intervalMs,
+    concurrency: options.concurrency ?? (intervalMs > 0 ? 1_000 : 1),
     data: options.size === undefined ? "Ping!" : textOf(options.size),
     pingTimeoutMs: options.timeoutMs ?? 1_000,
-    ...(options.deadlineMs && { deadlineMs: options.deadlineMs }),
+    ...(room && { room }),
     tracer: telemetry.tracer,
     meter: telemetry.meter,
     world,

@@ -23,6 +23,10 @@ export interface PingSummary {
   late: number;
   /** Answered pings that had to be sent again or whose answer waited in the mailbox; not measured. */
   recovered: number;
+  /** Times there was no connection after there had been one. */
+  outages: number;
+  /** How long that was in sum, in milliseconds. */
+  outageMs: number;
   /** Round-trip times. */
   rttMs?: {
     min: number;
@@ -51,6 +55,11 @@ export class Histogram {
     const bucket = bucketOf(value);
     this.#counts.set(bucket, (this.#counts.get(bucket) ?? 0) + 1);
     this.#count++;
+  }
+
+  /** How many there are. */
+  get count(): number {
+    return this.#count;
   }
 
   /** The value that so much (0 to 1) of all values is at most. */
@@ -116,6 +125,8 @@ export class PingStatistics {
   #reordered = 0;
   #late = 0;
   #recovered = 0;
+  #outages = 0;
+  #outageMs = 0;
   #measured = 0;
   #sum = 0;
   #sumOfSquares = 0;
@@ -154,6 +165,12 @@ export class PingStatistics {
     this.#late++;
   }
 
+  /** There was no connection for so long, after there had been one. */
+  outage(durationMs: number): void {
+    this.#outages++;
+    this.#outageMs += durationMs;
+  }
+
   /** The figures so far. */
   summary(): PingSummary {
     const avg = this.#sum / this.#measured;
@@ -167,6 +184,8 @@ export class PingStatistics {
       reordered: this.#reordered,
       late: this.#late,
       recovered: this.#recovered,
+      outages: this.#outages,
+      outageMs: this.#outageMs,
       ...(this.#measured > 0 && {
         rttMs: {
           min: this.#min,

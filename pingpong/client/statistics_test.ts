@@ -47,6 +47,8 @@ Deno.test("every ping sent is answered or lost, and counted once", () => {
   statistics.answered(3, undefined);
   statistics.lost();
   statistics.late();
+  statistics.outage(1_200);
+  statistics.outage(300);
   const { rttMs: _, ...counts } = statistics.summary();
   assert.deepEqual(counts, {
     sent: 5,
@@ -57,12 +59,14 @@ Deno.test("every ping sent is answered or lost, and counted once", () => {
     reordered: 1,
     late: 1,
     recovered: 1,
+    outages: 2,
+    outageMs: 1_500,
   });
 });
 
 Deno.test("summaryLines() tell the figures and draw every measured ping into a row", () => {
   const statistics = measured([0.1, 0.1, 0.1, 0.2, 0.4, 12]);
-  const lines = summaryLines("bidi", statistics, 1234.4);
+  const lines = summaryLines("bidi", statistics, 1234.4, { histogram: true });
   assert.equal(
     lines[1],
     "6 sent, 6 received, 0 lost (0.0%), 0 duplicated, 0 reordered, 0 late, 0 recovered, time 1234 ms",
@@ -72,6 +76,25 @@ Deno.test("summaryLines() tell the figures and draw every measured ping into a r
   assert.equal(counts.reduce((sum, count) => sum + count), 6);
   assert.equal(lines.length, 12);
   assert.ok(lines.at(-1)!.endsWith(" 1 █████████████"));
+});
+
+Deno.test("summaryLines() draws for many pings unasked, as wide as fits, in ASCII if need be", () => {
+  const few = measured([1, 2, 3]);
+  assert.equal(summaryLines("bidi", few, 5).length, 4);
+  const many = measured(Array.from({ length: 40 }, (_, index) => 1 + index / 10));
+  assert.equal(summaryLines("bidi", many, 5, { histogram: false }).length, 4);
+  const lines = summaryLines("bidi", many, 5, { columns: 60, plain: true });
+  assert.equal(lines.length, 12);
+  for (const line of lines.slice(4)) {
+    assert.ok(line.length <= 60, line);
+    assert.match(line, /^[ -~]*#*$/);
+  }
+});
+
+Deno.test("summaryLines() counts outages and their time, where there were any", () => {
+  const statistics = measured([1]);
+  statistics.outage(1_499.6);
+  assert.match(summaryLines("bidi", statistics, 5)[1]!, / 0 recovered, 1 outage of 1500 ms, time/);
 });
 
 Deno.test("summaryLines() of a run without an answer has no times", () => {

@@ -3,15 +3,24 @@
  *
  * @module
  */
-import type { PingStatistics } from "./statistics.ts";
+import type { PingStatistics, PingSummary } from "./statistics.ts";
+
+const ms = (value: number) => value.toFixed(3);
 
 /** Options of {@linkcode summaryLines}. */
 export interface SummaryLinesOptions {
   /** Rows of the histogram, at least 1. @default 8 */
   rows?: number;
-  /** The longest bar, in characters, at least 1. @default 40 */
-  barWidth?: number;
+  /** How wide a line may be, in characters, at least 60. @default 80 */
+  columns?: number;
+  /** Draws with ASCII only, for a terminal that has no more. @default false */
+  plain?: boolean;
+  /** Draws a histogram; `"if-many"`, when there are 20 measured pings or more. @default "if-many" */
+  histogram?: boolean | "if-many";
 }
+
+/** Fewer say more as a list. */
+const manyPings = 20;
 
 /**
  * The end of a run as ping has it, and a histogram of the round-trip times.
@@ -27,19 +36,18 @@ export function summaryLines(
   elapsedMs: number,
   options: SummaryLinesOptions = {},
 ): string[] {
-  const { rows = 8, barWidth = 40 } = options;
+  const { rows = 8, columns = 80, plain = false, histogram: wanted = "if-many" } = options;
   const summary = statistics.summary();
   const { rttMs } = summary;
   const lines = [
     `--- ${title} ping statistics ---`,
     `${summary.sent} sent, ${summary.received} received, ${summary.lost} lost (${
       (summary.lossRatio * 100).toFixed(1)
-    }%), ${summary.duplicated} duplicated, ${summary.reordered} reordered, ${summary.late} late, ${summary.recovered} recovered, time ${
-      Math.round(elapsedMs)
-    } ms`,
+    }%), ${summary.duplicated} duplicated, ${summary.reordered} reordered, ${summary.late} late, ${summary.recovered} recovered, ${
+      outagesOf(summary)
+    }time ${Math.round(elapsedMs)} ms`,
   ];
   if (!rttMs) return lines;
-  const ms = (value: number) => value.toFixed(3);
   lines.push(
     `rtt min/avg/max/mdev = ${ms(rttMs.min)}/${ms(rttMs.avg)}/${ms(rttMs.max)}/${
       ms(rttMs.mdev)
@@ -48,13 +56,33 @@ export function summaryLines(
       ms(rttMs.jitter)
     } ms`,
   );
-  const histogram = statistics.histogram.rows(rows);
+  const { histogram } = statistics;
+  if (wanted === false || (wanted === "if-many" && histogram.count < manyPings)) return lines;
+  return [...lines, ...histogramLines(histogram.rows(rows), columns, plain)];
+}
+
+function outagesOf({ outages, outageMs }: PingSummary): string {
+  if (outages === 0) return "";
+  return `${outages} ${outages === 1 ? "outage" : "outages"} of ${Math.round(outageMs)} ms, `;
+}
+
+/** What a line has beside its bar. */
+const labelWidth = 42;
+
+function histogramLines(
+  histogram: readonly { fromMs: number; toMs: number; count: number }[],
+  columns: number,
+  plain: boolean,
+): string[] {
+  const [dash, block] = plain ? ["-", "#"] : ["–", "█"];
+  const barWidth = Math.max(10, Math.min(40, columns - labelWidth));
+  const lines: string[] = [];
   const most = Math.max(...histogram.map(({ count }) => count));
   for (const { fromMs, toMs, count } of histogram) {
     // A row that has any has a bar: one ping among a million is what matters.
-    const bar = "█".repeat(count === 0 ? 0 : Math.max(1, Math.round(count / most * barWidth)));
+    const bar = block.repeat(count === 0 ? 0 : Math.max(1, Math.round(count / most * barWidth)));
     lines.push(
-      `  ${ms(fromMs).padStart(10)} – ${ms(toMs).padStart(10)} ms ${
+      `  ${ms(fromMs).padStart(10)} ${dash} ${ms(toMs).padStart(10)} ms ${
         String(count).padStart(9)
       } ${bar}`
         .trimEnd(),

@@ -3,15 +3,24 @@
  *
  * @module
  */
+import { isIP } from "node:net";
 import { isLoopback } from "../../service/http_server.ts";
 import { reasonOf } from "../../service/resilience.ts";
 import { certificateHash, parsePin } from "../certificates/certificate.ts";
+import type { Family } from "./addresses.ts";
 import type { Target, Trust } from "./link.ts";
 
 /** What a person gives about the server. */
 export interface TargetOptions {
-  /** Host name, address or URL. @default "127.0.0.1" */
+  /**
+   * Host name or address, with a port and a path if need be, or a URL: `ping.example`,
+   * `127.0.0.1:4433`, `[::1]:4433`, `ping.example/path`, `https://ping.example/`.
+   *
+   * @default "127.0.0.1"
+   */
   host?: string;
+  /** Only addresses of this family. @default both */
+  family?: Family;
   /** UDP port, 1 to 65,535, unless the URL has one. @default 4433 */
   port?: number;
   /** TCP port of WebSocket, 1 to 65,535. @default as the UDP port */
@@ -43,7 +52,12 @@ const defaultPinFile = "cert.sha256";
  * ```
  */
 export function targetOf(options: TargetOptions): Target {
-  const { host = "127.0.0.1", port = 4433, websocketPort } = options;
+  const { host = "127.0.0.1", websocketPort } = options;
+  if (host.includes("%")) {
+    throw new Error(
+      `Cannot ping ${host}: an address with a zone (%…) cannot be used, as Deno's QUIC takes none. Give an address that is routed`,
+    );
+  }
   if (/^[a-z]+:\/\//i.test(host)) {
     const url = new URL(host);
     const plain = url.protocol === "ws:" || url.protocol === "http:";
@@ -53,7 +67,10 @@ export function targetOf(options: TargetOptions): Target {
     if (plain && !isLoopback(url.hostname)) {
       throw new Error(`Refuses to ping ${host}: without TLS only on this machine`);
     }
-    const ownPort = url.port === "" ? plain ? 80 : 443 : Number(url.port);
+    if (url.port !== "" && options.port !== undefined && options.port !== Number(url.port)) {
+      throw new Error(`Cannot ping ${host}: --port ${options.port} is another one`);
+    }
+    const ownPort = options.port ?? (url.port === "" ? plain ? 80 : 443 : Number(url.port));
     return {
       host: url.hostname.replace(/^\[|\]$/g, ""),
       port: ownPort,
@@ -62,7 +79,29 @@ export function targetOf(options: TargetOptions): Target {
       websocketPort: websocketPort ?? ownPort,
     };
   }
-  return { host, port, ...(websocketPort !== undefined && { websocketPort }) };
+  return { ...placeOf(host, options.port), ...(websocketPort !== undefined && { websocketPort }) };
+}
+
+/** `host`, `host:port`, `[address]:port`, each with a path if need be. */
+function placeOf(text: string, given: number | undefined): Pick<Target, "host" | "port" | "path"> {
+  const slash = text.indexOf("/");
+  const [authority, path] = slash < 0
+    ? [text, undefined]
+    : [text.slice(0, slash), text.slice(slash)];
+  const bare = isIP(authority) === 6;
+  const [, host, digits] = bare
+    ? [undefined, authority, undefined]
+    : /^\[?([^\[\]]+?)\]?(?::(\d{1,5}))?$/.exec(authority) ?? [];
+  const own = digits === undefined ? undefined : Number(digits);
+  if (!host || (host.includes(":") && isIP(host) !== 6) || (own !== undefined && own > 65_535)) {
+    throw new Error(
+      `Cannot ping ${text}: give a host name or address, host:port, [IPv6 address]:port, or a URL`,
+    );
+  }
+  if (own !== undefined && given !== undefined && own !== given) {
+    throw new Error(`Cannot ping ${text}: --port ${given} is another one`);
+  }
+  return { host, port: own ?? given ?? 4433, ...(path !== undefined && { path }) };
 }
 
 /**

@@ -8,6 +8,7 @@ import { createHash } from "node:crypto";
 import { isIP } from "node:net";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import { realWorld } from "../../service/world/world.ts";
+import { connectToFirst } from "../http3/happy_eyeballs.ts";
 import { WebTransportError } from "../http3/mod.ts";
 import type { LinkOptions } from "./link.ts";
 
@@ -16,15 +17,28 @@ import type { LinkOptions } from "./link.ts";
  *
  * @throws {WebTransportError} `timeout`, `certificate` or `closed`
  */
-export function connectVerified(
-  options: Pick<LinkOptions, "target" | "trust" | "connectTimeoutMs" | "world">,
+export function connectVerified(options: VerifiedTlsOptions, port: number): Promise<TLSSocket> {
+  const { target, world = realWorld } = options;
+  return connectToFirst({
+    addresses: target.addresses ?? [target.host],
+    attempt: (address) => connectTo(address, options, port),
+    discard: (late) => late.destroy(),
+    world,
+  });
+}
+
+type VerifiedTlsOptions = Pick<LinkOptions, "target" | "trust" | "connectTimeoutMs" | "world">;
+
+function connectTo(
+  address: string,
+  options: VerifiedTlsOptions,
   port: number,
 ): Promise<TLSSocket> {
   const { target, trust, connectTimeoutMs = 3_000, world = realWorld } = options;
   const pins = trust.pins ?? target.pins;
   const { promise, resolve, reject } = Promise.withResolvers<TLSSocket>();
   const socket = connectTls({
-    host: target.host,
+    host: address,
     port,
     ...(isIP(target.host) === 0 && { servername: target.host }),
     ALPNProtocols: ["http/1.1"],

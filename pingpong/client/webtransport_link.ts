@@ -58,6 +58,7 @@ async function openSession(options: LinkOptions, nonce: string): Promise<WebTran
   const open = (hashes: readonly Uint8Array[] | undefined) =>
     connect(sessionUrl("https", target, target.port), {
       fields: requestFields(options, nonce),
+      ...(target.addresses && { addresses: target.addresses }),
       ...(hashes && { certificateHashes: hashes }),
       ...(trust.caCerts && { caCerts: trust.caCerts }),
       ...(options.endpoint && { endpoint: options.endpoint }),

@@ -3,7 +3,9 @@
  *
  * @module
  */
+import { isIP } from "node:net";
 import { quicError, WebTransportError } from "./errors.ts";
+import { connectToFirst } from "./happy_eyeballs.ts";
 import type { Field } from "./qpack.ts";
 import { alpnProtocols, inTime, transportOptions } from "./quic.ts";
 import { Http3Session } from "./session.ts";
@@ -23,6 +25,13 @@ export interface ConnectOptions extends SessionOptions {
    * @default none: an authority must vouch for it
    */
   certificateHashes?: readonly Uint8Array[];
+  /**
+   * Addresses of the URL's host, at least one, in the order in which they are tried: the next one
+   * 250 ms after the one before, and the first that answers is taken (RFC 8305).
+   *
+   * @default the one that the system finds first
+   */
+  addresses?: readonly string[];
   /** PEM certificates of authorities to trust besides the system's. @default none */
   caCerts?: readonly string[];
   /** Header fields to send. @default none */
@@ -84,18 +93,30 @@ async function connectQuic(
   const hostname = target.hostname.replace(/^\[|\]$/g, "");
   const port = Number(target.port || 443);
   const where = `${hostname} port ${port}/udp`;
-  const connecting = Deno.connectQuic({
-    hostname,
-    port,
-    alpnProtocols,
-    ...transportOptions(limits),
-    ...(options.caCerts && { caCerts: [...options.caCerts] }),
-    ...(options.endpoint && { endpoint: options.endpoint }),
-    // Known to Deno's WebTransport class, which hands it on; not in the types of connectQuic().
-    ...(certificateHashes && {
-      serverCertificateHashes: certificateHashes.map((value) => ({ algorithm: "sha-256", value })),
-    }),
-  }) as Promise<Deno.QuicConn>;
+  const open = (address: string) =>
+    Deno.connectQuic({
+      hostname: address,
+      port,
+      // A certificate is for the name, whichever address it was found at.
+      ...(isIP(hostname) === 0 && { serverName: hostname }),
+      alpnProtocols,
+      ...transportOptions(limits),
+      ...(options.caCerts && { caCerts: [...options.caCerts] }),
+      ...(options.endpoint && { endpoint: options.endpoint }),
+      // Known to Deno's WebTransport class, which hands it on; not in the types of connectQuic().
+      ...(certificateHashes && {
+        serverCertificateHashes: certificateHashes.map((value) => ({
+          algorithm: "sha-256",
+          value,
+        })),
+      }),
+    }) as Promise<Deno.QuicConn>;
+  const connecting = connectToFirst({
+    addresses: options.addresses ?? [hostname],
+    attempt: open,
+    discard: (late) => late.close(),
+    world: limits.world,
+  });
   try {
     return await inTime(connecting, connectTimeoutMs, () => {
       // What comes too late is closed, and its failure is of no interest any more.
