@@ -42,6 +42,17 @@ ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
   "orb-server.js"]
 CMD ["--host", "0.0.0.0", "--allow-remote-without-auth", "--data-dir", "/data"]
 
+# Keys and clients at /data, the devices' public keys too: --device-keys /data/public.jwks.json.
+FROM program AS issuer
+COPY --from=bundle /app/dist/issuer.js ./
+EXPOSE 4280
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --start-interval=1s --retries=3 \
+  CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:4280/readyz')).ok ? 0 : 1)"]
+ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
+  "--allow-net", "--allow-read=/app,/data", "--allow-write=/data", \
+  "--allow-env=OTEL_*,ISSUER_*", "--ignore-env", "issuer.js"]
+CMD ["--host", "0.0.0.0", "--allow-remote-without-auth", "--data-dir", "/data"]
+
 # It serves nothing that could be asked: when it ends, it is unhealthy. Mount images at /data.
 FROM program AS orb-client
 COPY --from=bundle /app/dist/orb-client.js ./

@@ -103,6 +103,8 @@ export interface Place {
     readonly forward?: string;
     /** The services that are started, beside the console; all where none is named. */
     readonly only?: readonly string[];
+    /** Whether orbs need tokens, of an issuer that is started too. */
+    readonly oauth?: true;
   };
   /** Whether this machine has a container runtime that the observer knows. */
   readonly hasContainerRuntime: boolean;
@@ -189,6 +191,24 @@ export const programs: readonly Program[] = [
         ];
         return endpoints.length === 0 ? [] : ["--forward", endpoints.join(",")];
       },
+    },
+  },
+  {
+    name: "issuer",
+    entry: "issuer/server.ts",
+    task: "issuer",
+    envPrefix: "ISSUER",
+    files: "reads and writes --data-dir; reads the file of --device-keys",
+    ports: { http: { usual: 4280, flags: ["--port"] } },
+    health: "http",
+    demo: {
+      what: "tokens for the orbs",
+      path: "/.well-known/openid-configuration",
+      when: ({ options: { oauth } }) => oauth === true,
+      args: ({ path }) => [
+        ...["--data-dir", path("issuer")],
+        ...["--device-keys", path("devices/public.jwks.json")],
+      ],
     },
   },
   {

@@ -38,6 +38,19 @@ const proofs: Record<string, (folder: string, file: URL) => Promise<void>> = {
     program.kill("SIGTERM");
     assert.equal((await program.status).code, 0);
   },
+  "issuer": async (folder, file) => {
+    await using program = await startProgram(file, ["--port", "0", "--data-dir", `${folder}/data`]);
+    const [, url] = await program.line(/url=(http:\/\/127\.0\.0\.1:\d+)/);
+    const secret = await Deno.readTextFile(`${folder}/data/admin.secret`);
+    const response = await fetch(`${url}/token`, {
+      method: "POST",
+      headers: { authorization: `Basic ${btoa(`admin:${secret}`)}` },
+      body: new URLSearchParams({ grant_type: "client_credentials", scope: "orb:admin" }),
+    });
+    assert.equal((await response.json()).scope, "orb:admin");
+    program.kill("SIGTERM");
+    assert.equal((await program.status).code, 0);
+  },
   "orb-server": async (folder, file) => {
     await using program = await startProgram(file, [
       ...["--orb-api-port", "0", "--data-dir", `${folder}/data`],

@@ -62,6 +62,7 @@ export function createOidcIssuer(options: OidcIssuerOptions): NodeHandler {
     clientDefaults: { ...clientDefaults },
     clientAuthMethods: ["client_secret_basic", "private_key_jwt"],
     enabledJWA: { clientAuthSigningAlgValues: ["EdDSA"] },
+    ttl: { ClientCredentials: tokenLifetimeSeconds },
     features: {
       clientCredentials: { enabled: true },
       devInteractions: { enabled: false },
