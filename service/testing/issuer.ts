@@ -15,10 +15,10 @@ export interface TestIssuer extends AsyncDisposable {
   newKey(): Promise<void>;
   /** Answers 500 to everything while it is down. */
   setUp(up: boolean): void;
-  /** A token of `ann` with the scopes `read write`, unless `claims` say otherwise. */
+  /** A token of `ann` with the scopes `read write`, unless `claims` say otherwise; `expires: null` is for ever. */
   token(
     claims?: Record<string, unknown>,
-    options?: { audience?: string; expires?: string; key?: CryptoKey },
+    options?: { audience?: string; expires?: string | null; key?: CryptoKey },
   ): Promise<string>;
 }
 
@@ -58,11 +58,11 @@ export async function startIssuer(): Promise<TestIssuer> {
       claims: Record<string, unknown> = {},
       { audience = "api", expires = "1h", key = privateKey } = {},
     ) {
-      return new SignJWT({ scope: "read write", sub: "ann", ...claims })
+      const token = new SignJWT({ scope: "read write", sub: "ann", ...claims })
         .setProtectedHeader({ alg: "ES256", kid: String(kid) })
         .setIssuer(typeof claims.iss === "string" ? claims.iss : url)
-        .setAudience(audience).setIssuedAt().setExpirationTime(expires)
-        .sign(key);
+        .setAudience(audience).setIssuedAt();
+      return (expires === null ? token : token.setExpirationTime(expires)).sign(key);
     },
     [Symbol.asyncDispose]: () => server.shutdown(),
   };
