@@ -237,7 +237,7 @@ export const programs: readonly Program[] = [
     task: "orb:client",
     envPrefix: "ORB_CLIENT",
     files:
-      "reads and writes --spool-dir; reads the folder of --images, and the disk of the current folder for its use",
+      "reads and writes --spool-dir and --device-keys; reads --oauth-client-secret-file, the folder of --images, and the disk of the current folder for its use",
     demo: {
       what: ({ options: { orbs } }) => `a fleet of ${orbs} orbs that sign up irises`,
       // An orb that signs up before there is a server begins with an error.

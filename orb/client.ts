@@ -29,9 +29,10 @@ import { runService, type Service, type ServiceContext } from "../service/life_c
 import type { LogFields } from "../service/log.ts";
 import type { World } from "../service/world/world.ts";
 import { version } from "../service/version.ts";
+import { openOrbTokens, type OrbIdentities } from "./auth/orb_tokens.ts";
 import { type BreakerOptions, createCallPolicy } from "./delivery/call_policy.ts";
 import { Delivery, type RetryOptions } from "./delivery/delivery.ts";
-import { createSignupWire, type OrbApiVersion } from "./delivery/signup_wire.ts";
+import { baseUrl, createSignupWire, type OrbApiVersion } from "./delivery/signup_wire.ts";
 import { openSpool, type Spool } from "./delivery/spool.ts";
 import { createHostMeter } from "./host_usage.ts";
 import { openImages } from "./orb_images.ts";
@@ -77,6 +78,21 @@ export interface OrbClientOptions {
   maxAttempts?: number;
   /** Signups of the whole fleet under way at once, at least 1. @default 32 */
   maxCalls?: number;
+  /** The OpenID Connect issuer that the orbs get tokens of. @default none */
+  oauthIssuer?: string;
+  /** What the tokens are for, where the issuer has several APIs. @default the issuer's own */
+  oauthAudience?: string;
+  /** Who asks for one token for all orbs; goes with `oauthClientSecretFile`. @default each orb asks, by its key */
+  oauthClientId?: string;
+  /** The file of that client's secret. @default none */
+  oauthClientSecretFile?: string;
+  /**
+   * Folder of the orbs' Ed25519 keys, made where they are missing; `public.jwks.json` in it is for
+   * who has to know the orbs. Without an issuer the orb server gives tokens for a signed challenge.
+   *
+   * @default none: the orbs have no tokens
+   */
+  deviceKeys?: string;
   /** How signups are tried again. @default the defaults of {@linkcode RetryOptions} */
   retry?: RetryOptions;
   /** When the server is left alone. @default the defaults of {@linkcode BreakerOptions} */
@@ -110,8 +126,15 @@ export async function startOrbClient(
   const { log, health } = context;
   log.info(`Virtual Orb Test Client ${version}`);
   const cut = new AbortController();
+  const requestTimeoutMs = options.requestTimeoutMs ?? 10_000;
+  const fetch = tracedFetch("orb-client", context);
   const client: Client = {
     options,
+    identities: await openOrbTokens({
+      ...options,
+      ...{ orbs: options.orbs ?? 1, server: baseUrl(options.orbServer) },
+      ...{ fetch, requestTimeoutMs, world: context.world },
+    }),
     tools: {
       log,
       stopping: context.stopping,
@@ -119,11 +142,7 @@ export async function startOrbClient(
       meter: context.telemetry.meter,
       world: context.world,
     },
-    calls: {
-      cut: cut.signal,
-      requestTimeoutMs: options.requestTimeoutMs ?? 10_000,
-      fetch: tracedFetch("orb-client", context),
-    },
+    calls: { cut: cut.signal, requestTimeoutMs, fetch },
   };
   const spool = await openOwnSpool(options, context);
   const loops = [...startReports(client), ...await startSignups(client, spool)];
@@ -142,6 +161,7 @@ export async function startOrbClient(
 /** What the loops are made of. */
 interface Client {
   options: OrbClientOptions;
+  identities: OrbIdentities;
   tools: OrbTools & { world: World };
   calls: { cut: AbortSignal; requestTimeoutMs: number; fetch: typeof fetch };
 }
@@ -215,17 +235,16 @@ function startSending(
   );
 }
 
-function createDelivery({ options, tools, calls }: Client): Delivery {
+function createDelivery({ options, identities, tools, calls }: Client): Delivery {
   const { orbs = 1, maxCalls = 32, maxAttempts = 5, spoolDir, retry, breaker } = options;
-  const { fetch, ...limits } = calls;
+  const { cut, requestTimeoutMs } = calls;
   return new Delivery({
     ...tools,
     wire: createSignupWire({
       server: options.orbServer,
       api: options.api ?? "v1",
-      fetch: (_, url, init) => fetch(url, init),
-      world: tools.world,
-      ...limits,
+      ...identities,
+      ...{ cut, requestTimeoutMs, world: tools.world },
     }),
     // Each orb has one call under way at most.
     policy: createCallPolicy({
@@ -326,6 +345,21 @@ async function main(): Promise<void> {
     .addOption(
       flag("--max-calls <number>", "signups of the whole fleet under way at once")
         .argParser(parseInteger({ min: 1, max: 10_000 })).default(32),
+    )
+    .addOption(
+      flag("--oauth-issuer <url>", "get tokens of this OpenID Connect issuer")
+        .argParser(parseHttpUrl),
+    )
+    .addOption(
+      flag("--oauth-audience <name>", "what tokens are for, where the issuer has several APIs"),
+    )
+    .addOption(flag("--oauth-client-id <name>", "ask for one token for all orbs, by a secret"))
+    .addOption(flag("--oauth-client-secret-file <file>", "the file of that secret"))
+    .addOption(
+      flag(
+        "--device-keys <folder>",
+        "the orbs' keys, made where missing: each orb gets a token of its own, of the issuer or of the orb server",
+      ),
     );
   await runService(command, startOrbClient);
 }

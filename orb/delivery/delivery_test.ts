@@ -146,9 +146,10 @@ Deno.test("v2 puts the bytes under the signup's id, and waits for the decision",
   const [put, get] = asked;
   assert.deepEqual([put!.method, put!.path], ["PUT", `/base/v2/signups/${signup.id}`]);
   assert.equal(put!.headers.get("content-type"), "image/png");
+  assert.equal(put!.headers.get("orb-id"), "orb-1");
   assert.deepEqual(put!.body, image);
   assert.deepEqual([get!.method, get!.path], ["GET", `/base/v2/signups/${signup.id}`]);
-  assert.equal(get!.headers.get("prefer"), "wait=10");
+  assert.equal(get!.headers.get("prefer"), "wait=5");
 });
 
 Deno.test("v2: what was handed in is asked for only, unless the server has lost it", async () => {

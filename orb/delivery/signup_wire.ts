@@ -62,6 +62,8 @@ export interface SignupWireOptions {
   api: OrbApiVersion;
   /** Makes the calls; adds the token where the server wants one. */
   fetch: OrbFetch;
+  /** An orb's id by its number, which v2 is told. @default `orb-1` and so on */
+  idOf?: (orb: number) => string;
   /** How long one call may take, in milliseconds. */
   requestTimeoutMs: number;
   /** Cuts the calls under way. */
@@ -81,8 +83,8 @@ export interface SignupWire {
 
 /** The most bytes of an answer that are read: a token has 16, a status resource some hundred. */
 const maxAnswerBytes = 16_384;
-/** How long the server is asked to wait for a decision, in seconds. */
-const decisionWaitS = 10;
+/** How long the server is asked to wait for a decision, in seconds; less than a call may take. */
+const decisionWaitS = 5;
 /** SipHash-1-3 in lower-case hex, without leading zeros. */
 const tokenForm = /^(0|[1-9a-f][0-9a-f]{0,15})$/;
 
@@ -99,7 +101,7 @@ export function createSignupWire(options: SignupWireOptions): SignupWire {
   const call = caller(options);
   return options.api === "v1"
     ? { send: (signup) => sendV1(signup, signupUrl(options.server), call) }
-    : { send: (signup, handedIn) => sendV2(signup, baseUrl(options.server), call, handedIn) };
+    : { send: (signup, handedIn) => sendV2(signup, options, call, handedIn) };
 }
 
 interface Answer {
@@ -154,11 +156,11 @@ async function sendV1(signup: OutgoingSignup, url: string, call: Call): Promise<
 
 async function sendV2(
   signup: OutgoingSignup,
-  base: string,
+  { server, idOf = (orb) => `orb-${orb}` }: SignupWireOptions,
   call: Call,
   handedIn = false,
 ): Promise<CallResult> {
-  const url = `${base}/v2/signups/${signup.id}`;
+  const url = `${baseUrl(server)}/v2/signups/${signup.id}`;
   try {
     let answer: Answer | undefined;
     if (handedIn) {
@@ -167,7 +169,7 @@ async function sendV2(
       if (answer.status === 404) answer = undefined;
     }
     if (answer === undefined) {
-      answer = await handIn(signup, url, call);
+      answer = await handIn(signup, url, idOf(signup.orb), call);
       if (resourceOf(answer) !== undefined && resultOf(resourceOf(answer)!) === undefined) {
         answer = await askDecision(signup, url, call).catch(() => answer!);
         handedIn = true;
@@ -194,19 +196,31 @@ function callFailed(error: unknown): CallResult {
   return { kind: error instanceof ImageError ? "no_image" : "later", reason: reasonOf(error) };
 }
 
-async function handIn(signup: OutgoingSignup, url: string, call: Call): Promise<Answer> {
+async function handIn(
+  signup: OutgoingSignup,
+  url: string,
+  orbId: string,
+  call: Call,
+): Promise<Answer> {
   const image = await imageOf(signup);
   return await call(signup.orb, url, {
     method: "PUT",
-    headers: { "content-type": mediaTypeOf(image), accept: "application/json" },
+    headers: {
+      "content-type": mediaTypeOf(image),
+      "accept": "application/json",
+      "orb-id": orbId,
+      ...waitForDecision,
+    },
     body: image as BodyInit,
   });
 }
 
 /** A long poll (RFC 7240, section 4.3): the server answers when it has decided, or after the wait. */
+const waitForDecision = { prefer: `wait=${decisionWaitS}` };
+
 function askDecision(signup: OutgoingSignup, url: string, call: Call): Promise<Answer> {
   return call(signup.orb, url, {
-    headers: { accept: "application/json", prefer: `wait=${decisionWaitS}` },
+    headers: { accept: "application/json", ...waitForDecision },
   });
 }
 
