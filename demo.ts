@@ -75,6 +75,12 @@ export interface DemoOptions {
    */
   only?: readonly string[];
   /**
+   * Orbs need tokens, of an issuer that is started too.
+   *
+   * @default false
+   */
+  oauth?: true;
+  /**
    * Takes free ports in place of the usual ones; a port that is named is still preferred.
    *
    * @default false
@@ -141,7 +147,9 @@ export async function startDemo(options: DemoOptions, context: ServiceContext): 
 function takesPart(program: Program, { only }: DemoOptions, place: Place): boolean {
   if (program.demo === undefined || program.demo.when?.(place) === false) return false;
   const service = serviceOf(program);
-  return only === undefined || service === "console" || only.includes(service);
+  const { partOf = service } = program.demo;
+  return only === undefined || service === "console" || only.includes(service) ||
+    only.includes(partOf);
 }
 
 /**
@@ -272,6 +280,7 @@ function demoCommand() {
       flag("--only <services>", `some only, with the console: ${services.join(", ")}`)
         .argParser(parseServices),
     )
+    .addOption(flag("--oauth", "orbs need tokens, of an issuer that is started too"))
     .addOption(flag("--free-ports", "free ports in place of the usual ones, for a second demo"));
   for (const { usual, demoFlag } of programs.flatMap(({ ports = {} }) => Object.values(ports))) {
     if (demoFlag === undefined) continue;

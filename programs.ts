@@ -133,6 +133,12 @@ export interface DemoPart {
    */
   readonly after?: string;
   /**
+   * The service that is nothing without it: chosen by `--only`, it brings it along.
+   *
+   * @default none
+   */
+  readonly partOf?: string;
+  /**
    * Whether it is needed.
    *
    * @default always
@@ -204,6 +210,7 @@ export const programs: readonly Program[] = [
     demo: {
       what: "tokens for the orbs",
       path: "/.well-known/openid-configuration",
+      partOf: "orb",
       when: ({ options: { oauth } }) => oauth === true,
       args: ({ path }) => [
         ...["--data-dir", path("issuer")],
@@ -216,7 +223,7 @@ export const programs: readonly Program[] = [
     entry: "orb/server.ts",
     task: "orb:server",
     envPrefix: "ORB_SERVER",
-    files: "reads and writes --data-dir; reads the page",
+    files: "reads and writes --data-dir and --attestation-key; reads the page and --device-keys",
     page: "orb",
     ports: {
       api: {
@@ -228,7 +235,11 @@ export const programs: readonly Program[] = [
     health: "api",
     demo: {
       what: "device signup, and the fleet's page",
-      args: ({ path }) => ["--data-dir", path("orb-server")],
+      after: "issuer",
+      args: ({ path, url, options: { oauth } }) => [
+        ...["--data-dir", path("orb-server")],
+        ...(oauth ? ["--oauth-issuer", url("issuer")] : []),
+      ],
     },
   },
   {
@@ -242,8 +253,9 @@ export const programs: readonly Program[] = [
       what: ({ options: { orbs } }) => `a fleet of ${orbs} orbs that sign up irises`,
       // An orb that signs up before there is a server begins with an error.
       after: "orb-server",
-      args: ({ url, options: { orbs, signupInterval } }) => [
+      args: ({ url, path, options: { orbs, signupInterval, oauth } }) => [
         ...["--orb-server", url("orb-server")],
+        ...(oauth ? ["--oauth-issuer", url("issuer"), "--device-keys", path("devices")] : []),
         ...["--telemetry-url", url("orb-server", "/api/telemetry"), "--telemetry-interval", "0"],
         ...["--orbs", String(orbs), "--orb-signup-interval", `${signupInterval}ms`],
         ...["--images", "fresh", "--repeat-ratio", "0.2"],

@@ -27,6 +27,17 @@ Deno.test("demoArguments() gives a program its ports and what its entry in the t
   );
 });
 
+Deno.test("with --oauth orbs get tokens of an issuer that starts first", () => {
+  const place = makePlace({ ...options, oauth: true }, usualPorts, "/tmp/demo", false);
+  const argumentsOf = (name: string) => demoArguments(programNamed(name), place).join(" ");
+  assert.equal(programNamed("issuer").demo!.when!(place), true);
+  assert.match(argumentsOf("issuer"), /--device-keys \/tmp\/demo\/devices\/public\.jwks\.json/);
+  assert.match(argumentsOf("orb-server"), / --oauth-issuer http:\/\/127\.0\.0\.1:4280$/);
+  assert.match(argumentsOf("orb-client"), / --device-keys \/tmp\/demo\/devices /);
+  const without = makePlace(options, usualPorts, "/tmp/demo", false);
+  assert.equal(programNamed("issuer").demo!.when!(without), false);
+});
+
 Deno.test("where there is a container runtime, the observer looks for it by itself", () => {
   const place = makePlace(options, usualPorts, "/tmp/demo", true);
   assert.equal(programNamed("image-service").demo!.when!(place), false);

@@ -29,7 +29,8 @@ import { guardFlags } from "../service/http_guard.ts";
 import { hostFlags, type HttpServer, listen, portFlag } from "../service/http_server.ts";
 import { runService, type ServiceContext, StartError } from "../service/life_cycle.ts";
 import { problemNotFound, problemResponse } from "../service/problem.ts";
-import { createOrbApi, openAccess, serveOpenApi } from "./api/orb_api.ts";
+import { createOrbApi, type OrbAccess, type OrbEnv, serveOpenApi } from "./api/orb_api.ts";
+import { accessFlags, openOrbAccess, type OrbAccessFlags } from "./auth/open_access.ts";
 import { startFleet } from "./devices/fleet.ts";
 import { fleetStreamPath } from "./devices/fleet_stream.ts";
 import { BodyBudget } from "./overload/body_budget.ts";
@@ -52,7 +53,7 @@ import {
 import { inUniquenessWorker } from "./uniqueness/uniqueness_worker.ts";
 
 /** Options of {@linkcode startOrbServer}. */
-export interface OrbServerOptions {
+export interface OrbServerOptions extends OrbAccessFlags {
   /** Port to bind, 0 to 65535; 0 takes a free one. */
   orbApiPort: number;
   /** Address to bind. @default "127.0.0.1" */
@@ -115,18 +116,21 @@ export async function startOrbServer(
   await using undo = new AsyncDisposableStack();
   const store = undo.adopt(await openStore(options, context), (one) => one.close());
   const images = await openImages(options, context);
+  const dataDir = options.dataDir ?? defaultDataFolder("orb-server");
+  const auth = undo.use(await openOrbAccess(options, dataDir, context));
+  const { access } = auth;
   const budget = new BodyBudget(options.maxBufferedBytes ?? 256 * 1024 ** 2);
   const uniqueness = undo.adopt(openImageComparison(options, context), (one) => one.close());
   const fleet = undo.adopt(
     await startFleet(
-      { store, access: openAccess, offlineAfterMs: options.orbOfflineAfterMs },
+      { store, access, offlineAfterMs: options.orbOfflineAfterMs },
       context,
     ),
     (one) => one.close(),
   );
   const signups = undo.adopt(
     startSignups({
-      ...{ store, images, budget, uniqueness, access: openAccess, isAlone: true },
+      ...{ store, images, budget, uniqueness, access, isAlone: true },
       maxBodyBytes: options.maxBody ?? 10 * 1024 ** 2,
       bodyTimeoutMs: options.bodyTimeoutMs ?? 30_000,
       maxQueued: options.maxPendingSignups ?? 10_000,
@@ -136,8 +140,9 @@ export async function startOrbServer(
     }, context),
     (one) => one.stop(AbortSignal.abort()),
   );
-  const app = orbRoutes(store, budget, options, context);
+  const app = orbRoutes({ store, budget, access }, options, context);
   const api = createOrbApi();
+  auth.addRoutes(api);
   signups.addRoutes(api);
   fleet.addRoutes(api);
   serveOpenApi(api);
@@ -147,6 +152,7 @@ export async function startOrbServer(
     port: options.orbApiPort,
     portFlag: "--orb-api-port",
     ...(options.host !== undefined && { host: options.host }),
+    authenticated: access.authenticated,
     ...(options.allowRemoteWithoutAuth && { allowRemoteWithoutAuth: true }),
     ...(options.maxRequests !== undefined && { maxRequestsInFlight: options.maxRequests }),
   });
@@ -167,18 +173,18 @@ export async function startOrbServer(
       fleet.close();
       uniqueness.close();
       await store.close();
+      auth[Symbol.dispose]();
     },
   };
 }
 
 function orbRoutes(
-  store: RecordStore,
-  budget: BodyBudget,
+  { store, budget, access }: { store: RecordStore; budget: BodyBudget; access: OrbAccess },
   options: OrbServerOptions,
   context: ServiceContext,
-): Hono {
+): Hono<OrbEnv> {
   const { log, telemetry, world } = context;
-  const app = httpApp({
+  const app = httpApp<OrbEnv>({
     name: "orb-server",
     host: options.host,
     allowedHosts: options.allowedHost,
@@ -195,6 +201,10 @@ function orbRoutes(
     ...(options.maxBody !== undefined && { maxBodyBytes: options.maxBody }),
     ...(options.bodyTimeoutMs !== undefined && { bodyTimeoutMs: options.bodyTimeoutMs }),
   });
+  if (access.authenticated) {
+    app.on("POST", "/api/signup", access.require("orb:signup"));
+    app.on("POST", "/api/reset", access.require("orb:admin"));
+  }
   app.post("/api/signup", (c) => {
     return isJson(c.req.header("content-type")) ? signup(c.req.raw) : notJson();
   });
@@ -306,6 +316,8 @@ async function main(): Promise<void> {
       ["orb-server", "listen on 127.0.0.1:4242, tokens in the data folder of this system"],
       ["orb-server --orb-api-port 0 --data-dir ./orb-data", "a free port, tokens in ./orb-data"],
       ["orb-server --allowed-host orb.example", "also for who asks by that name, as a proxy does"],
+      ["orb-server --oauth-issuer https://login.example --host 0.0.0.0", "who calls needs a token"],
+      ["orb-server --device-keys ./devices.jwks.json", "tokens for devices that sign a challenge"],
       ["OTEL_SDK_DISABLED=true orb-server", "without telemetry"],
     ],
   })
@@ -378,7 +390,13 @@ async function main(): Promise<void> {
         "--orb-offline-after-ms <ms>",
         "without a report for so long an orb is silent, unless it named its interval",
       ).argParser(parseDuration({ unit: "ms", minMs: 1_000 })).default(90_000),
-    );
+    )
+    .addOption(accessFlags.oauthIssuer())
+    .addOption(accessFlags.oauthAudience())
+    .addOption(accessFlags.oauthJwksUri())
+    .addOption(accessFlags.deviceKeys())
+    .addOption(accessFlags.attestationKey())
+    .addOption(accessFlags.deviceTokenLifetime());
   await runService(command, startOrbServer);
 }
 
