@@ -210,3 +210,35 @@ Deno.test("the operator hears what was refused, cut and mended, by sender and re
   assert.equal(said.length, 4);
   assert.match(said[0]!, /sender=shop reason=invalid_trace_id .*example="GET \/"/);
 });
+
+Deno.test("a log record says where it comes from, and its severity by its word", async () => {
+  await using viewer = await testConsole();
+  const body = JSON.stringify({
+    resourceLogs: [{
+      resource: {
+        attributes: [
+          { key: "service.name", value: { stringValue: "cart" } },
+          { key: "k8s.pod.name", value: { stringValue: "cart-7" } },
+        ],
+      },
+      scopeLogs: [{
+        scope: {
+          name: "lib",
+          version: "2",
+          attributes: [{ key: "team", value: { stringValue: "blue" } }],
+        },
+        logRecords: [{ severityText: "Warning", eventName: "stock.low", timeUnixNano: "1" }],
+      }],
+    }],
+  });
+  assert.equal(await (await viewer.send("logs", body, json)).text(), "{}");
+  for (const q of ["k8s.pod.name=cart-7", "team=blue", "cart-7", "event=stock.low", "stock.low"]) {
+    const { logs } = await viewer.get(`/api/logs?severity=warn&q=${encodeURIComponent(q)}`);
+    assert.equal(logs.length, 1, q);
+  }
+  const [{ seq, severityNumber, severity }] = (await viewer.get("/api/logs")).logs;
+  assert.deepEqual([severityNumber, severity], [13, "Warning"]);
+  const detail = await viewer.get(`/api/logs/${seq}`);
+  assert.deepEqual(detail.resource, { "k8s.pod.name": "cart-7" });
+  assert.deepEqual([detail.scopeAttributes, detail.scopeVersion], [{ team: "blue" }, "2"]);
+});

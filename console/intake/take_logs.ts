@@ -5,7 +5,7 @@
  */
 import type { OtlpRequests } from "../../service/otlp/otlp_message.ts";
 import type { LogRecord } from "../../service/otlp/proto/gen/logs_pb.ts";
-import type { StoredLog } from "../stores/log_store.ts";
+import { severityNumberOf, type StoredLog } from "../stores/log_store.ts";
 import { hexId, type IntakeRequest, microseconds } from "./intake_request.ts";
 import type { Scope, Source } from "./source.ts";
 
@@ -53,7 +53,10 @@ function storedLog(
   return {
     seq: store.nextSeq(),
     timeMs: time === 0n ? nowMs : microseconds(time) / 1000,
-    severityNumber: record.severityNumber,
+    ...(record.timeUnixNano !== 0n && record.observedTimeUnixNano !== 0n && {
+      observedMs: microseconds(record.observedTimeUnixNano) / 1000,
+    }),
+    severityNumber: record.severityNumber || severityNumberOf(record.severityText),
     severityText: record.severityText === "" ? "" : reader.name(record.severityText),
     body: reader.value(record.body),
     attributes: reader.attributes(record.attributes),

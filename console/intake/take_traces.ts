@@ -156,7 +156,12 @@ function storedLinks({ reader, limits }: TelemetryStore, span: Span): StoredLink
       continue;
     }
     reader.bytes += 130;
-    links.push({ traceId, spanId });
+    links.push({
+      traceId,
+      spanId,
+      ...(link.attributes.length > 0 && { attributes: reader.attributes(link.attributes) }),
+      ...(link.traceState !== "" && { traceState: reader.text(link.traceState) }),
+    });
   }
   return links;
 }

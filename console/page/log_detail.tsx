@@ -9,7 +9,13 @@ import { formatTimeWithZone } from "../../service/page/format.ts";
 import { Icon } from "../../service/page/icon.tsx";
 import { ServiceName } from "../../service/page/service_mark.tsx";
 import { href } from "../../service/page/url_state.ts";
-import type { LogRow } from "../page_api/api.ts";
+import { useAnswer } from "../../service/page/use_answer.ts";
+import {
+  apiPaths,
+  type Attributes,
+  type LogDetail as Detail,
+  type LogRow,
+} from "../page_api/api.ts";
 import { Level } from "./level.tsx";
 import { flatten } from "./metric_lines.ts";
 
@@ -22,6 +28,7 @@ export function LogDetail(
     onClose: () => void;
   },
 ) {
+  const { answer: detail } = useAnswer<Detail>(apiPaths.log.replace("{seq}", String(row.seq)));
   return (
     <DetailPanel
       label="Log record"
@@ -30,7 +37,12 @@ export function LogDetail(
           <Level row={row} /> <ServiceName name={row.service} />
         </h2>
       }
-      actions={<CopyButton what="the record as JSON" text={() => JSON.stringify(row, null, 2)} />}
+      actions={
+        <CopyButton
+          what="the record as JSON"
+          text={() => JSON.stringify(detail ?? row, null, 2)}
+        />
+      }
       onClose={onClose}
     >
       <p class="log-text">{row.body}</p>
@@ -55,6 +67,12 @@ export function LogDetail(
             </dd>
           </div>
         )}
+        {detail?.observedMs !== undefined && (
+          <div>
+            <dt>observed</dt>
+            <dd>{formatTimeWithZone(detail.observedMs)}</dd>
+          </div>
+        )}
         {row.eventName !== undefined && (
           <div>
             <dt>event</dt>
@@ -64,18 +82,29 @@ export function LogDetail(
         {row.scope !== "" && (
           <div>
             <dt>scope</dt>
-            <dd>{row.scope}</dd>
+            <dd>{row.scope} {detail?.scopeVersion}</dd>
           </div>
         )}
       </dl>
-      {Object.keys(row.attributes).length > 0 && (
-        <section>
-          <h3>Attributes</h3>
-          <Facts
-            facts={Object.entries(flatten(row.attributes)).sort(([a], [b]) => a < b ? -1 : 1)}
-          />
-        </section>
+      <AttributeSection title="Attributes" attributes={row.attributes} />
+      {detail && (
+        <>
+          <AttributeSection title="Resource" attributes={detail.resource} />
+          <AttributeSection title="Scope" attributes={detail.scopeAttributes} />
+          {detail.schemaUrl !== undefined && <p class="quiet">Schema {detail.schemaUrl}</p>}
+        </>
       )}
     </DetailPanel>
+  );
+}
+
+function AttributeSection({ title, attributes }: { title: string; attributes: Attributes }) {
+  const facts = Object.entries(flatten(attributes)).sort(([a], [b]) => a < b ? -1 : 1);
+  if (facts.length === 0) return null;
+  return (
+    <section>
+      <h3>{title}</h3>
+      <Facts facts={facts} />
+    </section>
   );
 }

@@ -6,12 +6,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { CommandLine } from "../../service/page/copy.tsx";
 import { DetailPanel } from "../../service/page/detail_panel.tsx";
-import {
-  formatCount,
-  formatCounted,
-  formatTime,
-  formatTimeWithZone,
-} from "../../service/page/format.ts";
+import { formatCount, formatCounted } from "../../service/page/format.ts";
 import { getJson, RequestError } from "../../service/page/get_json.ts";
 import { SearchField } from "../../service/page/search_field.tsx";
 import { ServiceName } from "../../service/page/service_mark.tsx";
@@ -24,6 +19,7 @@ import { apiPaths, type LogRow, type LogsAnswer } from "../page_api/api.ts";
 import { SampleNotice, ServiceFilter } from "./filter_bar.tsx";
 import { Level } from "./level.tsx";
 import { LogDetail } from "./log_detail.tsx";
+import { Moment } from "./moment.tsx";
 import { PointHere } from "./point_here.tsx";
 import { loadList, logs, stats, stream } from "./store.ts";
 import { logLevels, logQuery, paused } from "./views.ts";
@@ -184,11 +180,12 @@ function LogLine({ row, tabIndex, chosen }: { row: LogRow; tabIndex: 0 | -1; cho
       aria-current={chosen ? "true" : undefined}
       tabIndex={tabIndex}
     >
-      <time class="quiet" title={formatTimeWithZone(row.timeMs)}>{formatTime(row.timeMs)}</time>
+      <Moment atMs={row.timeMs} />
       <Level row={row} />
       <ServiceName name={row.service} />
       <span class="log-body clip" title={row.body}>
-        {row.body || <span class="quiet">(empty)</span>}
+        {row.eventName !== undefined && <b class="event-name">{row.eventName}</b>}{" "}
+        {row.body || (row.eventName === undefined && <span class="quiet">(empty)</span>)}
       </span>
     </a>
   );

@@ -9,8 +9,6 @@ import {
   formatCount,
   formatCounted,
   formatDuration,
-  formatTime,
-  formatTimeWithZone,
   parseDuration,
 } from "../../service/page/format.ts";
 import { SearchField } from "../../service/page/search_field.tsx";
@@ -22,6 +20,7 @@ import { useMediaQuery } from "../../service/page/use_media_query.ts";
 import { VirtualList } from "../../service/page/virtual_list.tsx";
 import type { TraceSummary } from "../page_api/api.ts";
 import { SampleNotice, ServiceFilter } from "./filter_bar.tsx";
+import { Moment } from "./moment.tsx";
 import { PointHere } from "./point_here.tsx";
 import { loadList, stats, stream, traces } from "./store.ts";
 import { paused, traceFilterNames, traceQuery } from "./views.ts";
@@ -148,7 +147,7 @@ function TraceRow(
       href={href(`/traces/${row.traceId}`, params)}
       tabIndex={tabIndex}
     >
-      <time class="quiet" title={formatTimeWithZone(row.startMs)}>{formatTime(row.startMs)}</time>
+      <Moment atMs={row.startMs} />
       <ServiceName name={row.rootService} />
       <span class="trace-title">
         <span class="trace-name clip" title={row.rootName}>{row.rootName || "(no name)"}</span>

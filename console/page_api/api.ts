@@ -31,9 +31,11 @@ export const apiPaths = {
   trace: "/api/traces/{traceId}",
   /** `GET`, parameters {@linkcode LogQuery} → {@linkcode LogsAnswer}, newest first. */
   logs: "/api/logs",
+  /** `GET` → {@linkcode LogDetail}; 404 when it is not (or no longer) held. */
+  log: "/api/logs/{seq}",
   /** `GET` → {@linkcode MetricsAnswer}; with `name` (and {@linkcode MetricQuery}) → {@linkcode MetricDataAnswer}. */
   metrics: "/api/metrics",
-  /** `GET`, parameter `lookback` → {@linkcode DependenciesAnswer}. */
+  /** `GET`, parameters `endTs` and `lookback` in milliseconds as Jaeger's → {@linkcode DependenciesAnswer}. */
   dependencies: "/api/dependencies",
   /** `GET` → {@linkcode NoticesAnswer}. */
   notices: "/api/notices",
@@ -101,19 +103,23 @@ export interface TraceQuery {
   operation?: string;
   /** `true`: with an error in it; `false`: without. */
   error?: "true" | "false";
-  /** The trace lasts at least this long. */
+  /** At least this long: the trace in `/api/summaries`, the span in `/api/traces` as in Jaeger. */
   minDuration?: string;
-  /** The trace lasts at most this long. */
+  /** At most this long, likewise. */
   maxDuration?: string;
-  /** Only traces that started at most this long before now, such as `15m`. */
+  /** With a span (of `service` and `operation`, if given) of this kind, such as `server`. */
+  spanKind?: string;
+  /** Only traces that started at most this long before now, such as `15m`; `custom` is Jaeger UI's word for `start` and `end`. */
   lookback?: string;
   /** Jaeger: started at or after, microseconds since the epoch. */
   start?: string;
   /** Jaeger: started at or before, microseconds since the epoch. */
   end?: string;
-  /** A JSON object of strings: one span (of `service` and `operation`, if given) has all of these attributes (its own or its resource's). */
+  /** A JSON object of strings: one span (of `service` and `operation`, if given) has all of these attributes (its own, its resource's or an event's). May be given again. */
   tags?: string;
-  /** Text, any case: part of a span name or service name, or the beginning of the trace id. */
+  /** Jaeger's older form of the same, `key:value`. May be given again. */
+  tag?: string;
+  /** A search: conditions and words, see `../queries/search_language.ts`. */
   q?: string;
   /** At most this many. @default 20 for traces, 200 for summaries; at most 1,500 */
   limit?: string;
@@ -264,7 +270,7 @@ export interface LogQuery {
   spanId?: string;
   /** The least severity: `trace`, `debug`, `info`, `warn`, `error`, `fatal`, or a number 1 to 24. */
   severity?: string;
-  /** Text in the body or in the value of an attribute, any case. */
+  /** A search: conditions and words, see `../queries/search_language.ts`. */
   q?: string;
   /** Only records of at most this long before now. */
   lookback?: string;
@@ -279,7 +285,7 @@ export interface LogRow {
   /** Its place in the order of arrival; unique while the console runs. */
   seq: number;
   timeMs: number;
-  /** OpenTelemetry's number, 1 to 24; 0 when the sender gave none. */
+  /** OpenTelemetry's number, 1 to 24, or what the sender's word stands for; 0 when neither is known. */
   severityNumber: number;
   /** The sender's word, or the number's short name (`INFO`). */
   severity: string;
@@ -291,6 +297,18 @@ export interface LogRow {
   eventName?: string;
   traceId?: string;
   spanId?: string;
+}
+
+/** Answer of `/api/logs/{seq}`: a record with where it comes from. */
+export interface LogDetail extends LogRow {
+  /** Attributes of the resource, without `service.name`. */
+  resource: Attributes;
+  scopeAttributes: Attributes;
+  scopeVersion?: string;
+  /** The schema that resource and scope are written by. */
+  schemaUrl?: string;
+  /** When it was seen by an SDK or collector, where that is not `timeMs`. */
+  observedMs?: number;
 }
 
 /** Answer of `/api/logs`. */

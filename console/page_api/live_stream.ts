@@ -126,7 +126,7 @@ export class LiveStream {
     const { world } = this.#options;
     const state: Viewer = {
       signals: signalsParameter(parameters),
-      traceFilter: traceFilter(parameters, world),
+      traceFilter: traceFilter(parameters, { world }),
       logFilter: logFilter(parameters, world),
       skipped: { traces: 0, logs: 0 },
     };

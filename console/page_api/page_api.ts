@@ -21,7 +21,7 @@ import type { StatsEvent } from "./stream_events.ts";
 import { dependencies } from "../queries/dependencies.ts";
 import { jaegerAnswer, jaegerTrace, spanKinds } from "../queries/jaeger.ts";
 import type { LiveStream } from "./live_stream.ts";
-import { logRow, type StoredLog } from "../stores/log_store.ts";
+import { logDetail, logRow, type StoredLog } from "../stores/log_store.ts";
 import { differingResources, metricRow, metricSeries } from "../queries/metric_query.ts";
 import type { Family } from "../stores/metric_store.ts";
 import {
@@ -97,7 +97,10 @@ function addTraceRoutes(app: Hono, { store, world }: PageApiOptions): void {
   app.get(apiPaths.operations, (c) => {
     const service = c.req.query("service");
     if (!service) throw parameterProblem("service", "service must name a service.");
-    return c.json(operations(store, service));
+    const kind = c.req.query("spanKind");
+    const answer = operations(store, service);
+    if (!kind) return c.json(answer);
+    return c.json(jaegerAnswer(answer.data.filter(({ spanKind }) => spanKind === kind)));
   });
 
   app.get(routeOf(apiPaths.serviceOperations), (c) => {
@@ -106,7 +109,11 @@ function addTraceRoutes(app: Hono, { store, world }: PageApiOptions): void {
   });
 
   app.get(apiPaths.summaries, (c) => {
-    const { traces, matched } = findTraces(store, parametersOf(c), { limit: 200, world });
+    const { traces, matched } = findTraces(store, parametersOf(c), {
+      limit: 200,
+      world,
+      durationOfSpan: false,
+    });
     const answer: SummariesAnswer = {
       traces: traces.map(traceSummary),
       matched,
@@ -122,9 +129,8 @@ function addTraceRoutes(app: Hono, { store, world }: PageApiOptions): void {
       const found = asked.map((id) => store.traces.get(normalTraceId(id)));
       return c.json(jaegerAnswer(found.filter((trace) => trace !== undefined).map(jaegerTrace)));
     }
-    return c.json(
-      jaegerAnswer(findTraces(store, parameters, { limit: 20, world }).traces.map(jaegerTrace)),
-    );
+    const { traces } = findTraces(store, parameters, { limit: 20, world, durationOfSpan: true });
+    return c.json(jaegerAnswer(traces.map(jaegerTrace)));
   });
 
   app.get(routeOf(apiPaths.trace), (c) => {
@@ -147,6 +153,17 @@ function addTraceRoutes(app: Hono, { store, world }: PageApiOptions): void {
 function addLogAndMetricRoutes(app: Hono, { store, world }: PageApiOptions): void {
   app.get(apiPaths.logs, (c) => c.json(findLogs(store, parametersOf(c), world)));
 
+  app.get(routeOf(apiPaths.log), (c) => {
+    const log = store.logs.get(Number(c.req.param("seq")));
+    if (log === undefined) {
+      throw new ProblemError(404, {
+        title: "Log record not found",
+        detail: "It has made room for newer ones, or there has never been one of this number.",
+      });
+    }
+    return c.json(logDetail(log));
+  });
+
   app.get(apiPaths.metrics, (c) => {
     const parameters = parametersOf(c);
     const name = parameters("name");
@@ -154,11 +171,29 @@ function addLogAndMetricRoutes(app: Hono, { store, world }: PageApiOptions): voi
   });
 
   app.get(apiPaths.dependencies, (c) => {
-    const filter = traceFilter(onlyOf(parametersOf(c), ["lookback"]), world);
-    const traces = [...store.traces.newestFirst()].filter((trace) => filter.matches(trace));
+    const { fromUs, toUs } = dependencyWindow(parametersOf(c), world);
+    const traces = [...store.traces.newestFirst()]
+      .filter(({ startUs }) => startUs >= fromUs && startUs <= toUs);
     const answer: DependenciesAnswer = jaegerAnswer(dependencies(traces));
     return c.json(answer);
   });
+}
+
+/** Jaeger's `endTs` and `lookback` are milliseconds; a length such as `15m` is taken, too. */
+function dependencyWindow(
+  parameters: Parameters,
+  world: World,
+): { fromUs: number; toUs: number } {
+  const endMs = integerParameter(parameters, "endTs", {
+    fallback: Infinity,
+    max: Number.MAX_SAFE_INTEGER,
+  });
+  const text = parameters("lookback");
+  const lookbackUs = text !== undefined && /^\d+$/.test(text)
+    ? Number(text) * 1000
+    : durationParameter(parameters, "lookback") ?? Infinity;
+  const baseUs = (endMs === Infinity ? world.nowMs() : endMs) * 1000;
+  return { fromUs: baseUs - lookbackUs, toUs: endMs * 1000 };
 }
 
 /** `/api/traces/{traceId}` as Hono writes it. */
@@ -167,11 +202,9 @@ function routeOf(path: string): string {
 }
 
 function parametersOf(c: Context): Parameters {
-  return (name) => c.req.query(name);
-}
-
-function onlyOf(parameters: Parameters, names: readonly string[]): Parameters {
-  return (name) => names.includes(name) ? parameters(name) : undefined;
+  return Object.assign((name: string) => c.req.query(name), {
+    all: (name: string) => c.req.queries(name) ?? [],
+  });
 }
 
 /** Jaeger takes ids without their leading zeros. */
@@ -194,10 +227,10 @@ function operations(store: TelemetryStore, service: string): OperationsAnswer {
 function findTraces(
   store: TelemetryStore,
   parameters: Parameters,
-  defaults: { limit: number; world: World },
+  defaults: { limit: number; world: World; durationOfSpan: boolean },
 ): { traces: Trace[]; matched: number } {
   const limit = integerParameter(parameters, "limit", { fallback: defaults.limit, max: 1_500 });
-  const filter = traceFilter(parameters, defaults.world);
+  const filter = traceFilter(parameters, defaults);
   const matching = [...store.traces.newestFirst()].filter((trace) => filter.matches(trace));
   matching.sort((a, b) => b.startUs - a.startUs);
   return { traces: matching.slice(0, limit), matched: matching.length };

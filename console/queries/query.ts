@@ -7,11 +7,18 @@ import { realWorld, type World } from "../../service/world/world.ts";
 import { ProblemError } from "../../service/problem.ts";
 import type { StoredLog } from "../stores/log_store.ts";
 import { spanKinds } from "./jaeger.ts";
+import { logSearch, traceSearch } from "./search.ts";
+import { SearchError } from "./search_language.ts";
 import { statusError, type StoredSpan, type Trace } from "../stores/trace_store.ts";
 import { attribute, type StoredValue, valueText } from "../intake/values.ts";
 
-/** Reads one parameter; undefined and empty both mean: not given. */
-export type Parameters = (name: string) => string | undefined;
+/** Reads parameters. */
+export interface Parameters {
+  /** One of them; undefined and empty both mean: not given. */
+  (name: string): string | undefined;
+  /** One that may be given again and again. @default at most once */
+  all?(name: string): readonly string[];
+}
 
 /**
  * A wrong parameter: a 400 that names it.
@@ -91,39 +98,60 @@ export interface TraceFilter {
   matches(trace: Trace): boolean;
 }
 
+/** Options of {@linkcode traceFilter}. */
+export interface TraceFilterOptions {
+  /** Time. @default the real world */
+  world?: Pick<World, "nowMs">;
+  /** Durations are those of the one span that is asked for, as in Jaeger's API; else of the trace. @default false */
+  durationOfSpan?: boolean;
+}
+
 /**
  * Reads the parameters of `TraceQuery`, but for `limit`.
  *
  * @example
  * ```ts
- * const filter = traceFilter((name) => c.req.query(name), world);
+ * const filter = traceFilter((name) => c.req.query(name), { world });
  * const traces = [...store.traces.newestFirst()].filter((trace) => filter.matches(trace));
  * ```
  */
 export function traceFilter(
   parameters: Parameters,
-  world: Pick<World, "nowMs"> = realWorld,
+  { world = realWorld, durationOfSpan = false }: TraceFilterOptions = {},
 ): TraceFilter {
   const service = parameters("service");
   const operation = parameters("operation");
   const error = booleanParameter(parameters, "error");
   const minUs = durationParameter(parameters, "minDuration");
   const maxUs = durationParameter(parameters, "maxDuration");
-  const lookbackUs = durationParameter(parameters, "lookback");
+  const spanKind = spanKindParameter(parameters);
+  // Jaeger UI's word for: see start and end.
+  const lookbackUs = parameters("lookback") === "custom"
+    ? undefined
+    : durationParameter(parameters, "lookback");
   const startUs = microsecondsParameter(parameters, "start");
   const endUs = microsecondsParameter(parameters, "end");
   const tags = tagsParameter(parameters);
-  const text = parameters("q")?.toLowerCase();
+  const search = searchParameter(parameters, traceSearch);
 
-  const spanTests: ((span: StoredSpan) => boolean)[] = [];
+  const spanTests: ((span: StoredSpan) => boolean)[] = [...search?.spanTests ?? []];
   if (service) spanTests.push((span) => span.source.service === service);
   if (operation) spanTests.push((span) => span.name === operation);
+  if (spanKind !== undefined) spanTests.push((span) => span.kind === spanKind);
+  if (durationOfSpan && minUs !== undefined) {
+    spanTests.push((span) => span.durationNs >= minUs * 1000);
+  }
+  if (durationOfSpan && maxUs !== undefined) {
+    spanTests.push((span) => span.durationNs <= maxUs * 1000);
+  }
   if (tags.length > 0) spanTests.push((span) => tags.every((tag) => spanHasTag(span, ...tag)));
 
   const tests: ((trace: Trace) => boolean)[] = [];
   if (error !== undefined) tests.push((trace) => trace.errors > 0 === error);
-  if (minUs !== undefined) tests.push((trace) => trace.endUs - trace.startUs >= minUs);
-  if (maxUs !== undefined) tests.push((trace) => trace.endUs - trace.startUs <= maxUs);
+  if (!durationOfSpan) {
+    if (minUs !== undefined) tests.push((trace) => trace.endUs - trace.startUs >= minUs);
+    if (maxUs !== undefined) tests.push((trace) => trace.endUs - trace.startUs <= maxUs);
+  }
   if (lookbackUs !== undefined) {
     tests.push((trace) => trace.startUs >= world.nowMs() * 1000 - lookbackUs);
   }
@@ -132,19 +160,37 @@ export function traceFilter(
   if (spanTests.length > 0) {
     tests.push((trace) => trace.spans.some((span) => spanTests.every((test) => test(span))));
   }
-  if (text) {
-    tests.push((trace) =>
-      trace.traceId.startsWith(text) ||
-      trace.spans.some((span) =>
-        span.name.toLowerCase().includes(text) ||
-        span.source.service.toLowerCase().includes(text)
-      )
-    );
-  }
+  // What looks at most comes last.
+  if (search !== undefined) tests.push(...search.traceTests);
   return {
     narrows: tests.length > 0,
     matches: (trace) => tests.every((test) => test(trace)),
   };
+}
+
+/** The search of `q`; what is wrong with it is a 400 that names it. */
+function searchParameter<Search>(
+  parameters: Parameters,
+  read: (text: string) => Search,
+): Search | undefined {
+  const text = parameters("q");
+  if (!text) return undefined;
+  try {
+    return read(text);
+  } catch (error) {
+    if (error instanceof SearchError) throw parameterProblem("q", error.message);
+    throw error;
+  }
+}
+
+function spanKindParameter(parameters: Parameters): number | undefined {
+  const text = parameters("spanKind")?.toLowerCase();
+  if (!text) return undefined;
+  const kind = spanKinds.findIndex((one) => one === text);
+  if (kind < 1) {
+    throw parameterProblem("spanKind", `spanKind is one of ${spanKinds.slice(1).join(", ")}.`);
+  }
+  return kind;
 }
 
 function booleanParameter(parameters: Parameters, name: string): boolean | undefined {
@@ -165,11 +211,10 @@ function microsecondsParameter(parameters: Parameters, name: string): number | u
   return Number(text);
 }
 
-/** `tags={"key":"value"}`, and Jaeger's older `tag=key:value`. */
+/** `tags={"key":"value"}`, and Jaeger's older `tag=key:value`, each as often as wanted. */
 function tagsParameter(parameters: Parameters): [key: string, value: string][] {
   const tags: [string, string][] = [];
-  const text = parameters("tags");
-  if (text) {
+  for (const text of every(parameters, "tags")) {
     let parsed: unknown;
     try {
       parsed = JSON.parse(text);
@@ -184,13 +229,18 @@ function tagsParameter(parameters: Parameters): [key: string, value: string][] {
     }
     for (const [key, value] of Object.entries(parsed)) tags.push([key, String(value)]);
   }
-  const single = parameters("tag");
-  if (single) {
+  for (const single of every(parameters, "tag")) {
     const colon = single.indexOf(":");
     if (colon < 1) throw parameterProblem("tag", "tag must be key:value.");
     tags.push([single.slice(0, colon), single.slice(colon + 1)]);
   }
   return tags;
+}
+
+function every(parameters: Parameters, name: string): readonly string[] {
+  const one = parameters(name);
+  const all = parameters.all?.(name) ?? (one === undefined ? [] : [one]);
+  return all.filter((text) => text !== "");
 }
 
 function spanHasTag(span: StoredSpan, key: string, wanted: string): boolean {
@@ -203,8 +253,14 @@ function spanHasTag(span: StoredSpan, key: string, wanted: string): boolean {
   if (key === "otel.status_code") return (["", "OK", "ERROR"][span.status] ?? "") === wanted;
   const own = attribute(span.attributes, key);
   if (own !== undefined && textOf(own) === wanted) return true;
+  // Jaeger looks in the process and in the span's logs, too.
+  if (key === "service.name" && span.source.service === wanted) return true;
   const resource = attribute(span.source.attributes, key);
-  return resource !== undefined && textOf(resource) === wanted;
+  if (resource !== undefined && textOf(resource) === wanted) return true;
+  return span.events.some((event) =>
+    (key === "event" && event.name === wanted) ||
+    textOf(attribute(event.attributes, key)) === wanted && wanted !== ""
+  );
 }
 
 function textOf(value: StoredValue | undefined): string {
@@ -245,7 +301,7 @@ export function logFilter(
   const traceId = parameters("traceId")?.toLowerCase();
   const spanId = parameters("spanId")?.toLowerCase();
   const lookbackUs = durationParameter(parameters, "lookback");
-  const text = parameters("q")?.toLowerCase();
+  const search = searchParameter(parameters, logSearch);
   const before = parameters("before")
     ? integerParameter(parameters, "before", { fallback: 0, max: Number.MAX_SAFE_INTEGER })
     : undefined;
@@ -260,7 +316,7 @@ export function logFilter(
   if (lookbackUs !== undefined) {
     tests.push((log) => log.timeMs >= world.nowMs() - lookbackUs / 1000);
   }
-  if (text) tests.push((log) => logHasText(log, text));
+  if (search !== undefined) tests.push(search);
   return { narrows: tests.length > 0, matches: (log) => tests.every((test) => test(log)) };
 }
 
@@ -275,12 +331,4 @@ function severityParameter(parameters: Parameters): number | undefined {
     );
   }
   return number;
-}
-
-function logHasText(log: StoredLog, text: string): boolean {
-  if (log.body !== null && valueText(log.body).toLowerCase().includes(text)) return true;
-  for (let i = 1; i < log.attributes.length; i += 2) {
-    if (valueText(log.attributes[i]!).toLowerCase().includes(text)) return true;
-  }
-  return false;
 }

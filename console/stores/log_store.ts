@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { LogRow } from "../page_api/api.ts";
+import type { LogDetail, LogRow } from "../page_api/api.ts";
 import { Ring } from "./ring.ts";
 import type { Scope, Source } from "../intake/source.ts";
 import {
@@ -17,6 +17,9 @@ import {
 export interface StoredLog {
   readonly seq: number;
   readonly timeMs: number;
+  /** When an SDK or collector saw it, where it also says when it happened. @default not said */
+  readonly observedMs?: number;
+  /** OTLP's number; where the sender gives a word only, what that stands for. */
   readonly severityNumber: number;
   readonly severityText: string;
   readonly body: StoredValue;
@@ -88,6 +91,20 @@ export class LogStore {
     return this.#logs.newestFirst();
   }
 
+  /** A record that is held. */
+  get(seq: number): StoredLog | undefined {
+    // In order of arrival, hence of their numbers.
+    let [low, high] = [0, this.#logs.length - 1];
+    while (low <= high) {
+      const middle = (low + high) >> 1;
+      const log = this.#logs.at(middle)!;
+      if (log.seq === seq) return log;
+      if (log.seq < seq) low = middle + 1;
+      else high = middle - 1;
+    }
+    return undefined;
+  }
+
   /** Forgets all records. */
   clear(): void {
     this.#logs.clear();
@@ -104,6 +121,56 @@ export function severityName(number: number): string {
   if (name === undefined) return "";
   const step = (number - 1) % 4;
   return step === 0 ? name : `${name}${step + 1}`;
+}
+
+const severityWords: Readonly<Record<string, number>> = {
+  trace: 1,
+  verbose: 1,
+  debug: 5,
+  fine: 5,
+  info: 9,
+  information: 9,
+  notice: 10,
+  warn: 13,
+  warning: 13,
+  err: 17,
+  error: 17,
+  severe: 17,
+  crit: 21,
+  critical: 21,
+  alert: 21,
+  emerg: 21,
+  emergency: 21,
+  panic: 21,
+  fatal: 21,
+};
+
+/**
+ * The severity number that a sender's word stands for; 0 for a word that is none.
+ *
+ * @example
+ * ```ts
+ * severityNumberOf("Warning"); // 13
+ * severityNumberOf("ERROR2"); // 18
+ * ```
+ */
+export function severityNumberOf(text: string): number {
+  const match = /^\s*([a-z]+)([2-4])?\s*$/i.exec(text);
+  const floor = match === null ? undefined : severityWords[match[1]!.toLowerCase()];
+  return floor === undefined ? 0 : floor + (match![2] === undefined ? 0 : Number(match![2]) - 1);
+}
+
+/** The record with where it comes from. */
+export function logDetail(log: StoredLog): LogDetail {
+  const { source, scope } = log;
+  return {
+    ...logRow(log),
+    resource: plainAttributes(source.attributes),
+    scopeAttributes: plainAttributes(scope.attributes ?? []),
+    ...(scope.version !== "" && { scopeVersion: scope.version }),
+    ...(scope.schemaUrl !== undefined && { schemaUrl: scope.schemaUrl }),
+    ...(log.observedMs !== undefined && { observedMs: log.observedMs }),
+  };
 }
 
 /** The record as the API shows it. */

@@ -54,6 +54,10 @@ export interface StoredEvent {
 export interface StoredLink {
   readonly traceId: string;
   readonly spanId: string;
+  /** @default none */
+  readonly attributes?: StoredAttributes;
+  /** @default none */
+  readonly traceState?: string;
 }
 
 /** A trace as it is kept. */

@@ -152,6 +152,21 @@ export function formatTime(epochMs: number): string {
   }`;
 }
 
+const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/**
+ * The local time of day, and before it the date unless that is today's: `14:03:22.123`,
+ * `28 Nov 14:03:22.123`, `28 Nov 2024 14:03:22.123`.
+ */
+export function formatMoment(epochMs: number, nowMs: number): string {
+  const [date, now] = [new Date(epochMs), new Date(nowMs)];
+  if (date.toDateString() === now.toDateString() || Number.isNaN(date.getTime())) {
+    return formatTime(epochMs);
+  }
+  const year = date.getFullYear() === now.getFullYear() ? "" : ` ${date.getFullYear()}`;
+  return `${date.getDate()} ${months[date.getMonth()]}${year} ${formatTime(epochMs)}`;
+}
+
 /** The whole local time with its zone, for the hover: `2026-11-21 14:03:22.123 (Europe/Berlin, UTC+01:00)`. */
 export function formatTimeWithZone(epochMs: number): string {
   const date = new Date(epochMs);

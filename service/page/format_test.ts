@@ -4,6 +4,7 @@ import {
   formatCount,
   formatCounted,
   formatDuration,
+  formatMoment,
   formatNumber,
   formatPercent,
   formatTime,
@@ -121,4 +122,11 @@ Deno.test("formatTime() is the local time of day, formatTimeWithZone() says whic
 Deno.test("shortenId() keeps the head of a long id and all of a short one", () => {
   assert.equal(shortenId("4bf92f3577b34da6a3ce929d0e0e4736"), "4bf92f35…");
   assert.equal(shortenId("00f067aa0"), "00f067aa0");
+});
+
+Deno.test("formatMoment() says the date when it is not today", () => {
+  const at = (day: number, year = 2026) => new Date(year, 10, day, 14, 3, 22, 123).getTime();
+  assert.equal(formatMoment(at(29), at(29)), "14:03:22.123");
+  assert.equal(formatMoment(at(28), at(29)), "28 Nov 14:03:22.123");
+  assert.equal(formatMoment(at(28, 2024), at(29)), "28 Nov 2024 14:03:22.123");
 });
