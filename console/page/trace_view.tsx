@@ -30,9 +30,13 @@ import {
   type LogsAnswer,
   type SummariesAnswer,
 } from "../page_api/api.ts";
+import { clockSkews, withoutSkew } from "./clock_skew.ts";
+import { criticalPath, type Section } from "./critical_path.ts";
+import { findSpans } from "./find_in_trace.ts";
 import { LogDetail } from "./log_detail.tsx";
 import { SpanDetail } from "./span_detail.tsx";
 import { epoch, liveTrace, traceLogsVersion, traces } from "./store.ts";
+import { TraceTools } from "./trace_tools.tsx";
 import { paused, traceFilterNames, traceQuery } from "./views.ts";
 import {
   rulerMarks,
@@ -53,7 +57,12 @@ export function TraceView({ traceId }: { traceId: string }) {
   const logsPath = `${apiPaths.logs}?traceId=${encodeURIComponent(traceId)}&limit=${maxInlineLogs}`;
   const logs = useAnswer<LogsAnswer>(logsPath);
   const found = trace.answer?.data[0];
-  const tree = useMemo(() => found && traceTree(found), [found]);
+  const skews = useMemo(() => found && clockSkews(found), [found]);
+  const adjusted = address.value.params.has("adjust");
+  const tree = useMemo(
+    () => found && traceTree(adjusted ? withoutSkew(found, skews!) : found),
+    [found, adjusted],
+  );
 
   useReloadWhenGrown(traceId, found?.spans.length, trace.reload);
   useReloadOnLogs(logs.reload);
@@ -73,6 +82,7 @@ export function TraceView({ traceId }: { traceId: string }) {
     <Waterfall
       key={traceId}
       tree={tree}
+      skews={skews!}
       logs={logs.answer?.logs ?? []}
       moreLogs={logs.answer?.more ?? false}
       logsFailed={logs.error?.message}
@@ -126,6 +136,8 @@ function TraceGone({ traceId, onRetry }: { traceId: string; onRetry: () => void 
 /** What the view shows. */
 interface WaterfallProps {
   tree: TraceTree;
+  /** By how many microseconds spans' clocks are off. */
+  skews: ReadonlyMap<string, number>;
   /** The trace's log records, newest first. */
   logs: readonly LogRow[];
   /** There are more than are shown. */
@@ -139,7 +151,13 @@ interface WaterfallProps {
 function Waterfall(props: WaterfallProps) {
   const { tree, logs } = props;
   const { params } = address.value;
-  const [collapsed, setCollapsed] = useState<ReadonlySet<string>>(new Set());
+  const [collapsed, setCollapsed] = useState<ReadonlySet<string>>(() =>
+    belowDepth(tree, Number(params.get("depth")) || undefined)
+  );
+  const find = params.get("find") ?? "";
+  const matches = useMemo(() => findSpans(tree, find), [tree, find]);
+  const critical = params.has("critical");
+  const path = useMemo(() => critical ? criticalPath(tree) : undefined, [tree, critical]);
   const chosen = tree.spans.get(params.get("span") ?? "");
   const chosenLog = logs.find((log) => log.seq === Number(params.get("log") ?? NaN));
 
@@ -147,6 +165,21 @@ function Waterfall(props: WaterfallProps) {
     const next = new Set(collapsed);
     if (!next.delete(span.id)) next.add(span.id);
     setCollapsed(next);
+  }
+
+  /** Opens what is folded above a span, and chooses it. */
+  function show(span: TreeSpan) {
+    const next = new Set(collapsed);
+    const above = new Set<string>();
+    let at = span.parentId;
+    // A circle of parents has no top.
+    while (at !== undefined && !above.has(at)) {
+      above.add(at);
+      next.delete(at);
+      at = tree.spans.get(at)?.parentId;
+    }
+    if (next.size < collapsed.size) setCollapsed(next);
+    setParams({ span: span.id, log: undefined }, { replace: true });
   }
 
   useShortcuts([
@@ -160,6 +193,14 @@ function Waterfall(props: WaterfallProps) {
   return (
     <section class="trace-view" aria-labelledby="trace-title">
       <TraceHead {...props} />
+      <TraceTools
+        tree={tree}
+        chosen={chosen}
+        matches={matches}
+        skewed={skewSummary(props.skews)}
+        onShow={show}
+        onDepth={(depth) => setCollapsed(belowDepth(tree, depth))}
+      />
       <div class={chosen || chosenLog ? "split split-open" : "split"}>
         <WaterfallRows
           tree={tree}
@@ -167,6 +208,9 @@ function Waterfall(props: WaterfallProps) {
           collapsed={collapsed}
           chosen={chosen}
           chosenLog={chosenLog}
+          skews={props.skews}
+          matches={matches}
+          path={path}
           onToggle={toggle}
         />
         {chosen && (
@@ -187,6 +231,21 @@ function Waterfall(props: WaterfallProps) {
       </div>
     </section>
   );
+}
+
+/** Spans with something below them that is deeper than wanted. */
+function belowDepth(tree: TraceTree, depth: number | undefined): ReadonlySet<string> {
+  if (depth === undefined) return new Set();
+  return new Set(
+    [...tree.spans.values()]
+      .filter((span) => span.depth >= depth - 1 && span.children.length > 0)
+      .map(({ id }) => id),
+  );
+}
+
+function skewSummary(skews: ReadonlyMap<string, number>): { count: number; largestMs: number } {
+  const largestUs = [...skews.values()].reduce((most, us) => Math.max(most, Math.abs(us)), 0);
+  return { count: skews.size, largestMs: largestUs / 1e3 };
 }
 
 /** Whether log records stand among the spans, as the address says. */
@@ -235,13 +294,19 @@ function TraceHead({ tree, logs, moreLogs, logsFailed, json }: WaterfallProps) {
       {logsFailed !== undefined && (
         <p class="error-text" role="alert">Its logs cannot be shown: {logsFailed}</p>
       )}
+      {tree.warnings.map((warning) => <p key={warning} class="error-text">{warning}</p>)}
       <Shares tree={tree} />
     </header>
   );
 }
 
-function WaterfallRows({ tree, logs, collapsed, chosen, chosenLog, onToggle }: {
+function WaterfallRows(props: {
   tree: TraceTree;
+  skews: ReadonlyMap<string, number>;
+  /** Spans that fit what is looked for. */
+  matches: readonly TreeSpan[];
+  /** The critical path, if it is to be shown. */
+  path: ReadonlyMap<string, readonly Section[]> | undefined;
   logs: readonly LogRow[];
   /** Spans below which nothing is shown. */
   collapsed: ReadonlySet<string>;
@@ -249,11 +314,14 @@ function WaterfallRows({ tree, logs, collapsed, chosen, chosenLog, onToggle }: {
   chosenLog: LogRow | undefined;
   onToggle: (span: TreeSpan) => void;
 }) {
+  const { tree, logs, collapsed, chosen, chosenLog, onToggle, skews, matches, path } = props;
   const narrow = useMediaQuery("(max-width: 720px)");
+  const only = address.value.params.get("only") ?? undefined;
+  const found = useMemo(() => new Set(matches.map(({ id }) => id)), [matches]);
   const logsShown = withLogs();
   const rows = useMemo(
-    () => waterfallRows(tree, { collapsed, logs: logsShown ? logs : [] }),
-    [tree, collapsed, logs, logsShown],
+    () => waterfallRows(tree, { collapsed, logs: logsShown ? logs : [], only }),
+    [tree, collapsed, logs, logsShown, only],
   );
   const marks = rulerMarks(tree.durationMs, 5);
   return (
@@ -284,6 +352,9 @@ function WaterfallRows({ tree, logs, collapsed, chosen, chosenLog, onToggle }: {
                   span={row.span}
                   collapsed={row.collapsed}
                   chosen={row.span === chosen}
+                  found={found.has(row.span.id)}
+                  skewMs={(skews.get(row.span.id) ?? 0) / 1e3}
+                  path={path && (path.get(row.span.id) ?? [])}
                   tree={tree}
                   tabIndex={tabIndex}
                   onToggle={() => onToggle(row.span)}

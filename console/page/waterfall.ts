@@ -4,12 +4,13 @@
  *
  * @module
  */
-import type {
-  JaegerKeyValue,
-  JaegerReference,
-  JaegerSpan,
-  JaegerTrace,
-  LogRow,
+import {
+  type JaegerKeyValue,
+  type JaegerReference,
+  type JaegerSpan,
+  type JaegerTrace,
+  type LogRow,
+  spanWarnings,
 } from "../page_api/api.ts";
 
 /** A span in the tree. Times are milliseconds from the beginning of the trace. */
@@ -25,6 +26,8 @@ export interface TreeSpan {
   readonly kind: string;
   readonly startMs: number;
   readonly durationMs: number;
+  /** Its sender has not said that it ended. */
+  readonly unfinished: boolean;
   /** Time in which no child was at work. */
   readonly selfMs: number;
   /** Why it failed, in words; undefined when it did not. */
@@ -32,6 +35,8 @@ export interface TreeSpan {
   readonly children: readonly TreeSpan[];
   /** Spans below it, however deep. */
   readonly descendants: number;
+  /** How many of them failed. */
+  readonly failedBelow: number;
   readonly events: readonly SpanEvent[];
   readonly links: readonly JaegerReference[];
   readonly tags: readonly JaegerKeyValue[];
@@ -56,6 +61,8 @@ export interface TraceTree {
   readonly spans: ReadonlyMap<string, TreeSpan>;
   readonly services: readonly ServiceShare[];
   readonly errorCount: number;
+  /** What is to be known of the trace as a whole, such as that it was cut. */
+  readonly warnings: readonly string[];
 }
 
 /** How much of a trace one service made. */
@@ -128,6 +135,7 @@ export function traceTree(trace: JaegerTrace): TraceTree {
     spans,
     services: sharesOf(roots),
     errorCount: [...spans.values()].filter((span) => span.error !== undefined).length,
+    warnings: trace.warnings ?? [],
   };
 }
 
@@ -161,9 +169,14 @@ function treeSpan(
     kind: kind === "internal" ? "" : kind,
     startMs,
     durationMs,
+    unfinished: span.warnings?.includes(spanWarnings.noEnd) ?? false,
     selfMs: selfTime(startMs, durationMs, children),
     error: errorOf(span),
     children,
+    failedBelow: children.reduce(
+      (sum, child) => sum + child.failedBelow + (child.error === undefined ? 0 : 1),
+      0,
+    ),
     descendants: children.reduce((sum, child) => sum + 1 + child.descendants, 0),
     events: span.logs.map((log) => eventOf(log, traceStartUs)),
     links: span.references.filter((one) => one.refType === "FOLLOWS_FROM"),
@@ -241,13 +254,17 @@ export interface WaterfallOptions {
   collapsed: ReadonlySet<string>;
   /** Logs to show below their spans; those of no received span come last. @default none */
   logs?: readonly LogRow[];
+  /** Shows spans and logs of this service alone. @default all */
+  only?: string | undefined;
 }
 
 /** The lines in order: each span, its logs by time, its children. */
 export function waterfallRows(tree: TraceTree, options: WaterfallOptions): WaterfallRow[] {
   const logsOf = new Map<string, LogRow[]>();
   const loose: LogRow[] = [];
-  for (const log of (options.logs ?? []).toSorted((a, b) => a.timeMs - b.timeMs || a.seq - b.seq)) {
+  const { only } = options;
+  const shownLogs = (options.logs ?? []).filter(({ service }) => !only || service === only);
+  for (const log of shownLogs.toSorted((a, b) => a.timeMs - b.timeMs || a.seq - b.seq)) {
     if (log.spanId === undefined || !tree.spans.has(log.spanId)) loose.push(log);
     else logsOf.set(log.spanId, [...logsOf.get(log.spanId) ?? [], log]);
   }
@@ -262,7 +279,7 @@ export function waterfallRows(tree: TraceTree, options: WaterfallOptions): Water
   while (stack.length > 0) {
     const span = stack.pop()!;
     const collapsed = options.collapsed.has(span.id) && span.children.length > 0;
-    rows.push({ kind: "span", span, collapsed });
+    if (!only || span.service === only) rows.push({ kind: "span", span, collapsed });
     for (const log of logsOf.get(span.id) ?? []) rows.push(logRow(log, span.depth + 1));
     if (!collapsed) stack.push(...span.children.toReversed());
   }

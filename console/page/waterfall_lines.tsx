@@ -10,6 +10,7 @@ import { ServiceMark } from "../../service/page/service_mark.tsx";
 import { setParams } from "../../service/page/url_state.ts";
 import type { LogRow } from "../page_api/api.ts";
 import { Level } from "./level.tsx";
+import type { Section } from "./critical_path.ts";
 import type { TraceTree, TreeSpan } from "./waterfall.ts";
 
 /** Where in time the marks lie. */
@@ -33,6 +34,12 @@ export interface SpanLineProps {
   collapsed: boolean;
   /** Its details are shown. */
   chosen: boolean;
+  /** It fits what is looked for. */
+  found: boolean;
+  /** By how much its clock does not fit its parent's, in milliseconds. */
+  skewMs: number;
+  /** Its parts on the critical path; undefined while that is not shown. */
+  path: readonly Section[] | undefined;
   /** The trace that it belongs to. */
   tree: TraceTree;
   /** 0 for the one line that Tab reaches. */
@@ -44,14 +51,14 @@ export interface SpanLineProps {
 /** A span: its name in the tree, its bar in time. */
 export function SpanLine(props: SpanLineProps) {
   return (
-    <div class={props.chosen ? "line chosen" : "line"}>
+    <div class={`line${props.chosen ? " chosen" : ""}${props.found ? " found" : ""}`}>
       <SpanName {...props} />
-      <SpanBar span={props.span} tree={props.tree} />
+      <SpanBar span={props.span} tree={props.tree} path={props.path} />
     </div>
   );
 }
 
-function SpanName({ span, collapsed, chosen, tabIndex, onToggle }: SpanLineProps) {
+function SpanName({ span, collapsed, chosen, skewMs, tabIndex, onToggle }: SpanLineProps) {
   return (
     <div class="line-name" style={{ paddingLeft: `${indent(span.depth)}px` }}>
       <Fold span={span} collapsed={collapsed} onToggle={onToggle} />
@@ -73,6 +80,25 @@ function SpanName({ span, collapsed, chosen, tabIndex, onToggle }: SpanLineProps
       {collapsed && <span class="line-kind">{formatCounted(span.descendants, "more", "more")}
       </span>}
       {span.error !== undefined && <span class="error-mark" title={span.error}>error</span>}
+      {span.error === undefined && collapsed && span.failedBelow > 0 && (
+        <span class="error-mark">{formatCounted(span.failedBelow, "error")} below</span>
+      )}
+      {span.unfinished && (
+        <span class="line-kind" title="It is still running, or its program ended before it did">
+          no end
+        </span>
+      )}
+      {skewMs !== 0 && (
+        <span
+          class="line-kind"
+          title={`It does not lie within its parent: their clocks differ by about ${
+            formatDuration(Math.abs(skewMs))
+          }`}
+        >
+          clock {skewMs > 0 ? "−" : "+"}
+          {formatDuration(Math.abs(skewMs))}
+        </span>
+      )}
       {span.parentMissing && (
         <span class="line-kind" title="Its parent was not received">no parent</span>
       )}
@@ -99,19 +125,29 @@ function Fold(
   );
 }
 
-function SpanBar({ span, tree }: Pick<SpanLineProps, "span" | "tree">) {
+function SpanBar({ span, tree, path }: Pick<SpanLineProps, "span" | "tree" | "path">) {
   const endShare = (span.startMs + span.durationMs) / (tree.durationMs || 1);
   return (
     <div class="line-time" aria-hidden="true">
       <span
         class={`bar bar-${serviceLook(span.service).color}${
           span.error !== undefined ? " failed" : ""
-        }`}
+        }${span.unfinished ? " unfinished" : ""}${path?.length === 0 ? " off-path" : ""}`}
         style={{
           left: percent(span.startMs, tree.durationMs),
           width: percent(span.durationMs, tree.durationMs),
         }}
       />
+      {path?.map(({ fromMs, toMs }) => (
+        <span
+          key={fromMs}
+          class="on-path"
+          style={{
+            left: percent(fromMs, tree.durationMs),
+            width: percent(toMs - fromMs, tree.durationMs),
+          }}
+        />
+      ))}
       {span.events.map((event, i) => (
         <span
           key={i}

@@ -55,7 +55,12 @@ export function jaegerTrace(trace: Trace): JaegerTrace {
     }
     return jaegerSpan(span, processId);
   });
-  return { traceID: trace.traceId, spans, processes, warnings: null };
+  const warnings = trace.cut === 0 ? null : [
+    `This trace is cut at ${trace.spans.length.toLocaleString("en")} spans: ${
+      trace.cut.toLocaleString("en")
+    } more were refused (--max-spans-per-trace, --max-held-bytes).`,
+  ];
+  return { traceID: trace.traceId, spans, processes, warnings };
 }
 
 /**

@@ -1,6 +1,13 @@
 import assert from "node:assert/strict";
 import type { JaegerKeyValue } from "../page_api/api.ts";
-import { attributeOf, newSpanId, newTraceId, testConsole, type TestSpan } from "../test_console.ts";
+import {
+  attributeOf,
+  newSpanId,
+  newTraceId,
+  testConsole,
+  type TestSpan,
+  tracesRequest,
+} from "../test_console.ts";
 
 async function jaegerSpans(...spans: TestSpan[]) {
   await using viewer = await testConsole({ maxAttributes: 4, maxEventsPerSpan: 2 });
@@ -141,4 +148,15 @@ Deno.test("jaegerTrace() says which times a span does not have, and shows it whe
   assert.match(noStart.warnings[0], /no start time/);
   assert.ok(none.startTime > 1_700_000_000_000_000);
   assert.match(none.warnings[0], /no times/);
+});
+
+Deno.test("a trace that was cut says at how many spans, and how many are missing", async () => {
+  await using viewer = await testConsole({ maxSpansPerTrace: 3 });
+  const traceId = newTraceId();
+  const body = tracesRequest(Array.from({ length: 5 }, () => ({ traceId })));
+  await (await viewer.send("traces", body)).body?.cancel();
+  const [{ spans, warnings }] = (await viewer.get(`/api/traces/${traceId.toHex()}`)).data;
+  assert.equal(spans.length, 3);
+  assert.match(warnings[0], /cut at 3 spans: 2 more were refused/);
+  assert.equal((await viewer.get("/api/summaries")).traces[0].complete, false);
 });

@@ -69,6 +69,8 @@ export interface Trace {
   startUs: number;
   endUs: number;
   errors: number;
+  /** Spans refused because it was full. */
+  cut: number;
   bytes: number;
   /** The store's sequence number of its last change. */
   changedSeq: number;
@@ -143,7 +145,10 @@ export class TraceStore {
   add(span: StoredSpan): SpanOutcome {
     let trace = this.#byId.get(span.traceId);
     // One trace must not push out all others, nor grow without end because it is the only one.
-    if ((trace?.bytes ?? traceBytes) + span.bytes > this.#options.maxBytes / 4) return "trace_full";
+    if ((trace?.bytes ?? traceBytes) + span.bytes > this.#options.maxBytes / 4) {
+      if (trace !== undefined) this.#cut(trace);
+      return "trace_full";
+    }
     if (trace === undefined) {
       trace = this.#newTrace(span);
     } else {
@@ -152,7 +157,10 @@ export class TraceStore {
         this.#replace(trace, place, span);
         return "replaced";
       }
-      if (trace.spans.length >= this.#options.maxSpansPerTrace) return "trace_full";
+      if (trace.spans.length >= this.#options.maxSpansPerTrace) {
+        this.#cut(trace);
+        return "trace_full";
+      }
     }
     if (trace.ids !== undefined && !trace.ids.has(span.spanId)) {
       trace.ids.set(span.spanId, trace.spans.length);
@@ -184,6 +192,11 @@ export class TraceStore {
     this.#bytes += span.bytes - before.bytes;
     this.#changedNow(trace);
     this.#evict(trace);
+  }
+
+  #cut(trace: Trace): void {
+    trace.cut++;
+    trace.summary = undefined;
   }
 
   #changedNow(trace: Trace): void {
@@ -231,6 +244,7 @@ export class TraceStore {
       startUs: Infinity,
       endUs: -Infinity,
       errors: 0,
+      cut: 0,
       bytes: traceBytes,
       changedSeq: 0,
       announced: false,
@@ -317,7 +331,7 @@ function summarize(trace: Trace): TraceSummary {
     durationMs: (trace.endUs - trace.startUs) / 1000,
     spanCount: trace.spans.length,
     errorCount: trace.errors,
-    complete: root !== undefined && parentsMissing === 0,
+    complete: root !== undefined && parentsMissing === 0 && trace.cut === 0,
   };
 }
 
