@@ -8,6 +8,7 @@ import assert from "node:assert/strict";
 import { axeFindings, type Tab, testPage } from "../service/testing/browser.ts";
 import { eventually } from "../service/testing/eventually.ts";
 import { type Fixture, open, row, rows } from "./console_fixture.ts";
+import { quoted } from "../console/queries/search_language.ts";
 import { childId, post, resource, sendLog, sendMetric, sendTrace, span } from "./otlp_json.ts";
 
 const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
@@ -94,14 +95,85 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     await page.goBack();
     await rows(page, 3);
 
-    await page.getByRole("searchbox").fill("cart");
+    await page.locator(".search input").fill("cart");
     await rows(page, 1);
     await sendTrace(console, { name: "GET /cart/2" });
     await sendTrace(console, { name: "GET /other" });
     await rows(page, 2);
     await page.reload();
     await rows(page, 2);
-    assert.equal(await page.getByRole("searchbox").inputValue(), "cart");
+    assert.equal(await page.locator(".search input").inputValue(), "cart");
+  },
+
+  async "a search is completed, says what is wrong with it, and is in the address"(
+    { console, page },
+  ) {
+    await sendTrace(console, { name: "GET /cart", attributes: { "http.route": "/cart" } });
+    await sendTrace(console, { name: "PUT /orders", failed: "card declined" });
+    await page.goto(console.fields.page!);
+    await rows(page, 2);
+    const field = page.locator(".search input");
+    await field.click();
+    await page.keyboard.type("http.ro");
+    await page.getByRole("option", { name: /^http\.route/ }).waitFor();
+    await page.keyboard.press("ArrowDown");
+    await page.keyboard.press("Enter");
+    await page.getByRole("option", { name: "/cart" }).click();
+    assert.equal(await field.inputValue(), "http.route=/cart ");
+    await rows(page, 1);
+    await row(page, "GET /cart").waitFor();
+    assert.equal(new URL(page.url()).searchParams.get("q"), "http.route=/cart");
+
+    await field.fill("status=error duration>0ms");
+    await row(page, "PUT /orders").waitFor();
+    await rows(page, 1);
+    await field.fill("duration>soon");
+    await page.getByText("duration is compared with a duration").waitFor();
+    // What cannot be read is no filter, and no reason to be cut off.
+    await rows(page, 2);
+    await page.locator(".pill-live").waitFor();
+  },
+
+  async "in a trace: find, next error, one service, depth, critical path, clocks"(
+    { console, page },
+  ) {
+    const traceId = await sendTrace(console, { name: "PUT /orders", failed: "card declined" });
+    await post(console, "/v1/traces", {
+      resourceSpans: [resource("bank", "scopeSpans", {
+        spans: [{
+          ...span({ traceId, spanId: "00000000000000d1", name: "authorize" }),
+          parentSpanId: childId,
+          startTimeUnixNano: String((BigInt(Date.now()) - 3_600_000n) * 1_000_000n),
+          endTimeUnixNano: String((BigInt(Date.now()) - 3_600_000n) * 1_000_000n + 1_000_000n),
+        }],
+      })],
+    });
+    await page.goto(`${console.fields.page}/traces/${traceId}`);
+    await page.getByText("3 spans").waitFor();
+    await page.keyboard.press("/");
+    await page.keyboard.type("authorize");
+    await page.locator(".line.found").waitFor();
+    await page.keyboard.press("Enter");
+    await page.waitForURL(/span=00000000000000d1/);
+    await page.getByText("1 of 1", { exact: true }).waitFor();
+    await page.keyboard.press("Escape");
+    await page.keyboard.press("Escape");
+    await page.getByRole("button", { name: "Next error" }).click();
+    await page.waitForURL((url) => url.searchParams.get("span") === childId);
+
+    await page.getByLabel("Adjust clocks").check();
+    await page.locator(".trace-facts").getByText(/^\d+(\.\d+)?\sms$/).waitFor();
+    await page.getByLabel("Critical path").check();
+    await page.locator(".on-path").first().waitFor({ state: "attached" });
+    await page.getByLabel("Depth").selectOption("1");
+    await page.getByRole("button", { name: /^authorize/ }).waitFor({ state: "detached" });
+    await page.getByLabel("Depth").selectOption("");
+    await page.getByLabel("Only").selectOption("bank");
+    await page.getByRole("button", { name: /^authorize/ }).waitFor();
+    assert.equal(await page.locator(".waterfall .line").count(), 1);
+    await page.reload();
+    await page.getByRole("button", { name: /^authorize/ }).waitFor();
+    assert.equal(await page.locator(".waterfall .line").count(), 1);
   },
 
   async "text of strangers is shown as text and runs nothing"({ console, page, complaints }) {
@@ -134,7 +206,7 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     await page.getByRole("heading", { name: `${image}metric` }).waitFor();
     await page.goto(`${console.fields.page}/status`);
     await page.getByText(`${image}shop`).first().waitFor();
-    await page.goto(`${console.fields.page}/?q=${encodeURIComponent(image)}`);
+    await page.goto(`${console.fields.page}/?q=${encodeURIComponent(quoted(image))}`);
     await rows(page, 1);
 
     assert.equal(await page.evaluate(() => (globalThis as { ran?: string }).ran), undefined);
@@ -166,7 +238,7 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
 
     await page.keyboard.press("/");
     await page.keyboard.type("orders?");
-    assert.equal(await page.getByRole("searchbox").inputValue(), "orders?");
+    assert.equal(await page.locator(".search input").inputValue(), "orders?");
     await page.getByText("No trace fits these filters").waitFor();
     await page.keyboard.press("Escape");
     await rows(page, 2);

@@ -16,6 +16,7 @@ import { address, href, setParams, wordParam } from "../../service/page/url_stat
 import { useMediaQuery } from "../../service/page/use_media_query.ts";
 import { VirtualList } from "../../service/page/virtual_list.tsx";
 import { apiPaths, type LogRow, type LogsAnswer } from "../page_api/api.ts";
+import { completeSearch, searchProblem } from "./complete_search.ts";
 import { SampleNotice, ServiceFilter } from "./filter_bar.tsx";
 import { Level } from "./level.tsx";
 import { LogDetail } from "./log_detail.tsx";
@@ -23,6 +24,8 @@ import { Moment } from "./moment.tsx";
 import { PointHere } from "./point_here.tsx";
 import { loadList, logs, stats, stream } from "./store.ts";
 import { logLevels, logQuery, paused } from "./views.ts";
+
+const complete = completeSearch("logs");
 
 /** See the module. */
 export function LogsView() {
@@ -32,8 +35,11 @@ export function LogsView() {
       <h1 id="logs-title" class="hidden-text">Logs</h1>
       <div class="toolbar">
         <SearchField
-          label="Text or attribute"
+          label="Search logs"
+          hint="level>=warn k8s.pod.name=cart-7, or words"
           value={params.get("q") ?? ""}
+          complete={complete}
+          problem={searchProblem("logs", params.get("q") ?? "")}
           onChange={(q) => setParams({ q }, { replace: true })}
         />
         <ServiceFilter />

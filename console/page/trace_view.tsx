@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { ComponentChildren } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { CopyButton, ShortId } from "../../service/page/copy.tsx";
 import {
@@ -192,15 +193,16 @@ function Waterfall(props: WaterfallProps) {
 
   return (
     <section class="trace-view" aria-labelledby="trace-title">
-      <TraceHead {...props} />
-      <TraceTools
-        tree={tree}
-        chosen={chosen}
-        matches={matches}
-        skewed={skewSummary(props.skews)}
-        onShow={show}
-        onDepth={(depth) => setCollapsed(belowDepth(tree, depth))}
-      />
+      <TraceHead {...props}>
+        <TraceTools
+          tree={tree}
+          chosen={chosen}
+          matches={matches}
+          skewed={skewSummary(props.skews)}
+          onShow={show}
+          onDepth={(depth) => setCollapsed(belowDepth(tree, depth))}
+        />
+      </TraceHead>
       <div class={chosen || chosenLog ? "split split-open" : "split"}>
         <WaterfallRows
           tree={tree}
@@ -253,7 +255,12 @@ function withLogs(): boolean {
   return address.value.params.get("logs") !== "0";
 }
 
-function TraceHead({ tree, logs, moreLogs, logsFailed, json }: WaterfallProps) {
+function TraceHead(
+  { tree, logs, moreLogs, logsFailed, json, children }: WaterfallProps & {
+    /** The tools, below all facts. */
+    children: ComponentChildren;
+  },
+) {
   const root = tree.roots[0];
   return (
     <header class="trace-head">
@@ -296,6 +303,7 @@ function TraceHead({ tree, logs, moreLogs, logsFailed, json }: WaterfallProps) {
       )}
       {tree.warnings.map((warning) => <p key={warning} class="error-text">{warning}</p>)}
       <Shares tree={tree} />
+      {children}
     </header>
   );
 }

@@ -19,11 +19,14 @@ import { address, href, setParams } from "../../service/page/url_state.ts";
 import { useMediaQuery } from "../../service/page/use_media_query.ts";
 import { VirtualList } from "../../service/page/virtual_list.tsx";
 import type { TraceSummary } from "../page_api/api.ts";
+import { completeSearch, searchProblem } from "./complete_search.ts";
 import { SampleNotice, ServiceFilter } from "./filter_bar.tsx";
 import { Moment } from "./moment.tsx";
 import { PointHere } from "./point_here.tsx";
 import { loadList, stats, stream, traces } from "./store.ts";
 import { paused, traceFilterNames, traceQuery } from "./views.ts";
+
+const complete = completeSearch("traces");
 
 /** See the module. */
 export function TracesView() {
@@ -33,8 +36,11 @@ export function TracesView() {
       <h1 id="traces-title" class="hidden-text">Traces</h1>
       <div class="toolbar">
         <SearchField
-          label="Span, service or trace id"
+          label="Search traces"
+          hint="service=cart status=error duration>100ms, or words"
           value={params.get("q") ?? ""}
+          complete={complete}
+          problem={searchProblem("traces", params.get("q") ?? "")}
           onChange={(q) => setParams({ q }, { replace: true })}
         />
         <ServiceFilter />

@@ -6,6 +6,7 @@
 import { computed } from "@preact/signals";
 import { address, matchPath, wordParam } from "../../service/page/url_state.ts";
 import { parseDuration } from "../../service/page/format.ts";
+import { searchProblem } from "./complete_search.ts";
 import { pagePaths } from "../page_api/api.ts";
 
 /** A view, from the path. */
@@ -55,7 +56,7 @@ export const chartRange = computed(() => wordParam(address.value.params, "range"
 export function traceQuery(params: URLSearchParams): URLSearchParams {
   const query = new URLSearchParams();
   copy(params, "service", query);
-  copy(params, "q", query);
+  copySearch(params, "traces", query);
   if (params.has("errors")) query.set("error", "true");
   const minMs = parseDuration(params.get("min") ?? "");
   if (minMs !== undefined) query.set("minDuration", `${minMs}ms`);
@@ -66,7 +67,7 @@ export function traceQuery(params: URLSearchParams): URLSearchParams {
 export function logQuery(params: URLSearchParams): URLSearchParams {
   const query = new URLSearchParams();
   copy(params, "service", query);
-  copy(params, "q", query);
+  copySearch(params, "logs", query);
   const level = wordParam(params, "level", logLevels);
   if (level !== "all") query.set("severity", level);
   return query;
@@ -89,6 +90,11 @@ export function streamQuery(now: View, params: URLSearchParams): URLSearchParams
 function withSignals(signals: string, query: URLSearchParams): URLSearchParams {
   query.set("signals", signals);
   return query;
+}
+
+/** A search that cannot be read is no filter: the field says what is wrong with it. */
+function copySearch(from: URLSearchParams, what: "traces" | "logs", to: URLSearchParams): void {
+  if (searchProblem(what, from.get("q") ?? "") === undefined) copy(from, "q", to);
 }
 
 function copy(from: URLSearchParams, name: string, to: URLSearchParams): void {

@@ -37,6 +37,8 @@ export const apiPaths = {
   metrics: "/api/metrics",
   /** `GET`, parameters `endTs` and `lookback` in milliseconds as Jaeger's → {@linkcode DependenciesAnswer}. */
   dependencies: "/api/dependencies",
+  /** `GET`, parameters `for` (`traces` or `logs`) and `key` for the values of one → {@linkcode SuggestionsAnswer}. */
+  suggestions: "/api/suggestions",
   /** `GET` → {@linkcode NoticesAnswer}. */
   notices: "/api/notices",
   /** `GET` → `StatsEvent` of `stream_events.ts`, the same as the stream's `stats`. */
@@ -234,6 +236,20 @@ export interface DependencyEdge {
 
 /** Answer of `/api/dependencies`: counted over the spans held, most calls first. */
 export type DependenciesAnswer = JaegerAnswer<DependencyEdge>;
+
+/** A way to go on in a search. */
+export interface Suggestion {
+  text: string;
+  /** How often it was seen among the newest spans or records; absent for keys of the language. */
+  count?: number;
+  /** What it means, for keys of the language. */
+  detail?: string;
+}
+
+/** Answer of `/api/suggestions`, at most some 200: keys of the language first, then the most frequent. */
+export interface SuggestionsAnswer {
+  suggestions: Suggestion[];
+}
 
 // What was refused
 

@@ -66,6 +66,9 @@ interface Viewer {
 }
 type Client = EventClient<Viewer>;
 
+/** The filter of a signal that is not asked for. */
+const nothing = { narrows: true, matches: () => false };
+
 const signalNames = ["traces", "logs", "metrics"] as const;
 /** Traces examined a round and client where a filter must read them; the others are estimated. */
 const maxExamined = 2_000;
@@ -124,10 +127,12 @@ export class LiveStream {
    */
   open(parameters: Parameters, lastEventId: string | undefined): Response {
     const { world } = this.#options;
+    const signals = signalsParameter(parameters);
+    // A search for traces may be no search for logs.
     const state: Viewer = {
-      signals: signalsParameter(parameters),
-      traceFilter: traceFilter(parameters, { world }),
-      logFilter: logFilter(parameters, world),
+      signals,
+      traceFilter: signals.has("traces") ? traceFilter(parameters, { world }) : nothing,
+      logFilter: signals.has("logs") ? logFilter(parameters, world) : nothing,
       skipped: { traces: 0, logs: 0 },
     };
     return this.#hub.open({

@@ -328,3 +328,11 @@ Deno.test("stream cuts off a client that has not read for long", async () => {
   assert.equal(bare.stream.clients, 0);
   await response.body!.cancel();
 });
+
+Deno.test("a search for traces need not be one for logs, which are not asked for", async () => {
+  await using viewer = await testConsole();
+  const query = new URLSearchParams({ signals: "traces", q: "status=error duration>1ms" });
+  const response = await fetch(`${viewer.pageUrl}/api/stream?${query}`);
+  assert.equal(response.status, 200);
+  await response.body?.cancel();
+});

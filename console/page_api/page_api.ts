@@ -15,6 +15,7 @@ import {
   type NoticesAnswer,
   type OperationsAnswer,
   type ServicesAnswer,
+  type SuggestionsAnswer,
   type SummariesAnswer,
 } from "./api.ts";
 import type { StatsEvent } from "./stream_events.ts";
@@ -32,6 +33,7 @@ import {
   type Parameters,
   traceFilter,
 } from "../queries/query.ts";
+import { suggestions } from "../queries/suggestions.ts";
 import type { TelemetryStore } from "../stores/telemetry_store.ts";
 import { type Trace, traceSummary } from "../stores/trace_store.ts";
 
@@ -67,6 +69,16 @@ export function pageApi(options: PageApiOptions): Hono {
 
   addTraceRoutes(app, options);
   addLogAndMetricRoutes(app, options);
+  app.get(apiPaths.suggestions, (c) => {
+    const what = c.req.query("for") ?? "traces";
+    if (what !== "traces" && what !== "logs") {
+      throw parameterProblem("for", "for must be traces or logs.");
+    }
+    const answer: SuggestionsAnswer = {
+      suggestions: suggestions(store, what, c.req.query("key") || undefined),
+    };
+    return c.json(answer);
+  });
   app.get(
     apiPaths.notices,
     (c) => c.json({ notices: store.notices.rows() } satisfies NoticesAnswer),
