@@ -1,12 +1,12 @@
 /**
- * A timeline: how many events came when, and a lane of marks for each kind of trouble. Any view that
- * has lanes uses it.
+ * A timeline: how many events came when, and a lane of marks for each kind of trouble. Live events and
+ * simulated runs are shown with it; where there is a position, a click or a drag goes to another one.
  *
  * @module
  */
 import { useEffect, useRef } from "preact/hooks";
 import { formatCount, formatCounted, formatTime } from "../../service/page/format.ts";
-import { readColors } from "./stage_painter.ts";
+import { readColors, type StageColors } from "./stage_painter.ts";
 
 /** Something that happened at a time. */
 export interface TimelineMark {
@@ -19,16 +19,35 @@ export interface TimelineMark {
 export interface TimelineLane {
   readonly name: string;
   readonly marks: readonly TimelineMark[];
+  /** Whether its marks are trouble; else they are good to see. @default true */
+  readonly isTrouble?: boolean;
+}
+
+/** A share of one over time, drawn in place of how many events came. */
+export interface TimelineCurve {
+  readonly name: string;
+  readonly points: readonly { readonly atMs: number; readonly share: number }[];
 }
 
 /** Options of {@linkcode Timeline}. */
 export interface TimelineProps {
-  /** What is shown, in milliseconds since the epoch. */
+  /** What is shown, in milliseconds since the epoch, or since a run began. */
   fromMs: number;
   toMs: number;
-  /** How many events each second had. */
+  /** How many events each second, or each bin, had. */
   counts: readonly { readonly second: number; readonly count: number }[];
+  /** How long a bin of `counts` is, in milliseconds. @default 1_000 */
+  binMs?: number;
   lanes: readonly TimelineLane[];
+  /** What it is called, as in "12 events in the last minute". @default "the last minute" */
+  label?: string;
+  /** Writes a time. @default the time of day */
+  formatAt?: (atMs: number) => string;
+  /** The position, which is marked. @default there is none */
+  cursorMs?: number;
+  /** Goes to another position. @default it cannot be changed */
+  onSeek?: (atMs: number) => void;
+  curve?: TimelineCurve | undefined;
 }
 
 const laneHeight = 16;
@@ -38,19 +57,40 @@ const labelWidth = 120;
 /** See the module. */
 export function Timeline(props: TimelineProps) {
   const canvas = useRef<HTMLCanvasElement>(null);
+  const isDragged = useRef(false);
   useEffect(() => draw(canvas.current!, props));
-  const shown = props.lanes.map(({ name, marks }) => ({
+  const { fromMs, toMs, counts, lanes, binMs = 1_000, label = "the last minute", onSeek } = props;
+  const shown = lanes.map(({ name, marks }) => ({
     name,
-    marks: marks.filter(({ atMs }) => atMs >= props.fromMs && atMs <= props.toMs),
+    marks: marks.filter(({ atMs }) => atMs >= fromMs && atMs <= toMs),
   }));
-  const events = props.counts
-    .filter(({ second }) => second * 1_000 >= props.fromMs)
+  const events = counts
+    .filter(({ second }) => second * binMs >= fromMs)
     .reduce((sum, { count }) => sum + count, 0);
+  function seek(event: PointerEvent) {
+    const box = canvas.current!.getBoundingClientRect();
+    const left = leftOf(box.width);
+    const share = (event.clientX - box.left - left) / (box.width - left);
+    onSeek!(fromMs + Math.min(1, Math.max(0, share)) * (toMs - fromMs));
+  }
+  const dragging = onSeek && {
+    onPointerDown(event: PointerEvent) {
+      canvas.current!.setPointerCapture(event.pointerId);
+      isDragged.current = true;
+      seek(event);
+    },
+    onPointerMove(event: PointerEvent) {
+      if (isDragged.current) seek(event);
+    },
+    onPointerUp() {
+      isDragged.current = false;
+    },
+  };
   return (
-    <section class="timeline" aria-label="The last minute">
-      <canvas ref={canvas} aria-hidden="true" />
+    <section class="timeline" aria-label={capital(label)}>
+      <canvas ref={canvas} aria-hidden="true" {...dragging} />
       <p class="hidden-text">
-        {formatCounted(events, "event")} in the last minute. {shown.map(({ name, marks }) =>
+        {formatCounted(events, "event")} in {label}. {shown.map(({ name, marks }) =>
           `${name}: ${formatCount(marks.length)}${
             marks.length > 0 ? `, the last ${marks.at(-1)!.label}` : ""
           }`
@@ -60,10 +100,21 @@ export function Timeline(props: TimelineProps) {
   );
 }
 
-function draw(canvas: HTMLCanvasElement, { fromMs, toMs, counts, lanes }: TimelineProps): void {
+function capital(text: string): string {
+  return text[0]!.toUpperCase() + text.slice(1);
+}
+
+/** Where the lanes begin: behind their names, if there is room for them. */
+function leftOf(width: number): number {
+  return width < 480 ? 0 : labelWidth;
+}
+
+function draw(canvas: HTMLCanvasElement, props: TimelineProps): void {
+  const { fromMs, toMs, lanes, cursorMs } = props;
+  const formatAt = props.formatAt ?? ((atMs: number) => formatTime(atMs).slice(0, 8));
   const box = canvas.parentElement!;
   const ratio = devicePixelRatio;
-  const width = box.clientWidth;
+  const width = canvas.clientWidth || box.clientWidth;
   const height = countsHeight + lanes.length * laneHeight + 16;
   canvas.width = Math.round(width * ratio);
   canvas.height = Math.round(height * ratio);
@@ -71,43 +122,100 @@ function draw(canvas: HTMLCanvasElement, { fromMs, toMs, counts, lanes }: Timeli
   const context = canvas.getContext("2d")!;
   context.scale(ratio, ratio);
   const colors = readColors(box);
-  const left = width < 480 ? 0 : labelWidth;
+  const left = leftOf(width);
   const x = (atMs: number) => left + (atMs - fromMs) / (toMs - fromMs) * (width - left);
   context.font = "11px system-ui, sans-serif";
   context.textBaseline = "middle";
+  const drawing: Drawing = { context, colors, left, width, x };
+  if (props.curve === undefined) drawCounts(drawing, props);
+  else drawCurve(drawing, props.curve);
+  for (const [index, lane] of lanes.entries()) {
+    drawLane(drawing, lane, index);
+  }
+  context.fillStyle = colors.quiet;
+  context.textAlign = "left";
+  context.fillText(formatAt(fromMs), left, height - 8);
+  context.textAlign = "right";
+  context.fillText(formatAt(toMs), width, height - 8);
+  if (cursorMs === undefined) return;
+  context.strokeStyle = colors.accent;
+  context.lineWidth = 2;
+  context.beginPath();
+  context.moveTo(x(cursorMs), 0);
+  context.lineTo(x(cursorMs), height - 16);
+  context.stroke();
+}
 
+/** What everything is drawn with. */
+interface Drawing {
+  readonly context: CanvasRenderingContext2D;
+  readonly colors: StageColors;
+  /** Where the lanes begin, and the whole width. */
+  readonly left: number;
+  readonly width: number;
+  /** Where a time is. */
+  readonly x: (atMs: number) => number;
+}
+
+function drawCounts(
+  { context, colors, left, width, x }: Drawing,
+  { fromMs, toMs, counts, binMs = 1_000 }: TimelineProps,
+): void {
   const most = Math.max(1, ...counts.map(({ count }) => count));
-  const second = Math.max(1, (width - left) / ((toMs - fromMs) / 1_000));
+  const bin = Math.max(1, (width - left) / ((toMs - fromMs) / binMs));
   context.fillStyle = colors.accent;
   for (const { second: at, count } of counts) {
-    if (at * 1_000 < fromMs) continue;
+    if (at * binMs < fromMs || count === 0) continue;
     const bar = Math.max(1, count / most * (countsHeight - 6));
-    context.fillRect(x(at * 1_000), countsHeight - bar, Math.max(1, second - 1), bar);
+    context.fillRect(x(at * binMs), countsHeight - bar, Math.max(1, bin - 1), bar);
   }
   context.fillStyle = colors.quiet;
-  if (left > 0) context.fillText(`events, ≤ ${formatCount(most)}/s`, 0, countsHeight - 10);
+  const name = binMs === 1_000 ? `events, ≤ ${formatCount(most)}/s` : "events";
+  if (left > 0) context.fillText(name, 0, countsHeight - 10);
+}
 
-  for (const [index, { name, marks }] of lanes.entries()) {
-    const y = countsHeight + (index + 0.5) * laneHeight;
-    context.strokeStyle = colors.rule;
-    context.beginPath();
-    context.moveTo(left, y);
-    context.lineTo(width, y);
-    context.stroke();
-    context.fillStyle = colors.quiet;
-    if (left > 0) context.fillText(name, 0, y);
-    context.fillStyle = colors.error;
-    for (const { atMs } of marks) {
-      if (atMs < fromMs || atMs > toMs) continue;
-      // A shape of its own for each lane, as colour alone would not do.
-      if (index % 2 === 0) context.fillRect(x(atMs) - 2, y - 5, 4, 10);
-      else diamond(context, x(atMs), y);
-    }
+function drawCurve({ context, colors, left, x }: Drawing, { name, points }: TimelineCurve): void {
+  const y = (share: number) => countsHeight - 2 - share * (countsHeight - 6);
+  context.strokeStyle = colors.error;
+  context.lineWidth = 2;
+  context.beginPath();
+  for (const [index, { atMs, share }] of points.entries()) {
+    if (index === 0) context.moveTo(x(atMs), y(share));
+    else context.lineTo(x(atMs), y(share));
   }
+  context.stroke();
+  context.lineWidth = 1;
   context.fillStyle = colors.quiet;
-  context.fillText(formatTime(fromMs).slice(0, 8), left, height - 8);
-  context.textAlign = "right";
-  context.fillText(formatTime(toMs).slice(0, 8), width, height - 8);
+  if (left > 0) context.fillText(name, 0, countsHeight - 10);
+}
+
+function drawLane(
+  { context, colors, left, width, x }: Drawing,
+  { name, marks, isTrouble = true }: TimelineLane,
+  index: number,
+): void {
+  const y = countsHeight + (index + 0.5) * laneHeight;
+  context.strokeStyle = colors.rule;
+  context.beginPath();
+  context.moveTo(left, y);
+  context.lineTo(width, y);
+  context.stroke();
+  context.fillStyle = colors.quiet;
+  if (left > 0) context.fillText(name, 0, y);
+  context.fillStyle = isTrouble ? colors.error : colors.quiet;
+  for (const { atMs } of marks) {
+    if (x(atMs) < left || x(atMs) > width) continue;
+    // A shape of its own for each lane, as colour alone would not do.
+    if (index % 3 === 0) context.fillRect(x(atMs) - 2, y - 5, 4, 10);
+    else if (index % 3 === 1) diamond(context, x(atMs), y);
+    else dot(context, x(atMs), y);
+  }
+}
+
+function dot(context: CanvasRenderingContext2D, x: number, y: number): void {
+  context.beginPath();
+  context.arc(x, y, 3.5, 0, 2 * Math.PI);
+  context.fill();
 }
 
 function diamond(context: CanvasRenderingContext2D, x: number, y: number): void {

@@ -32,6 +32,7 @@ export type { LogEntry } from "./event_loop.ts";
 export { explore, type Explored, type ExploreOptions } from "./explore.ts";
 export type { Intervention } from "./interventions.ts";
 export type { Violation } from "./invariants.ts";
+export type { Change } from "./simulated_store.ts";
 export {
   drawOptions,
   type FaultKind,

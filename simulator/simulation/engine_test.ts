@@ -197,3 +197,13 @@ function failing(plant: number): SimulatedRun {
   }
   throw new Error(`Plant ${plant} is not found`);
 }
+
+Deno.test("a commit's entry has the rows that it has changed, for a message's history", () => {
+  const run = createRun(input);
+  const history = run.entries.flatMap(({ rows = [] }) =>
+    rows.filter(({ table, before, after }) =>
+      table === "outbox" && (after ?? before)!["messageId"] === "o1"
+    ).map(({ after }) => after?.["state"] ?? "removed")
+  );
+  assert.deepEqual(history.slice(0, 3), ["pending", "claimed", "sent"]);
+});

@@ -7,6 +7,7 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
 import TinyQueue from "tinyqueue";
 import type { Draw } from "./decisions.ts";
+import type { Change } from "./simulated_store.ts";
 import { drive, type Step, type Wait, waitFor } from "../topology/step.ts";
 
 /** A process: it crashes as a whole, and what it waited for never comes. */
@@ -52,6 +53,8 @@ export interface LogEntry {
   readonly detail: string;
   /** Messages that it was about, beside the subject: those whose rows a commit has changed. */
   readonly messages: readonly string[];
+  /** The rows that a commit has changed: the history of a message's rows is made of them. */
+  readonly rows?: readonly Change[];
 }
 
 /** Options of {@linkcode EventLoop}. */
@@ -161,6 +164,7 @@ export class EventLoop {
     subject: string,
     detail: string,
     messages: readonly string[] = noMessages,
+    rows?: readonly Change[],
   ): void {
     this.lines++;
     if (!this.isLogged) return;
@@ -172,7 +176,8 @@ export class EventLoop {
     this.#onLine?.(line);
     if (this.#onEntry === undefined) return;
     const part = column.trimEnd();
-    this.#onEntry({ event: this.count, atUs: this.nowUs, kind, part, subject, detail, messages });
+    const entry = { event: this.count, atUs: this.nowUs, kind, part, subject, detail, messages };
+    this.#onEntry(rows === undefined ? entry : { ...entry, rows });
   }
 
   /** Runs until that time, or until `isDone`; at most so many events, as an endless loop of no duration never ends. */

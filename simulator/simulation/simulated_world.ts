@@ -246,7 +246,7 @@ export class SimulatedWorld {
     }
     let detail = "";
     for (const [table, count] of counts) detail += `${table}+${count} `;
-    this.loop.log("commit", process.column, store.name, detail.trimEnd(), [...messages]);
+    this.loop.log("commit", process.column, store.name, detail.trimEnd(), [...messages], changes);
   }
 
   readonly #lastOutboxId = new Map<SimulatedStore, number>();

@@ -7,7 +7,7 @@
 import { useRef } from "preact/hooks";
 import { useSignal } from "@preact/signals";
 import { formatPercent } from "../../service/page/format.ts";
-import { type FaultKind, faultKinds, type FaultPoint } from "../simulation/engine.ts";
+import { type FaultKind, faultKinds, type FaultPoint, faultPoints } from "../simulation/engine.ts";
 import {
   kindsOf,
   type PointRates,
@@ -42,7 +42,8 @@ export function activeFaults(): number {
 function setRates(point: FaultPoint, rates: PointRates): void {
   const run = current.peek();
   if (run === undefined) return;
-  void edit(run, withRates(run.info, point, rates, interventionMs()));
+  const whenMs = interventionMs();
+  void edit(run, withRates(run.info, point, rates, whenMs), whenMs);
 }
 
 function toggle(point: FaultPoint): void {
@@ -78,6 +79,21 @@ export function FaultSwitch({ point }: { point: FaultPoint }) {
     >
       {point}
     </button>
+  );
+}
+
+/** All eight with their names: where there is no room for them on the drawing. */
+export function FaultList() {
+  return (
+    <ul class="fault-list">
+      {faultPoints.map((point) => (
+        <li key={point}>
+          <FaultSwitch point={point} />
+          <span class="fault-title">{pointTitles[point]}</span>
+          <FaultKnobs point={point} />
+        </li>
+      ))}
+    </ul>
   );
 }
 

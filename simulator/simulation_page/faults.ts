@@ -33,7 +33,10 @@ export function ratesAt({ options, input }: Pick<RunInfo, "options" | "input">, 
     7: {},
     8: {},
   };
-  for (const point of faultPoints) rates[point] = options.faults[point] ?? {};
+  // In a replay the record alone decides, until somebody says otherwise.
+  if (input.replay === undefined) {
+    for (const point of faultPoints) rates[point] = options.faults[point] ?? {};
+  }
   for (const { point, rates: set } of ratesOf(input, ms)) rates[point] = set;
   return rates;
 }
@@ -89,7 +92,7 @@ export function withRates(
   const kept = (input.interventions ?? []).filter((one) =>
     one.kind !== "rates" || one.point !== point || one.atMs < atMs
   );
-  if (atMs <= 0) {
+  if (atMs <= 0 && input.replay === undefined) {
     const faults: FaultRates = { ...options.faults, [point]: rates };
     return { ...input, given: { ...input.given, faults }, interventions: kept };
   }

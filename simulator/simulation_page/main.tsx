@@ -10,10 +10,25 @@ import { startShortcuts, useShortcuts } from "../../service/page/keys.ts";
 import { Shell } from "../../service/page/shell.tsx";
 import { Failure, Loading } from "../../service/page/states.tsx";
 import { startTheme } from "../../service/page/theme.tsx";
-import { address, href, setParams, startUrlState } from "../../service/page/url_state.ts";
+import {
+  address,
+  href,
+  setParams,
+  startUrlState,
+  wordParam,
+} from "../../service/page/url_state.ts";
+import { useMediaQuery } from "../../service/page/use_media_query.ts";
+import { Card } from "./cards.tsx";
+import { CompareView } from "./compare_view.tsx";
+import { EventTable } from "./event_table.tsx";
+import { FaultList } from "./fault_controls.tsx";
+import { ForkPanel } from "./fork_panel.tsx";
+import { FailurePanel, FindFailure, WhyCurve } from "./investigation_panels.tsx";
+import { Lanes } from "./lanes.tsx";
 import { ChecksPanel, EventPanel, Figures } from "./panels.tsx";
 import { isPlaying, startPlay, togglePlay } from "./play.ts";
 import {
+  type Branch,
   current,
   entryPlace,
   event,
@@ -25,7 +40,10 @@ import {
   step,
   view,
 } from "./store.ts";
+import { RunsBar } from "./runs_bar.tsx";
+import { SpaceTimeView } from "./space_time.tsx";
 import { TopologyView } from "./topology_view.tsx";
+import { TourView } from "./tour_view.tsx";
 import { Transport } from "./transport.tsx";
 
 const viewLabels: Readonly<Record<typeof pageViews[number], string>> = {
@@ -69,18 +87,128 @@ function SimulationPage() {
 
 function RunPage() {
   const run = current.value!;
+  const isNarrow = useMediaQuery("(max-width: 720px)");
+  if (pageView.value === "tour") {
+    return (
+      <div class="simulation simulation-one simulation-tour">
+        <div class="simulation-main">
+          <TourView />
+        </div>
+      </div>
+    );
+  }
+  if (pageView.value === "events" || pageView.value === "compare") {
+    return (
+      <div class="simulation simulation-one">
+        <Head />
+        <div class="simulation-main">
+          {pageView.value === "events" ? <EventTable /> : <CompareView />}
+        </div>
+      </div>
+    );
+  }
+  return isNarrow ? <NarrowRun run={run} /> : <WideRun run={run} />;
+}
+
+function WideRun({ run }: { run: Branch }) {
   return (
     <div class="simulation">
-      <Transport />
+      <Head />
       <div class="simulation-main">
-        <TopologyView run={run} view={view.value} event={event.value} place={entryPlace.value} />
+        <Drawing run={run} />
         <Figures counters={view.value?.snapshot.counters} />
+        <Times run={run} />
       </div>
       <aside class="simulation-side" tabIndex={0} aria-label="This instant">
-        <EventPanel />
+        <Card />
+        <Instant />
+        <FailurePanel />
         <ChecksPanel />
       </aside>
     </div>
+  );
+}
+
+const tabs = ["topology", "now", "faults", "time", "checks"] as const;
+const tabLabels: Readonly<Record<typeof tabs[number], string>> = {
+  topology: "Topology",
+  now: "Now",
+  faults: "Faults",
+  time: "Time",
+  checks: "Checks",
+};
+
+/** On a phone one thing at a time, and the steps always in reach. */
+function NarrowRun({ run }: { run: Branch }) {
+  const tab = wordParam(address.value.params, "tab", tabs);
+  return (
+    <div class="simulation simulation-narrow">
+      <Head />
+      <nav class="tabs" aria-label="This run">
+        {tabs.map((one) => (
+          <a
+            key={one}
+            href={href("/simulation", address.value.params, {
+              tab: one === "topology" ? undefined : one,
+            })}
+            aria-current={tab === one ? "page" : undefined}
+          >
+            {tabLabels[one]}
+          </a>
+        ))}
+      </nav>
+      <div class="simulation-main">
+        {tab === "topology" && (
+          <>
+            <Card />
+            <Drawing run={run} />
+          </>
+        )}
+        {tab === "now" && (
+          <>
+            <Instant />
+            <FailurePanel />
+            <Figures counters={view.value?.snapshot.counters} />
+          </>
+        )}
+        {tab === "faults" && <FaultList />}
+        {tab === "time" && <Times run={run} />}
+        {tab === "checks" && <ChecksPanel />}
+      </div>
+    </div>
+  );
+}
+
+function Head() {
+  return (
+    <>
+      <RunsBar>
+        <FindFailure />
+      </RunsBar>
+      <Transport />
+    </>
+  );
+}
+
+function Drawing({ run }: { run: Branch }) {
+  return <TopologyView run={run} view={view.value} event={event.value} place={entryPlace.value} />;
+}
+
+function Times({ run }: { run: Branch }) {
+  return (
+    <>
+      <Lanes run={run} />
+      <WhyCurve run={run} />
+      <SpaceTimeView />
+    </>
+  );
+}
+
+function Instant() {
+  return (
+    <EventPanel>
+      <ForkPanel />
+    </EventPanel>
   );
 }
 

@@ -8,6 +8,7 @@ import { formatCount } from "../../service/page/format.ts";
 import { setParams } from "../../service/page/url_state.ts";
 import type { Counters } from "../simulation/engine.ts";
 import { type Check, checksAt } from "./checks.ts";
+import { isPlaying } from "./play.ts";
 import { current, entryPlace, step, view } from "./store.ts";
 import { entryWords, partWords, secondsWords } from "./words.ts";
 
@@ -25,7 +26,7 @@ export function EventPanel({ children }: { children?: ComponentChildren }) {
               class={/^fault-|^VIOLATION|^crash/.test(entry.kind)
                 ? "event-words error-text"
                 : "event-words"}
-              aria-live="polite"
+              aria-live={isPlaying.value ? "off" : "polite"}
             >
               {entryWords(entry)}
             </p>

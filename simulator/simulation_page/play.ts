@@ -7,6 +7,7 @@
 import { effect, signal } from "@preact/signals";
 import { announce } from "../../service/page/announce.ts";
 import { atMs, current, entryPlace, event, seek, seekEntry, seekTime, step } from "./store.ts";
+import { entryWords } from "./words.ts";
 
 /** Speeds against real time; 0 is event by event. */
 export const speeds = [0, 0.1, 0.5, 1, 10, 100, 1_000] as const;
@@ -20,6 +21,9 @@ export const isPlaying = signal(false);
 export const speed = signal<Speed>(0.1);
 /** Whether a person asks for as little motion as possible. */
 export const isStill = signal(false);
+
+/** The place of an entry at which playing ends; `undefined` is the end of the run. */
+export const stopPlace = signal<number | undefined>(undefined);
 
 /** So long is an event to be seen when it goes event by event. */
 const eventMs = 600;
@@ -77,6 +81,12 @@ function advance(elapsedMs: number): void {
     seekTime(atMs.peek() + elapsedMs * speed.peek());
   }
   if (event.peek() >= run.info.length) isPlaying.value = false;
+  const last = stopPlace.peek();
+  if (last !== undefined && before < last && entryPlace.peek() >= last) {
+    isPlaying.value = false;
+    seekEntry(last);
+    return;
+  }
   stopAtViolation(before);
 }
 
@@ -87,7 +97,7 @@ function stopAtViolation(before: number): void {
     if (entries[place]!.kind !== "VIOLATION") continue;
     isPlaying.value = false;
     seekEntry(place);
-    announce("Stopped where an invariant broke");
+    announce(`Stopped. ${entryWords(entries[place]!)}`, 8_000);
     return;
   }
 }

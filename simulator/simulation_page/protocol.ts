@@ -59,7 +59,6 @@ export interface ForkChange {
 export interface Requests {
   open: { ask: { input: EngineInput }; answer: RunInfo };
   view: { ask: { key: number; event: number }; answer: RunView };
-  past: { ask: { key: number; place: number }; answer: readonly number[] };
   close: { ask: { key: number }; answer: null };
   sweep: { ask: { job: SweepJob }; answer: SweepResult };
   shrink: { ask: { record: RunRecord }; answer: { record: RunRecord; executions: number } };

@@ -90,7 +90,8 @@ function drawSprite(
   const isLost = kind === "lost";
   // What is lost gets halfway, and stays there to be seen.
   const at = pointOn(layout, way, isLost ? Math.min(0.5, share) : ease(share));
-  const y = at.y - (kind === "copy" ? 9 : 0) + (kind === "acknowledgement" ? 12 : 0);
+  // Beside the switch that stands on the edge.
+  const y = at.y - (isLost ? 22 : kind === "copy" ? 9 : 0) + (kind === "acknowledgement" ? 12 : 0);
   const color = message === "" ? colors.quiet : colorOf(message);
   context.lineWidth = 1.5;
   if (kind === "acknowledgement") {

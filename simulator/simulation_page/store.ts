@@ -142,13 +142,21 @@ function placeInRun(): void {
   if (run === undefined) return;
   failure.value = undefined;
   const asked = Number(address.peek().params.get("at") ?? NaN);
+  const entry = Number(address.peek().params.get("entry") ?? NaN);
+  if (run.info.entries[entry]?.event === asked) return seekEntry(entry);
   if (Number.isInteger(asked) && asked >= 0) return seek(Math.min(asked, run.info.length));
   if (atMs.peek() > 0) return seekTime(atMs.peek());
-  // The first fault or violation, else the beginning.
-  const { entries } = run.info;
-  const place = entries.findIndex(({ kind }) => kind.startsWith("fault-") || kind === "VIOLATION");
-  if (place < 0) seek(0);
+  const place = placeOfInterest(run.info);
+  if (place === undefined) seek(0);
   else seekEntry(place);
+}
+
+/** The first violation, else the first fault. */
+function placeOfInterest({ entries }: RunInfo): number | undefined {
+  const broken = entries.findIndex(({ kind }) => kind === "VIOLATION");
+  if (broken >= 0) return broken;
+  const fault = entries.findIndex(({ kind }) => kind.startsWith("fault-"));
+  return fault < 0 ? undefined : fault;
 }
 
 /** How a run that is made comes to be. */
@@ -228,15 +236,23 @@ function letterOf(index: number): string {
   return index <= 26 ? String.fromCharCode(64 + index) : `A${index - 26}`;
 }
 
-/** Makes a run and shows it. */
+/** Makes a run and shows it, where something goes wrong in it unless `params` say where. */
 export async function show(
   input: EngineInput,
   origin: string,
-  { params = {}, parent }: { params?: ParamChanges; parent?: string | undefined } = {},
+  { params = {}, parent, isReplacing = false }: {
+    params?: ParamChanges;
+    parent?: string | undefined;
+    /** Whether a person did not choose to go there: then going back does not come here. @default false */
+    isReplacing?: boolean;
+  } = {},
 ): Promise<Branch | undefined> {
   try {
     const branch = await keep(input, { origin, ...(parent && { parent }) });
-    showBranch(branch, params);
+    const place = placeOfInterest(branch.info);
+    const at = place === undefined ? 0 : branch.info.entries[place]!.event;
+    const position = params["at"] === undefined ? { at, entry: place } : {};
+    showBranch(branch, { ...position, ...params }, isReplacing);
     return branch;
   } catch (error) {
     announce(`This run cannot be made: ${(error as Error).message}`, 8_000);
@@ -251,29 +267,39 @@ export async function show(
 export function interventionMs(): number {
   const run = current.peek();
   if (run === undefined || event.peek() === 0 && atMs.peek() === 0) return 0;
-  return Math.max(atMs.peek(), run.info.timesMs[event.peek()]! + 0.001);
+  // Whole microseconds, as the run counts them.
+  return Math.round(Math.max(atMs.peek(), run.info.timesMs[event.peek()]! + 0.001) * 1_000) / 1_000;
 }
 
-/** Changes a run in place: it keeps its letter. Who wants to keep both forks it. */
-export async function edit(branch: Branch, input: EngineInput): Promise<void> {
+/**
+ * Changes a run in place, from a time on: it keeps its letter. Who wants to keep both forks it.
+ *
+ * @param whenMs see {@linkcode interventionMs}
+ */
+export async function edit(branch: Branch, input: EngineInput, whenMs: number): Promise<void> {
   const { origin, parent } = branch;
   try {
     const next = await keep(input, { origin, replaces: branch, ...(parent && { parent }) });
-    // What is done is an event of its own, the next one.
-    if (next !== branch) showBranch(next, { at: event.peek() === 0 ? 0 : event.peek() + 1 });
+    // What is done is an event of its own: it is shown.
+    if (next !== branch) showBranch(next, { at: whenMs === 0 ? 0 : eventAt(next.info, whenMs) });
   } catch (error) {
     announce(`This run cannot be made: ${(error as Error).message}`, 8_000);
   }
 }
 
 /** Shows a run that is kept. */
-export function showBranch(branch: Branch, params: ParamChanges = {}): void {
+export function showBranch(
+  branch: Branch,
+  params: ParamChanges = {},
+  isReplacing = false,
+): void {
   setParams({
     run: branch.code === firstCode ? undefined : branch.code,
     ...(otherCode.peek() === branch.code && { b: undefined }),
     at: undefined,
+    entry: undefined,
     ...params,
-  });
+  }, { replace: isReplacing });
 }
 
 /** Goes to an event of the run that is shown. */
@@ -317,7 +343,12 @@ let rememberTimer: ReturnType<typeof setTimeout> | undefined;
 /** The address follows once a person rests: browsers refuse to be told at each frame. */
 function rememberPosition(): void {
   clearTimeout(rememberTimer);
-  rememberTimer = setTimeout(() => setParams({ at: event.peek() }, { replace: true }), 400);
+  rememberTimer = setTimeout(() => {
+    const { entries } = current.peek()!.info;
+    const place = entryPlace.peek();
+    const isUsual = place === placeAt(entries, event.peek());
+    setParams({ at: event.peek(), entry: isUsual ? undefined : place }, { replace: true });
+  }, 400);
 }
 
 /** What a step goes to: the next event, or the next that a message does. */
@@ -389,9 +420,4 @@ async function refresh(run: Branch, event: number, into: typeof view): Promise<v
   } finally {
     asked.delete(into);
   }
-}
-
-/** Everything that has led to an entry, by places. */
-export function causalPast(run: Branch, place: number): Promise<readonly number[]> {
-  return run.client.ask("past", { key: run.info.key, place });
 }

@@ -196,9 +196,10 @@ function Node({ layout, node, run, view, keys }: NodeProps) {
   const { x, y } = layout.place(node.name);
   const { nodeWidth, nodeHeight } = layout;
   const instances = instancesOf(node, view?.snapshot);
-  const isAbsent = node.kind === "part" && node.name !== "frontend" && view !== undefined &&
-    instances.length === 0;
+  const isAbsent = isUnused(node, run);
   const isDown = instances.length > 0 && instances.every(({ state }) => state !== "up");
+  const held = node.kind === "box" ? view?.snapshot.boxes[node.name as BoxName].length ?? 0 : 0;
+  const more = held > (layout.isNarrow ? 6 : 8) ? held : 0;
   const classes = ["node", `node-${node.kind}`];
   if (isDown) classes.push("node-down");
   if (isAbsent) classes.push("node-absent");
@@ -209,16 +210,20 @@ function Node({ layout, node, run, view, keys }: NodeProps) {
       transform={`translate(${x - nodeWidth / 2},${y - nodeHeight / 2})`}
     >
       <rect width={nodeWidth} height={nodeHeight} rx={node.kind === "box" ? 3 : 10} />
-      <text class="node-title" x={nodeWidth / 2} y="16">{node.title}</text>
-      {node.kind === "box" && (
+      <text class="node-title" x={nodeWidth / 2} y="16">
+        {node.title}
+        {more > 0 && ` (${more})`}
+      </text>
+      {node.kind === "box" && !isAbsent && (
         <BoxContent
           layout={layout}
           items={view?.snapshot.boxes[node.name as BoxName] ?? []}
           keys={keys}
         />
       )}
-      {node.kind === "part" && (
-        <PartContent layout={layout} node={node} run={run} view={view} isAbsent={isAbsent} />
+      {isAbsent && <text class="node-empty" x={nodeWidth / 2} y={nodeHeight - 18}>not used</text>}
+      {node.kind === "part" && !isAbsent && (
+        <PartContent layout={layout} node={node} run={run} view={view} />
       )}
       {node.kind === "end" && (
         <text class="node-figure" x={nodeWidth / 2} y={nodeHeight - 14}>
@@ -233,24 +238,19 @@ function Node({ layout, node, run, view, keys }: NodeProps) {
 function BoxContent(
   { layout, items, keys }: { layout: TopologyLayout; items: readonly BoxItem[]; keys: number },
 ) {
-  const perRow = layout.isNarrow ? 7 : 6;
-  const shown = items.slice(0, 2 * perRow);
+  const [perRow, rows] = layout.isNarrow ? [6, 1] : [4, 2];
+  const shown = items.slice(0, rows * perRow);
   return (
     <>
       {shown.map((item, index) => (
         <BoxDot
           key={`${item.message} ${item.consumer}`}
           item={item}
-          x={10 + index % perRow * 13}
-          y={(layout.isNarrow ? 26 : 31) + Math.floor(index / perRow) * 13}
+          x={(layout.isNarrow ? 13 : 12) + index % perRow * (layout.isNarrow ? 18 : 20.5)}
+          y={(layout.isNarrow ? 34 : 32) + Math.floor(index / perRow) * 19}
           keys={keys}
         />
       ))}
-      {items.length > shown.length && (
-        <text class="node-more" x={layout.nodeWidth - 4} y={layout.nodeHeight - 4}>
-          +{items.length - shown.length}
-        </text>
-      )}
       {items.length === 0 && (
         <text class="node-empty" x={layout.nodeWidth / 2} y={layout.nodeHeight - 18}>empty</text>
       )}
@@ -262,12 +262,13 @@ function BoxDot({ item, x, y, keys }: { item: BoxItem; x: number; y: number; key
   const color = `dot service-${keyNumber(item.message, keys)}`;
   const isResult = item.message.startsWith("r");
   const shape = isResult
-    ? <path class={color} d={`M${x},${y - 6}l6,6l-6,6l-6,-6z`} />
-    : <circle class={color} cx={x} cy={y} r="5" />;
+    ? <path class={color} d={`M${x},${y - 10}l10,10l-10,10l-10,-10z`} />
+    : <circle class={color} cx={x} cy={y} r="8.5" />;
   return (
     <g>
       {shape}
-      {item.state === "claimed" && <circle class="dot-claimed" cx={x} cy={y} r="2" />}
+      {item.state === "claimed" && <circle class="dot-claimed" cx={x} cy={y} r="8.5" />}
+      <text class="dot-name" x={x} y={y + 3}>{item.message.slice(1)}</text>
       {item.state === "parked" && (
         <path
           class="dot-parked"
@@ -279,7 +280,7 @@ function BoxDot({ item, x, y, keys }: { item: BoxItem; x: number; y: number; key
 }
 
 function PartContent(
-  { layout, node, run, view, isAbsent }: Omit<NodeProps, "keys"> & { isAbsent: boolean },
+  { layout, node, run, view }: Omit<NodeProps, "keys">,
 ) {
   const { nodeWidth, nodeHeight } = layout;
   if (node.name === "frontend") {
@@ -287,11 +288,6 @@ function PartContent(
       <text class="node-figure" x={nodeWidth / 2} y={nodeHeight - 14}>
         {view?.snapshot.counters.placed ?? 0} of {run.info.options.orders}
       </text>
-    );
-  }
-  if (isAbsent) {
-    return (
-      <text class="node-empty" x={nodeWidth / 2} y={nodeHeight - 18}>not in this pattern</text>
     );
   }
   const instances = instancesOf(node, view?.snapshot);
@@ -302,7 +298,7 @@ function PartContent(
         <g
           key={name}
           class={`instance instance-${state}`}
-          transform={`translate(${left + index * 22},${nodeHeight - 22})`}
+          transform={`translate(${left + index * 22},${nodeHeight - (layout.isNarrow ? 14 : 22)})`}
         >
           <circle r="8" />
           {state === "up"
@@ -314,6 +310,11 @@ function PartContent(
       ))}
     </>
   );
+}
+
+/** Whether a part or a box has no use in the pattern of a run. */
+function isUnused({ name }: TopologyNode, { info: { options } }: Branch): boolean {
+  return options.pattern !== "outbox" && /^(outbox|relay)/.test(name);
 }
 
 /** The instances of a part. */
@@ -332,6 +333,7 @@ export function keyNumber(message: string, keys: number): number {
 
 /** What is drawn of a node, in words. */
 export function nodeWords(node: TopologyNode, run: Branch, view: RunView | undefined): string {
+  if (isUnused(node, run)) return `${node.title}: not used by this pattern`;
   if (node.kind === "end") return `Confirmed: ${doneOf(view)} of ${run.info.options.orders} orders`;
   if (node.kind === "box") {
     const items = view?.snapshot.boxes[node.name as BoxName] ?? [];
@@ -353,7 +355,6 @@ export function nodeWords(node: TopologyNode, run: Branch, view: RunView | undef
     } of ${run.info.options.orders} orders placed`;
   }
   const instances = instancesOf(node, view?.snapshot);
-  if (instances.length === 0) return `${node.title}: not in this pattern`;
   const words = instances.map(({ name, state }) => `${partWords(name).slice(-1)} ${state}`);
   return `${node.title}: ${words.join(", ")}`;
 }

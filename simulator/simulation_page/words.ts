@@ -11,7 +11,7 @@ import { pointOf, pointTitles } from "./topology_layout.ts";
 export const faultWords: Readonly<Record<FaultKind, { readonly name: string; does: string }>> = {
   "refuse": { name: "refuse", does: "was refused" },
   "time-out": { name: "time out", does: "never arrived; whoever sent it waits in vain" },
-  "lose-answer": { name: "lose the answer", does: "arrived, but its answer was lost" },
+  "lose-answer": { name: "lose answer", does: "arrived, but its answer was lost" },
   "delay": { name: "delay", does: "was delayed" },
   "duplicate": { name: "duplicate", does: "will arrive twice" },
   "reorder": { name: "reorder", does: "was overtaken" },

@@ -30,7 +30,6 @@ const answerers: Answerers = {
     run.seek(event);
     return { snapshot: run.snapshot(), orders: run.orders() };
   },
-  past: ({ key, place }) => runOf(key).causalPast(place),
   close({ key }) {
     runs.delete(key);
     return null;
