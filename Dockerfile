@@ -126,7 +126,7 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --start-interval=1s -
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", "--unstable-net", \
   "--v8-flags=--no-allocation-site-pretenuring", \
   "--allow-net", "--allow-read=/app,/data", "--allow-write=/data", "--allow-sys=networkInterfaces", \
-  "--allow-env=OTEL_*,PINGPONG_SERVER_*", "pingpong-server.js"]
+  "--allow-env=OTEL_*,PINGPONG_SERVER_*,WS_NO_BUFFER_UTIL,WS_NO_UTF_8_VALIDATE", "pingpong-server.js"]
 CMD ["--host", "0.0.0.0", "--allow-remote-without-auth", "--generate-certificate", \
   "--certificate-path", "/data/cert.pem", "--key-path", "/data/key.pem"]
 

@@ -103,7 +103,7 @@ export async function startConsole(
 ): Promise<ConsoleService> {
   const service = new RunningConsole(options, context);
   try {
-    service.listen();
+    await service.listen();
   } catch (error) {
     await service.stop(AbortSignal.abort());
     throw error;
@@ -191,17 +191,17 @@ class RunningConsole implements ConsoleService {
     return this.#pages?.url ?? "";
   }
 
-  listen(): void {
+  async listen(): Promise<void> {
     const { health, log } = this.#context;
     const { host = "127.0.0.1", allowRemoteWithoutAuth } = this.#options;
-    const shared = { host, ...(allowRemoteWithoutAuth && { allowRemoteWithoutAuth: true }) };
-    this.#otlp = listen(this.#receiver.app.fetch, {
+    const shared = { host, log, ...(allowRemoteWithoutAuth && { allowRemoteWithoutAuth: true }) };
+    this.#otlp = await listen(this.#receiver.app.fetch, {
       ...shared,
       port: this.#options.otlpPort,
       portFlag: "--otlp-port",
     });
     for (const endpoint of endpointsOf(this.#options)) refuseOwnEndpoint(endpoint, this.#otlp);
-    this.#pages = listen(this.#pageApp(host).fetch, {
+    this.#pages = await listen(this.#pageApp(host).fetch, {
       ...shared,
       port: this.#options.pagePort,
       portFlag: "--page-port",

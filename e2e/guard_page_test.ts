@@ -10,6 +10,7 @@ import type { Page } from "playwright-core";
 import { httpApp } from "../service/http_app.ts";
 import type { GuardOptions } from "../service/http_guard.ts";
 import { type HttpServer, listen } from "../service/http_server.ts";
+import { upgradeWebSocket } from "../service/http_upgrade.ts";
 import { testWithBrowser } from "../service/testing/browser.ts";
 import { noDeadline, testContext } from "../service/testing/context.ts";
 
@@ -65,7 +66,9 @@ const all = {
 };
 
 /** A server with one route of each kind, which notes what has got through to a route. */
-function startServer(options: GuardOptions = {}): HttpServer & { passed: string[] } {
+async function startServer(
+  options: GuardOptions = {},
+): Promise<HttpServer & { passed: string[] }> {
   const passed: string[] = [];
   const app = httpApp({ name: "fixture", ...options }, testContext());
   app.get("/", (c) => c.html("<!doctype html><title>page</title><p>the page"));
@@ -83,21 +86,21 @@ function startServer(options: GuardOptions = {}): HttpServer & { passed: string[
       "content-type": "image/svg+xml",
     });
   });
-  app.get("/ws", (c) => {
+  app.get("/ws", async (c) => {
     passed.push("socket");
-    return Deno.upgradeWebSocket(c.req.raw).response;
+    return (await upgradeWebSocket(c.req.raw)).response;
   });
-  return { ...listen(app.fetch, { port: 0, portFlag: "--port" }), passed };
+  return { ...await listen(app.fetch, { port: 0, portFlag: "--port" }), passed };
 }
 
 testWithBrowser("the guard in a real browser", async (browser, t) => {
   await using undo = new AsyncDisposableStack();
-  const start = (options: GuardOptions = {}) => {
-    const server = startServer(options);
+  const start = async (options: GuardOptions = {}) => {
+    const server = await startServer(options);
     undo.defer(() => server.stop(noDeadline));
     return server;
   };
-  const other = start();
+  const other = await start();
   const at = async (url: string): Promise<Page> => {
     const page = await browser.newPage();
     await page.goto(url);
@@ -105,7 +108,7 @@ testWithBrowser("the guard in a real browser", async (browser, t) => {
   };
 
   await t.step("its own page does everything", async () => {
-    const server = start();
+    const server = await start();
     for (const url of [server.url, server.url.replace("127.0.0.1", "localhost")]) {
       const page = await at(url);
       assert.deepEqual(await page.evaluate(attempts, url), all, url);
@@ -114,7 +117,7 @@ testWithBrowser("the guard in a real browser", async (browser, t) => {
 
   for (const host of ["127.0.0.1", "localhost"]) {
     await t.step(`a page of another port at ${host} does nothing`, async () => {
-      const server = start();
+      const server = await start();
       const page = await at(other.url.replace("127.0.0.1", host));
       const results = await page.evaluate(attempts, server.url);
       assert.deepEqual(server.passed, []);
@@ -126,7 +129,7 @@ testWithBrowser("the guard in a real browser", async (browser, t) => {
 
     await t.step(`a page of a listed origin at ${host} does everything`, async () => {
       const origin = other.url.replace("127.0.0.1", host);
-      const server = start({ allowedOrigins: [origin] });
+      const server = await start({ allowedOrigins: [origin] });
       const page = await at(origin);
       const results = await page.evaluate(attempts, server.url);
       // Without reading it has no `Origin` where it only loads: an image is not listed for anybody.
@@ -141,7 +144,7 @@ testWithBrowser("the guard in a real browser", async (browser, t) => {
   await t.step(
     "a link from elsewhere shows the page, a form from there changes nothing",
     async () => {
-      const server = start();
+      const server = await start();
       const page = await at(other.url.replace("127.0.0.1", "localhost"));
       await page.setContent(`<a href="${server.url}/">link</a>`);
       await page.getByText("link").click();
@@ -157,7 +160,7 @@ testWithBrowser("the guard in a real browser", async (browser, t) => {
   );
 
   await t.step("a name that was made to point here shows nothing and does nothing", async () => {
-    const server = start();
+    const server = await start();
     // Chromium takes every name below `localhost` for loopback, as a rebound name would be.
     const url = server.url.replace("127.0.0.1", "evil.localhost");
     const page = await at(url);

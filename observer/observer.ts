@@ -111,10 +111,11 @@ export async function startObserver(
     allowedOrigins: options.allowedOrigin,
   }, context);
   app.route("/", pageRoutes("observer", { routes: ["/"] }));
-  const server: HttpServer = listen(app.fetch, {
+  const server: HttpServer = await listen(app.fetch, {
     host,
     port,
     portFlag: "--metrics-address",
+    log,
     ...(options.allowRemoteWithoutAuth && { allowRemoteWithoutAuth: true }),
   });
 

@@ -148,9 +148,10 @@ export async function startOrbServer(
   serveOpenApi(api);
   app.route("/", api);
   app.route("/", pageRoutes("orb", { routes: ["/", "/queue"] }));
-  const server = listen(app.fetch, {
+  const server = await listen(app.fetch, {
     port: options.orbApiPort,
     portFlag: "--orb-api-port",
+    log,
     ...(options.host !== undefined && { host: options.host }),
     authenticated: access.authenticated,
     ...(options.allowRemoteWithoutAuth && { allowRemoteWithoutAuth: true }),

@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --v8-flags=--no-allocation-site-pretenuring --unstable-net --allow-net --allow-read --allow-write --allow-sys=networkInterfaces --allow-env=OTEL_*,PINGPONG_SERVER_*
+#!/usr/bin/env -S deno run --v8-flags=--no-allocation-site-pretenuring --unstable-net --allow-net --allow-read --allow-write --allow-sys=networkInterfaces --allow-env=OTEL_*,PINGPONG_SERVER_*,WS_NO_BUFFER_UTIL,WS_NO_UTF_8_VALIDATE
 /**
  * The ping-pong server: answers every ping it gets over WebTransport (streams both ways, streams
  * one way, datagrams) and over WebSocket, keeps the answers of clients that named themselves

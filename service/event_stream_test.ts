@@ -261,7 +261,7 @@ Deno.test("EventStreamHub over HTTP: replay by header and query, and a client th
   const hub = new EventStreamHub<undefined>({ maxReplayEvents: 10 });
   const app = new Hono();
   app.get("/", (c) => hub.open({ state: undefined, lastEventId: lastEventIdOf(c) }));
-  const server = listen(app.fetch, { port: 0, portFlag: "--port" });
+  const server = await listen(app.fetch, { port: 0, portFlag: "--port" });
   const connect = async (path = "", headers: HeadersInit = {}) => {
     const cut = new AbortController();
     const response = await fetch(`${server.url}/${path}`, { headers, signal: cut.signal });

@@ -44,7 +44,7 @@ export type HttpAppContext =
  * ```ts
  * const app = httpApp({ name: "orb-server", host, allowedHosts, allowedOrigins }, context);
  * app.post("/api/reset", reset);
- * const server = listen(app.fetch, { host, port, portFlag: "--port" });
+ * const server = await listen(app.fetch, { host, port, portFlag: "--port" });
  * ```
  */
 export function httpApp<AppEnv extends Env = BlankEnv>(

@@ -102,7 +102,7 @@ Deno.test("httpApp() bounds health like everything else: it is inside of listen(
     await release.promise;
     return c.text("done");
   });
-  const server = listen(app.fetch, { port: 0, portFlag: "--port", maxRequestsInFlight: 1 });
+  const server = await listen(app.fetch, { port: 0, portFlag: "--port", maxRequestsInFlight: 1 });
   const slow = fetch(`${server.url}/slow`);
   await entered.promise;
   const health = await fetch(`${server.url}/livez`);

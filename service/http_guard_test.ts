@@ -333,7 +333,7 @@ Deno.test("guard judges what really arrives: HTTP/1.0 without a Host, and a Host
   const app = new Hono();
   app.use(new Guard().middleware());
   app.all("*", (c) => c.text("passed"));
-  const server = listen(app.fetch, { port: 0, portFlag: "--port" });
+  const server = await listen(app.fetch, { port: 0, portFlag: "--port" });
   const status = async (request: string) => {
     using connection = await Deno.connect({ hostname: "127.0.0.1", port: server.port });
     await connection.write(new TextEncoder().encode(request));

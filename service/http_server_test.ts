@@ -6,15 +6,15 @@ import { eventually } from "./testing/eventually.ts";
 const never = new AbortController().signal;
 
 Deno.test("listen() serves on a free port and says which", async () => {
-  const server = listen(() => new Response("hi"), { port: 0, portFlag: "--port" });
+  const server = await listen(() => new Response("hi"), { port: 0, portFlag: "--port" });
   assert.equal(await (await fetch(server.url)).text(), "hi");
   assert.equal(new URL(server.url).port, String(server.port));
   await server.stop(never);
 });
 
 Deno.test("listen() names the port and the flag when the port is taken", async () => {
-  const first = listen(() => new Response(), { port: 0, portFlag: "--port" });
-  assert.throws(
+  const first = await listen(() => new Response(), { port: 0, portFlag: "--port" });
+  await assert.rejects(
     () => listen(() => new Response(), { port: first.port, portFlag: "--orb-api-port" }),
     (error) =>
       error instanceof StartError &&
@@ -26,9 +26,9 @@ Deno.test("listen() names the port and the flag when the port is taken", async (
 
 Deno.test("listen() refuses an address beyond loopback unless allowed or authenticated", async () => {
   const options = { host: "0.0.0.0", port: 0, portFlag: "--port" };
-  assert.throws(() => listen(() => new Response(), options), /Refuses to listen on 0\.0\.0\.0/);
+  await assert.rejects(listen(() => new Response(), options), /Refuses to listen on 0\.0\.0\.0/);
   for (const allowed of [{ authenticated: true }, { allowRemoteWithoutAuth: true }]) {
-    const server = listen(() => new Response(), { ...options, ...allowed });
+    const server = await listen(() => new Response(), { ...options, ...allowed });
     assert.match(server.url, /^http:\/\/127\.0\.0\.1:/);
     await server.stop(never);
   }
@@ -46,7 +46,7 @@ Deno.test("isLoopback() knows loopback addresses and no look-alikes", () => {
 Deno.test("listen() answers 503 with Retry-After beyond its requests in flight", async () => {
   const { promise: release, resolve } = Promise.withResolvers<void>();
   const { promise: entered, resolve: enter } = Promise.withResolvers<void>();
-  const server = listen(async () => {
+  const server = await listen(async () => {
     enter();
     await release;
     return new Response("done");
@@ -64,7 +64,7 @@ Deno.test("listen() answers 503 with Retry-After beyond its requests in flight",
 
 Deno.test("stop() waits for a request under way and cuts it at the deadline", async () => {
   const { promise: entered, resolve: enter } = Promise.withResolvers<void>();
-  const server = listen(async () => {
+  const server = await listen(async () => {
     enter();
     await new Promise(() => {});
     return new Response();
@@ -81,7 +81,7 @@ Deno.test("stop() waits for a request under way and cuts it at the deadline", as
 });
 
 Deno.test("stop() lets bodies arrive that are on their way, and takes nothing new meanwhile", async () => {
-  const server = listen(async (request) => {
+  const server = await listen(async (request) => {
     try {
       return new Response(await request.text());
     } catch (error) {

@@ -40,7 +40,11 @@ async function startFixture(
     throw new StartError("The wait was cut short.");
   }
   if (data) stdoutLines.write("a,b,c");
-  const server = listen(routes(context).fetch, { port, portFlag: "--port" });
+  const server = await listen(routes(context).fetch, {
+    port,
+    portFlag: "--port",
+    log: context.log,
+  });
   context.health.set("http", "ok");
   context.log.info(`listening at ${server.url}`);
   const stop = stopOf(misbehave, (deadline) => server.stop(deadline));

@@ -42,7 +42,7 @@ Deno.test("readBody() refuses with 413 by the declared length and by what really
 });
 
 Deno.test("readBody() answers a body that never ends with 408", async () => {
-  const server = listen(async (request) => {
+  const server = await listen(async (request) => {
     return new Response(
       String(await refusal(readBody(request, { limitBytes: 100, timeoutMs: 20 }))),
     );

@@ -130,7 +130,7 @@ export async function startRestApi(
     maxSockets: options.maxSockets,
     ...(auth && { auth }),
   }, context);
-  const server = serve({ routes, keys: signing?.keys, auth }, options, context);
+  const server = await serve({ routes, keys: signing?.keys, auth }, options, context);
   log.info("Listening", { url: `${server.url}/sign`, answers: requester.responseTopic });
 
   undo.move();
@@ -191,6 +191,7 @@ function serve(parts: ServedParts, options: RestApiOptions, context: ServiceCont
     host: options.host,
     port: options.port,
     portFlag: "--port",
+    log: context.log,
     authenticated: auth !== undefined,
     allowRemoteWithoutAuth: options.allowRemoteWithoutAuth ?? false,
     maxRequestsInFlight: options.maxInFlight,

@@ -95,10 +95,11 @@ export async function startService(
   if (signing.keys) {
     app.route("/", keyRoutes({ store: signing.keys, log, ...(auth && { auth }) }));
   }
-  const server = listen(app.fetch, {
+  const server = await listen(app.fetch, {
     host: options.host,
     port: options.port,
     portFlag: "--port",
+    log,
     authenticated: auth !== undefined,
     allowRemoteWithoutAuth: options.allowRemoteWithoutAuth ?? false,
   });

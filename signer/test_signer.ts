@@ -4,6 +4,7 @@
  * @module
  */
 import { httpApp, type HttpAppOptions } from "../service/http_app.ts";
+import { listen } from "../service/http_server.ts";
 import type { AuditEntry } from "./work/audit_chain.ts";
 import type { AuditLog } from "./work/audit_log.ts";
 import type { Bus } from "../service/bus/bus.ts";
@@ -94,8 +95,8 @@ export async function testSigner(options: TestSignerOptions = {}): Promise<TestS
   const routes = signRoutes({ requester, directory, ...options.routes }, context);
   const app = httpApp({ name: "signer-api", ...options.http }, context);
   app.route("/", routes.app);
-  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, app.fetch);
-  const address = `127.0.0.1:${server.addr.port}`;
+  const server = await listen(app.fetch, { port: 0, portFlag: "--port" });
+  const address = `127.0.0.1:${server.port}`;
 
   return {
     bus,
@@ -113,7 +114,7 @@ export async function testSigner(options: TestSignerOptions = {}): Promise<TestS
       await requester.close(AbortSignal.abort());
       await worker?.close(AbortSignal.abort());
       await directory.close();
-      await server.shutdown();
+      await server.stop(AbortSignal.abort());
       if (!options.bus) await bus.close();
     },
   };

@@ -184,7 +184,7 @@ class SimulatorServer implements SimulatorService {
       this.#capture = await CaptureWriter.open({ path: capture, events: this.#log, log });
     }
     this.#listenForTcp(host);
-    this.#listenForWeb(host);
+    await this.#listenForWeb(host);
     this.#output.startHealthchecks(this.#recorder);
     recordMetrics(this.#context.telemetry.meter, this.stats);
     health.set("intake", "ok");
@@ -258,7 +258,7 @@ class SimulatorServer implements SimulatorService {
     });
   }
 
-  #listenForWeb(host: string): void {
+  async #listenForWeb(host: string): Promise<void> {
     const { webPort, allowedHost, allowedOrigin, allowRemoteWithoutAuth, play } = this.#options;
     if (webPort === undefined) return;
     const app = webApp({
@@ -281,10 +281,11 @@ class SimulatorServer implements SimulatorService {
       }).app,
       stats: this.stats,
     }, this.#context);
-    this.#web = listen(app.fetch, {
+    this.#web = await listen(app.fetch, {
       host,
       port: webPort,
       portFlag: "--web-port",
+      log: this.#context.log,
       ...(allowRemoteWithoutAuth && { allowRemoteWithoutAuth: true }),
     });
   }

@@ -7,7 +7,7 @@
 import { type HttpServer, listen, type ListenOptions } from "../../service/http_server.ts";
 import { StartError } from "../../service/life_cycle.ts";
 import type { Log } from "../../service/log.ts";
-import { reasonOf, timeoutSignal } from "../../service/resilience.ts";
+import { reasonOf } from "../../service/resilience.ts";
 import type { World } from "../../service/world/world.ts";
 import type { CertificatePair } from "../certificates/certificate_files.ts";
 import {
@@ -20,9 +20,6 @@ import {
 import type { NamedClient } from "../protocol/session_terms.ts";
 import type { Access, AccessRequest } from "./access.ts";
 import type { Answering } from "./answering.ts";
-
-/** How long requests on the listener with the old certificate may take to end, in milliseconds. */
-const oldListenerMs = 5_000;
 
 /** Options of {@linkcode listenWebTransport}: those of `serve()`, and these. */
 export interface WebTransportListenerOptions
@@ -93,7 +90,7 @@ function udpError(error: unknown, host: string, port: number): StartError {
   );
 }
 
-/** Options of {@linkcode TcpListeners}. */
+/** Options of {@linkcode listenTcp}. */
 export interface TcpListenersOptions
   extends Pick<ListenOptions, "host" | "authenticated" | "allowRemoteWithoutAuth"> {
   /** Answers the requests. */
@@ -105,27 +102,47 @@ export interface TcpListenersOptions
   /** The certificate at the start. */
   pair: CertificatePair;
   /** Gets what happens. */
-  log: Pick<Log, "warn">;
+  log: Pick<Log, "warn" | "info">;
   /** Whose time it is. */
   world: World;
 }
 
-/** The page, discovery and WebSocket: over plain HTTP and over HTTPS. */
-export class TcpListeners {
-  readonly #options: TcpListenersOptions;
-  readonly #page: HttpServer;
-  #https: HttpServer;
+/**
+ * Listens for the page, discovery and WebSocket: over plain HTTP and over HTTPS.
+ *
+ * @throws {StartError} a port cannot be bound or the certificate cannot be used
+ */
+export async function listenTcp(options: TcpListenersOptions): Promise<TcpListeners> {
+  const { handler, host, authenticated, allowRemoteWithoutAuth, pair, log, world } = options;
+  const shared = {
+    ...(host !== undefined && { host }),
+    authenticated: authenticated ?? false,
+    allowRemoteWithoutAuth: allowRemoteWithoutAuth ?? false,
+    ...{ log, world },
+  };
+  const page = await listen(handler, {
+    ...{ ...shared, port: options.pagePort, portFlag: "--page-port" },
+  });
+  try {
+    const { cert, key } = pair;
+    const https = await listen(handler, {
+      ...{ ...shared, port: options.httpsPort, portFlag: "--https-port", tls: { cert, key } },
+    });
+    return new TcpListeners(page, https);
+  } catch (error) {
+    await page.stop(AbortSignal.abort());
+    throw error;
+  }
+}
 
-  /** @throws {StartError} a port cannot be bound or the certificate cannot be used */
-  constructor(options: TcpListenersOptions) {
-    this.#options = options;
-    this.#page = this.#listen({ port: options.pagePort, portFlag: "--page-port" });
-    try {
-      this.#https = this.listenHttps(options.pair, options.httpsPort);
-    } catch (error) {
-      this.#page.stop(AbortSignal.abort());
-      throw error;
-    }
+/** The two of {@linkcode listenTcp}. */
+export class TcpListeners {
+  readonly #page: HttpServer;
+  readonly #https: HttpServer;
+
+  constructor(page: HttpServer, https: HttpServer) {
+    this.#page = page;
+    this.#https = https;
   }
 
   /** Where the page is, plain. */
@@ -139,45 +156,16 @@ export class TcpListeners {
   }
 
   /**
-   * A further HTTPS listener, beside the one there is, with another certificate.
+   * Greets new connections with another certificate.
    *
-   * @throws {StartError} the port cannot be bound or the certificate cannot be used
+   * @throws {Error} it cannot be used; the one before stays
    */
-  listenHttps({ cert, key }: CertificatePair, port = this.#https.port): HttpServer {
-    return this.#listen({
-      port,
-      portFlag: "--https-port",
-      tls: { cert, key },
-      // A renewed certificate needs a new listener while the old one still has requests.
-      reusePort: Deno.build.os !== "windows",
-    });
-  }
-
-  /** Puts this HTTPS listener in the place of the one there is, which gets to its end. */
-  replaceHttps(renewed: HttpServer): void {
-    const { log, world } = this.#options;
-    const old = this.#https;
-    this.#https = renewed;
-    (async () => {
-      using deadline = timeoutSignal(oldListenerMs, { world });
-      await old.stop(deadline.signal);
-    })().catch((error) =>
-      log.warn("The listener with the old certificate failed to stop", { reason: reasonOf(error) })
-    );
+  replaceCertificate({ cert, key }: CertificatePair): void {
+    this.#https.replaceCertificate({ cert, key });
   }
 
   /** Stops accepting and waits for what is under way, until `deadline` aborts. */
   async stop(deadline: AbortSignal): Promise<void> {
     await Promise.all([this.#page.stop(deadline), this.#https.stop(deadline)]);
-  }
-
-  #listen(one: Pick<ListenOptions, "port" | "portFlag" | "tls" | "reusePort">): HttpServer {
-    const { handler, host, authenticated, allowRemoteWithoutAuth } = this.#options;
-    return listen(handler, {
-      ...one,
-      ...(host !== undefined && { host }),
-      authenticated: authenticated ?? false,
-      allowRemoteWithoutAuth: allowRemoteWithoutAuth ?? false,
-    });
   }
 }

@@ -20,7 +20,7 @@ import { readToken } from "../protocol/token.ts";
 import { type WellKnown, wellKnownPath } from "../protocol/well_known.ts";
 import { accessRule } from "./access.ts";
 import { Answering } from "./answering.ts";
-import { listenWebTransport, TcpListeners } from "./listeners.ts";
+import { listenTcp, listenWebTransport, type TcpListeners } from "./listeners.ts";
 import type { Mailbox } from "./mailbox.ts";
 import { MemoryMailbox } from "./memory_mailbox.ts";
 import { SqliteMailbox } from "./sqlite_mailbox.ts";
@@ -149,7 +149,7 @@ export async function startPingpongServer(
   });
   const wellKnown = () => describe(options, webtransport, renewal.pair.hash);
   const app = webApp({ guard: guardOptions, sessions, wellKnown }, context);
-  const tcp = new TcpListeners({
+  const tcp = await listenTcp({
     ...{ handler: app.fetch, host, pair, log, world, authenticated: token !== undefined },
     ...{ pagePort: options.pagePort, httpsPort: options.httpsPort },
     allowRemoteWithoutAuth: options.allowRemoteWithoutAuth ?? false,
@@ -277,20 +277,14 @@ function describe(
   };
 }
 
-/** All or nothing: the port is bound first, as only that can be taken back. */
+/** All or nothing: the first refuses a pair that cannot be used, and the second has nothing to refuse. */
 function useCertificate(
   renewed: CertificatePair,
   webtransport: WebTransportServer,
   tcp: TcpListeners,
 ): void {
-  const https = tcp.listenHttps(renewed);
-  try {
-    webtransport.replaceCertificate(renewed.cert, renewed.key);
-  } catch (error) {
-    https.stop(AbortSignal.abort());
-    throw error;
-  }
-  tcp.replaceHttps(https);
+  webtransport.replaceCertificate(renewed.cert, renewed.key);
+  tcp.replaceCertificate(renewed);
 }
 
 /** Announces the server where that is asked for, and gives what takes it back. */

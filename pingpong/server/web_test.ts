@@ -11,7 +11,7 @@ const document: WellKnown = {
 
 const app = webApp({
   guard: { anyPort: true, publicPaths: ["/.well-known/pingpong.json"] },
-  sessions: { upgrade: () => new Response("upgraded") },
+  sessions: { upgrade: () => Promise.resolve(new Response("upgraded")) },
   wellKnown: () => document,
 }, testContext());
 

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Context } from "@opentelemetry/api";
+import { upgradeWebSocket } from "../../service/http_upgrade.ts";
 import { problemResponse } from "../../service/problem.ts";
 import { closeCodes, websocketCodeBase } from "../protocol/session_terms.ts";
 import type { Access, AccessRequest } from "./access.ts";
@@ -50,7 +51,7 @@ export class WebSocketSessions {
   }
 
   /** Answers a request for a session: by an upgrade, or by why there is none. */
-  upgrade(request: Request): Response {
+  async upgrade(request: Request): Promise<Response> {
     const { decide, maxSessions, idleTimeoutMs } = this.#options;
     const header = (name: string) => request.headers.get(name) ?? undefined;
     const url = new URL(request.url);
@@ -71,9 +72,10 @@ export class WebSocketSessions {
     }
     // Its headers are gone once it is upgraded.
     const traced = contextOf(header);
-    const idleTimeout = idleTimeoutMs / 1_000;
-    const { socket, response } = Deno.upgradeWebSocket(request, { idleTimeout });
-    for (const [name, value] of access.fields) response.headers.set(name, value);
+    const { socket, response } = await upgradeWebSocket(request, {
+      idleTimeoutS: idleTimeoutMs / 1_000,
+      headers: access.fields,
+    });
     this.#answer(socket, access, traced);
     return response;
   }

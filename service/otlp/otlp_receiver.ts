@@ -113,7 +113,7 @@ const signals: Record<string, Signal> = {
  *   maxDecompressedBytes: 64 * 1024 ** 2,
  *   take: (signal, message) => takeRequest(store, signal, message, world.nowMs()),
  * });
- * const server = listen(app.fetch, { host, port: 4318, portFlag: "--otlp-port" });
+ * const server = await listen(app.fetch, { host, port: 4318, portFlag: "--otlp-port" });
  * ```
  */
 export function otlpReceiver(

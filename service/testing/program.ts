@@ -52,6 +52,12 @@ export interface StartReadyProgramOptions {
    * @default 20_000
    */
   readyTimeoutMs?: number;
+  /**
+   * File descriptors that it may have (`ulimit -n`).
+   *
+   * @default as many as the test
+   */
+  maxDescriptors?: number;
 }
 
 /**
@@ -67,11 +73,14 @@ export async function startProgram(
   entry: URL,
   args: readonly string[] = [],
   env: Record<string, string> = {},
+  { maxDescriptors }: Pick<StartReadyProgramOptions, "maxDescriptors"> = {},
 ): Promise<TestProgram> {
   const path = fileURLToPath(entry);
+  const own = await programArguments(path, args);
+  const limited = ["-c", `ulimit -n ${maxDescriptors} && exec deno "$@"`, "sh", ...own];
   return new ChildProgram(
-    new Deno.Command("deno", {
-      args: await programArguments(path, args),
+    new Deno.Command(maxDescriptors === undefined ? "deno" : "sh", {
+      args: maxDescriptors === undefined ? own : limited,
       env: { OTEL_SDK_DISABLED: "true", NO_COLOR: "1", ...env },
       stdin: "piped",
       stdout: "piped",
@@ -95,12 +104,14 @@ export async function startProgram(
 export async function startReadyProgram(
   entry: string,
   args: readonly string[],
-  { env = {}, anyLine = false, readyTimeoutMs = 20_000 }: StartReadyProgramOptions = {},
+  { env = {}, anyLine = false, readyTimeoutMs = 20_000, maxDescriptors }: StartReadyProgramOptions =
+    {},
 ): Promise<ReadyProgram> {
   const program = await startProgram(
     new URL(join("..", "..", entry), import.meta.url),
     [...args, "--log-format", "json", "--stop-with-stdin"],
     env,
+    maxDescriptors === undefined ? {} : { maxDescriptors },
   ) as ChildProgram;
   try {
     const { input } = await program.line(anyLine ? /^\{/ : /^\{.*"fields":/, readyTimeoutMs);

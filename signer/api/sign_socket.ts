@@ -155,7 +155,7 @@ function textError(error: SignError): string {
  *
  * @example
  * ```ts
- * const { socket, response } = Deno.upgradeWebSocket(request, { protocol: jsonProtocol });
+ * const { socket, response } = await upgradeWebSocket(request, { protocol: jsonProtocol });
  * const served = serveJsonSocket(socket, { requester, telemetry, actor: "ann", waiting });
  * ```
  */

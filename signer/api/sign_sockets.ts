@@ -7,6 +7,7 @@
 import { trace, type UpDownCounter } from "@opentelemetry/api";
 import type { Context } from "hono";
 import { type BearerAuth, bearerToken, type Caller } from "../../service/bearer_auth.ts";
+import { upgradeWebSocket } from "../../service/http_upgrade.ts";
 import type { ServiceContext } from "../../service/life_cycle.ts";
 import { checkPositiveIntegers } from "../../service/options.ts";
 import { problemResponse } from "../../service/problem.ts";
@@ -99,7 +100,7 @@ export class SignSockets {
       const detail = `${this.#maxSockets} sockets are open already. Try again soon.`;
       return signProblem(new SignError("overloaded", detail));
     }
-    return this.#serve(c.req.raw, offered.includes(jsonProtocol), caller);
+    return await this.#serve(c.req.raw, offered.includes(jsonProtocol), caller);
   }
 
   /** Answers what is under way, until `deadline` aborts, and closes all. */
@@ -112,11 +113,11 @@ export class SignSockets {
     }));
   }
 
-  #serve(request: Request, json: boolean, caller: Caller | undefined): Response {
+  async #serve(request: Request, json: boolean, caller: Caller | undefined): Promise<Response> {
     const { requester, idleTimeoutSeconds = 60 } = this.#options;
     const { log, telemetry, world } = this.#context;
-    const { socket, response } = Deno.upgradeWebSocket(request, {
-      idleTimeout: idleTimeoutSeconds,
+    const { socket, response } = await upgradeWebSocket(request, {
+      idleTimeoutS: idleTimeoutSeconds,
       ...(json && { protocol: jsonProtocol }),
     });
     const connection = trace.getActiveSpan()?.spanContext();

@@ -6,6 +6,7 @@
  * @module
  */
 import type { TimerId, World } from "../../service/world/world.ts";
+import { upgradeWebSocket } from "../../service/http_upgrade.ts";
 import { ProblemError } from "../../service/problem.ts";
 import { closeCodes, type Hello, type Stats } from "../api.ts";
 import type { EventLog, LoggedEvent } from "../events/event_log.ts";
@@ -70,7 +71,7 @@ export class WebSocketStream {
    *
    * @throws {ProblemError} 426 when it asks for no WebSocket, 503 when there are too many
    */
-  open(request: Request): Response {
+  async open(request: Request): Promise<Response> {
     const { maxClients, idleTimeoutS } = this.#options;
     if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") {
       throw new ProblemError(426, {
@@ -85,7 +86,7 @@ export class WebSocketStream {
       }, { "retry-after": "5" });
     }
     const { after, ...filter } = filterOf(new URL(request.url).searchParams);
-    const { socket, response } = Deno.upgradeWebSocket(request, { idleTimeout: idleTimeoutS });
+    const { socket, response } = await upgradeWebSocket(request, { idleTimeoutS });
     const client: SocketClient = { socket, wants: eventTest(filter) };
     socket.onopen = () => {
       this.#clients.add(client);

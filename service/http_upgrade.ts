@@ -1,0 +1,187 @@
+/**
+ * From HTTP to a WebSocket (RFC 6455, section 4.2): what the client asked for, checked, and the
+ * socket that goes on.
+ *
+ * @module
+ */
+import type { IncomingMessage } from "node:http";
+import { Buffer } from "node:buffer";
+import type { Socket } from "node:net";
+import { TLSSocket } from "node:tls";
+import type { WebSocket as WsWebSocket } from "ws";
+import { nodeRequestOf } from "./http_exchange.ts";
+import { ProblemError } from "./problem.ts";
+import { realWorld } from "./world/world.ts";
+
+/** Options of {@linkcode upgradeWebSocket}. */
+export interface UpgradeOptions {
+  /** The subprotocol that was chosen of those that the client offers. @default none */
+  protocol?: string | undefined;
+  /** A peer from which not even a pong has come for so long is dead, in seconds; 0 for never. @default 30 */
+  idleTimeoutS?: number | undefined;
+  /** Fields that the answer has besides those of the handshake. @default none */
+  headers?: Iterable<readonly [name: string, value: string]> | undefined;
+}
+
+/** A socket that is about to open, and what the handler answers. */
+export interface Upgraded {
+  readonly socket: WebSocket;
+  readonly response: Response;
+}
+
+/** Whether a request is to become a WebSocket; one that asks for any other protocol stays HTTP. */
+export function asksForWebSocket({ headers, method }: IncomingMessage): boolean {
+  return method === "GET" && hasToken(headers.upgrade, "websocket");
+}
+
+/**
+ * Upgrades a request to a WebSocket.
+ *
+ * @throws {ProblemError} 426 with `Upgrade` when it asks for none; 400 when the handshake is not
+ * whole (RFC 6455, section 4.2.1); 426 with `Sec-WebSocket-Version` when it is of another version
+ * (section 4.2.2)
+ *
+ * @example
+ * ```ts
+ * app.get("/ws", async (c) => {
+ *   const { socket, response } = await upgradeWebSocket(c.req.raw);
+ *   socket.onmessage = ({ data }) => socket.send(data);
+ *   return response;
+ * });
+ * ```
+ */
+export async function upgradeWebSocket(
+  request: Request,
+  options: UpgradeOptions = {},
+): Promise<Upgraded> {
+  checkHandshake(request.headers);
+  const node = nodeRequestOf(request);
+  if (!node?.upgrade) throw badHandshake("Connection does not say Upgrade");
+  const { socket } = node.upgrade;
+  const upgraded = socket instanceof TLSSocket
+    ? await upgradeOverTls(node.incoming, node.upgrade, options)
+    : upgradeOverTcp(request, node.upgrade, options);
+  answers.add(upgraded.response);
+  return upgraded;
+}
+
+function upgradeOverTcp(
+  { url, headers }: Request,
+  { socket, head }: { socket: Socket; head: Uint8Array },
+  { protocol, idleTimeoutS = 30, headers: fields = [] }: UpgradeOptions,
+): Upgraded {
+  // What the client sent at once, without waiting for an answer, may have come since the head.
+  const early = socket.read() as Uint8Array | null;
+  return Deno.upgradeWebSocket(new Request(url, { headers }), {
+    socket: withFields(socket, [...fields]),
+    head: early ? Buffer.concat([head, early]) : head,
+    idleTimeout: idleTimeoutS,
+    ...(protocol !== undefined && { protocol }),
+  });
+}
+
+/** `Deno.upgradeWebSocket` (2.9.6) takes no TLS socket of node's; npm `ws` does. */
+async function upgradeOverTls(
+  incoming: IncomingMessage,
+  { socket, head }: { socket: Socket; head: Uint8Array },
+  { protocol, idleTimeoutS = 30, headers = [] }: UpgradeOptions,
+): Promise<Upgraded> {
+  const { WebSocketServer } = await import("ws");
+  const server = new WebSocketServer({
+    noServer: true,
+    clientTracking: false,
+    maxPayload: maxFrameBytes,
+    handleProtocols: () => protocol ?? false,
+  });
+  server.on("headers", (lines: string[]) => {
+    for (const [name, value] of headers) lines.push(`${name}: ${value}`);
+  });
+  return await new Promise((resolve) => {
+    server.handleUpgrade(incoming, socket, Buffer.from(head), (opened: WsWebSocket) => {
+      closeWhenSilent(opened, idleTimeoutS);
+      const upgraded = opened as unknown as WebSocket;
+      // With Deno's own it opens once its handler has answered.
+      queueMicrotask(() => upgraded.onopen?.(new Event("open")));
+      resolve({ socket: upgraded, response: new Response() });
+    });
+  });
+}
+
+/** As much as Deno's own takes. */
+const maxFrameBytes = 64 * 1024 ** 2;
+
+/** Pings a peer that has said nothing for half of the time, and cuts it after the whole. */
+function closeWhenSilent(socket: WsWebSocket, idleTimeoutS: number): void {
+  if (idleTimeoutS === 0) return;
+  let silent = 0;
+  const heard = () => void (silent = 0);
+  socket.on("message", heard);
+  socket.on("pong", heard);
+  const timer = realWorld.setInterval(() => {
+    if (++silent > 2) socket.terminate();
+    else if (silent > 1) socket.ping();
+  }, idleTimeoutS * 500);
+  socket.once("close", () => realWorld.clearInterval(timer));
+}
+
+const answers = new WeakSet<Response>();
+
+/** Whether the answer is the one that comes with a socket, which has its head sent already. */
+export function isWebSocketAnswer(response: Response): boolean {
+  return response.status === 101 || answers.has(response);
+}
+
+/** @throws {ProblemError} as {@linkcode upgradeWebSocket} */
+function checkHandshake(headers: Headers): void {
+  if (!hasToken(headers.get("upgrade"), "websocket")) {
+    throw new ProblemError(426, {
+      title: "Upgrade required",
+      detail: "This is a WebSocket: connect to it with ws: or wss:.",
+    }, { upgrade: "websocket", connection: "Upgrade" });
+  }
+  if (!hasToken(headers.get("connection"), "upgrade")) {
+    throw badHandshake("Connection does not say Upgrade");
+  }
+  const key = headers.get("sec-websocket-key");
+  if (key === null || !/^[A-Za-z0-9+/]{22}==$/.test(key)) {
+    throw badHandshake("Sec-WebSocket-Key is not 16 bytes in base64");
+  }
+  const version = headers.get("sec-websocket-version");
+  if (version?.trim() !== "13") {
+    throw new ProblemError(426, {
+      title: "Upgrade required",
+      detail: `This server speaks WebSocket of version 13, not ${version ?? "of none"}.`,
+    }, { "sec-websocket-version": "13", upgrade: "websocket", connection: "Upgrade" });
+  }
+}
+
+function badHandshake(reason: string): ProblemError {
+  return new ProblemError(400, {
+    title: "Bad WebSocket handshake",
+    detail:
+      `${reason} (RFC 6455, section 4.2.1). Connect with a WebSocket client, and let proxies in between pass Connection and Upgrade on.`,
+  });
+}
+
+function hasToken(field: string | null | undefined, token: string): boolean {
+  return field?.split(",").some((one) => one.trim().toLowerCase() === token) ?? false;
+}
+
+/**
+ * The socket, but that what is written first, which is the handshake's answer, gets more fields:
+ * `Deno.upgradeWebSocket` sends it by itself and has no other way to say more.
+ */
+function withFields(socket: Socket, fields: readonly (readonly [string, string])[]): Socket {
+  if (fields.length === 0) return socket;
+  const more = fields.map(([name, value]) => `${name}: ${value}\r\n`).join("");
+  return new Proxy(socket, {
+    get(target, key) {
+      if (key === "write") {
+        return (head: string, sent: (error?: Error | null) => void) =>
+          target.write(head.replace(/\r\n$/, `${more}\r\n`), sent);
+      }
+      return Reflect.get(target, key, target);
+    },
+    set: (target, key, value) => Reflect.set(target, key, value, target),
+  });
+}
