@@ -24,7 +24,9 @@ export function causesOf(entries: readonly LogEntry[]): readonly (readonly numbe
       // A result follows from its order.
       const from = lastOfMessage.get(message) ?? lastOfMessage.get(`o${message.slice(1)}`);
       if (from !== undefined) causes.add(from);
-      if (handsOn.has(entry.kind)) lastOfMessage.set(message, index);
+    }
+    if (handsOn.has(entry.kind)) {
+      for (const message of messagesOf(entry)) lastOfMessage.set(message, index);
     }
     return [...causes];
   });

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Decision } from "./decisions.ts";
-import { faultKinds, type RunOptions } from "./options.ts";
+import { faultKinds, noTrouble, type RunOptions } from "./options.ts";
 import { type RunInput, type RunResult, runSimulation } from "./run.ts";
 
 /** Options of {@linkcode explore}. */
@@ -45,7 +45,7 @@ const quiet: Partial<RunOptions> = {
   ...{ keys: 1, apis: 1, relays: 2, lambdas: 2, processors: 2, shards: 1, batch: 4, burst: 2 },
   ...{ arrivalMs: 50, leaseMs: 400, busLeaseMs: 400, pollMs: 100, timeoutMs: 60, windowMs: 2_000 },
   ...{ linkMs: 1, statementMs: 0.2, commitMs: 1, workMs: 1, capacity: 1_000, faultMaxMs: 2_000 },
-  ...{ crashes: 0, pauses: 0, skewMs: 0, poison: 0, slow: 0 },
+  ...noTrouble,
 };
 
 /** Runs every combination. */

@@ -7,7 +7,7 @@
 import { type FaultPoint, type Link, LinkError } from "../topology/ports.ts";
 import type { Step } from "../topology/step.ts";
 import { type Decisions, type Draw, logUniform } from "./decisions.ts";
-import type { EventLoop, Process } from "./event_loop.ts";
+import { type EventLoop, newProcess, type Process } from "./event_loop.ts";
 import { type FaultKind, faultKinds, faultPoints, type FaultRates, isBusPoint } from "./options.ts";
 import { forever } from "./simulated_store.ts";
 
@@ -27,6 +27,8 @@ export interface FaultyLinksOptions {
   readonly victimOf: (point: FaultPoint, caller: Process, subject: string) => Process;
   /** Notified of each call before it is made. */
   readonly onCall: (point: FaultPoint, subject: string) => void;
+  /** Notified of each call that meets an outage. */
+  readonly onOutage: (point: FaultPoint, outage: Outage) => void;
   /** Notified of each fault. */
   readonly onFault: (kind: FaultKind, point: FaultPoint, subject: string, process: Process) => void;
 }
@@ -53,12 +55,15 @@ export interface Flight {
 }
 
 /** What an outage does: 1 refuses, 2 lets calls time out, 3 lets them through and loses the answers. */
-type OutageMode = 1 | 2 | 3;
+export type OutageMode = 1 | 2 | 3;
 
 /** A point that is out. */
 export interface Outage {
-  untilMs: number;
-  mode: OutageMode;
+  readonly sinceMs: number;
+  readonly untilMs: number;
+  readonly mode: OutageMode;
+  /** Calls that have met it. */
+  calls: number;
 }
 
 interface Chances {
@@ -79,9 +84,11 @@ export class FaultyLinks {
   readonly #decisions: Decisions;
   readonly #options: FaultyLinksOptions;
   readonly #chances: Partial<Record<FaultPoint, Chances>> = {};
-  readonly #outages = new Map<FaultPoint, Outage>();
+  /** Of points, and of processes that reach nothing. */
+  readonly #outages = new Map<FaultPoint | Process, Outage>();
   readonly #reorderMs = new Map<Process, number>();
   readonly #flights: Set<Flight> | undefined;
+  readonly #network = newProcess("network");
   #isHealed = false;
   #calls = 0;
 
@@ -118,8 +125,17 @@ export class FaultyLinks {
     );
   }
 
-  /** What is out now, by point. */
-  outages(): readonly (readonly [FaultPoint, Outage])[] {
+  /** Cuts a point, or all that a process calls, for so long; a longer cut that is there stays. */
+  cut(target: FaultPoint | Process, mode: OutageMode, durationMs: number): void {
+    if (this.#isHealed) return;
+    const untilMs = this.#loop.nowMs + durationMs;
+    if ((this.#outages.get(target)?.untilMs ?? 0) < untilMs) {
+      this.#outages.set(target, { untilMs, mode, sinceMs: this.#loop.nowMs, calls: 0 });
+    }
+  }
+
+  /** What is out now, by point, or by the process that reaches nothing. */
+  outages(): readonly (readonly [FaultPoint | Process, Outage])[] {
     return [...this.#outages].filter(([, { untilMs }]) => untilMs > this.#loop.nowMs);
   }
 
@@ -180,14 +196,20 @@ export class FaultyLinks {
     this.#enter(flight, "request", linkMs);
     yield this.#loop.pause(linkMs, process);
     this.#enter(flight, "work");
-    const outage = this.#outages.get(point);
-    if (outage !== undefined && outage.untilMs > this.#loop.nowMs) {
+    const outage = this.#outageOf(point) ?? this.#outageOf(process);
+    if (outage !== undefined) {
+      this.#options.onOutage(point, outage);
       return yield* this.#duringOutage(process, outage, perform, flight);
     }
     const kind = this.#choose(point, subject);
     if (kind === undefined) return yield* perform();
     this.#options.onFault(kind, point, subject, process);
     return yield* this.#fail(kind, process, point, subject, perform, flight);
+  }
+
+  #outageOf(target: FaultPoint | Process): Outage | undefined {
+    const outage = this.#outages.get(target);
+    return outage !== undefined && outage.untilMs > this.#loop.nowMs ? outage : undefined;
   }
 
   /** Asked at each call, also where nothing can be drawn: a record or somebody at a page may say otherwise. */
@@ -261,15 +283,15 @@ export class FaultyLinks {
         return process.isLive ? result : yield* forever();
       }
       case "outage": {
-        const untilMs = this.#loop.nowMs + this.#duration("outage", point, subject);
+        const durationMs = this.#duration("outage", point, subject);
         const mode = this.#decisions.decide(
           "outage-mode",
           `${point}/${subject}`,
           (draw) => 1 + Math.floor(draw() * 3),
           1,
         ) as OutageMode;
-        const outage = { untilMs, mode };
-        this.#outages.set(point, outage);
+        this.cut(point, mode, durationMs);
+        const outage = this.#outages.get(point)!;
         return yield* this.#duringOutage(process, outage, perform, flight);
       }
     }
@@ -300,12 +322,16 @@ export class FaultyLinks {
     delayMs: number,
     perform: () => Step<unknown>,
   ): void {
-    const late = this.#lateStep(process, point, subject, delayMs, perform);
-    this.#loop.spawn(process, late, () => {});
+    // What the network has it delivers, whatever becomes of the sender. A write into a store belongs to
+    // the sender's own session, which dies with it.
+    const carrier = isBusPoint(point) ? this.#network : process;
+    const late = this.#lateStep(process, carrier, point, subject, delayMs, perform);
+    this.#loop.spawn(carrier, late, () => {});
   }
 
   *#lateStep(
     process: Process,
+    carrier: Process,
     point: FaultPoint,
     subject: string,
     delayMs: number,
@@ -314,7 +340,7 @@ export class FaultyLinks {
     const flight = this.#depart(process, point, subject);
     this.#enter(flight, "delayed", delayMs);
     try {
-      yield* this.#loop.sleep(delayMs, process);
+      yield* this.#loop.sleep(delayMs, carrier);
       this.#enter(flight, "work");
       yield* perform();
     } finally {

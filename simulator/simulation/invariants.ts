@@ -7,6 +7,7 @@
 import type { FaultPoint, Message, Row, Value } from "../topology/ports.ts";
 import type { InvariantName } from "../topology/plants.ts";
 import { orderStage, resultStage, type Stage } from "../topology/settings.ts";
+import type { Outage } from "./faulty_link.ts";
 import type { Change, SimulatedStore } from "./simulated_store.ts";
 
 /** The first time that an invariant was found broken. */
@@ -39,6 +40,8 @@ export interface InvariantsOptions {
   readonly orders: number;
   /** The longest that a next attempt may be put off: what heals must be noticed by then. */
   readonly retryMs: number;
+  /** Keys that messages have: of each, one is tried at a time. */
+  readonly keys: number;
 }
 
 /** Calls of the bus that a message may cost: some, and some for each second it has to wait. */
@@ -126,6 +129,21 @@ export class Invariants {
     }
   }
 
+  /** A part calls what is out: of each key some, and some for each second that the outage lasts. */
+  metOutage(point: FaultPoint, outage: Outage): void {
+    outage.calls++;
+    if (point !== 2 && point !== 6) return;
+    const { keys, orders } = this.#options;
+    const seconds = (this.#world.nowMs() - outage.sinceMs) / 1_000;
+    const most = orders + keys * (amplification.calls + amplification.callsPerSecond * seconds);
+    if (outage.calls <= most) return;
+    this.#violated(
+      "amplification",
+      "safety",
+      `point ${point}: ${outage.calls} calls in ${seconds.toFixed(1)} s of an outage`,
+    );
+  }
+
   accepted(message: Message): void {
     this.#accepted.add(message.id);
   }
@@ -152,6 +170,7 @@ export class Invariants {
 
   /** Judged so long after the last fault that everything must have been done but what is poison. */
   judgeProgress(): void {
+    for (const stage of [orderStage, resultStage]) this.#judgeIdle(stage);
     const late = this.missing().filter(({ key, stage }) => !this.#keyHasPoison(key, stage));
     if (late.length === 0) return;
     this.#violated(
@@ -278,6 +297,7 @@ export class Invariants {
   #inboxChanged(store: SimulatedStore, { before, after }: Change): void {
     if (before === undefined) {
       this.#takenIn.add(after!["messageId"] as string);
+      this.#judgeBound(store);
       return;
     }
     if (after !== undefined || !this.#options.deduplicates) return;
@@ -313,6 +333,36 @@ export class Invariants {
       "one-owner",
       "safety",
       `${store.name} ${before["name"]}: ${after["owner"]} while it was ${before["owner"]}'s`,
+    );
+  }
+
+  /** Rows that nothing keeps from being handled, and that still lie there. */
+  #judgeIdle(stage: Stage): void {
+    const idle = this.#world.target(stage).find("inbox", "open").filter((row) =>
+      row["state"] !== "parked" && !this.#keyHasPoison(row["key"] as string, stage)
+    );
+    const unsent = this.#openOutbox(stage);
+    if (idle.length + unsent.length === 0) return;
+    this.#violated(
+      "boxes-bounded-and-drained",
+      "liveness",
+      `${
+        idle.length + unsent.length
+      } rows of the ${stage.topic} could go on, and stay in their boxes`,
+    );
+  }
+
+  /** A box that knows duplicates holds each message once for each consumer. */
+  #judgeBound(store: SimulatedStore): void {
+    if (!this.#options.deduplicates) return;
+    const stage = store === this.#world.target(orderStage) ? orderStage : resultStage;
+    const rows = store.count("inbox", "open");
+    const most = stage.consumers.length * this.#placed.size;
+    if (rows <= most) return;
+    this.#violated(
+      "boxes-bounded-and-drained",
+      "safety",
+      `${rows} rows in the inbox of the ${stage.topic}, of ${this.#placed.size} orders`,
     );
   }
 

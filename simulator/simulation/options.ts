@@ -72,6 +72,18 @@ export interface RunOptions {
   readonly crashes: number;
   /** Times at which a part is starved. */
   readonly pauses: number;
+  /** Times at which a part gets a little time now and then, and none in between. */
+  readonly starvations: number;
+  /** Times at which several points and parts are cut, to heal in another order. */
+  readonly swizzles: number;
+  /** Crashes of a store. */
+  readonly storeCrashes: number;
+  /** Times at which a store takes nothing in. */
+  readonly storeFulls: number;
+  /** Times at which somebody locks rows by hand. */
+  readonly sessions: number;
+  /** For so long nothing arrives, in the middle. */
+  readonly idleMs: number;
   /** The most that a part's clock is off. */
   readonly skewMs: number;
   /** How many of the messages their handler fails at, until somebody mends it. */
@@ -79,6 +91,12 @@ export interface RunOptions {
   /** How many of the messages take their handler longer than the lease. */
   readonly slow: number;
 }
+
+/** No trouble beside the faults of calls. */
+export const noTrouble = {
+  ...{ crashes: 0, pauses: 0, starvations: 0, swizzles: 0, storeCrashes: 0, storeFulls: 0 },
+  ...{ sessions: 0, idleMs: 0, skewMs: 0, poison: 0, slow: 0 },
+} as const satisfies Partial<RunOptions>;
 
 /** Options of {@linkcode drawOptions}. */
 export interface DrawOptions {
@@ -121,11 +139,17 @@ export function drawOptions({ seed, given = {} }: DrawOptions): RunOptions {
     statementMs: round3(logUniform(draw, 0.1, 0.8)),
     commitMs: round3(logUniform(draw, 0.2, 10)),
     workMs: round3(logUniform(draw, 0.5, 5)),
-    capacity: draw() < 0.25 ? pick(draw, [4, 16]) : 100_000,
+    capacity: draw() < 0.5 ? pick(draw, [4, 16]) : 100_000,
     faults: drawFaults(seededDraw(seed, "faults")),
     faultMaxMs: 2 * windowMs,
     crashes: draw() < 0.5 ? 0 : 1 + Math.floor(draw() * 5),
     pauses: draw() < 0.5 ? 0 : 1 + Math.floor(draw() * 4),
+    starvations: draw() < 0.5 ? 0 : 1 + Math.floor(draw() * 2),
+    swizzles: draw() < 0.5 ? 0 : 1 + Math.floor(draw() * 2),
+    storeCrashes: draw() < 0.5 ? 0 : 1 + Math.floor(draw() * 2),
+    storeFulls: draw() < 0.5 ? 0 : 1 + Math.floor(draw() * 2),
+    sessions: draw() < 0.5 ? 0 : 1 + Math.floor(draw() * 4),
+    idleMs: draw() < 0.5 ? 0 : Math.round(logUniform(draw, 100, 2 * windowMs)),
     skewMs: draw() < 0.5 ? 0 : Math.round(logUniform(draw, 10, 10_000)),
     poison: draw() < 0.5 ? 0 : round3(logUniform(draw, 0.01, 0.2)),
     slow: draw() < 0.5 ? 0 : round3(logUniform(draw, 0.01, 0.2)),

@@ -106,7 +106,8 @@ export class Execution {
     this.#input = input;
     this.options = drawOptions({ seed, given });
     this.#recoveryMs = recoveryMsOf(this.options);
-    this.#untilMs = this.options.arrivalMs + this.options.faultMaxMs;
+    const { arrivalMs, idleMs, faultMaxMs } = this.options;
+    this.#untilMs = arrivalMs + idleMs + faultMaxMs;
     this.#decisions = this.#newDecisions();
     this.world = withoutAmbient(() =>
       new SimulatedWorld({

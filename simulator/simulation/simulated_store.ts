@@ -92,6 +92,9 @@ interface Waiter {
 
 const noRows: readonly Row[] = [];
 
+const unavailable = new StoreError("unavailable", "The store is down");
+const full = new StoreError("unavailable", "The store is full");
+
 /** The store itself; processes use it through {@linkcode SimulatedStore.connect}. */
 export class SimulatedStore {
   readonly name: string;
@@ -104,6 +107,8 @@ export class SimulatedStore {
   readonly active = new Set<SimulatedTransaction>();
   readonly #tables = new Map<string, Table>();
   #writer: SimulatedTransaction | undefined;
+  #downUntilUs = 0;
+  #fullUntilUs = 0;
   #waitingWriters: Waiter[] = [];
 
   constructor(loop: EventLoop, options: SimulatedStoreOptions) {
@@ -151,6 +156,40 @@ export class SimulatedStore {
   find(table: string, value: Value): readonly Row[] {
     const rows = this.table(table).byIndex.get(value);
     return rows === undefined ? noRows : [...rows.values()];
+  }
+
+  /**
+   * The store itself crashes, and is down for so long. What was not committed is gone; of a commit
+   * that was under way nobody is told.
+   *
+   * @param hasCommitted whether such a commit was done all the same
+   */
+  crash(downMs: number, hasCommitted: (process: Process) => boolean): void {
+    this.#downUntilUs = this.loop.nowUs + downMs * 1_000;
+    for (const transaction of [...this.active]) {
+      transaction.cut(transaction.isCommitting && hasCommitted(transaction.process));
+    }
+  }
+
+  /** It takes nothing in for so long; what is there can be read, and removed. */
+  fill(durationMs: number): void {
+    this.#fullUntilUs = this.loop.nowUs + durationMs * 1_000;
+  }
+
+  /** It is up, and has room. */
+  heal(): void {
+    this.#downUntilUs = 0;
+    this.#fullUntilUs = 0;
+  }
+
+  /** @throws {StoreError} it is down */
+  judgeUp(): void {
+    if (this.#downUntilUs > this.loop.nowUs) throw unavailable;
+  }
+
+  /** @throws {StoreError} it has no room */
+  judgeRoom(): void {
+    if (this.#fullUntilUs > this.loop.nowUs) throw full;
   }
 
   /** Rolls back whatever a crashed process had under way. */
@@ -258,19 +297,30 @@ export class SimulatedStore {
   }
 
   *#begin(process: Process): Step<Transaction> {
+    if (this.#downUntilUs > this.loop.nowUs) {
+      yield this.statement(process);
+      this.judgeUp();
+    }
     const transaction = new SimulatedTransaction(this, process);
     if (!this.isConcurrent) {
       if (this.#writer !== undefined && !(yield* this.#turn(transaction))) {
         throw new StoreError("busy", "Others write for too long");
       }
+      // The store may have crashed since it was given the turn.
+      if (transaction.isOver) throw unavailable;
       this.#writer = transaction;
     }
     this.active.add(transaction);
+    if (this.#downUntilUs > this.loop.nowUs) {
+      transaction.end();
+      throw unavailable;
+    }
     return transaction;
   }
 
   *#read(process: Process, table: string, where: Readonly<Record<string, Value>>): Step<Snapshot> {
     yield this.statement(process);
+    this.judgeUp();
     return { rows: this.committed(table, where), nowMs: this.loop.nowMs };
   }
 }
@@ -288,7 +338,10 @@ class SimulatedTransaction implements Transaction {
   }[] = [];
   #waiting: (() => void)[] = [];
   #waitsFor: SimulatedTransaction | undefined;
-  #isOver = false;
+  isOver = false;
+  /** Ended by its store, not by itself. */
+  #isCut = false;
+  isCommitting = false;
   /** What its statements have taken that nobody has waited for yet. The first is its beginning. */
   #owedMs: number;
 
@@ -304,6 +357,7 @@ class SimulatedTransaction implements Transaction {
 
   *insert(table: string, row: Readonly<Record<string, Value>>): Step<number> {
     this.#pipeline();
+    this.#store.judgeRoom();
     const known = this.#store.table(table);
     const id = ++known.lastId;
     for (const { columns, claims } of known.unique) {
@@ -324,6 +378,7 @@ class SimulatedTransaction implements Transaction {
     if (this.#store.isConcurrent) {
       yield this.#store.statement(this.process, this.#owedMs);
       this.#owedMs = 0;
+      this.#judgeOpen();
     } else this.#pipeline();
     const rows = this.#visible(table, where);
     if (lock === undefined || !this.#store.isConcurrent) return rows;
@@ -349,22 +404,18 @@ class SimulatedTransaction implements Transaction {
   }
 
   *commit(): Step<void> {
-    const { loop, options: { crash, commitMs, onCommit } } = this.#store;
+    const { loop, options: { crash, commitMs } } = this.#store;
     const { process } = this;
     this.#judgeOpen();
+    this.isCommitting = true;
     yield loop.pause(this.#owedMs + (commitMs?.(process) ?? 0.2), process);
+    this.#judgeOpen();
     if (process.doom === "before-commit") {
       process.doom = "none";
       crash?.(process);
       if (!process.isLive) return yield* forever();
     }
-    const changes = [...this.#changes.values()]
-      .filter(({ before, after }) => before !== undefined || after !== undefined);
-    for (const change of changes) this.#apply(change);
-    for (const { claims, value } of this.#claimed) claims.get(value)!.transaction = undefined;
-    this.#claimed.length = 0;
-    this.end();
-    if (changes.length > 0) onCommit?.(changes, process);
+    this.#finish();
     if (process.doom === "after-commit") {
       process.doom = "none";
       crash?.(process);
@@ -372,16 +423,34 @@ class SimulatedTransaction implements Transaction {
     }
   }
 
+  /** Its store crashes. */
+  cut(isCommitted: boolean): void {
+    this.#isCut = true;
+    if (isCommitted) this.#finish();
+    else this.end();
+  }
+
+  /** Makes its changes seen by all, at once. */
+  #finish(): void {
+    const changes = [...this.#changes.values()]
+      .filter(({ before, after }) => before !== undefined || after !== undefined);
+    for (const change of changes) this.#apply(change);
+    for (const { claims, value } of this.#claimed) claims.get(value)!.transaction = undefined;
+    this.#claimed.length = 0;
+    this.end();
+    if (changes.length > 0) this.#store.options.onCommit?.(changes, this.process);
+  }
+
   *rollback(): Step<void> {
-    if (this.#isOver) return;
+    if (this.isOver) return;
     yield this.#store.statement(this.process);
     this.end();
   }
 
   /** Gives back all it holds; what was not applied is gone. */
   end(): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
+    if (this.isOver) return;
+    this.isOver = true;
     const { locks, active } = this.#store;
     for (const key of this.#locked) locks.delete(key);
     for (const { claims, value, before } of this.#claimed.reverse()) {
@@ -394,7 +463,9 @@ class SimulatedTransaction implements Transaction {
   }
 
   #judgeOpen(): void {
-    if (this.#isOver) throw new StoreError("ended", "The transaction has ended");
+    if (this.isOver) {
+      throw this.#isCut ? unavailable : new StoreError("ended", "The transaction has ended");
+    }
   }
 
   #pipeline(): void {
@@ -467,6 +538,7 @@ class SimulatedTransaction implements Transaction {
       holder.#waiting.push(() => this.#store.loop.after(0, resume as () => void, this.process));
     });
     this.#waitsFor = undefined;
+    this.#judgeOpen();
   }
 
   #current(table: string, id: number): Row | undefined {

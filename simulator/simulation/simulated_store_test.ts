@@ -1,4 +1,4 @@
-import { type Store, type Transaction } from "../topology/ports.ts";
+import { type Store, type StoreError, transact, type Transaction } from "../topology/ports.ts";
 import assert from "node:assert/strict";
 import { EventLoop, newProcess, type Process } from "./event_loop.ts";
 import { SimulatedStore, type StoreProfile } from "./simulated_store.ts";
@@ -59,3 +59,71 @@ for (const doom of ["before-commit", "after-commit"] as const) {
     assert.equal(store.all("jobs").length, doom === "before-commit" ? 0 : 1);
   });
 }
+
+for (const profile of ["one-writer", "mvcc"] as const) {
+  for (const isCommitted of [false, true]) {
+    Deno.test(`${profile}: a store that crashes tells nobody whether a commit was done (${isCommitted})`, () => {
+      const loop = new EventLoop();
+      const store = new SimulatedStore(loop, {
+        name: "store",
+        profile,
+        schema,
+        commitMs: () => 10,
+      });
+      const results: string[] = [];
+      const work = (name: string, delayMs: number) =>
+        (function* () {
+          yield* loop.sleep(delayMs);
+          try {
+            yield* transact(store.connect(newProcess(name)), function* (tx) {
+              yield* tx.insert("jobs", { name, queue: "open" });
+            });
+            results.push(`${name} done`);
+          } catch (error) {
+            results.push(`${name} ${(error as StoreError).kind}`);
+          }
+        })();
+      // One commits when it crashes, one comes while it is down, one afterwards.
+      for (const [name, delayMs] of [["a", 0], ["b", 50], ["c", 200]] as const) {
+        loop.spawn(newProcess(name), work(name, delayMs));
+      }
+      loop.after(5, () => store.crash(100, () => isCommitted));
+      loop.runUntil(1_000);
+      assert.deepEqual(results, ["a unavailable", "b unavailable", "c done"]);
+      assert.deepEqual(
+        store.all("jobs").map(({ name }) => name),
+        isCommitted ? ["a", "c"] : ["c"],
+      );
+    });
+  }
+}
+
+Deno.test("a store that is full can be read and emptied, and takes nothing in", () => {
+  const loop = new EventLoop();
+  const store = new SimulatedStore(loop, { name: "store", profile: "mvcc", schema });
+  const connection = store.connect(newProcess("test"));
+  const kinds: string[] = [];
+  const insert = (name: string) =>
+    transact(connection, function* (tx) {
+      yield* tx.insert("jobs", { name, queue: "open" });
+    });
+  loop.spawn(
+    newProcess("test"),
+    (function* () {
+      yield* insert("a");
+      store.fill(100);
+      try {
+        yield* insert("b");
+      } catch (error) {
+        kinds.push((error as StoreError).kind);
+      }
+      const { rows: [row] } = yield* connection.read("jobs", { queue: "open" });
+      yield* transact(connection, (tx) => tx.delete("jobs", row!.id));
+      yield* loop.sleep(100);
+      yield* insert("c");
+    })(),
+  );
+  loop.runUntil(1_000);
+  assert.deepEqual(kinds, ["unavailable"]);
+  assert.deepEqual(store.all("jobs").map(({ name }) => name), ["c"]);
+});

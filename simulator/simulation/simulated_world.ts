@@ -26,6 +26,7 @@ import { Invariants } from "./invariants.ts";
 import { allowedRates, type RunOptions } from "./options.ts";
 import { SimulatedBus } from "./simulated_bus.ts";
 import { SimulatedStore } from "./simulated_store.ts";
+import { planTrouble, type Troubled } from "./trouble.ts";
 
 /** Rare events that a sweep must reach, or say that it has not. */
 export const rareEvents = [
@@ -45,6 +46,9 @@ export const rareEvents = [
   "purged",
   "pause",
   "late-id",
+  "store-crash",
+  "store-full",
+  "cut",
 ] as const;
 
 /** Options of {@linkcode SimulatedWorld}. */
@@ -124,6 +128,7 @@ export class SimulatedWorld {
       deduplicates: options.pattern === "outbox",
       orders: options.orders,
       retryMs: 4 * options.backoffCapMs,
+      keys: options.keys,
     });
     this.#backends = [
       this.#newBackend(1, ["confirmation"]),
@@ -138,7 +143,7 @@ export class SimulatedWorld {
     );
     this.#addParts();
     this.#placeOrders();
-    this.#planTrouble();
+    planTrouble(this.#troubled());
     for (const intervention of interventions) this.#planIntervention(intervention);
   }
 
@@ -180,7 +185,8 @@ export class SimulatedWorld {
   heal(): void {
     this.#isHealed = true;
     this.#links.heal();
-    this.#note("heal", "world", "", "");
+    for (const store of this.backends) store.heal();
+    this.#note("heal", "", "world", "");
     for (const process of this.#surroundings.keys()) {
       process.pausedUntilUs = 0;
       process.doom = "none";
@@ -191,7 +197,7 @@ export class SimulatedWorld {
   /** The handlers are mended, and what was parked gets another chance. */
   mend(): void {
     this.#isMended = true;
-    this.#note("mend", "world", "", "");
+    this.#note("mend", "", "world", "");
     for (const [index, { store }] of this.#backends.entries()) {
       const operator = this.#newProcess(`operator-${index + 1}`);
       const part = this.#surround(operator, { store, mailboxes: new Map() });
@@ -299,6 +305,7 @@ export class SimulatedWorld {
         if (point === 1) this.#asked.set(subject, (this.#asked.get(subject) ?? 0) + 1);
         this.invariants.called(point, subject);
       },
+      onOutage: (point, outage) => this.invariants.metOutage(point, outage),
       onFault: (kind, point, subject, process) => {
         this.#note(`fault-${point}`, subject, process.column, kind);
         this.#reach(`${kind}@${point}`);
@@ -348,7 +355,8 @@ export class SimulatedWorld {
   }
 
   #placeOrders(): void {
-    const { orders, keys, burst, arrivalMs, timeoutMs, poison, slow, leaseMs } = this.#options;
+    const { orders, keys, burst, arrivalMs, idleMs, timeoutMs, poison, slow, leaseMs } =
+      this.#options;
     const draw = this.#frontend.draw ?? (() => 0.5);
     for (let number = 1; number <= orders; number++) {
       const order: Order = { id: `o${number}`, key: `k${1 + number % keys}` };
@@ -358,7 +366,9 @@ export class SimulatedWorld {
         if (slowMs > 0) this.#slow.set(id, slowMs);
       }
       const first = number - (number - 1) % burst;
-      const atMs = arrivalMs * first / orders + draw() * 3;
+      // Half of the orders come after a time in which nothing happens.
+      const idle = number > orders / 2 ? idleMs : 0;
+      const atMs = arrivalMs * first / orders + idle + draw() * 3;
       const place = (order: Order) => this.#callBackend(order, timeoutMs);
       const part = this.#surroundings.get(this.#frontend)!;
       this.loop.after(
@@ -386,45 +396,24 @@ export class SimulatedWorld {
     );
   }
 
-  /** Crashes, starved parts and wrong clocks, drawn before the run begins. */
-  #planTrouble(): void {
-    const { crashes, pauses, skewMs, arrivalMs, faultMaxMs } = this.#options;
-    const processes = [...this.#surroundings.keys()].filter((one) => one !== this.#frontend);
-    const pickOne = (what: string, index: number) =>
-      processes[
-        this.#decisions.decide(
-          `${what}-who`,
-          String(index),
-          (draw) => Math.floor(draw() * processes.length),
-        )
-      ]!;
-    const pickAt = (what: string, index: number) =>
-      this.#decisions.decide(
-        `${what}-at`,
-        String(index),
-        (draw) => 1 + Math.floor(draw() * arrivalMs),
-      );
-    const pickFor = (what: string, index: number) =>
-      this.#decisions.decide(
-        `${what}-ms`,
-        String(index),
-        (draw) => Math.round(logUniform(draw, 10, faultMaxMs)),
-        100,
-      );
-    for (let index = 1; index <= crashes; index++) {
-      const [process, atMs] = [pickOne("crash", index), pickAt("crash", index)];
-      if (atMs > 0) this.loop.after(atMs, () => this.#crash(process));
-    }
-    for (let index = 1; index <= pauses; index++) {
-      const [process, atMs] = [pickOne("pause", index), pickAt("pause", index)];
-      const durationMs = pickFor("pause", index);
-      if (atMs > 0) this.loop.after(atMs, () => this.#pause(process, durationMs));
-    }
-    if (skewMs === 0) return;
-    for (const process of processes) {
-      const choose = (draw: Draw) => Math.round((draw() * 2 - 1) * skewMs);
-      process.skewMs = this.#decisions.decide("skew", process.name, choose);
-    }
+  #troubled(): Troubled {
+    return {
+      loop: this.loop,
+      options: this.#options,
+      decisions: this.#decisions,
+      processes: this.processes().filter((one) => one !== this.#frontend),
+      stores: this.backends,
+      links: this.#links,
+      isHealed: () => this.#isHealed,
+      crash: (process) => this.#crash(process),
+      pause: (process, durationMs) => this.#pause(process, durationMs),
+      visit: (store, work) => {
+        const visitor = this.#newProcess("session");
+        const backend = this.#backends.find((one) => one.store === store)!;
+        this.loop.spawn(visitor, work(this.#surround(visitor, backend)));
+      },
+      note: (event, subject, detail) => this.#note(event, subject, "world", detail),
+    };
   }
 
   #planIntervention(intervention: Intervention): void {

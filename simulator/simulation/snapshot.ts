@@ -65,9 +65,10 @@ export interface FlightState {
   readonly untilMs: number | undefined;
 }
 
-/** A point that is out. */
+/** Something that is out. */
 export interface OutageState {
-  readonly point: FaultPoint;
+  /** A point, or the name of a part that reaches nothing. */
+  readonly target: FaultPoint | string;
   readonly untilMs: number;
   /** What calls meet: refused at once; no answer, as they do not arrive; no answer, though they do. */
   readonly effect: "refuse" | "time-out" | "lose-answer";
@@ -125,8 +126,8 @@ export function snapshotOf({ world, phase }: Execution): Snapshot {
     flights: links.flights().map(({ point, subject, process, phase, sinceMs, untilMs }) => ({
       ...{ point, subject, part: process.name, phase, sinceMs, untilMs },
     })),
-    outages: links.outages().map(([point, { untilMs, mode }]) => ({
-      point,
+    outages: links.outages().map(([target, { untilMs, mode }]) => ({
+      target: typeof target === "number" ? target : target.name,
       untilMs,
       effect: outageEffects[mode],
     })),
