@@ -19,6 +19,7 @@ import {
   flag,
   parseByteCount,
   parseDuration,
+  parseHttpUrl,
   parseInteger,
   parseNumber,
 } from "../service/command_line.ts";
@@ -33,6 +34,8 @@ import { createOrbApi, type OrbAccess, type OrbEnv, serveOpenApi } from "./api/o
 import { accessFlags, openOrbAccess, type OrbAccessFlags } from "./auth/open_access.ts";
 import { startFleet } from "./devices/fleet.ts";
 import { fleetStreamPath } from "./devices/fleet_stream.ts";
+import { withEvents } from "./notify/orb_events.ts";
+import { startWebhook, type Webhook } from "./notify/webhook.ts";
 import { BodyBudget } from "./overload/body_budget.ts";
 import { startSignups } from "./signups/signup_service.ts";
 import { openImageFolder } from "./stores/image_folder.ts";
@@ -56,6 +59,8 @@ import { inUniquenessWorker } from "./uniqueness/uniqueness_worker.ts";
 export interface OrbServerOptions extends OrbAccessFlags {
   /** Port to bind, 0 to 65535; 0 takes a free one. */
   orbApiPort: number;
+  /** An incoming webhook, as Slack has them, that gets events of server and devices. @default none */
+  slackWebhookUrl?: string;
   /** Address to bind. @default "127.0.0.1" */
   host?: string;
   /** Listen beyond loopback although nobody has to authenticate. @default false */
@@ -110,8 +115,10 @@ const recentImageBytes = 64 * 1024 ** 2;
  */
 export async function startOrbServer(
   options: OrbServerOptions,
-  context: ServiceContext,
+  plainContext: ServiceContext,
 ): Promise<HttpServer> {
+  const webhook = openWebhook(options, plainContext);
+  const context = { ...plainContext, log: withEvents(plainContext.log, webhook) };
   const { log, health } = context;
   await using undo = new AsyncDisposableStack();
   const store = undo.adopt(await openStore(options, context), (one) => one.close());
@@ -169,12 +176,14 @@ export async function startOrbServer(
     ...server,
     finished: Promise.race([store.died, signups.failed, uniqueness.died]),
     async stop(deadline) {
+      log.info("The orb server stops");
       await server.stop(deadline);
       await signups.stop(deadline);
       fleet.close();
       uniqueness.close();
       await store.close();
       auth[Symbol.dispose]();
+      await webhook?.stop(deadline);
     },
   };
 }
@@ -245,6 +254,15 @@ function openImageComparison(
     if (!(error instanceof RangeError)) throw error;
     throw new StartError(`${error.message}. Give another one with --uniqueness-threshold.`);
   }
+}
+
+function openWebhook(
+  { slackWebhookUrl: url }: OrbServerOptions,
+  { log, telemetry: { meter }, world }: ServiceContext,
+): Webhook | undefined {
+  return url === undefined
+    ? undefined
+    : startWebhook({ ...{ url, sender: "orb-server" }, ...{ log, meter, world } });
 }
 
 async function openImages(
@@ -391,6 +409,13 @@ async function main(): Promise<void> {
         "--orb-offline-after-ms <ms>",
         "without a report for so long an orb is silent, unless it named its interval",
       ).argParser(parseDuration({ unit: "ms", minMs: 1_000 })).default(90_000),
+    )
+    .addOption(
+      flag(
+        "--slack-webhook-url <url>",
+        "an incoming webhook that gets events of server and devices",
+      )
+        .argParser(parseHttpUrl),
     )
     .addOption(accessFlags.oauthIssuer())
     .addOption(accessFlags.oauthAudience())

@@ -175,7 +175,7 @@ serverTest("the log has the original's lines", {}, async (server) => {
   await ask(server, "/api/signup", signup(json("AQIDBAU=", "01K")));
   assert.deepEqual(server.lines, [
     `INFO 🚀 Virtual Orb Test Server at http:/localhost:${server.port}`,
-    `INFO The orb server is ready url=${server.url} tokens=0`,
+    `INFO The orb server is ready url=${server.url} tokens=0 event.name=orb.server.ready`,
     "INFO 📩 New Signup request Id: 01J",
     "INFO 📩 New Signup request Id: 01K",
     "INFO Orb Image already exist",

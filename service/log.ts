@@ -17,7 +17,7 @@ export type LogLevel = typeof logLevels[number];
 /** `text` for people, `json` for machines. */
 export type LogFormat = "text" | "json";
 
-/** Values that go with a message. Text from outside belongs here or in the message; both are escaped. */
+/** Values that go with a message; a field `event.name` makes it an event, as OpenTelemetry calls it. Text from outside belongs here or in the message; both are escaped. */
 export type LogFields = Record<string, string | number | boolean | undefined>;
 
 /** What programs log with. */
@@ -73,6 +73,7 @@ export function createLog(options: LogOptions): Log {
       body: message,
       attributes: fields as Attributes,
       context: active,
+      ...(typeof fields["event.name"] === "string" && { eventName: fields["event.name"] }),
     });
   }
 
