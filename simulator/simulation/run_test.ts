@@ -80,3 +80,13 @@ Deno.test("what a simulation does by itself is checked: the platform's clock thr
   );
   assert.ok(Date.now() > 0);
 });
+
+Deno.test("no pattern loses anything without faults: a run goes on while a call carries a message", () => {
+  for (const pattern of ["outbox", "dual-write", "fire-and-forget"] as const) {
+    const quiet = { faults: {}, crashes: 0, pauses: 0, skewMs: 0, poison: 0, slow: 0 };
+    for (const orders of [1, 5]) {
+      const { violations } = runSimulation({ seed: 1, given: { ...quiet, pattern, orders } });
+      assert.deepEqual(violations, [], `${pattern}, ${orders} orders`);
+    }
+  }
+});

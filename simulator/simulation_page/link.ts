@@ -8,6 +8,7 @@ import { deflateSync, inflateSync } from "fflate";
 import { areInterventions } from "../simulation/interventions.ts";
 import {
   type Decision,
+  drawOptions,
   type EngineInput,
   faultKinds,
   faultPoints,
@@ -154,6 +155,11 @@ const bounds: Readonly<Partial<Record<keyof RunOptions, readonly [number, number
   slow: [0, 1],
 };
 
+/** Of what has none above. */
+const otherBounds = [0, 1_000_000] as const;
+
+const optionNames = new Set(Object.keys(drawOptions({ seed: 1 })));
+
 const words: Readonly<Partial<Record<keyof RunOptions, readonly string[]>>> = {
   pattern: ["outbox", "dual-write", "fire-and-forget"],
   ordering: ["queue", "sequence"],
@@ -172,8 +178,8 @@ function checkOptions(given: Partial<RunOptions>): void {
       if (known.includes(value as string)) continue;
       throw new TypeError(`'${name}' must be one of ${known.join(", ")}`);
     }
-    const range = bounds[name as keyof RunOptions];
-    if (range === undefined) throw new TypeError(`This page has no option '${name}'`);
+    if (!optionNames.has(name)) throw new TypeError(`This page has no option '${name}'`);
+    const range = bounds[name as keyof RunOptions] ?? otherBounds;
     const isInside = typeof value === "number" && value >= range[0] && value <= range[1];
     if (!isInside) throw new TypeError(`'${name}' must be from ${range[0]} to ${range[1]}`);
   }
