@@ -21,8 +21,8 @@ import {
   seekEntry,
   view,
 } from "./store.ts";
-import { instancesOf, nodeWords } from "./topology_view.tsx";
-import { nodeNamed, nodes } from "./topology_layout.ts";
+import { nodeWords, pictureOf } from "./picture.ts";
+import { nodeNamed, nodeOfPart, nodes } from "./topology_layout.ts";
 import { entryWords, messageWords, partWords, secondsWords } from "./words.ts";
 
 /** The card of what is selected, if anything is. */
@@ -145,7 +145,8 @@ function changeWords({ before, after }: Change): string {
 /** A part: its instances, each of which can be killed or held; or a box: what lies in it. */
 function NodeCard({ run }: { run: Branch }) {
   const node = nodeNamed(part.value as Parameters<typeof nodeNamed>[0]);
-  const instances = instancesOf(node, view.value?.snapshot);
+  const instances =
+    view.value?.snapshot.parts.filter(({ name }) => nodeOfPart(name) === node.name) ?? [];
   const items = node.kind === "box"
     ? view.value?.snapshot.boxes[node.name as keyof typeof view.value.snapshot.boxes] ?? []
     : [];
@@ -159,7 +160,7 @@ function NodeCard({ run }: { run: Branch }) {
       title={<h2>{node.title}</h2>}
       onClose={() => setParams({ part: undefined })}
     >
-      <p>{nodeWords(node, run, view.value)}</p>
+      <p>{nodeWords(node, pictureOf(run.letter, run.info, view.value))}</p>
       {node.name !== "frontend" && instances.length > 0 && (
         <ul class="instances">
           {instances.map(({ name, state, skewMs }) => (

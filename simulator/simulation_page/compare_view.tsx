@@ -18,7 +18,6 @@ import {
   type Branch,
   current,
   entryPlace,
-  event,
   eventAt,
   other,
   otherView,
@@ -27,7 +26,7 @@ import {
   show,
   view,
 } from "./store.ts";
-import { TopologyView } from "./topology_view.tsx";
+import { RunTopology } from "./run_topology.tsx";
 import { entryWords, isQuiet, secondsWords } from "./words.ts";
 
 const patterns = ["outbox", "dual-write", "fire-and-forget"] as const;
@@ -96,11 +95,10 @@ function Pair({ run, second }: { run: Branch; second: Branch }) {
         )}
       </p>
       <div class="compare-pair">
-        <Half run={run} view={view.value} event={event.value} place={entryPlace.value} />
+        <Half run={run} view={view.value} place={entryPlace.value} />
         <Half
           run={second}
           view={otherView.value}
-          event={eventOfSecond}
           place={placeAt(second.info.entries, eventOfSecond)}
         />
       </div>
@@ -129,10 +127,9 @@ function lanesOf({ letter, info }: Branch) {
 }
 
 function Half(
-  { run, view, event, place }: {
+  { run, view, place }: {
     run: Branch;
     view: RunView | undefined;
-    event: number;
     place: number;
   },
 ) {
@@ -141,7 +138,7 @@ function Half(
       <h2>
         Run {run.letter} <span class="quiet">{run.info.options.pattern} · {run.origin}</span>
       </h2>
-      <TopologyView run={run} view={view} event={event} place={place} hasControls={false} />
+      <RunTopology run={run} view={view} place={place} hasControls={false} />
       <Figures counters={view?.snapshot.counters} />
     </section>
   );

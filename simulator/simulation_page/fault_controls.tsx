@@ -6,8 +6,10 @@
  */
 import { useRef } from "preact/hooks";
 import { useSignal } from "@preact/signals";
+import { announce } from "../../service/page/announce.ts";
 import { formatPercent } from "../../service/page/format.ts";
 import { type FaultKind, faultKinds, type FaultPoint, faultPoints } from "../simulation/engine.ts";
+import { type FaultTarget, useFaultTarget } from "./fault_target.ts";
 import {
   kindsOf,
   type PointRates,
@@ -25,40 +27,43 @@ import { faultWords } from "./words.ts";
 /** What each point had before it was switched off, to be had again. */
 const remembered = new Map<FaultPoint, PointRates>();
 
-/** The rates in force where the page is. */
-export function ratesNow(point: FaultPoint): PointRates {
-  const run = current.value;
-  return run === undefined ? {} : ratesAt(run.info, atMs.value)[point];
+/** The run that is shown, from its instant on. */
+export const runTarget: FaultTarget = {
+  rates(point) {
+    const run = current.value;
+    return run === undefined ? {} : ratesAt(run.info, atMs.value)[point];
+  },
+  setRates(point, rates) {
+    const run = current.peek();
+    if (run === undefined) return;
+    const whenMs = interventionMs();
+    void edit(run, withRates(run.info, point, rates, whenMs), whenMs);
+  },
+  get fixedBy() {
+    return current.value?.info.input.replay === undefined
+      ? undefined
+      : "This run is replayed: its record decides. Branch, to change a decision, or kill a part.";
+  },
+};
+
+/** How many points have a fault. */
+export function activeFaults({ rates }: FaultTarget): number {
+  return faultPoints.filter((point) => totalRate(rates(point)) > 0).length;
 }
 
-/** How many points have a fault where the page is. */
-export function activeFaults(): number {
-  const run = current.value;
-  if (run === undefined) return 0;
-  return Object.values(ratesAt(run.info, atMs.value)).filter((rates) => totalRate(rates) > 0)
-    .length;
-}
-
-function setRates(point: FaultPoint, rates: PointRates): void {
-  const run = current.peek();
-  if (run === undefined) return;
-  const whenMs = interventionMs();
-  void edit(run, withRates(run.info, point, rates, whenMs), whenMs);
-}
-
-function toggle(point: FaultPoint): void {
-  const run = current.peek();
-  if (run === undefined) return;
-  const rates = ratesAt(run.info, atMs.peek())[point];
+function toggle(target: FaultTarget, point: FaultPoint): void {
+  if (target.fixedBy !== undefined) return announce(target.fixedBy, 8_000);
+  const rates = target.rates(point);
   if (totalRate(rates) > 0) {
     remembered.set(point, rates);
-    setRates(point, {});
-  } else setRates(point, remembered.get(point) ?? usualRates);
+    target.setRates(point, {});
+  } else target.setRates(point, remembered.get(point) ?? usualRates);
 }
 
 /** The switch, as it stands on its edge. */
 export function FaultSwitch({ point }: { point: FaultPoint }) {
-  const rates = ratesNow(point);
+  const target = useFaultTarget();
+  const rates = target.rates(point);
   const total = totalRate(rates);
   const isOn = total > 0;
   return (
@@ -67,6 +72,7 @@ export function FaultSwitch({ point }: { point: FaultPoint }) {
       role="switch"
       class="fault-switch"
       aria-checked={isOn}
+      aria-disabled={target.fixedBy !== undefined}
       aria-label={`Fault point ${point}: ${pointTitles[point]}`}
       title={`${point}: ${pointTitles[point]}${
         isOn
@@ -75,7 +81,7 @@ export function FaultSwitch({ point }: { point: FaultPoint }) {
           }`
           : ", no fault"
       }`}
-      onClick={() => toggle(point)}
+      onClick={() => toggle(target, point)}
     >
       {point}
     </button>
@@ -109,7 +115,8 @@ export function rateOf(slider: number): number {
 
 /** How likely, and which kinds. */
 export function FaultKnobs({ point }: { point: FaultPoint }) {
-  const rates = ratesNow(point);
+  const target = useFaultTarget();
+  const rates = target.rates(point);
   const total = totalRate(rates);
   const kinds = kindsOf(rates);
   const dragged = useSignal<number | undefined>(undefined);
@@ -120,7 +127,7 @@ export function FaultKnobs({ point }: { point: FaultPoint }) {
     clearTimeout(timer.current);
     timer.current = setTimeout(() => {
       dragged.value = undefined;
-      setRates(point, value === 0 ? {} : scaled(rates, rateOf(value)));
+      target.setRates(point, value === 0 ? {} : scaled(rates, rateOf(value)));
     }, 250);
   }
   return (
@@ -132,6 +139,7 @@ export function FaultKnobs({ point }: { point: FaultPoint }) {
           min="0"
           max="100"
           value={shown}
+          disabled={target.fixedBy !== undefined}
           aria-valuetext={formatPercent(rateOf(shown))}
           onInput={({ currentTarget }) => slide(Number(currentTarget.value))}
         />
@@ -140,11 +148,12 @@ export function FaultKnobs({ point }: { point: FaultPoint }) {
       <label>
         <span class="hidden-text">Kind of fault at point {point}</span>
         <select
+          disabled={target.fixedBy !== undefined}
           value={kinds.length === 0 ? "lose-answer" : kinds.length === 1 ? kinds[0]! : "several"}
           onChange={({ currentTarget: { value } }) => {
             if (value === "several") return;
             const chosen = value === "all" ? [...faultKinds] : [value as FaultKind];
-            setRates(point, withKinds(rates, chosen));
+            target.setRates(point, withKinds(rates, chosen));
           }}
         >
           {faultKinds.map((kind) => <option key={kind} value={kind}>{faultWords[kind].name}

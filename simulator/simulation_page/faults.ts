@@ -33,7 +33,7 @@ export function ratesAt({ options, input }: Pick<RunInfo, "options" | "input">, 
     7: {},
     8: {},
   };
-  // In a replay the record alone decides, until somebody says otherwise.
+  // In a replay the record alone decides.
   if (input.replay === undefined) {
     for (const point of faultPoints) rates[point] = options.faults[point] ?? {};
   }
@@ -92,8 +92,9 @@ export function withRates(
   const kept = (input.interventions ?? []).filter((one) =>
     one.kind !== "rates" || one.point !== point || one.atMs < atMs
   );
-  if (atMs <= 0 && input.replay === undefined) {
-    const faults: FaultRates = { ...options.faults, [point]: rates };
+  if (atMs <= 0) {
+    const all = Object.entries({ ...options.faults, [point]: rates });
+    const faults: FaultRates = Object.fromEntries(all.filter(([, one]) => totalRate(one) > 0));
     return { ...input, given: { ...input.given, faults }, interventions: kept };
   }
   return { ...input, interventions: [...kept, { kind: "rates", atMs, point, rates }] };

@@ -21,7 +21,8 @@ import { useMediaQuery } from "../../service/page/use_media_query.ts";
 import { Card } from "./cards.tsx";
 import { CompareView } from "./compare_view.tsx";
 import { EventTable } from "./event_table.tsx";
-import { FaultList } from "./fault_controls.tsx";
+import { FaultTargetContext } from "./fault_target.ts";
+import { FaultList, runTarget } from "./fault_controls.tsx";
 import { ForkPanel } from "./fork_panel.tsx";
 import { FailurePanel, FindFailure, WhyCurve } from "./investigation_panels.tsx";
 import { Lanes } from "./lanes.tsx";
@@ -31,7 +32,6 @@ import {
   type Branch,
   current,
   entryPlace,
-  event,
   failure,
   pageView,
   pageViews,
@@ -42,7 +42,7 @@ import {
 } from "./store.ts";
 import { RunsBar } from "./runs_bar.tsx";
 import { SpaceTimeView } from "./space_time.tsx";
-import { TopologyView } from "./topology_view.tsx";
+import { RunTopology } from "./run_topology.tsx";
 import { TourView } from "./tour_view.tsx";
 import { Transport } from "./transport.tsx";
 
@@ -171,7 +171,11 @@ function NarrowRun({ run }: { run: Branch }) {
             <Figures counters={view.value?.snapshot.counters} />
           </>
         )}
-        {tab === "faults" && <FaultList />}
+        {tab === "faults" && (
+          <FaultTargetContext.Provider value={runTarget}>
+            <FaultList />
+          </FaultTargetContext.Provider>
+        )}
         {tab === "time" && <Times run={run} />}
         {tab === "checks" && <ChecksPanel />}
       </div>
@@ -191,7 +195,7 @@ function Head() {
 }
 
 function Drawing({ run }: { run: Branch }) {
-  return <TopologyView run={run} view={view.value} event={event.value} place={entryPlace.value} />;
+  return <RunTopology run={run} view={view.value} place={entryPlace.value} />;
 }
 
 function Times({ run }: { run: Branch }) {

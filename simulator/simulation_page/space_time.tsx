@@ -7,10 +7,10 @@
 import { signal } from "@preact/signals";
 import { setParams } from "../../service/page/url_state.ts";
 import { useMediaQuery } from "../../service/page/use_media_query.ts";
+import { keyNumber } from "./picture.ts";
 import { isPlaying } from "./play.ts";
 import { type Dot, type LaneName, laneNames, laneOf, spaceTime } from "./space_time_model.ts";
 import { current, entryPlace, message, part, seekEntry } from "./store.ts";
-import { keyNumber } from "./topology_view.tsx";
 import { entryWords, messageWords, partTitle } from "./words.ts";
 
 const hidden = signal<ReadonlySet<LaneName>>(new Set());

@@ -22,9 +22,8 @@ export class Sprites {
   #sprites: Sprite[] = [];
   readonly #busyUntilMs = new Map<string, number>();
 
-  /** Lets everything of these entries fly. */
-  add(entries: readonly LogEntry[], nowMs: number): void {
-    const flights = entries.flatMap(flightsOf);
+  /** Lets them fly. */
+  add(flights: readonly Flight[], nowMs: number): void {
     // Where there is much to see, each is seen for a shorter time.
     const legMs = flights.length > 24 ? 180 : flights.length > 6 ? 320 : 520;
     for (const flight of flights) {

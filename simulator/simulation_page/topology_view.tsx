@@ -1,24 +1,26 @@
 /**
- * The topology of a run at an instant: parts with their instances, boxes with what lies in them, the
- * eight switches, and messages as sprites above. Each part and box is a button that says in words what
- * is drawn of it.
+ * The topology at an instant: parts with their instances, boxes with what lies in them, the eight
+ * switches, and messages as sprites above. Each part and box is a button that says in words what is
+ * drawn of it.
  *
  * @module
  */
-import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
-import { formatCounted } from "../../service/page/format.ts";
+import type { ComponentChildren } from "preact";
 import { setParams } from "../../service/page/url_state.ts";
 import { useMediaQuery } from "../../service/page/use_media_query.ts";
-import { readColors, type StageColors } from "../page/stage_painter.ts";
-import { type BoxItem, type BoxName, faultPoints, type Snapshot } from "../simulation/engine.ts";
+import { type BoxItem, type BoxName, faultPoints } from "../simulation/engine.ts";
 import { FaultKnobs, FaultSwitch } from "./fault_controls.tsx";
-import { isStill } from "./play.ts";
-import type { RunView } from "./protocol.ts";
-import { drawStill, Sprites } from "./sprites.ts";
-import { type Branch, part, placeAt } from "./store.ts";
+import {
+  type BoxPicture,
+  instancesOf,
+  isUnused,
+  keyNumber,
+  nodeWords,
+  type Picture,
+} from "./picture.ts";
+import { part } from "./store.ts";
 import {
   edges,
-  nodeOfPart,
   nodes,
   type TopologyLayout,
   topologyLayout,
@@ -28,31 +30,21 @@ import { partWords } from "./words.ts";
 
 /** Options of {@linkcode TopologyView}. */
 export interface TopologyViewProps {
-  run: Branch;
-  view: RunView | undefined;
-  /** The position: so many events have run. */
-  event: number;
-  /** The entry that is looked at. @default the last one up to the position */
-  place?: number;
+  picture: Picture;
   /** Whether faults can be set in it; not in a comparison. @default true */
   hasControls?: boolean;
+  /** What flies above it, drawn in its measure. */
+  children: (layout: TopologyLayout) => ComponentChildren;
 }
 
 /** See the module. */
-export function TopologyView(props: TopologyViewProps) {
-  const { run, view, event, hasControls = true } = props;
-  const place = props.place ?? placeAt(run.info.entries, event);
+export function TopologyView({ picture, hasControls = true, children }: TopologyViewProps) {
   const isNarrow = useMediaQuery("(max-width: 720px)");
   const layout = topologyLayout(isNarrow);
-  const keys = run.info.options.keys;
-  const box = useRef<HTMLDivElement>(null);
-  const percent = (value: number, of: number) => `${(value / of * 100).toFixed(3)}%`;
+  const hasKnobs = hasControls && !isNarrow;
   return (
-    <div
-      ref={box}
-      class={hasControls && !isNarrow ? "topology topology-controls" : "topology"}
-    >
-      {hasControls && !isNarrow && <Knobs layout={layout} row={0} />}
+    <div class="topology">
+      {hasKnobs && <Knobs layout={layout} row={0} />}
       <div class="topology-stage" style={{ aspectRatio: `${layout.width} / ${layout.height}` }}>
         <svg viewBox={`0 0 ${layout.width} ${layout.height}`} aria-hidden="true">
           <Frames layout={layout} />
@@ -60,59 +52,72 @@ export function TopologyView(props: TopologyViewProps) {
             <Edge key={`${from} ${to}`} layout={layout} from={from} to={to} />
           ))}
           {nodes.map((node) => (
-            <Node
-              key={node.name}
-              layout={layout}
-              node={node}
-              run={run}
-              view={view}
-              keys={keys}
-            />
+            <Node key={node.name} layout={layout} node={node} picture={picture} />
           ))}
         </svg>
-        <SpriteCanvas layout={layout} run={run} place={place} keys={keys} />
-        <ul class="topology-buttons" aria-label={`Where everything is in run ${run.letter}`}>
-          {nodes.map((node) => {
-            const { x, y } = layout.place(node.name);
-            const words = nodeWords(node, run, view);
-            return (
-              <li key={node.name}>
-                <button
-                  type="button"
-                  aria-label={words}
-                  aria-pressed={part.value === node.name}
-                  title={words}
-                  style={{
-                    left: percent(x - layout.nodeWidth / 2, layout.width),
-                    top: percent(y - layout.nodeHeight / 2, layout.height),
-                    width: percent(layout.nodeWidth, layout.width),
-                    height: percent(layout.nodeHeight, layout.height),
-                  }}
-                  onClick={() =>
-                    setParams({
-                      part: part.peek() === node.name ? undefined : node.name,
-                      message: undefined,
-                    })}
-                />
-              </li>
-            );
-          })}
-        </ul>
-        {hasControls && faultPoints.map((point) => {
-          const { x, y } = layout.pointPlace(point);
-          return (
-            <div
-              key={point}
-              class="fault-place"
-              style={{ left: percent(x, layout.width), top: percent(y, layout.height) }}
-            >
-              <FaultSwitch point={point} />
-            </div>
-          );
-        })}
+        {children(layout)}
+        <NodeButtons layout={layout} picture={picture} />
+        {hasControls && <Switches layout={layout} />}
       </div>
-      {hasControls && !isNarrow && <Knobs layout={layout} row={1} />}
+      {hasKnobs && <Knobs layout={layout} row={1} />}
     </div>
+  );
+}
+
+function percent(value: number, of: number): string {
+  return `${(value / of * 100).toFixed(3)}%`;
+}
+
+/** A button over each part and box: the list that says what the drawing says. */
+function NodeButtons({ layout, picture }: { layout: TopologyLayout; picture: Picture }) {
+  const { width, height, nodeWidth, nodeHeight } = layout;
+  return (
+    <ul class="topology-buttons" aria-label={`Where everything is in ${picture.label}`}>
+      {nodes.map((node) => {
+        const { x, y } = layout.place(node.name);
+        const words = nodeWords(node, picture);
+        return (
+          <li key={node.name}>
+            <button
+              type="button"
+              aria-label={words}
+              aria-pressed={part.value === node.name}
+              title={words}
+              style={{
+                left: percent(x - nodeWidth / 2, width),
+                top: percent(y - nodeHeight / 2, height),
+                width: percent(nodeWidth, width),
+                height: percent(nodeHeight, height),
+              }}
+              onClick={() =>
+                setParams({
+                  part: part.peek() === node.name ? undefined : node.name,
+                  message: undefined,
+                })}
+            />
+          </li>
+        );
+      })}
+    </ul>
+  );
+}
+
+function Switches({ layout }: { layout: TopologyLayout }) {
+  return (
+    <>
+      {faultPoints.map((point) => {
+        const { x, y } = layout.pointPlace(point);
+        return (
+          <div
+            key={point}
+            class="fault-place"
+            style={{ left: percent(x, layout.width), top: percent(y, layout.height) }}
+          >
+            <FaultSwitch point={point} />
+          </div>
+        );
+      })}
+    </>
   );
 }
 
@@ -187,19 +192,16 @@ function Edge(
 interface NodeProps {
   layout: TopologyLayout;
   node: TopologyNode;
-  run: Branch;
-  view: RunView | undefined;
-  keys: number;
+  picture: Picture;
 }
 
-function Node({ layout, node, run, view, keys }: NodeProps) {
+function Node({ layout, node, picture }: NodeProps) {
   const { x, y } = layout.place(node.name);
   const { nodeWidth, nodeHeight } = layout;
-  const instances = instancesOf(node, view?.snapshot);
-  const isAbsent = isUnused(node, run);
+  const instances = instancesOf(node, picture);
+  const isAbsent = isUnused(node, picture);
   const isDown = instances.length > 0 && instances.every(({ state }) => state !== "up");
-  const held = node.kind === "box" ? view?.snapshot.boxes[node.name as BoxName].length ?? 0 : 0;
-  const more = held > (layout.isNarrow ? 6 : 8) ? held : 0;
+  const box = node.kind === "box" ? picture.boxes[node.name as BoxName] : undefined;
   const classes = ["node", `node-${node.kind}`];
   if (isDown) classes.push("node-down");
   if (isAbsent) classes.push("node-absent");
@@ -212,48 +214,56 @@ function Node({ layout, node, run, view, keys }: NodeProps) {
       <rect width={nodeWidth} height={nodeHeight} rx={node.kind === "box" ? 3 : 10} />
       <text class="node-title" x={nodeWidth / 2} y="16">
         {node.title}
-        {more > 0 && ` (${more})`}
+        {box !== undefined && box.count > dotsOf(layout) && ` (${box.count})`}
       </text>
-      {node.kind === "box" && !isAbsent && (
-        <BoxContent
-          layout={layout}
-          items={view?.snapshot.boxes[node.name as BoxName] ?? []}
-          keys={keys}
-        />
-      )}
-      {isAbsent && <text class="node-empty" x={nodeWidth / 2} y={nodeHeight - 18}>not used</text>}
-      {node.kind === "part" && !isAbsent && (
-        <PartContent layout={layout} node={node} run={run} view={view} />
-      )}
-      {node.kind === "end" && (
-        <text class="node-figure" x={nodeWidth / 2} y={nodeHeight - 14}>
-          {doneOf(view)} of {run.info.options.orders}
-        </text>
-      )}
+      {isAbsent
+        ? <text class="node-empty" x={nodeWidth / 2} y={nodeHeight - 18}>not used</text>
+        : box !== undefined
+        ? <BoxContent layout={layout} box={box} keys={picture.keys} />
+        : node.kind === "end" || node.name === "frontend"
+        ? (
+          <text class="node-figure" x={nodeWidth / 2} y={nodeHeight - 14}>
+            {node.kind === "end" ? picture.confirmed : picture.placed}
+          </text>
+        )
+        : <PartContent layout={layout} node={node} picture={picture} />}
     </g>
   );
 }
 
-/** Messages in a box, by key and state; and how many. */
+/** As many messages are drawn in a box. */
+function dotsOf({ isNarrow }: TopologyLayout): number {
+  return isNarrow ? 6 : 8;
+}
+
+/** Messages in a box, by key and state; where they are not known, how many there are. */
 function BoxContent(
-  { layout, items, keys }: { layout: TopologyLayout; items: readonly BoxItem[]; keys: number },
+  { layout, box, keys }: { layout: TopologyLayout; box: BoxPicture; keys: number },
 ) {
-  const [perRow, rows] = layout.isNarrow ? [6, 1] : [4, 2];
-  const shown = items.slice(0, rows * perRow);
+  const { isNarrow, nodeWidth, nodeHeight } = layout;
+  const perRow = isNarrow ? 6 : 4;
+  if (box.count === 0) {
+    return <text class="node-empty" x={nodeWidth / 2} y={nodeHeight - 18}>empty</text>;
+  }
+  if (box.items.length === 0) {
+    return (
+      <text class="node-figure" x={nodeWidth / 2} y={nodeHeight - 14}>
+        {box.count}
+        {box.parked > 0 && `, ${box.parked} parked`}
+      </text>
+    );
+  }
   return (
     <>
-      {shown.map((item, index) => (
+      {box.items.slice(0, dotsOf(layout)).map((item, index) => (
         <BoxDot
           key={`${item.message} ${item.consumer}`}
           item={item}
-          x={(layout.isNarrow ? 13 : 12) + index % perRow * (layout.isNarrow ? 18 : 20.5)}
-          y={(layout.isNarrow ? 34 : 32) + Math.floor(index / perRow) * 19}
+          x={(isNarrow ? 13 : 12) + index % perRow * (isNarrow ? 18 : 20.5)}
+          y={(isNarrow ? 34 : 32) + Math.floor(index / perRow) * 19}
           keys={keys}
         />
       ))}
-      {items.length === 0 && (
-        <text class="node-empty" x={layout.nodeWidth / 2} y={layout.nodeHeight - 18}>empty</text>
-      )}
     </>
   );
 }
@@ -279,18 +289,9 @@ function BoxDot({ item, x, y, keys }: { item: BoxItem; x: number; y: number; key
   );
 }
 
-function PartContent(
-  { layout, node, run, view }: Omit<NodeProps, "keys">,
-) {
-  const { nodeWidth, nodeHeight } = layout;
-  if (node.name === "frontend") {
-    return (
-      <text class="node-figure" x={nodeWidth / 2} y={nodeHeight - 14}>
-        {view?.snapshot.counters.placed ?? 0} of {run.info.options.orders}
-      </text>
-    );
-  }
-  const instances = instancesOf(node, view?.snapshot);
+function PartContent({ layout, node, picture }: NodeProps) {
+  const { nodeWidth, nodeHeight, isNarrow } = layout;
+  const instances = instancesOf(node, picture);
   const left = nodeWidth / 2 - (instances.length - 1) * 11;
   return (
     <>
@@ -298,7 +299,7 @@ function PartContent(
         <g
           key={name}
           class={`instance instance-${state}`}
-          transform={`translate(${left + index * 22},${nodeHeight - (layout.isNarrow ? 14 : 22)})`}
+          transform={`translate(${left + index * 22},${nodeHeight - (isNarrow ? 14 : 22)})`}
         >
           <circle r="8" />
           {state === "up"
@@ -310,122 +311,4 @@ function PartContent(
       ))}
     </>
   );
-}
-
-/** Whether a part or a box has no use in the pattern of a run. */
-function isUnused({ name }: TopologyNode, { info: { options } }: Branch): boolean {
-  return options.pattern !== "outbox" && /^(outbox|relay)/.test(name);
-}
-
-/** The instances of a part. */
-export function instancesOf(node: Pick<TopologyNode, "name">, snapshot: Snapshot | undefined) {
-  return snapshot?.parts.filter(({ name }) => nodeOfPart(name) === node.name) ?? [];
-}
-
-function doneOf(view: RunView | undefined): number {
-  return view?.orders.filter(({ state }) => state === "done").length ?? 0;
-}
-
-/** The colour of a message's key, of the seven that there are. */
-export function keyNumber(message: string, keys: number): number {
-  return Number(message.slice(1)) % keys % 7;
-}
-
-/** What is drawn of a node, in words. */
-export function nodeWords(node: TopologyNode, run: Branch, view: RunView | undefined): string {
-  if (isUnused(node, run)) return `${node.title}: not used by this pattern`;
-  if (node.kind === "end") return `Confirmed: ${doneOf(view)} of ${run.info.options.orders} orders`;
-  if (node.kind === "box") {
-    const items = view?.snapshot.boxes[node.name as BoxName] ?? [];
-    const parked = items.filter(({ state }) => state === "parked").length;
-    const names = items.slice(0, 5).map(({ message, consumer }) =>
-      consumer === undefined ? message : `${message} for ${consumer}`
-    ).join(", ");
-    return `${node.title}: ${
-      items.length === 0
-        ? "empty"
-        : `${formatCounted(items.length, "message")}: ${names}${
-          items.length > 5 ? " and more" : ""
-        }`
-    }${parked > 0 ? `; ${parked} parked` : ""}`;
-  }
-  if (node.name === "frontend") {
-    return `Frontend: ${
-      view?.snapshot.counters.placed ?? 0
-    } of ${run.info.options.orders} orders placed`;
-  }
-  const instances = instancesOf(node, view?.snapshot);
-  const words = instances.map(({ name, state }) => `${partWords(name).slice(-1)} ${state}`);
-  return `${node.title}: ${words.join(", ")}`;
-}
-
-/** The canvas with what flies. */
-function SpriteCanvas(
-  { layout, run, place, keys }: {
-    layout: TopologyLayout;
-    run: Branch;
-    place: number;
-    keys: number;
-  },
-) {
-  const canvas = useRef<HTMLCanvasElement>(null);
-  const state = useRef({ sprites: new Sprites(), place, run, frame: 0 });
-  const still = isStill.value;
-  useEffect(() => {
-    const now = state.current;
-    const { entries } = run.info;
-    const [from, to] = [now.place, place];
-    if (now.run !== run || to < from || to - from > 600) now.sprites.clear();
-    else if (!still && to > from) {
-      now.sprites.add(entries.slice(from + 1, to + 1), performance.now());
-    }
-    now.run = run;
-    now.place = place;
-    const entry = entries[to];
-    const paint = () => {
-      now.frame = 0;
-      const drawn = canvas.current;
-      if (drawn === null) return;
-      const context = prepared(drawn, layout);
-      const colors = colorsOf(drawn.parentElement!);
-      const colorOf = (message: string) => colors.services[keyNumber(message, keys)]!;
-      if (still) {
-        if (entry !== undefined) drawStill(context, layout, colors, entry, colorOf);
-        return;
-      }
-      if (now.sprites.draw(context, layout, colors, performance.now(), colorOf)) {
-        now.frame ||= requestAnimationFrame(paint);
-      }
-    };
-    if (still) now.sprites.clear();
-    now.frame ||= requestAnimationFrame(paint);
-  }, [place, run, layout.isNarrow, still]);
-  useLayoutEffect(() => () => cancelAnimationFrame(state.current.frame), []);
-  return <canvas ref={canvas} class="sprites" aria-hidden="true" />;
-}
-
-let known: { theme: string; colors: StageColors } | undefined;
-
-/** The colours in force, read again when the theme has changed: reading them costs a frame. */
-function colorsOf(element: Element): StageColors {
-  const isDark = matchMedia("(prefers-color-scheme: dark)").matches;
-  const theme = `${document.documentElement.dataset["theme"]} ${isDark}`;
-  if (known?.theme !== theme) known = { theme, colors: readColors(element) };
-  return known.colors;
-}
-
-/** A context in the measure of the layout, empty. */
-function prepared(canvas: HTMLCanvasElement, layout: TopologyLayout): CanvasRenderingContext2D {
-  const ratio = devicePixelRatio;
-  const width = Math.round(canvas.clientWidth * ratio);
-  const height = Math.round(canvas.clientHeight * ratio);
-  if (canvas.width !== width || canvas.height !== height) {
-    canvas.width = width;
-    canvas.height = height;
-  }
-  const context = canvas.getContext("2d")!;
-  context.setTransform(1, 0, 0, 1, 0, 0);
-  context.clearRect(0, 0, width, height);
-  context.scale(width / layout.width, height / layout.height);
-  return context;
 }

@@ -9,9 +9,9 @@ import { Loading } from "../../service/page/states.tsx";
 import { address, numberParam, setParams } from "../../service/page/url_state.ts";
 import { encodeRun } from "./link.ts";
 import { isPlaying, isStill, speed, stopPlace } from "./play.ts";
-import { current, entryPlace, event, show, step, view } from "./store.ts";
+import { current, entryPlace, show, step, view } from "./store.ts";
 import { endOf, type Scene, scenes } from "./tour.ts";
-import { TopologyView } from "./topology_view.tsx";
+import { RunTopology } from "./run_topology.tsx";
 import { entryWords } from "./words.ts";
 
 /** Answers by scene. */
@@ -57,10 +57,9 @@ export function TourView() {
           </li>
         ))}
       </ol>
-      <TopologyView
+      <RunTopology
         run={run}
         view={view.value}
-        event={event.value}
         place={entryPlace.value}
         hasControls={false}
       />

@@ -5,7 +5,7 @@
  */
 import { formatCount, formatCounted } from "../../service/page/format.ts";
 import { Icon } from "../../service/page/icon.tsx";
-import { activeFaults } from "./fault_controls.tsx";
+import { activeFaults, runTarget } from "./fault_controls.tsx";
 import { isPlaying, isStill, type Speed, speed, speeds, togglePlay } from "./play.ts";
 import { atMs, current, event, seek, seekTime, step } from "./store.ts";
 import { secondsWords, speedWords } from "./words.ts";
@@ -15,7 +15,7 @@ export function Transport() {
   const run = current.value;
   if (run === undefined) return null;
   const { length, endMs } = run.info;
-  const faults = activeFaults();
+  const faults = activeFaults(runTarget);
   return (
     <div class="transport" role="group" aria-label="Where in the run">
       <div class="transport-buttons">
@@ -92,7 +92,11 @@ export function Transport() {
         </span>
       </output>
       <span class={faults > 0 ? "transport-faults fault-on" : "transport-faults"}>
-        {faults === 0 ? "no faults" : `${formatCounted(faults, "fault")} on`}
+        {runTarget.fixedBy !== undefined
+          ? "replayed"
+          : faults === 0
+          ? "no faults"
+          : `${formatCounted(faults, "fault")} on`}
       </span>
     </div>
   );

@@ -1,0 +1,35 @@
+/**
+ * The topology of a run at an instant.
+ *
+ * @module
+ */
+import { runTarget } from "./fault_controls.tsx";
+import { FaultTargetContext } from "./fault_target.ts";
+import { pictureOf } from "./picture.ts";
+import type { RunView } from "./protocol.ts";
+import { RunSprites } from "./sprite_canvas.tsx";
+import type { Branch } from "./store.ts";
+import { TopologyView } from "./topology_view.tsx";
+
+/** See the module. */
+export function RunTopology(
+  { run, view, place, hasControls = true }: {
+    run: Branch;
+    view: RunView | undefined;
+    /** The entry that is looked at. */
+    place: number;
+    /** Whether faults can be set in it; not in a comparison. @default true */
+    hasControls?: boolean;
+  },
+) {
+  return (
+    <FaultTargetContext.Provider value={runTarget}>
+      <TopologyView
+        picture={pictureOf(run.letter, run.info, view)}
+        hasControls={hasControls}
+      >
+        {(layout) => <RunSprites layout={layout} run={run} place={place} />}
+      </TopologyView>
+    </FaultTargetContext.Provider>
+  );
+}
