@@ -1,14 +1,14 @@
 #!/usr/bin/env -S deno run --allow-net --allow-read=dist/pages --allow-env=CONSOLE_*
 /**
  * The console: an OpenTelemetry collector and viewer in one process, for one machine. It takes in
- * traces, metrics and logs by OTLP/HTTP, keeps the newest up to stated limits, shows them on a
+ * traces, metrics and logs by OTLP/HTTP and OTLP/gRPC, keeps the newest up to stated limits, shows them on a
  * live page, answers Jaeger's query API and Prometheus's scrapes, and passes everything on to
  * another collector if asked to.
  *
  * Exports {@linkcode startConsole}; can also be used as a CLI:
  *
  * ```sh
- * deno task console                                      # OTLP on 4318, page on 8080
+ * deno task console                                      # OTLP on 4318 and 4317 (gRPC), page on 8080
  * deno task console --forward http://collector:4318      # and pass everything on
  * deno task console --max-spans 500000 --max-held-bytes 1GiB
  * ```
@@ -25,6 +25,7 @@ import {
   parseByteCount,
   parseHttpUrl,
   parseInteger,
+  parsePort,
 } from "../service/command_line.ts";
 import { httpApp } from "../service/http_app.ts";
 import { guardFlags, parseOrigins, type Refusal } from "../service/http_guard.ts";
@@ -36,6 +37,7 @@ import {
   StartError,
 } from "../service/life_cycle.ts";
 import { limitedLog } from "../service/limited_log.ts";
+import { type OtlpGrpcServer, serveOtlpGrpc } from "../service/otlp/otlp_grpc.ts";
 import { pageRoutes } from "../service/page/assets.ts";
 import { problemResponse } from "../service/problem.ts";
 import { version } from "../service/version.ts";
@@ -64,6 +66,8 @@ export interface ConsoleOptions extends Partial<ConsoleLimits> {
   allowedHost?: readonly string[];
   /** Port of the OTLP receiver; 0 takes a free one. */
   otlpPort: number;
+  /** Port of OTLP/gRPC; 0 takes a free one. @default 4317 if `otlpPort` is 4318, else a free one */
+  grpcPort?: number;
   /** Port of the page, the API and `/metrics`; 0 takes a free one. */
   pagePort: number;
   /** Other OTLP/HTTP endpoints that get every accepted request. @default none */
@@ -76,11 +80,15 @@ export interface ConsoleOptions extends Partial<ConsoleLimits> {
 export interface ConsoleService extends Service {
   /** Where telemetry is sent to, such as `http://127.0.0.1:4318`. */
   readonly otlpUrl: string;
+  /** Where OTLP/gRPC is served, such as `127.0.0.1:4317`; empty if its usual port was taken. */
+  readonly grpcAddress: string;
   /** Where the page is. */
   readonly pageUrl: string;
 }
 
 const ownMetricsIntervalMs = 5_000;
+const usualOtlpPort = 4318;
+const usualGrpcPort = 4317;
 
 /** What the console takes from its life cycle. */
 export type ConsoleContext = Pick<ServiceContext, "health" | "log" | "world">;
@@ -123,6 +131,7 @@ class RunningConsole implements ConsoleService {
   readonly #stream: LiveStream;
   readonly #ownTimer: TimerId;
   #otlp: HttpServer | undefined;
+  #grpc: OtlpGrpcServer | undefined;
   #pages: HttpServer | undefined;
 
   constructor(options: ConsoleOptions, context: ConsoleContext) {
@@ -155,6 +164,7 @@ class RunningConsole implements ConsoleService {
       host,
       allowedHosts,
       corsOrigins: corsOrigin,
+      grpcAddress: () => this.grpcAddress || undefined,
       onRefused: ({ status, message, sender, signal }) =>
         store.notices.add({
           signal: signal ?? "traces",
@@ -187,6 +197,10 @@ class RunningConsole implements ConsoleService {
     return this.#otlp?.url ?? "";
   }
 
+  get grpcAddress(): string {
+    return this.#grpc?.address ?? "";
+  }
+
   get pageUrl(): string {
     return this.#pages?.url ?? "";
   }
@@ -201,6 +215,7 @@ class RunningConsole implements ConsoleService {
       portFlag: "--otlp-port",
     });
     for (const endpoint of endpointsOf(this.#options)) refuseOwnEndpoint(endpoint, this.#otlp);
+    this.#grpc = await this.#listenGrpc(host);
     this.#pages = await listen(this.#pageApp(host).fetch, {
       ...shared,
       port: this.#options.pagePort,
@@ -210,16 +225,41 @@ class RunningConsole implements ConsoleService {
     log.info("The console is ready", {
       page: this.pageUrl,
       otlp: this.otlpUrl,
+      ...(this.#grpc && { grpc: this.grpcAddress }),
       ...(this.#forwarders.length > 0 && {
         forward: this.#forwarders.map(({ endpoint }) => endpoint).join(","),
       }),
     });
   }
 
+  /** Its usual port may be a collector's: then OTLP/HTTP alone is served, and said. */
+  async #listenGrpc(host: string): Promise<OtlpGrpcServer | undefined> {
+    const { grpcPort, otlpPort, allowRemoteWithoutAuth, allowedHost } = this.#options;
+    const usual = otlpPort === usualOtlpPort ? usualGrpcPort : 0;
+    try {
+      return await serveOtlpGrpc({
+        intake: this.#receiver.grpc,
+        host,
+        port: grpcPort ?? usual,
+        portFlag: "--grpc-port",
+        allowedHosts: allowedHost,
+        ...(allowRemoteWithoutAuth && { allowRemoteWithoutAuth: true }),
+      });
+    } catch (error) {
+      if (grpcPort !== undefined || !(error instanceof StartError)) throw error;
+      this.#context.log.warn("OTLP/gRPC is not served", { reason: error.message });
+      return undefined;
+    }
+  }
+
   async stop(deadline: AbortSignal): Promise<void> {
     this.#context.world.clearInterval(this.#ownTimer);
     this.#stream.stop();
-    await Promise.all([this.#otlp?.stop(deadline), this.#pages?.stop(deadline)]);
+    await Promise.all([
+      this.#otlp?.stop(deadline),
+      this.#grpc?.stop(deadline),
+      this.#pages?.stop(deadline),
+    ]);
     await Promise.all(this.#forwarders.map((one) => one.stop(deadline)));
   }
 
@@ -337,7 +377,13 @@ async function main(): Promise<void> {
     .addOption(hostFlags.host())
     .addOption(hostFlags.allowRemoteWithoutAuth())
     .addOption(guardFlags.allowedHost())
-    .addOption(portFlag("--otlp-port <port>", "port of the OTLP/HTTP receiver", 4318))
+    .addOption(portFlag("--otlp-port <port>", "port of the OTLP/HTTP receiver", usualOtlpPort))
+    .addOption(
+      flag(
+        "--grpc-port <port>",
+        "port of the OTLP/gRPC receiver; 4317, or a free one beside another --otlp-port",
+      ).argParser(parsePort),
+    )
     .addOption(portFlag("--page-port <port>", "port of the page, the API and /metrics", 8080))
     .addOption(
       flag("--forward <url...>", "other OTLP/HTTP endpoints that get every accepted request")

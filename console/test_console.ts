@@ -40,6 +40,7 @@ export async function testConsole(
   );
   return {
     otlpUrl: service.otlpUrl,
+    grpcAddress: service.grpcAddress,
     pageUrl: service.pageUrl,
     stop: (deadline: AbortSignal) => service.stop(deadline),
     /** Sends bytes or text to `/v1/<signal>`. */

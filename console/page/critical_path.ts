@@ -34,7 +34,8 @@ export function criticalPath(tree: TraceTree): ReadonlyMap<string, readonly Sect
     for (const child of span.children.toSorted((a, b) => endOf(b) - endOf(a))) {
       // What went on after its parent had ended was not waited for.
       const childEndMs = Math.min(endOf(child), untilMs);
-      if (childEndMs > reachedMs || child.startMs >= childEndMs) continue;
+      const outside = childEndMs <= span.startMs || childEndMs > reachedMs;
+      if (outside || child.startMs >= childEndMs) continue;
       add(span, childEndMs, reachedMs);
       open.push({ span: child, untilMs: childEndMs });
       reachedMs = Math.max(child.startMs, span.startMs);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import http2 from "node:http2";
 import type { AddressInfo } from "node:net";
-import { frameFilter } from "./goaway_filter.ts";
+import { frameFilter } from "../../service/goaway_filter.ts";
 import { testObservatory } from "../stores/test_observatory.ts";
 
 function frame(type: number, payload: number[]): number[] {

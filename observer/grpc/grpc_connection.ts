@@ -18,7 +18,7 @@ import net from "node:net";
 import { realWorld, type World } from "../../service/world/world.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { connectFailure, grpcStatus } from "./failure.ts";
-import { withoutGoaway } from "./goaway_filter.ts";
+import { withoutGoaway } from "../../service/goaway_filter.ts";
 import { wholeMessages } from "./whole_messages.ts";
 
 /**

@@ -23,7 +23,7 @@ import http2 from "node:http2";
 import net, { type AddressInfo } from "node:net";
 import { StartError } from "../../service/life_cycle.ts";
 import { grpcStatus } from "./failure.ts";
-import { clientPrefaceBytes, withoutGoaway } from "./goaway_filter.ts";
+import { clientPrefaceBytes, withoutGoaway } from "../../service/goaway_filter.ts";
 
 /** Where a server listens. */
 export type GrpcAddress = { readonly path: string } | {

@@ -5,6 +5,7 @@
  *
  * @module
  */
+import type { Readable } from "node:stream";
 import { createGunzip, createInflate } from "node:zlib";
 import { readBody } from "../request_body.ts";
 import { realWorld, type World } from "../world/world.ts";
@@ -163,10 +164,8 @@ export async function readOtlpBody(request: Request, options: OtlpBodyOptions): 
       timeoutMs,
     }) as Uint8Array<ArrayBuffer>;
     account.take(raw.length);
-    if (compression === undefined) return { raw, plain: raw, length: raw.length };
-    const plain = new Inflater(compression, options);
-    await plain.write(raw);
-    return { raw, plain: await plain.end(), length: raw.length };
+    const plain = compression === undefined ? raw : await inflated(raw, compression, options);
+    return { raw, plain, length: raw.length };
   }
   const raw = new Pieces();
   const inflater = compression === undefined ? undefined : new Inflater(compression, options);
@@ -185,6 +184,57 @@ export async function readOtlpBody(request: Request, options: OtlpBodyOptions): 
   }
   const whole = raw.whole();
   return { raw: whole, plain: inflater === undefined ? whole : await inflater.end(), length };
+}
+
+/**
+ * Reads what a stream of Node's brings, such as a call of gRPC.
+ *
+ * @throws {Refused} it is too large, too slow, or cut
+ */
+export function readNodeStream(
+  stream: Readable,
+  { account, maxBodyBytes, timeoutMs, world = realWorld }: OtlpBodyOptions,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const pieces = new Pieces();
+  return new Promise((resolve, reject) => {
+    const end = (failure?: Error) => {
+      account.cut = undefined;
+      world.clearTimeout(timer);
+      stream.off("data", take);
+      if (failure === undefined) resolve(pieces.whole());
+      else reject(failure);
+    };
+    const take = (piece: Uint8Array) => {
+      try {
+        account.take(piece.length);
+        if (pieces.length + piece.length > maxBodyBytes) {
+          throw new Refused(413, `The message may have at most ${maxBodyBytes} bytes.`);
+        }
+        pieces.add(piece);
+      } catch (error) {
+        end(error as Error);
+      }
+    };
+    const timer = world.setTimeout(
+      () => end(new Refused(408, `The whole message must arrive within ${timeoutMs} ms.`)),
+      timeoutMs,
+    );
+    account.cut = () => end(account.failure);
+    stream.on("data", take);
+    stream.on("end", () => end());
+    stream.on("close", () => end(new Refused(400, "The call ended before its message had come.")));
+  });
+}
+
+/** Decompresses a message that is there whole. */
+export async function inflated(
+  body: Uint8Array<ArrayBuffer>,
+  compression: Compression,
+  options: OtlpBodyOptions,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const inflater = new Inflater(compression, options);
+  await inflater.write(body);
+  return await inflater.end();
 }
 
 /** What comes, until its end, its deadline, or the account's. */

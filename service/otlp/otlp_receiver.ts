@@ -13,7 +13,14 @@ import { ProblemError } from "../problem.ts";
 import type { World } from "../world/world.ts";
 import type { Log } from "../log.ts";
 import { Unreadable } from "./lenient_decode.ts";
-import { BodiesUnderWay, type Compression, readOtlpBody } from "./otlp_body.ts";
+import {
+  BodiesUnderWay,
+  type Compression,
+  inflated,
+  readNodeStream,
+  readOtlpBody,
+} from "./otlp_body.ts";
+import type { GrpcIntake } from "./otlp_grpc.ts";
 import {
   decodeRequest,
   encodeResponse,
@@ -118,7 +125,7 @@ const signals: Record<string, Signal> = {
  */
 export function otlpReceiver(
   options: OtlpReceiverOptions,
-): { app: Hono; counters: RequestCounters } {
+): { app: Hono; grpc: GrpcIntake; counters: RequestCounters } {
   const receiver = new Receiver(options);
   const { name, log, host, allowedHosts, corsOrigins } = options;
   const app = httpApp({
@@ -132,7 +139,7 @@ export function otlpReceiver(
     refuse: (refusal, request) => receiver.refuseSource(refusal, request),
   }, { log, health: new Health() });
   app.all("*", (c) => receiver.answer(c));
-  return { app, counters: receiver.counters };
+  return { app, grpc: receiver.grpc(), counters: receiver.counters };
 }
 
 /** Takes requests in, up to its limits. */
@@ -188,8 +195,7 @@ class Receiver {
   }
 
   async #receive(request: Request, signal: Signal, encoding: Encoding): Promise<Response> {
-    const { take, forward, bodyTimeoutMs, maxBodyBytes, maxDecompressedBytes, world } =
-      this.#options;
+    const { forward, bodyTimeoutMs, maxBodyBytes, maxDecompressedBytes, world } = this.#options;
     const compression = requestCompression(request);
     using account = this.#underWay.open();
     const { raw, plain, length } = await readOtlpBody(request, {
@@ -201,20 +207,63 @@ class Receiver {
       keepRaw: forward !== undefined,
       world,
     });
-    const unreadable = new Unreadable();
-    const message = decodeRequest(signal, encoding, plain, unreadable);
-    const refusal = together(unreadable.refusal(), take(signal, message, unreadable));
-    this.counters.accepted++;
-    this.counters.bytes += length;
-    forward?.({ signal, contentType: encoding, contentEncoding: compression, body: raw });
+    const refusal = this.#take(signal, encoding, plain, { body: raw, length, compression });
     return new Response(encodeResponse(signal, encoding, refusal), {
       headers: { "content-type": encoding },
     });
   }
 
+  /** The same for calls of gRPC, whose frames are read by `otlp_grpc.ts`. */
+  grpc(): GrpcIntake {
+    const { log, maxBodyBytes, maxDecompressedBytes, bodyTimeoutMs = 30_000, world } =
+      this.#options;
+    const limits = { maxBodyBytes, maxDecompressedBytes, timeoutMs: bodyTimeoutMs, world };
+    return {
+      read: async (stream) => {
+        using account = this.#underWay.open();
+        return await readNodeStream(stream, { ...limits, account });
+      },
+      take: async ({ signal, message, compression }) => {
+        using account = this.#underWay.open();
+        account.take(message.length);
+        const plain = compression === undefined
+          ? message
+          : await inflated(message, compression, { ...limits, account });
+        const refusal = this.#take(signal, "application/x-protobuf", plain, {
+          body: message,
+          compression,
+        });
+        return encodeResponse(signal, "application/x-protobuf", refusal);
+      },
+      refuse: (error, sender, signal) => {
+        const refused = asRefused(error, log);
+        this.#count(refused.status, refused.message, sender, signal);
+        return refused;
+      },
+    };
+  }
+
+  /** Takes in what has been read, however it came. */
+  #take(
+    signal: Signal,
+    encoding: Encoding,
+    plain: Uint8Array,
+    asItCame: { body: Uint8Array<ArrayBuffer>; length?: number; compression: string | undefined },
+  ): Refusal | undefined {
+    const { take, forward } = this.#options;
+    const { body, length = body.length, compression: contentEncoding } = asItCame;
+    const unreadable = new Unreadable();
+    const message = decodeRequest(signal, encoding, plain, unreadable);
+    const refusal = together(unreadable.refusal(), take(signal, message, unreadable));
+    this.counters.accepted++;
+    this.counters.bytes += length;
+    forward?.({ signal, contentType: encoding, contentEncoding, body });
+    return refusal;
+  }
+
   /** In the encoding that the sender understands, which is known from its own. */
   #refuse({ status, message, headers }: Refused, request: Request, signal?: Signal): Response {
-    this.#count(status, message, request, signal);
+    this.#count(status, message, senderOf(request), signal);
     const encoding = requestEncoding(request) ?? "application/json";
     return new Response(encodeStatus(encoding, rpcCodes[status] ?? 2, message), {
       status,
@@ -230,7 +279,7 @@ class Receiver {
       (address === undefined
         ? "Set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf; OTLP/gRPC is not served here."
         : `OTLP/gRPC is at ${address}; or set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf.`);
-    this.#count(415, message, request);
+    this.#count(415, message, senderOf(request));
     // Headers alone, as gRPC has it for an answer without a message ("Trailers-Only").
     return new Response(null, {
       headers: {
@@ -241,11 +290,14 @@ class Receiver {
     });
   }
 
-  #count(status: number, message: string, request: Request, signal?: Signal): void {
+  #count(status: number, message: string, sender: string, signal?: Signal): void {
     this.counters.refused.set(status, (this.counters.refused.get(status) ?? 0) + 1);
-    const sender = request.headers.get("user-agent") ?? "unknown sender";
     this.#options.onRefused?.({ status, message, sender, signal });
   }
+}
+
+function senderOf(request: Request): string {
+  return request.headers.get("user-agent") ?? "unknown sender";
 }
 
 function together(a: Refusal | undefined, b: Refusal | undefined): Refusal | undefined {
