@@ -58,7 +58,7 @@ import { defaultLimits, TelemetryStore } from "./stores/telemetry_store.ts";
 
 /** Options of {@linkcode startConsole}; the limits are {@linkcode ConsoleLimits}, each with a default. */
 export interface ConsoleOptions extends Partial<ConsoleLimits> {
-  /** Address of both ports. @default "127.0.0.1" */
+  /** Address of all ports; loopback is both of its families. @default "127.0.0.1" and "::1" */
   host?: string;
   /** Lets it listen beyond loopback, where clients need not authenticate. @default false */
   allowRemoteWithoutAuth?: true;
@@ -133,6 +133,8 @@ class RunningConsole implements ConsoleService {
   #otlp: HttpServer | undefined;
   #grpc: OtlpGrpcServer | undefined;
   #pages: HttpServer | undefined;
+  /** The same for the other family of loopback. */
+  readonly #others: { stop(deadline: AbortSignal): Promise<void> }[] = [];
 
   constructor(options: ConsoleOptions, context: ConsoleContext) {
     const { host, allowedHost: allowedHosts, corsOrigin } = options;
@@ -221,6 +223,7 @@ class RunningConsole implements ConsoleService {
       port: this.#options.pagePort,
       portFlag: "--page-port",
     });
+    await this.#listenOnOtherLoopback(host);
     health.set("otlp", "ok");
     log.info("The console is ready", {
       page: this.pageUrl,
@@ -230,6 +233,46 @@ class RunningConsole implements ConsoleService {
         forward: this.#forwarders.map(({ endpoint }) => endpoint).join(","),
       }),
     });
+  }
+
+  /**
+   * `localhost` is ::1 first for many clients, which would find nobody there, or somebody else. Where
+   * a machine has no IPv6, or the port of that family is taken, the first one has to do.
+   */
+  async #listenOnOtherLoopback(host: string): Promise<void> {
+    if (host !== "127.0.0.1" && host !== "localhost") return;
+    const other = { host: "::1" };
+    const begin = [
+      () =>
+        listen(this.#receiver.app.fetch, {
+          ...other,
+          port: this.#otlp!.port,
+          portFlag: "--otlp-port",
+        }),
+      () =>
+        listen(this.#pageApp(host).fetch, {
+          ...other,
+          port: this.#pages!.port,
+          portFlag: "--page-port",
+        }),
+      () =>
+        this.#grpc && serveOtlpGrpc({
+          ...other,
+          intake: this.#receiver.grpc,
+          port: this.#grpc.port,
+          portFlag: "--grpc-port",
+          allowedHosts: this.#options.allowedHost,
+        }),
+    ];
+    for (const start of begin) {
+      try {
+        const server = await start();
+        if (server !== undefined) this.#others.push(server);
+      } catch (error) {
+        if (!(error instanceof StartError)) throw error;
+        this.#context.log.debug("Not on IPv6's loopback", { reason: error.message });
+      }
+    }
   }
 
   /** Its usual port may be a collector's: then OTLP/HTTP alone is served, and said. */
@@ -259,6 +302,7 @@ class RunningConsole implements ConsoleService {
       this.#otlp?.stop(deadline),
       this.#grpc?.stop(deadline),
       this.#pages?.stop(deadline),
+      ...this.#others.map((one) => one.stop(deadline)),
     ]);
     await Promise.all(this.#forwarders.map((one) => one.stop(deadline)));
   }

@@ -35,7 +35,7 @@ export interface GuardOptions {
   host?: string | undefined;
   /** Names this server is known by, without port, besides loopback's and `host`. @default none */
   allowedHosts?: readonly string[] | undefined;
-  /** Origins whose pages may call, such as `https://shop.example`; `*` for all. @default none */
+  /** Origins whose pages may call, such as `https://shop.example` or `http://localhost:*`; `*` for all. @default none */
   allowedOrigins?: readonly string[] | undefined;
   /** Lets pages of loopback origins call, whichever their port. @default false */
   loopbackOrigins?: boolean | undefined;
@@ -50,6 +50,13 @@ export interface GuardOptions {
   publicPaths?: readonly string[] | undefined;
   /** Paths that are read under any name: an orchestrator asks by whatever it knows. @default {@linkcode healthPaths} */
   healthPaths?: readonly string[] | undefined;
+  /**
+   * Takes requests of allowed origins with credentials, as `sendBeacon` and `fetch` with
+   * `credentials: "include"` make them. For servers that look at no cookie.
+   *
+   * @default false
+   */
+  corsCredentials?: boolean | undefined;
   /** Methods that pages of other origins may use. @default all */
   corsMethods?: readonly string[] | undefined;
   /** Makes the answer to a request that is refused. @default 403 as problem details */
@@ -128,7 +135,9 @@ export class Guard {
     const shared = { maxAge: preflightMaxAgeS };
     this.#allowPage = cors({
       ...shared,
-      origin: this.#origins.has("*") ? "*" : (origin) => origin,
+      // With credentials no `*` is taken: each origin is answered by its name then.
+      origin: this.#origins.has("*") && !options.corsCredentials ? "*" : (origin) => origin,
+      credentials: options.corsCredentials ?? false,
       allowMethods: [...options.corsMethods ?? allMethods],
     });
     this.#allowReading = cors({ ...shared, origin: "*", allowMethods: ["GET", "HEAD"] });
@@ -218,6 +227,8 @@ export class Guard {
     if (this.#origins.has("*")) return true;
     if (origin === undefined) return false;
     if (this.#origins.has(origin)) return true;
+    const page = parsedUrl(origin);
+    if (page && this.#origins.has(`${page.protocol}//${page.hostname}:*`)) return true;
     return this.#options.loopbackOrigins === true &&
       isLoopback(parsedUrl(origin)?.hostname ?? "");
   }
@@ -296,8 +307,19 @@ function hostName(text: string): string {
   return name;
 }
 
+/** A port that changes with every start: pages of loopback alone, as any other host may be many people's. */
+const anyPortOfLoopback = /^https?:\/\/(?:localhost|127\.0\.0\.1|\[::1\]):\*$/;
+
 /** An origin as browsers write it. */
 function origin(text: string): string {
+  if (anyPortOfLoopback.test(text)) return text;
+  if (text.includes("*")) {
+    throw new InvalidArgumentError(
+      `'${
+        shown(text)
+      }' is no origin: only a port may be *, for localhost, 127.0.0.1 and [::1] alone, as in http://localhost:*.`,
+    );
+  }
   const url = parsedUrl(text);
   if (url?.protocol !== "http:" && url?.protocol !== "https:") {
     throw new InvalidArgumentError(

@@ -134,6 +134,8 @@ export function otlpReceiver(
     allowedHosts,
     allowedOrigins: corsOrigins,
     corsMethods: ["POST"],
+    // No cookie is looked at here, and what a page leaves behind (`sendBeacon`) always has some.
+    corsCredentials: true,
     // Another port of the same program has it, or the app that this one is mounted in.
     health: false,
     refuse: (refusal, request) => receiver.refuseSource(refusal, request),
