@@ -259,6 +259,7 @@ export const programs: readonly Program[] = [
         ...["--telemetry-url", url("orb-server", "/api/telemetry"), "--telemetry-interval", "0"],
         ...["--orbs", String(orbs), "--orb-signup-interval", `${signupInterval}ms`],
         ...["--images", "fresh", "--repeat-ratio", "0.2"],
+        ...["--api", "v2", "--status-interval", "5"],
       ],
     },
   },

@@ -2,7 +2,13 @@ import assert from "node:assert/strict";
 import { eventually } from "../service/testing/eventually.ts";
 import { testWith } from "../service/testing/permissions.ts";
 import { acceptsTcp } from "../service/ports.ts";
-import { type DemoProgram, findTraces, servicesOf, startDemo } from "./demo_program.ts";
+import {
+  type DemoProgram,
+  findTraces,
+  type JaegerTrace,
+  servicesOf,
+  startDemo,
+} from "./demo_program.ts";
 
 const needs: Deno.PermissionName[] = ["run", "read", "write", "net", "env"];
 
@@ -16,6 +22,11 @@ async function assertNothingListens({ consoleUrl, orbUrl }: DemoProgram): Promis
   }
 }
 
+/** The server's span of a signup. */
+function signupSpan(trace: JaegerTrace) {
+  return trace.spans.find(({ operationName }) => operationName.startsWith("PUT /v2/signups/"));
+}
+
 testWith(
   needs,
   "demo shows a trace that crosses client and server, and leaves nothing behind",
@@ -24,9 +35,9 @@ testWith(
     const { program, consoleUrl, folder } = demo;
     const trace = await eventually("a trace of client and server", async () => {
       const traces = await findTraces(consoleUrl, "?service=orb-server&limit=50");
-      return traces.find((one) => servicesOf(one).includes("orb-client"));
+      return traces.find((one) => servicesOf(one).includes("orb-client") && signupSpan(one));
     });
-    const serverSpan = trace.spans.find((span) => span.operationName === "POST /api/signup");
+    const serverSpan = signupSpan(trace);
     assert.ok(serverSpan, "the server's span");
     assert.equal(trace.processes[serverSpan.processID]?.serviceName, "orb-server");
     const parent = trace.spans.find((span) => span.spanID === serverSpan.references[0]?.spanID);

@@ -34,6 +34,8 @@ import { type BreakerOptions, createCallPolicy } from "./delivery/call_policy.ts
 import { Delivery, type RetryOptions } from "./delivery/delivery.ts";
 import { baseUrl, createSignupWire, type OrbApiVersion } from "./delivery/signup_wire.ts";
 import { openSpool, type Spool } from "./delivery/spool.ts";
+import { LoopControl } from "./devices/loop_control.ts";
+import { startStatusReports } from "./devices/status_reports.ts";
 import { createHostMeter } from "./host_usage.ts";
 import { openImages } from "./orb_images.ts";
 import {
@@ -95,6 +97,12 @@ export interface OrbClientOptions {
   deviceKeys?: string;
   /** How signups are tried again. @default the defaults of {@linkcode RetryOptions} */
   retry?: RetryOptions;
+  /**
+   * Time between reports of each orb's status to a server of v2, in milliseconds; 0 sends none.
+   *
+   * @default 30_000 with `api` "v2", else 0
+   */
+  statusInterval?: number;
   /** When the server is left alone. @default the defaults of {@linkcode BreakerOptions} */
   breaker?: BreakerOptions;
 }
@@ -143,9 +151,14 @@ export async function startOrbClient(
       world: context.world,
     },
     calls: { cut: cut.signal, requestTimeoutMs, fetch },
+    signupControls: signupControls(options),
   };
   const spool = await openOwnSpool(options, context);
-  const loops = [...startReports(client), ...await startSignups(client, spool)];
+  const loops = [
+    ...startReports(client),
+    ...startStatus(client, spool),
+    ...await startSignups(client, spool),
+  ];
   health.set("loops", "ok");
   const ended = Promise.all(loops).then(() => spool?.close());
   if (loops.length === 0) log.info("Nothing to do: both intervals are 0");
@@ -164,6 +177,19 @@ interface Client {
   identities: OrbIdentities;
   tools: OrbTools & { world: World };
   calls: { cut: AbortSignal; requestTimeoutMs: number; fetch: typeof fetch };
+  /** When each orb signs up, where its server may say so; empty if no orb asks. */
+  signupControls: readonly LoopControl[];
+}
+
+/** How often orbs report their status. */
+function statusIntervalOf({ statusInterval, api }: OrbClientOptions): number {
+  return statusInterval ?? (api === "v2" ? 30_000 : 0);
+}
+
+function signupControls(options: OrbClientOptions): LoopControl[] {
+  const { orbs = 1, orbSignupInterval } = options;
+  if (statusIntervalOf(options) === 0 || orbSignupInterval === 0) return [];
+  return Array.from({ length: orbs }, () => new LoopControl(orbSignupInterval));
 }
 
 function openOwnSpool(
@@ -194,6 +220,21 @@ function startReports({ options, tools, calls }: Client): Promise<void>[] {
   );
 }
 
+function startStatus(client: Client, spool: Spool | undefined): Promise<void>[] {
+  const { options, identities, tools, calls } = client;
+  const { orbs = 1 } = options;
+  const intervalMs = statusIntervalOf(options);
+  if (intervalMs === 0) return [];
+  tools.log.info("Status reports started...");
+  return startStatusReports({
+    ...{ ...tools, ...calls, ...identities },
+    ...{ server: baseUrl(options.orbServer), orbs, intervalMs },
+    jitter: orbs > 1 ? fleetJitter : 0,
+    signupsOf: (orb) => client.signupControls[orb - 1],
+    leftToUpload: (orb) => spool?.countOf(orb) ?? 0,
+  });
+}
+
 async function startSignups(client: Client, spool: Spool | undefined): Promise<Promise<void>[]> {
   const { options, tools } = client;
   const { orbs = 1, orbSignupInterval } = options;
@@ -210,7 +251,14 @@ async function startSignups(client: Client, spool: Spool | undefined): Promise<P
   }
   tools.log.info("👁 Signup check started...");
   const taking = forEachOrb(orbs, orbSignupInterval, (orb, pace, fields) => {
-    const loop = { ...common, orb, nextImage, pace, fields };
+    const control = client.signupControls[orb - 1];
+    const loop = {
+      ...common,
+      orb,
+      nextImage,
+      pace: { ...pace, ...(control && { control }) },
+      fields,
+    };
     return spool === undefined ? signUpImages(loop) : spoolImages({ ...loop, spool });
   });
   return [...sending, ...taking];
@@ -327,6 +375,12 @@ async function main(): Promise<void> {
     .addOption(
       flag("--api <version>", "how signups are handed in: v1 as JSON, v2 as bytes, idempotently")
         .choices(["v1", "v2"] as const).default("v1" as const),
+    )
+    .addOption(
+      flag(
+        "--status-interval <seconds>",
+        "time between reports of an orb's status to a server of v2; 0 sends none; default 30 with --api v2, else 0",
+      ).argParser(parseDuration({ unit: "s", maxMs: 3_600_000 })),
     )
     .addOption(
       flag(

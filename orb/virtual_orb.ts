@@ -18,6 +18,7 @@ import { realWorld, type World } from "../service/world/world.ts";
 import type { Delivery } from "./delivery/delivery.ts";
 import type { CallResult } from "./delivery/signup_wire.ts";
 import type { Spool, SpooledSignup } from "./delivery/spool.ts";
+import type { LoopControl } from "./devices/loop_control.ts";
 import type { HostUsage } from "./host_usage.ts";
 import type { ImageSource } from "./orb_images.ts";
 
@@ -93,6 +94,8 @@ export interface Pace {
   intervalMs: number;
   /** Every interval is varied by up to this share of itself, 0 to 1. */
   jitter: number;
+  /** Takes the interval's place, where the orb is told by its server when to work. @default none does */
+  control?: LoopControl;
 }
 
 /** Reports until `stopping`. An answer other than 2xx is a failure. */
@@ -317,10 +320,10 @@ async function repeat(
   work: () => Promise<void>,
 ): Promise<void> {
   const options = { signal: stopping, world };
-  await pause(pace.delayMs, options);
+  await (pace.control?.delay(pace.delayMs, options) ?? pause(pace.delayMs, options));
   while (!stopping.aborted) {
     await work();
     const varied = 1 + pace.jitter * (2 * world.random() - 1);
-    await pause(pace.intervalMs * varied, options);
+    await (pace.control?.rest(varied, options) ?? pause(pace.intervalMs * varied, options));
   }
 }

@@ -22,6 +22,7 @@ const idleMs = 86_400_000;
 export class LoopControl {
   #intervalMs: number;
   #woken = new AbortController();
+  #isResting = false;
   /** The loop was woken to wait by another interval, not to work. */
   #isRescheduled = false;
 
@@ -37,28 +38,47 @@ export class LoopControl {
 
   set intervalMs(intervalMs: number) {
     this.#intervalMs = intervalMs;
+    // A loop that works waits by the new one anyway.
+    if (!this.#isResting) return;
     this.#isRescheduled = true;
     this.#woken.abort();
   }
 
-  /** Has the loop work at once. */
+  /** Has the loop work at once; if it works already, once more. */
   wake(): void {
     this.#isRescheduled = false;
     this.#woken.abort();
   }
 
   /** Waits for the interval, varied by a factor, or until it is woken. */
-  async rest(factor: number, { signal, ...options }: WaitOptions): Promise<void> {
+  rest(factor: number, options: WaitOptions): Promise<void> {
+    return this.#wait(this.#restMs(factor), factor, options);
+  }
+
+  /** Waits before the first call, or until it is woken; another interval counts from then on. */
+  delay(delayMs: number, options: WaitOptions): Promise<void> {
+    return this.#wait(delayMs, 1, options);
+  }
+
+  #restMs(factor: number): number {
+    return this.#intervalMs === 0 ? idleMs : this.#intervalMs * factor;
+  }
+
+  async #wait(firstMs: number, factor: number, { signal, ...options }: WaitOptions): Promise<void> {
     const stop = () => this.#woken.abort();
     signal?.addEventListener("abort", stop, { once: true });
-    do {
+    this.#isResting = true;
+    let waitMs = firstMs;
+    let isOver = signal?.aborted ?? false;
+    while (!isOver) {
       this.#isRescheduled = false;
-      const restMs = this.#intervalMs === 0 ? idleMs : this.#intervalMs * factor;
-      if (signal?.aborted) break;
-      const isOver = await pause(restMs, { ...options, signal: this.#woken.signal });
-      this.#woken = new AbortController();
-      if (isOver && this.#intervalMs === 0) continue;
-    } while (this.#isRescheduled && !signal?.aborted);
+      const hasWaited = await pause(waitMs, { ...options, signal: this.#woken.signal });
+      if (!hasWaited) this.#woken = new AbortController();
+      const goesOn = hasWaited ? waitMs === idleMs : this.#isRescheduled;
+      isOver = !goesOn || (signal?.aborted ?? false);
+      waitMs = this.#restMs(factor);
+    }
+    this.#isResting = false;
     signal?.removeEventListener("abort", stop);
   }
 }
