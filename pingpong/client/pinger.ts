@@ -317,9 +317,10 @@ export class Pinger {
     const waitMs = Math.ceil(oldest.firstSentMs + pingTimeoutMs - this.#world.monotonicMs());
     this.#timeoutTimer = this.#world.setTimeout(() => {
       this.#timeoutTimer = undefined;
-      const latestMs = this.#world.monotonicMs() - pingTimeoutMs;
+      const nowMs = this.#world.monotonicMs();
       for (const { seq, firstSentMs } of this.#outstanding.values()) {
-        if (firstSentMs > latestMs) break;
+        // Reckoned as the wait is: rounded otherwise, one that is due would be waited for by 0 ms for ever.
+        if (firstSentMs + pingTimeoutMs - nowMs > 0) break;
         this.#giveUp(seq);
       }
       this.#pump();

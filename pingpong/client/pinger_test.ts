@@ -130,6 +130,16 @@ Deno.test("Pinger gives datagrams up in time, and counts a late answer as late",
   assert.deepEqual(kinds(), ["connected", "lost", "pong"]);
 });
 
+Deno.test("Pinger gives a datagram up once its time is over, however that rounds", async () => {
+  for (let place = 1; place <= 500; place++) {
+    const world = new VirtualWorld();
+    await world.advance(2_833 * Math.sin(place) ** 2);
+    const { pinger } = pinging([new ScriptedLink(world, "datagram")], world, { count: 2 });
+    const { statistics } = await world.runUntil(pinger.start(), { maxTimers: 100 });
+    assert.equal(statistics.summary().lost, 2);
+  }
+});
+
 Deno.test("Pinger sends again what a broken stream left unanswered, once a link is back", async () => {
   const world = new VirtualWorld();
   const [broken, next] = [new ScriptedLink(world, "bidi"), new ScriptedLink(world, "bidi", 1)];
