@@ -148,7 +148,7 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --start-interval=1s -
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
   "--v8-flags=--max-semi-space-size=4,--heap-growing-percent=20", \
   "--allow-net", "--allow-read=/app,/data", "--allow-write=/data", \
-  "--allow-env=OTEL_*,SIMPLE_TELEMETRY_*,SIMULATOR_*", "simulator.js"]
+  "--allow-env=OTEL_*,SIMPLE_TELEMETRY_*,SIMULATOR_*", "--ignore-env", "simulator.js"]
 CMD ["--host", "0.0.0.0", "--allow-remote-without-auth", "--web-server"]
 
 # It serves nothing that could be asked: when it ends, it is unhealthy.

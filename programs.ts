@@ -424,8 +424,12 @@ export const programs: readonly Program[] = [
       reason: "1,600,000 events from 100 connections: RSS 308 to 145 MB (bench/README.md)",
     },
     demo: {
-      what: "processes as sprites, live",
-      args: ({ url }) => ["--web-server", "--console-url", url("console")],
+      what: "processes as sprites, live, and orders through two backends, to be broken",
+      args: ({ url }) => [
+        ...["--web-server", "--console-url", url("console")],
+        // A trickle: nothing goes wrong until somebody says so, at /api/faults.
+        ...["--live", "--order-rate", "0.5"],
+      ],
     },
   },
   {

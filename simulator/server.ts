@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --v8-flags=--max-semi-space-size=4,--heap-growing-percent=20 --allow-net --allow-read --allow-write --allow-env=OTEL_*,SIMPLE_TELEMETRY_*,SIMULATOR_*
+#!/usr/bin/env -S deno run --v8-flags=--max-semi-space-size=4,--heap-growing-percent=20 --allow-net --allow-read --allow-write --allow-env=OTEL_*,SIMPLE_TELEMETRY_*,SIMULATOR_* --ignore-env
 /**
  * The simulator's server: processes tell it what they do, over TCP, and it shows each of them as a
  * sprite on a page, live.
@@ -20,6 +20,7 @@
  * @module
  */
 import type { OptionValues } from "commander";
+import { busFlags } from "../service/bus/open_bus.ts";
 import {
   commandLine,
   flag,
@@ -30,7 +31,8 @@ import {
 } from "../service/command_line.ts";
 import { guardFlags } from "../service/http_guard.ts";
 import { hostFlags } from "../service/http_server.ts";
-import { runService, type ServiceContext } from "../service/life_cycle.ts";
+import { runService, type ServiceContext, StartError } from "../service/life_cycle.ts";
+import { liveFlags, type LiveFlagValues, liveOptionsOf } from "./live_flags.ts";
 import { speedBounds } from "./capture/player.ts";
 import {
   type SimulatorOptions,
@@ -41,7 +43,7 @@ import {
 export { type SimulatorOptions, type SimulatorService, startSimulator };
 
 /** The flags' values. */
-interface Flags extends Omit<SimulatorOptions, "webPort"> {
+interface Flags extends Omit<SimulatorOptions, "webPort" | "live">, LiveFlagValues {
   webServer?: boolean | undefined;
   webPort: number;
 }
@@ -59,7 +61,11 @@ async function run(options: SimulatorOptions, context: ServiceContext): Promise<
 /** Takes events in. */
 function runLive(flags: Flags, context: ServiceContext): Promise<SimulatorService> {
   const { webServer = !Deno.env.get("SIMPLE_TELEMETRY_PORT"), webPort, ...options } = flags;
-  return run({ ...options, ...(webServer && { webPort }) }, context);
+  const live = liveOptionsOf(flags);
+  if (live !== undefined && !webServer) {
+    throw new StartError("--live is driven over the web side: leave --no-web-server out");
+  }
+  return run({ ...options, live, ...(webServer && { webPort }) }, context);
 }
 
 /** Plays a capture in place of what is live. */
@@ -68,7 +74,9 @@ function runReplay(
   flags: OptionValues,
   context: ServiceContext,
 ): Promise<SimulatorService> {
-  const { webServer: _, port: __, speed, ...options } = flags as Flags & { speed: number };
+  const { webServer: _, port: __, live: ___, speed, ...options } = flags as Flags & {
+    speed: number;
+  };
   return run({ ...options, play: { path: path!, speed } }, context);
 }
 
@@ -82,6 +90,10 @@ function makeCommand() {
       ["deno task simulator:example 17", "a process for it to show"],
       ["deno task simulator:server --capture talk.ndjson", "saves what comes, to be played again"],
       ["deno task simulator:server replay talk.ndjson --speed 2", "plays it, twice as fast"],
+      [
+        "deno task simulator:server --live --order-rate 2",
+        "orders through two backends, to be broken",
+      ],
     ],
   })
     .addOption(hostFlags.host().env("SIMPLE_TELEMETRY_HOST"))
@@ -123,7 +135,29 @@ function makeCommand() {
     .addOption(
       flag("--max-connections <count>", "TCP connections at once")
         .argParser(parseInteger({ min: 1, max: 100_000 })).default(12_000),
-    );
+    )
+    .addOption(liveFlags.live())
+    .addOption(liveFlags.orderRate())
+    .addOption(liveFlags.instances())
+    .addOption(liveFlags.keys())
+    .addOption(liveFlags.pattern())
+    .addOption(liveFlags.fault())
+    .addOption(liveFlags.faults())
+    .addOption(liveFlags.seed())
+    .addOption(liveFlags.dataFolder())
+    .addOption(liveFlags.databaseUrl())
+    .addOption(liveFlags.databasePasswordFile())
+    .addOption(liveFlags.processes())
+    .addOption(liveFlags.durability())
+    .addOption(liveFlags.record())
+    .addOption(busFlags.brokers())
+    .addOption(busFlags.tls())
+    .addOption(busFlags.tlsCa())
+    .addOption(busFlags.saslMechanism())
+    .addOption(busFlags.saslUsername())
+    .addOption(busFlags.saslPasswordFile())
+    .addOption(busFlags.startTimeout())
+    .addOption(busFlags.outageLimit());
 }
 
 async function main(): Promise<void> {

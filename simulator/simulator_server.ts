@@ -18,6 +18,7 @@ import { Recorder } from "./events/recorder.ts";
 import { otlpReceiver } from "../service/otlp/otlp_receiver.ts";
 import { OtlpIntake } from "./intake/otlp_intake.ts";
 import { startTcpIntake, type TcpIntake } from "./intake/tcp_intake.ts";
+import type { LiveOptions, LiveService } from "./live/live_service.ts";
 import { recordMetrics } from "./metrics.ts";
 import { EventSourceStream } from "./web/event_source_stream.ts";
 import { webApp } from "./web/web_app.ts";
@@ -55,6 +56,8 @@ export interface SimulatorOptions {
   play?: { path: string; speed: number } | undefined;
   /** The console's page, for links to traces. @default none */
   consoleUrl?: string | undefined;
+  /** The live topology, which the web side drives. @default none */
+  live?: LiveOptions | undefined;
   /** Where the contract's lines go. @default stdout */
   lines?: Pick<LineWriter, "write"> | undefined;
 }
@@ -67,6 +70,8 @@ export interface SimulatorService extends Service {
   readonly webUrl: string | undefined;
   /** What came in. */
   readonly stats: () => Stats;
+  /** The live topology, where there is one. */
+  readonly live: LiveService | undefined;
   /** Says the health at once, as SIGUSR1 asks for. */
   healthcheck(): void;
   /** Ends the server as SIGTERM does, as SIGHUP asks for. */
@@ -115,6 +120,7 @@ class SimulatorServer implements SimulatorService {
   /** It ends by itself, and nobody asked it to. */
   #done = false;
   readonly #otlp: OtlpIntake;
+  live: LiveService | undefined;
   #intake: TcpIntake | undefined;
   #web: HttpServer | undefined;
   #capture: CaptureWriter | undefined;
@@ -183,6 +189,7 @@ class SimulatorServer implements SimulatorService {
     if (capture !== undefined) {
       this.#capture = await CaptureWriter.open({ path: capture, events: this.#log, log });
     }
+    await this.#startLive();
     this.#listenForTcp(host);
     await this.#listenForWeb(host);
     this.#output.startHealthchecks(this.#recorder);
@@ -211,6 +218,7 @@ class SimulatorServer implements SimulatorService {
     this.#webSocket.stop();
     this.#eventSource.stop();
     await this.#web?.stop(deadline);
+    await this.live?.stop(deadline);
     await this.#capture?.close();
   }
 
@@ -237,6 +245,15 @@ class SimulatorServer implements SimulatorService {
       rssBytes: Deno.memoryUsage().rss,
     };
   };
+
+  async #startLive(): Promise<void> {
+    const { live } = this.#options;
+    if (live === undefined) return;
+    // Only where it is wanted: GraphQL and the databases' clients are large.
+    const { startLive } = await import("./live/live_service.ts");
+    this.live = await startLive(live, this.#recorder, this.#context);
+    this.#context.health.set("live topology", "ok");
+  }
 
   #listenForTcp(host: string): void {
     const { port, singleThreaded, maxLineBytes, maxConnections } = this.#options;
@@ -280,6 +297,7 @@ class SimulatorServer implements SimulatorService {
         corsOrigins: allowedOrigin,
       }).app,
       stats: this.stats,
+      live: this.live,
     }, this.#context);
     this.#web = await listen(app.fetch, {
       host,

@@ -39,6 +39,8 @@ export interface RunOptions {
   readonly profile: StoreProfile;
   readonly orders: number;
   readonly keys: number;
+  /** Each order's key, the first one's first. @default one of the keys in turn */
+  readonly orderKeys?: readonly string[];
   /** Instances of backend 1's side to its clients. */
   readonly apis: number;
   readonly relays: number;

@@ -356,11 +356,14 @@ export class SimulatedWorld {
   }
 
   #placeOrders(): void {
-    const { orders, keys, burst, arrivalMs, idleMs, timeoutMs, poison, slow, leaseMs } =
+    const { orders, keys, orderKeys, burst, arrivalMs, idleMs, timeoutMs, poison, slow, leaseMs } =
       this.#options;
     const draw = this.#frontend.draw ?? (() => 0.5);
     for (let number = 1; number <= orders; number++) {
-      const order: Order = { id: `o${number}`, key: `k${1 + number % keys}` };
+      const order: Order = {
+        id: `o${number}`,
+        key: orderKeys?.[number - 1] ?? `k${1 + number % keys}`,
+      };
       for (const id of [order.id, `r${number}`]) {
         if (this.#chance("poison", id, poison)) this.#poison.add(id);
         const slowMs = this.#magnitude("slow", id, slow, leaseMs, 2 * leaseMs);

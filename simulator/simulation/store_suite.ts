@@ -4,7 +4,7 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { type Store, StoreError, transact } from "../topology/ports.ts";
+import { type Store, StoreError, transact, type Transaction } from "../topology/ports.ts";
 import type { Step } from "../topology/step.ts";
 
 /** What the suite needs of the store under test. */
@@ -17,6 +17,8 @@ export interface StoreUnderTest {
   begin(work: Step<unknown>): void;
   /** Goes on until nothing is left to do; throws what work has thrown. */
   settle(): void | Promise<void>;
+  /** Lets go of everything. @default there is nothing to let go of */
+  close?(): Promise<void>;
 }
 
 /** Options of {@linkcode storeSuite}. */
@@ -26,12 +28,23 @@ export interface StoreSuiteOptions {
   readonly open: () => StoreUnderTest | Promise<StoreUnderTest>;
   /** Transactions run beside each other. */
   readonly isConcurrent: boolean;
+  /** Declares a test. @default Deno.test */
+  readonly test?: (name: string, run: () => Promise<void>) => void;
 }
 
 /** Declares the tests of a store. */
-export function storeSuite({ name, open, isConcurrent }: StoreSuiteOptions): void {
+export function storeSuite(options: StoreSuiteOptions): void {
+  const { name, open, isConcurrent } = options;
+  const declare = options.test ?? ((name, run) => Deno.test(name, run));
   const test = (what: string, body: (store: StoreUnderTest) => Promise<void>) =>
-    Deno.test(`${name}: ${what}`, async () => await body(await open()));
+    declare(`${name}: ${what}`, async () => {
+      const store = await open();
+      try {
+        await body(store);
+      } finally {
+        await store.close?.();
+      }
+    });
   const row = (name: string, queue = "open") => ({ name, queue });
 
   /** Runs work to its end and gives its result. */
@@ -215,18 +228,21 @@ function concurrentTests(
         yield* tx.insert("jobs", row("a"));
         yield* tx.insert("jobs", row("b"));
       }));
+    // Each holds its row before either wants the other's.
+    const transactions: Transaction[] = [];
+    await run(store, function* () {
+      for (const [index, connection] of connections.entries()) {
+        const tx = yield* connection.begin();
+        yield* tx.update("jobs", index + 1, { by: index });
+        transactions.push(tx);
+      }
+    });
     const results: string[] = [];
-    for (const [index, connection] of connections.entries()) {
-      const order = index === 0 ? [1, 2] : [2, 1];
+    for (const [index, tx] of transactions.entries()) {
       store.begin((function* () {
         try {
-          yield* transact(connection, function* (tx) {
-            for (const id of order) {
-              yield* tx.update("jobs", id, { by: index });
-              // A round trip: what is only written may go out at once.
-              yield* tx.select("jobs", { queue: "open" });
-            }
-          });
+          yield* tx.update("jobs", 2 - index, { by: index });
+          yield* tx.commit();
           results.push("done");
         } catch (error) {
           results.push((error as StoreError).kind);

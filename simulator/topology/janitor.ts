@@ -117,5 +117,6 @@ function pendingRow(row: Row): Record<string, string | number> {
     queue: "open",
     state: "pending",
     ...fresh,
+    storedAtMs: row["storedAtMs"] ?? 0,
   };
 }

@@ -142,6 +142,7 @@ function* insertFor(
     untilMs: 0,
     attempts: 0,
     nextAtMs: 0,
+    storedAtMs: tx.nowMs(),
     doneAtMs: 0,
   };
   try {

@@ -119,7 +119,7 @@ const columns = {
   heartbeats: { box: "number", name: "text", atMs: "number" },
   inbox: {
     ...{ ...message, consumer: "text", slot: "text", queue: "text", state: "text", ...claimed },
-    ...{ untilMs: "number", doneAtMs: "number" },
+    ...{ untilMs: "number", storedAtMs: "number", doneAtMs: "number" },
   },
   marks: { box: "number", slot: "text", applied: "number", forgotten: "number" },
   effects: { ...message, consumer: "text" },

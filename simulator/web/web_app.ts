@@ -30,6 +30,8 @@ export interface WebAppOptions {
   /** OTLP's routes, below `/v1/`; none where a capture is played. */
   otlp: Hono | undefined;
   stats: () => Stats;
+  /** Adds the routes of the live topology. @default there is none */
+  live?: { addTo(app: Hono): void } | undefined;
 }
 
 /** Makes the app. */
@@ -75,6 +77,7 @@ export function webApp(options: WebAppOptions, context: ServiceContext): Hono {
       "content-disposition": 'attachment; filename="capture.ndjson"',
       "cache-control": "no-store",
     }));
+  options.live?.addTo(app);
   app.route("/", pageRoutes("simulator", { routes: ["/"] }));
   // Runs in the page by itself: the server only hands it out.
   app.route(

@@ -1,0 +1,23 @@
+/**
+ * What the live topology is set to beside its flags; all durations in milliseconds.
+ *
+ * @module
+ */
+import type { Settings } from "../topology/settings.ts";
+
+/** The parts' settings. A handler has twice the time of a call. */
+export const usualSettings = {
+  ordering: "sequence",
+  plant: 0,
+  leaseMs: 2_000,
+  pollMs: 200,
+  batch: 32,
+  backoffBaseMs: 50,
+  backoffCapMs: 2_000,
+  maxAttempts: 5,
+  windowMs: 600_000,
+  shards: 2,
+} as const satisfies Omit<Settings, "pattern">;
+
+/** How long a caller waits for an answer, a lambda may have a message, and waits for some. */
+export const timeouts = { callMs: 1_000, busLeaseMs: 3_000, receiveMs: 500 };

@@ -1,0 +1,87 @@
+import assert from "node:assert/strict";
+import { eventually } from "../../service/testing/eventually.ts";
+import { realWorld } from "../../service/world/world.ts";
+import { type RunningPostgresql, startPostgresql } from "../../stack/postgresql.ts";
+import { testWithStack } from "../../stack/test_with_stack.ts";
+import { storeSuite } from "../simulation/store_suite.ts";
+import { transact } from "../topology/ports.ts";
+import { toPromise } from "../topology/step.ts";
+import { newLiveProcess } from "./live_process.ts";
+import type { LiveStore } from "./live_store.ts";
+import { openPostgresStore } from "./postgres_store.ts";
+import { jobsSchema, liveStoreUnderTest } from "./test_live_store.ts";
+
+/** One server for the whole file; each test has a schema of its own. */
+let server: RunningPostgresql | undefined;
+let namespaces = 0;
+
+async function open(url?: string): Promise<LiveStore> {
+  server ??= await startPostgresql();
+  return await openPostgresStore({
+    url: url ?? server.databaseUrl,
+    namespace: `suite_${++namespaces}`,
+    schema: jobsSchema,
+    busyMs: 2_000,
+    world: realWorld,
+  });
+}
+
+storeSuite({
+  name: "postgresql",
+  isConcurrent: true,
+  test: testWithStack,
+  open: async () => liveStoreUnderTest(await open()),
+});
+
+testWithStack(
+  "postgresql: a server that is killed is unavailable, and what was committed is there again",
+  async () => {
+    const runFolder = await Deno.makeTempDir({ prefix: "postgresql-test-" });
+    try {
+      let own = await startPostgresql({ runFolder });
+      const { port } = new URL(own.databaseUrl);
+      const store = await open(own.databaseUrl);
+      const connection = store.connect(newLiveProcess("test"));
+      const insert = (name: string) =>
+        toPromise(transact(connection, (tx) => tx.insert("jobs", { name, queue: "open" })));
+      await insert("before");
+      const tx = await toPromise(connection.begin());
+      await toPromise(tx.insert("jobs", { name: "half", queue: "open" }));
+      Deno.kill(own.pid, "SIGKILL");
+      await own.exited;
+      const unavailable = { name: "StoreError", kind: "unavailable" };
+      await assert.rejects(toPromise(tx.commit()), unavailable);
+      await assert.rejects(insert("meanwhile"), unavailable);
+      await own.stop();
+      own = await startPostgresql({ runFolder, port: Number(port) });
+      await eventually("the store", async () => {
+        try {
+          return await insert("after");
+        } catch (error) {
+          if ((error as { kind?: string }).kind !== "unavailable") throw error;
+          return undefined;
+        }
+      });
+      const { rows } = await toPromise(connection.read("jobs", { queue: "open" }));
+      assert.deepEqual(rows.map(({ name }) => name), ["before", "after"]);
+      await store.close();
+      await own.stop();
+    } finally {
+      await Deno.remove(runFolder, { recursive: true });
+    }
+  },
+);
+
+testWithStack(
+  "postgresql: the store's clock is the server's, and answers where nothing is found",
+  async () => {
+    const store = await open();
+    const connection = store.connect(newLiveProcess("test"));
+    const { rows, nowMs } = await toPromise(connection.read("jobs", { queue: "none" }));
+    assert.deepEqual(rows, []);
+    assert.ok(Math.abs(nowMs - realWorld.nowMs()) < 60_000);
+    await store.close();
+  },
+);
+
+Deno.test.afterAll(async () => await server?.stop());

@@ -1,0 +1,431 @@
+/**
+ * A store in an SQLite file: one writer at a time, write-ahead log, every commit on the disk before
+ * it is said to be.
+ *
+ * Waiting for the disk is most of what a commit costs, so commits are grouped: transactions that
+ * wait for their turn run one after another, each within a savepoint, and one COMMIT makes all of
+ * them durable. Nobody is told of a commit before that. Several programs may have the file open.
+ *
+ * @module
+ */
+import { DatabaseSync, type StatementSync } from "node:sqlite";
+import {
+  type Row,
+  type SelectOptions,
+  type Snapshot,
+  type Store,
+  StoreError,
+  transact,
+  type Transaction,
+  type Value,
+} from "../topology/ports.ts";
+import { type Step, toPromise, waitFor } from "../topology/step.ts";
+import { forever, type LiveProcess, newLiveProcess } from "./live_process.ts";
+import {
+  checkWhere,
+  depthOf,
+  type LiveStore,
+  type LiveStoreOptions,
+  observedTables,
+  quoted,
+  rowOf,
+  statusQueries,
+  type StoreStatus,
+  tableStatements,
+} from "./live_store.ts";
+
+/** Options of {@linkcode openSqliteStore}. */
+export interface SqliteStoreOptions extends LiveStoreOptions {
+  /** The file; made if need be. */
+  readonly path: string;
+  /**
+   * What a commit survives: `power-loss`, or only the end of this program, which is quicker.
+   *
+   * @default "power-loss"
+   */
+  readonly durability?: "power-loss" | "process-end";
+}
+
+/** The most transactions that share a COMMIT, and the longest that the first of them waits for it. */
+const group = { transactions: 128, ms: 10 };
+
+/** Between two attempts to begin while another program writes, in milliseconds. */
+const retryMs = 2;
+
+/**
+ * Opens a store.
+ *
+ * @example
+ * ```ts
+ * const store = openSqliteStore({ path: "backend-1.sqlite", schema: backendSchema(settings), world });
+ * ```
+ */
+export function openSqliteStore(options: SqliteStoreOptions): LiveStore {
+  return new SqliteStore(options);
+}
+
+/** Who waits to write, in the order of arrival. */
+interface Waiter {
+  readonly process: LiveProcess;
+  readonly life: number;
+  begin(transaction: SqliteTransaction): void;
+  fail(error: unknown): void;
+}
+
+/** A transaction that has ended well, as soon as its group has. */
+interface Ended {
+  readonly transaction: SqliteTransaction;
+  resume(): void;
+  fail(error: unknown): void;
+}
+
+class SqliteStore implements LiveStore {
+  readonly system = "sqlite";
+  readonly options: SqliteStoreOptions;
+  readonly #writer: DatabaseSync;
+  readonly #reader: DatabaseSync;
+  readonly #statements = new Map<string, StatementSync>();
+  #waiters: Waiter[] = [];
+  #current: SqliteTransaction | undefined;
+  #group: { readonly sinceMs: number; readonly ended: Ended[] } | undefined;
+  #isPumping = false;
+  #isClosed = false;
+
+  constructor(options: SqliteStoreOptions) {
+    this.options = options;
+    const { path, schema, durability = "power-loss" } = options;
+    this.#writer = new DatabaseSync(path);
+    // Waiting within SQLite would keep whoever it waits for from going on.
+    this.#writer.exec("PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL");
+    this.#writer.exec(`PRAGMA synchronous = ${durability === "power-loss" ? "FULL" : "NORMAL"}`);
+    const dialect = { id: "INTEGER PRIMARY KEY AUTOINCREMENT", text: "TEXT", number: "REAL" };
+    for (const statement of tableStatements(schema, dialect)) this.#writer.exec(statement);
+    this.#writer.exec("PRAGMA busy_timeout = 0");
+    this.#reader = new DatabaseSync(path);
+    this.#reader.exec("PRAGMA busy_timeout = 1000; PRAGMA query_only = ON");
+  }
+
+  connect(process: LiveProcess): Store {
+    return {
+      begin: () => this.#begin(process),
+      read: (table, where) => this.#read(table, where),
+    };
+  }
+
+  abandon(process: LiveProcess): void {
+    this.#waiters = this.#waiters.filter((waiter) => waiter.process !== process);
+    if (this.#current?.process === process) this.#current.end();
+  }
+
+  async load(
+    rows: Iterable<readonly [table: string, row: Readonly<Record<string, Value>>]>,
+  ): Promise<void> {
+    const store = this.connect(newLiveProcess("setup"));
+    await toPromise(transact(store, function* (tx) {
+      for (const [table, row] of rows) {
+        try {
+          yield* tx.insert(table, row);
+        } catch (error) {
+          if (!(error instanceof StoreError) || error.kind !== "duplicate") throw error;
+        }
+      }
+    }));
+  }
+
+  status(): Promise<StoreStatus> {
+    const one = (query: string) => this.#query(query).get()!;
+    const effects = this.#query(statusQueries.effects).all()
+      .map(({ consumer, count }) => [consumer, count] as const);
+    return Promise.resolve({
+      boxes: [
+        depthOf("outbox", one(statusQueries.outbox)),
+        depthOf("inbox", one(statusQueries.inbox)),
+      ],
+      orders: Number(one(statusQueries.orders)["count"]),
+      effects: Object.fromEntries(effects),
+      nowMs: this.nowMs(),
+    });
+  }
+
+  newest(table: string, limit: number): Promise<readonly Row[]> {
+    const statement = this.#query(`SELECT * FROM ${quoted(table)} ORDER BY id DESC LIMIT ?`);
+    return Promise.resolve(statement.all(limit).map(rowOf));
+  }
+
+  close(): Promise<void> {
+    if (this.#isClosed) return Promise.resolve();
+    this.#isClosed = true;
+    this.#current?.end();
+    this.#commitGroup();
+    for (const waiter of this.#waiters.splice(0)) waiter.fail(closed());
+    this.#statements.clear();
+    this.#reader.close();
+    this.#writer.close();
+    return Promise.resolve();
+  }
+
+  nowMs(): number {
+    return this.options.world.nowMs();
+  }
+
+  /** A statement of the connection that writes, prepared once. */
+  prepare(sql: string): StatementSync {
+    return this.#prepared(`w ${sql}`, () => this.#writer.prepare(sql));
+  }
+
+  /** Its savepoint is gone; what it has written lasts once the group is committed. */
+  ended(transaction: SqliteTransaction, isKept: boolean): Step<void> {
+    this.prepare(isKept ? "RELEASE part" : "ROLLBACK TO part").run();
+    if (!isKept) this.prepare("RELEASE part").run();
+    this.#current = undefined;
+    this.#pumpSoon();
+    if (!isKept) return nothing();
+    return waitFor<void>((resume, fail) => {
+      this.#group!.ended.push({ transaction, resume: resume as () => void, fail });
+    });
+  }
+
+  *#begin(process: LiveProcess): Step<Transaction> {
+    if (this.#isClosed) throw closed();
+    const { world, busyMs = 5_000 } = this.options;
+    return yield* waitFor<Transaction>((resume, fail) => {
+      const giveUp = () => {
+        const place = this.#waiters.indexOf(waiter);
+        if (place < 0) return;
+        this.#waiters.splice(place, 1);
+        fail(new StoreError("busy", `Others write for more than ${busyMs} ms`));
+      };
+      const timer = world.setTimeout(giveUp, busyMs);
+      const waiter: Waiter = {
+        process,
+        life: process.life,
+        begin: (transaction) => {
+          world.clearTimeout(timer);
+          resume(transaction);
+        },
+        fail: (error) => {
+          world.clearTimeout(timer);
+          fail(error);
+        },
+      };
+      this.#waiters.push(waiter);
+      this.#pumpSoon();
+    });
+  }
+
+  // deno-lint-ignore require-yield -- SQLite answers at once
+  *#read(table: string, where: Readonly<Record<string, Value>>): Step<Snapshot> {
+    if (this.#isClosed) throw closed();
+    checkWhere(this.options.schema, table, where);
+    const columns = Object.keys(where);
+    try {
+      const rows = this.#query(selectSql(table, columns)).all(...columns.map((one) => where[one]!));
+      return { rows: rows.map(rowOf), nowMs: this.nowMs() };
+    } catch (error) {
+      throw storeError(error);
+    }
+  }
+
+  #query(sql: string): StatementSync {
+    return this.#prepared(`r ${sql}`, () => this.#reader.prepare(sql));
+  }
+
+  #prepared(name: string, prepare: () => StatementSync): StatementSync {
+    let statement = this.#statements.get(name);
+    if (statement === undefined) this.#statements.set(name, statement = prepare());
+    return statement;
+  }
+
+  #pumpSoon(): void {
+    if (this.#isPumping) return;
+    this.#isPumping = true;
+    queueMicrotask(() => {
+      this.#isPumping = false;
+      if (!this.#isClosed) this.#pump();
+    });
+  }
+
+  /** Gives the next one its turn, or ends the group. */
+  #pump(): void {
+    if (this.#current !== undefined) return;
+    const { world } = this.options;
+    const isFull = this.#group !== undefined &&
+      (this.#group.ended.length >= group.transactions ||
+        world.monotonicMs() - this.#group.sinceMs >= group.ms);
+    if (isFull || this.#waiters.length === 0) this.#commitGroup();
+    const waiter = this.#waiters[0];
+    if (waiter === undefined) return;
+    if (this.#group === undefined && !this.#beginGroup()) {
+      world.setTimeout(() => this.#pumpSoon(), retryMs);
+      return;
+    }
+    this.#waiters.shift();
+    if (!waiter.process.isLive || waiter.process.life !== waiter.life) return this.#pumpSoon();
+    this.prepare("SAVEPOINT part").run();
+    this.#current = new SqliteTransaction(this, waiter.process);
+    waiter.begin(this.#current);
+  }
+
+  /** False while another program writes. */
+  #beginGroup(): boolean {
+    try {
+      this.prepare("BEGIN IMMEDIATE").run();
+    } catch (error) {
+      if (isBusy(error)) return false;
+      for (const waiter of this.#waiters.splice(0)) waiter.fail(storeError(error));
+      return false;
+    }
+    this.#group = { sinceMs: this.options.world.monotonicMs(), ended: [] };
+    return true;
+  }
+
+  #commitGroup(): void {
+    if (this.#group === undefined) return;
+    const { ended } = this.#group;
+    this.#group = undefined;
+    try {
+      this.prepare("COMMIT").run();
+    } catch (error) {
+      try {
+        this.prepare("ROLLBACK").run();
+      } catch {
+        // SQLite has rolled back by itself: that is what the commit's error says.
+      }
+      for (const { fail } of ended) fail(storeError(error));
+      return;
+    }
+    const { onInserted } = this.options;
+    for (const { transaction, resume } of ended) {
+      for (const [table, row] of transaction.inserted) {
+        onInserted?.(table, row, transaction.process);
+      }
+      resume();
+    }
+  }
+}
+
+class SqliteTransaction implements Transaction {
+  readonly process: LiveProcess;
+  readonly inserted: [table: string, row: Readonly<Record<string, Value>>][] = [];
+  readonly #store: SqliteStore;
+  #isOver = false;
+
+  constructor(store: SqliteStore, process: LiveProcess) {
+    this.#store = store;
+    this.process = process;
+  }
+
+  nowMs(): number {
+    return this.#store.nowMs();
+  }
+
+  // deno-lint-ignore require-yield -- SQLite answers at once
+  *insert(table: string, row: Readonly<Record<string, Value>>): Step<number> {
+    const columns = Object.keys(row);
+    const sql = `INSERT INTO ${quoted(table)} (${columns.map(quoted).join(", ")}) ` +
+      `VALUES (${columns.map(() => "?").join(", ")})`;
+    const { lastInsertRowid } = this.#do(() =>
+      this.#store.prepare(sql).run(...columns.map((one) => row[one]!))
+    );
+    if (observedTables.includes(table)) this.inserted.push([table, row]);
+    return Number(lastInsertRowid);
+  }
+
+  /** Nobody else can write meanwhile, so every row is locked. */
+  // deno-lint-ignore require-yield -- SQLite answers at once
+  *select(
+    table: string,
+    where: Readonly<Record<string, Value>>,
+    _options?: SelectOptions,
+  ): Step<readonly Row[]> {
+    checkWhere(this.#store.options.schema, table, where);
+    const columns = Object.keys(where);
+    const statement = this.#do(() => this.#store.prepare(selectSql(table, columns)));
+    return this.#do(() => statement.all(...columns.map((one) => where[one]!))).map(rowOf);
+  }
+
+  // deno-lint-ignore require-yield -- SQLite answers at once
+  *update(table: string, id: number, changes: Readonly<Record<string, Value>>): Step<boolean> {
+    const columns = Object.keys(changes);
+    const set = columns.map((one) => `${quoted(one)} = ?`).join(", ");
+    const sql = `UPDATE ${quoted(table)} SET ${set} WHERE id = ?`;
+    const values = columns.map((one) => changes[one]!);
+    return this.#do(() => this.#store.prepare(sql).run(...values, id)).changes > 0;
+  }
+
+  // deno-lint-ignore require-yield -- SQLite answers at once
+  *delete(table: string, id: number): Step<boolean> {
+    const sql = `DELETE FROM ${quoted(table)} WHERE id = ?`;
+    return this.#do(() => this.#store.prepare(sql).run(id)).changes > 0;
+  }
+
+  *commit(): Step<void> {
+    this.#checkOpen();
+    const { crash } = this.#store.options;
+    if (this.process.doom === "before-commit" && crash !== undefined) {
+      this.process.doom = "none";
+      crash(this.process);
+      return yield* forever();
+    }
+    this.#isOver = true;
+    yield* this.#store.ended(this, true);
+    if (this.process.doom === "after-commit" && crash !== undefined) {
+      this.process.doom = "none";
+      crash(this.process);
+      yield* forever();
+    }
+  }
+
+  // deno-lint-ignore require-yield -- SQLite answers at once
+  *rollback(): Step<void> {
+    this.end();
+  }
+
+  /** What it has written is gone. */
+  end(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#store.ended(this, false);
+  }
+
+  #checkOpen(): void {
+    if (this.#isOver) throw new StoreError("ended", "The transaction has ended");
+  }
+
+  #do<T>(work: () => T): T {
+    this.#checkOpen();
+    try {
+      return work();
+    } catch (error) {
+      throw storeError(error);
+    }
+  }
+}
+
+function selectSql(table: string, columns: readonly string[]): string {
+  const where = columns.map((one) => `${quoted(one)} = ?`).join(" AND ");
+  return `SELECT * FROM ${quoted(table)} WHERE ${where} ORDER BY id`;
+}
+
+function* nothing(): Step<void> {}
+
+function closed(): StoreError {
+  return new StoreError("unavailable", "The store is closed");
+}
+
+function isBusy(error: unknown): boolean {
+  return error instanceof Error && /database is locked/.test(error.message);
+}
+
+/** SQLITE_CONSTRAINT_UNIQUE: https://www.sqlite.org/rescode.html */
+const uniqueViolation = 2067;
+
+function storeError(error: unknown): unknown {
+  if (!(error instanceof Error) || (error as { code?: string }).code !== "ERR_SQLITE_ERROR") {
+    return error;
+  }
+  if ((error as { errcode?: number }).errcode === uniqueViolation) {
+    return new StoreError("duplicate", error.message);
+  }
+  return new StoreError(isBusy(error) ? "busy" : "unavailable", error.message);
+}
