@@ -98,6 +98,10 @@ export interface ForkOptions {
 /** What one step goes to: the next event, the next line of the log, or the next that a message does. */
 export type StepBy = "event" | "line" | "message";
 
+/** So far apart are the executions that wait along a run, as long as that are not too many. */
+const parkedEvents = 1_000;
+const maxParked = 16;
+
 /** Kinds of log entries in which a message moves, or is kept from it. */
 const movements = new Set(["publish", "deliver", "acknowledge", "effect", "placed", "parked"]);
 
@@ -125,7 +129,11 @@ export class SimulatedRun {
   /** Rare paths that it has come to, by when. */
   readonly marks: readonly Mark[];
   readonly #timesUs: readonly number[];
+  /** What the position is in. */
   #cursor: Execution;
+  /** Others that wait along the run, by their place: so going back need not begin at the beginning. */
+  readonly #parked = new Map<number, Execution>();
+  #parking: { readonly place: number; readonly execution: Execution } | undefined;
   #causes: readonly (readonly number[])[] | undefined;
 
   constructor(input: EngineInput) {
@@ -192,8 +200,32 @@ export class SimulatedRun {
   /** Goes to a position, forwards or backwards; beyond the end is the end. */
   seek(event: number): void {
     const target = Math.min(Math.max(0, Math.round(event)), this.length);
-    if (target < this.event) this.#cursor = this.#beginning();
+    const place = Math.max(0, ...[...this.#parked.keys()].filter((one) => one <= target));
+    if (target < this.event || place > this.event) {
+      this.#cursor = this.#parked.get(place) ?? this.#beginning();
+      this.#parked.delete(place);
+    }
     this.#cursor.runTo(target);
+  }
+
+  /**
+   * Makes going anywhere in a long run quick, a little at each call: for when there is nothing else to
+   * do. A seek uses up what it begins with. Gives whether there is more to be made.
+   *
+   * @example
+   * ```ts
+   * while (run.park()) await idle();
+   * ```
+   */
+  park(): boolean {
+    this.#parking ??= this.#nextToPark();
+    if (this.#parking === undefined) return false;
+    const { place, execution } = this.#parking;
+    execution.runTo(Math.min(place, execution.world.loop.count + parkedEvents));
+    if (execution.world.loop.count < place) return true;
+    this.#parked.set(place, execution);
+    this.#parking = this.#nextToPark();
+    return this.#parking !== undefined;
   }
 
   /** Goes one step on, or back; gives whether there was one. */
@@ -254,6 +286,15 @@ export class SimulatedRun {
   /** What `replay`, `shrink` and `why` take. */
   record(): RunRecord {
     return recordOf(this.result, this.input.jitter ?? true);
+  }
+
+  #nextToPark() {
+    const count = Math.min(maxParked, Math.floor(this.length / parkedEvents));
+    for (let index = 1; index <= count; index++) {
+      const place = Math.round(this.length * index / (count + 1));
+      if (!this.#parked.has(place)) return { place, execution: this.#beginning() };
+    }
+    return undefined;
   }
 
   /** A world that is not asked for its log: that is known. */

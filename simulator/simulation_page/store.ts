@@ -166,7 +166,7 @@ interface KeepOptions {
   readonly code?: string;
   /** The letter of the run that it is made of. @default none */
   readonly parent?: string;
-  /** The run in whose place it comes. @default none: it is one more */
+  /** The run in whose place it will come. @default none: it is one more */
   readonly replaces?: Branch;
 }
 
@@ -191,11 +191,9 @@ async function keep(
       ...{ code: known, letter: replaces?.letter ?? letterOf(++made), info, origin, client },
       ...(parent !== undefined && { parent }),
     };
-    if (replaces === undefined) branches.value = [...makeRoom(branches.peek()), branch];
-    else {
-      branches.value = branches.peek().map((one) => one === replaces ? branch : one);
-      replaces.client.stop();
-    }
+    branches.value = replaces === undefined
+      ? [...makeRoom(branches.peek()), branch]
+      : branches.peek().flatMap((one) => one === replaces ? [one, branch] : [one]);
     return branch;
   } catch (error) {
     client.stop();
@@ -280,8 +278,13 @@ export async function edit(branch: Branch, input: EngineInput, whenMs: number): 
   const { origin, parent } = branch;
   try {
     const next = await keep(input, { origin, replaces: branch, ...(parent && { parent }) });
-    // What is done is an event of its own: it is shown.
-    if (next !== branch) showBranch(next, { at: whenMs === 0 ? 0 : eventAt(next.info, whenMs) });
+    if (next === branch) return;
+    batch(() => {
+      // What is done is an event of its own: it is shown.
+      showBranch(next, { at: whenMs === 0 ? 0 : eventAt(next.info, whenMs) });
+      branches.value = branches.peek().filter((one) => one !== branch);
+    });
+    branch.client.stop();
   } catch (error) {
     announce(`This run cannot be made: ${(error as Error).message}`, 8_000);
   }
@@ -393,12 +396,15 @@ export function isAbout({ subject, messages, kind, detail }: LogEntry, wanted: s
   return isIt(subject) || messages.some(isIt) || kind === "claim" && detail.split(" ").some(isIt);
 }
 
-const asked = new WeakMap<object, { run: Branch; event: number } | "busy">();
+/** What a seek is called among the page's measures: from the wish to the picture's arrival. */
+export const seekMeasure = "simulation seek";
+
+const asked = new WeakMap<object, { run: Branch; event: number; startMs: number } | "busy">();
 
 /** Gets an instant from the worker: one at a time, and the latest that was asked for at the end. */
 async function refresh(run: Branch, event: number, into: typeof view): Promise<void> {
   const isBusy = asked.has(into);
-  asked.set(into, { run, event });
+  asked.set(into, { run, event, startMs: performance.now() });
   if (isBusy) return;
   try {
     for (;;) {
@@ -410,9 +416,13 @@ async function refresh(run: Branch, event: number, into: typeof view): Promise<v
         event: next.event,
       });
       const isShown = into === view ? current.peek() === next.run : other.peek() === next.run;
-      if (isShown) into.value = answer;
+      if (!isShown) continue;
+      into.value = answer;
+      if (into === view) measureSeek(next.startMs);
     }
   } catch (error) {
+    // A run that is no longer kept may be stopped while it is asked.
+    if (!branches.peek().includes(run)) return;
     failure.value = {
       title: "The simulator has stopped",
       detail: `${(error as Error).message}. Reload the page to go on; the address keeps the run.`,
@@ -420,4 +430,10 @@ async function refresh(run: Branch, event: number, into: typeof view): Promise<v
   } finally {
     asked.delete(into);
   }
+}
+
+function measureSeek(startMs: number): void {
+  // One is kept, as a run that plays has many a second.
+  performance.clearMeasures(seekMeasure);
+  performance.measure(seekMeasure, { start: startMs });
 }
