@@ -21,6 +21,11 @@ export interface TelemetryStackOptions extends Omit<StartOptions, "runFolder"> {
    * @default none
    */
   rulesFolder?: string;
+  /**
+   * Where alerts go: {@link RunningAlertmanager.address}.
+   * @default nowhere
+   */
+  alertmanagerAddress?: string;
 }
 
 /** The three that are up. */
@@ -50,7 +55,7 @@ export interface RunningTelemetryStack extends AsyncDisposable {
 export async function startTelemetryStack(
   options: TelemetryStackOptions = {},
 ): Promise<RunningTelemetryStack> {
-  const { metricsIntervalMs = 1_000, rulesFolder, ...start } = options;
+  const { metricsIntervalMs = 1_000, rulesFolder, alertmanagerAddress, ...start } = options;
   await using undo = new AsyncDisposableStack();
   const jaeger = undo.use(await startJaeger(start));
   const collector = undo.use(
@@ -67,6 +72,7 @@ export async function startTelemetryStack(
       collectorAddress: collector.selfAddress,
       scrapeIntervalMs: metricsIntervalMs,
       ...(rulesFolder === undefined ? {} : { rulesFolder }),
+      ...(alertmanagerAddress === undefined ? {} : { alertmanagerAddress }),
     }),
   );
   const resources = undo.move();
