@@ -5,7 +5,7 @@
  */
 import { join } from "node:path";
 import { StartError } from "../service/life_cycle.ts";
-import { reasonOf } from "../service/resilience.ts";
+import { pause, reasonOf } from "../service/resilience.ts";
 import { realWorld, type World } from "../service/world/world.ts";
 import { irisImage, randomSource } from "./iris_image.ts";
 
@@ -26,9 +26,11 @@ export interface ImagesOptions {
   repeatRatio?: number;
   /** Seed of the fresh images and of the repeats, 0 to 2^32 - 1. @default a random one */
   seed?: number;
-  /** Chance. @default the real world */
-  world?: Pick<World, "random">;
+  /** Time and chance. @default the real world */
+  world?: ImageWorld;
 }
+
+type ImageWorld = Pick<World, "random" | "setTimeout" | "clearTimeout">;
 
 /** Images that a repeat is chosen from. */
 const rememberedImages = 8;
@@ -53,7 +55,7 @@ export async function openImages(options: ImagesOptions): Promise<ImageSource> {
   const next = from === "same"
     ? sameImage()
     : from === "fresh"
-    ? freshImages(random)
+    ? freshImages(random, world)
     : await folderImages(from);
   if (repeatRatio === 0) return next;
 
@@ -73,10 +75,19 @@ function sameImage(): ImageSource {
   return () => () => Promise.resolve(image);
 }
 
-function freshImages(random: () => number): ImageSource {
+/**
+ * Drawn one at a time, and the event loop turns in between: a large fleet asks for more than a core
+ * can draw, and its calls, its spool and its time-outs would wait until all were done.
+ */
+function freshImages(random: () => number, world: ImageWorld): ImageSource {
+  let last: Promise<unknown> = Promise.resolve();
   return function nextSeed() {
     const seed = Math.floor(random() * 2 ** 32);
-    return () => Promise.resolve(irisImage(seed));
+    return function drawInTurn() {
+      const drawn = last.then(() => pause(0, { world })).then(() => irisImage(seed));
+      last = drawn;
+      return drawn;
+    };
   };
 }
 

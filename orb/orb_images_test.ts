@@ -11,6 +11,15 @@ Deno.test("openImages() gives the same image for ever, or a fresh one each time"
   assert.notDeepEqual(await fresh()(), await fresh()());
 });
 
+Deno.test("a fleet that draws more than it can leaves the event loop its turns", async () => {
+  const fresh = await openImages({ from: "fresh", seed: 1 });
+  let turns = 0;
+  const timer = setInterval(() => turns++, 0);
+  await Promise.all(Array.from({ length: 8 }, () => fresh()()));
+  clearInterval(timer);
+  assert.ok(turns >= 6, `${turns} turns while 8 images were drawn`);
+});
+
 Deno.test("openImages() repeats the given share", async () => {
   const all = await openImages({ from: "fresh", repeatRatio: 1, seed: 1 });
   const first = all();
