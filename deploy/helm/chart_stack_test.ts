@@ -10,10 +10,10 @@ const chart = fileURLToPath(new URL("orrery", import.meta.url));
 testWithStack("the whole chart has every part, and leaves out what is not enabled", async () => {
   const sources = async (values: Record<string, unknown>) =>
     new Set((await renderChart(chart, { values })).match(/(?<=^# Source: orrery\/charts\/)\w+/gm));
-  assert.deepEqual([...await sources({})].sort(), ["pingpong", "signer", "simulator"]);
-  for (const part of ["pingpong", "signer", "simulator"]) {
+  assert.deepEqual([...await sources({})].sort(), ["orb", "pingpong", "signer", "simulator"]);
+  for (const part of ["orb", "pingpong", "signer", "simulator"]) {
     const left = await sources({ [`${part}.enabled`]: false });
-    assert.equal(left.size, 2);
+    assert.equal(left.size, 3);
     assert.ok(!left.has(part), part);
   }
 });
