@@ -210,3 +210,18 @@ Deno.test("bearerAuthFromFlags() wants issuer and audience together", () => {
   assert.throws(() => bearerAuthFromFlags({ authAudience: "x" }), StartError);
   assert.ok(bearerAuthFromFlags({ authIssuer: "http://x", authAudience: "x" }));
 });
+
+Deno.test("an issuer's keys are not fetched from where a redirect points", async () => {
+  await using issuer = await startIssuer();
+  await using elsewhere = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    () => Response.redirect(`${issuer.url}/jwks`, 302),
+  );
+  const auth = bearerAuth({
+    issuer: issuer.url,
+    audience: "api",
+    jwksUri: `http://127.0.0.1:${elsewhere.addr.port}/jwks`,
+  });
+  const [status] = await refusal(auth.check(await issuer.token()));
+  assert.equal(status, 503);
+});

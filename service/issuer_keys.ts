@@ -142,6 +142,8 @@ export class IssuerKeys {
     try {
       response = await fetch(url, {
         headers: { accept: "application/json" },
+        // Whoever is there could make tokens: only where the operator pointed, or discovery did.
+        redirect: "manual",
         signal: deadline.signal,
       });
     } catch (error) {

@@ -88,7 +88,7 @@ class Load {
     const signed = await this.#post("/sign", { message });
     if (!signed.ok) throw new Error(String(signed.json.title));
     const verdict = await this.#post("/verify", { message, ...signed.json });
-    if (!verdict.json.valid) {
+    if (!verdict.ok || verdict.json.valid !== true) {
       throw new Error(`The signature is not valid: ${verdict.json.reason}`);
     }
   }
@@ -100,8 +100,14 @@ class Load {
       method: "POST",
       body: JSON.stringify(body),
       headers: { "content-type": "application/json" },
+      // What is redirected becomes a GET of something else, whose answer says nothing.
+      redirect: "manual",
       signal: deadline.signal,
     });
+    if (response.status >= 300 && response.status < 400) {
+      await response.body?.cancel();
+      throw new Error(`${path} is redirected, which is not followed: status ${response.status}`);
+    }
     return { ok: response.ok, json: await response.json() as Record<string, unknown> };
   }
 }
