@@ -10,6 +10,8 @@ import { realWorld, type World } from "./world/world.ts";
 export interface ReadBodyOptions {
   /** The most bytes that are read; beyond it 413. */
   limitBytes: number;
+  /** Takes a body with a `content-encoding` as it comes; otherwise it is a 415. @default false */
+  encoded?: boolean;
   /** How long the whole body may take, in milliseconds; beyond it 408. @default 30_000 */
   timeoutMs?: number;
   /** Whose time it is. @default the real world */
@@ -20,7 +22,7 @@ export interface ReadBodyOptions {
  * Reads the whole body.
  *
  * @throws {ProblemError} 413 beyond the limit (RFC 9110, section 15.5.14), 408 when the body
- * takes too long (section 15.5.9), 400 when the client went away in the middle of it.
+ * takes too long (section 15.5.9), 415 when it has a content encoding, 400 when the client went away in the middle of it.
  *
  * @example
  * ```ts
@@ -28,6 +30,7 @@ export interface ReadBodyOptions {
  * ```
  */
 export async function readBody(request: Request, options: ReadBodyOptions): Promise<Uint8Array> {
+  if (!options.encoded) refuseEncoded(request);
   const read = isDeclaredWithin(request, options.limitBytes)
     ? request.bytes()
     : readChunks(request.body, options.limitBytes);
@@ -46,10 +49,23 @@ export async function readBody(request: Request, options: ReadBodyOptions): Prom
  * ```
  */
 export async function readText(request: Request, options: ReadBodyOptions): Promise<string> {
+  if (!options.encoded) refuseEncoded(request);
   const read = isDeclaredWithin(request, options.limitBytes)
     ? request.text()
     : readChunks(request.body, options.limitBytes).then((bytes) => new TextDecoder().decode(bytes));
   return await inTime(read, options);
+}
+
+/** RFC 9110, section 15.5.16: with what would be understood. */
+function refuseEncoded({ headers }: Request): void {
+  const encoding = headers.get("content-encoding")?.trim().toLowerCase();
+  if (!encoding || encoding === "identity") return;
+  throw new ProblemError(415, {
+    title: "Unsupported content encoding",
+    detail: `The body is ${
+      JSON.stringify(encoding.slice(0, 40))
+    }, which is not taken here. Send it plain, without content-encoding.`,
+  }, { "accept-encoding": "identity" });
 }
 
 /**

@@ -97,3 +97,20 @@ Deno.test("every body has its own deadline, however many there are", async () =>
   assert.equal(await two, 408);
   assert.equal(world.pendingTimers, 0);
 });
+
+Deno.test("readBody() and readText() refuse an encoded body with 415 and a hint, unless it is wanted so", async () => {
+  const encoded = (encoding: string) =>
+    new Request("http://x/", {
+      method: "POST",
+      body: "{}",
+      headers: { "content-encoding": encoding },
+    });
+  for (const read of [readBody, readText]) {
+    const error = await read(encoded("gzip"), { limitBytes: 10 }).catch((error) => error);
+    assert.equal(error.status, 415);
+    assert.match(error.problem.detail, /gzip.*without content-encoding/);
+    assert.equal(error.getResponse().headers.get("accept-encoding"), "identity");
+    assert.equal((await read(encoded("identity"), { limitBytes: 10 })).length, 2);
+    assert.equal((await read(encoded("gzip"), { limitBytes: 10, encoded: true })).length, 2);
+  }
+});

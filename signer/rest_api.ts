@@ -30,6 +30,7 @@ import type { KeyStore } from "./keys/key_store.ts";
 import openapi from "./openapi.json" with { type: "json" };
 import { busHealth } from "./work/bus_health.ts";
 import {
+  neededTopicsOf,
   requestTopicFlag,
   type RequestTopicFlagValues,
   requestTopicOf,
@@ -41,7 +42,8 @@ import {
   startSigningService,
 } from "./work/signing_service.ts";
 import { unlessStopped } from "./work/start_step.ts";
-import { keysTopic } from "./work/wire.ts";
+import { watchTopics } from "./work/topic_watch.ts";
+import { keysTopic, serviceGroup } from "./work/wire.ts";
 
 /** What the flags say. */
 export interface RestApiOptions extends BusFlagValues, RequestTopicFlagValues, SigningFlagValues {
@@ -100,7 +102,12 @@ export async function startRestApi(
   const alone = bus.system === "in_process";
   const signing = alone
     ? await startSigningService({
-      ...{ bus, requestTopic: options.reqTopic, group: "signer.v1.service", flags: options },
+      ...{
+        bus,
+        requestTopic: options.reqTopic,
+        group: serviceGroup(options.reqTopic),
+        flags: options,
+      },
     }, context)
     : undefined;
   undo.defer(() => signing?.close(AbortSignal.abort()));
@@ -124,6 +131,8 @@ export async function startRestApi(
   undo.defer(() => requester.close(AbortSignal.abort()));
   onState("ok");
 
+  const unwatch = watchTopics({ bus, topics: neededTopicsOf(options) }, context);
+  undo.defer(unwatch);
   const routes = signRoutes({
     requester,
     directory,
@@ -142,6 +151,7 @@ export async function startRestApi(
       ...(signing ? [signing.failed] : []),
     ]),
     async stop(deadline) {
+      unwatch();
       // New connections end first; what is under way needs the bus until it is answered.
       const served = server.stop(deadline);
       await routes.closeSockets(deadline);

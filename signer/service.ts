@@ -26,10 +26,13 @@ import { runService, type Service, type ServiceContext } from "../service/life_c
 import { keyRoutes } from "./api/key_routes.ts";
 import { addMaintenanceCommands } from "./work/maintenance_commands.ts";
 import {
+  neededTopicsOf,
   requestTopicFlag,
   type RequestTopicFlagValues,
   requestTopicOf,
 } from "./work/request_topic.ts";
+import { watchTopics } from "./work/topic_watch.ts";
+import { serviceGroup } from "./work/wire.ts";
 import {
   signingFlags,
   type SigningFlagValues,
@@ -39,7 +42,7 @@ import {
 /** What the flags say. */
 export interface ServiceOptions extends BusFlagValues, RequestTopicFlagValues, SigningFlagValues {
   /** Services of one group share the requests. */
-  groupId: string;
+  groupId?: string | undefined;
   /** Address to listen on; beyond loopback only with authentication, or the operator's word. */
   host: string;
   /** Port to listen on; 0 takes a free one. */
@@ -82,10 +85,17 @@ export async function startService(
   await using undo = new AsyncDisposableStack();
   undo.defer(() => bus.close());
   const signing = await startSigningService({
-    ...{ bus, requestTopic: options.reqTopic, group: options.groupId, flags: options },
+    ...{
+      bus,
+      requestTopic: options.reqTopic,
+      group: options.groupId ?? serviceGroup(options.reqTopic),
+      flags: options,
+    },
   }, context);
   undo.defer(() => signing.close(AbortSignal.abort()));
 
+  const unwatch = watchTopics({ bus, topics: neededTopicsOf(options) }, context);
+  undo.defer(unwatch);
   const app = httpApp({
     name: "signer-service",
     host: options.host,
@@ -110,6 +120,7 @@ export async function startService(
     port: server.port,
     finished: signing.failed,
     async stop(deadline) {
+      unwatch();
       await signing.close(deadline);
       await bus.close();
       await server.stop(deadline);
@@ -131,8 +142,9 @@ async function main(): Promise<void> {
   })
     .addOption(busFlags.brokers().default(["127.0.0.1:9092"], "127.0.0.1:9092"))
     .addOption(
-      flag("--group-id <name>", "services of one group share the requests").default(
-        "signer.v1.service",
+      flag(
+        "--group-id <name>",
+        "services of one group share the requests (default: <req-topic>.service)",
       ),
     )
     .addOption(requestTopicFlag())

@@ -47,6 +47,14 @@ export interface TopicOptions {
   compacted?: boolean;
 }
 
+/** What a topic is like. */
+export interface TopicDescription {
+  /** Another one once a topic of this name was removed and made again. */
+  readonly id: string;
+  /** How many partitions it has; it may get more. */
+  readonly partitions: number;
+}
+
 /** Why the bus could not do something; `kind` is stable, the message is for logs, never for users. */
 export class BusError extends Error {
   override name = "BusError";
@@ -129,6 +137,8 @@ export interface Bus {
   readonly maxValueBytes: number;
   /** Makes the topic unless it is there; true if it was made. It can be used at once. */
   createTopic(name: string, options?: TopicOptions): Promise<boolean>;
+  /** What the topic is like; nothing if there is none. */
+  describeTopic(name: string): Promise<TopicDescription | undefined>;
   /** Topics whose name begins with the prefix and that no follower reads at the moment. */
   unfollowedTopics(prefix: string): Promise<string[]>;
   /** Removes the topic; one that is not there is fine. */

@@ -6,7 +6,13 @@
 import { Admin } from "@platformatic/kafka";
 import { pause } from "../resilience.ts";
 import { realWorld, type World } from "../world/world.ts";
-import { type Bus, BusError, isTopicName, type TopicOptions } from "./bus.ts";
+import {
+  type Bus,
+  BusError,
+  isTopicName,
+  type TopicDescription,
+  type TopicOptions,
+} from "./bus.ts";
 import { brokerSaid, busError, clientOptions } from "./kafka_client.ts";
 import type { KafkaConnection } from "./kafka_connection.ts";
 import { followerGroupPrefix, KafkaFollower } from "./kafka_follower.ts";
@@ -51,6 +57,7 @@ export function kafkaBus(options: KafkaBusOptions): Bus {
     system: "kafka",
     maxValueBytes,
     createTopic: (name, options) => topics.create(name, options),
+    describeTopic: (name) => topics.describe(name),
     unfollowedTopics: (prefix) => topics.unfollowed(prefix),
     deleteTopic: (name) => topics.delete(name),
     send: (topic, record, timeoutMs = 5_000) => sender.send(topic, record, timeoutMs),
@@ -89,6 +96,8 @@ class KafkaTopics {
     if (!isTopicName(name)) {
       throw new BusError("unknown-topic", `'${name.slice(0, 249)}' cannot name a topic.`);
     }
+    // Whoever may only use topics, and not make them, finds them here.
+    if (await this.describe(name)) return false;
     try {
       await this.#admin.createTopics({
         topics: [name],
@@ -108,6 +117,18 @@ class KafkaTopics {
     }
     await this.#awaitVisible(name);
     return true;
+  }
+
+  async describe(name: string): Promise<TopicDescription | undefined> {
+    try {
+      const { topics } = await this.#admin.metadata({ topics: [name], forceUpdate: true });
+      const topic = topics.get(name);
+      return topic && { id: topic.id, partitions: topic.partitionsCount };
+    } catch (error) {
+      // It may be there without our knowing: then making it fails with the broker's own reason.
+      if (busError(error, "").kind === "unknown-topic") return undefined;
+      throw busError(error, `find the topic ${name}`);
+    }
   }
 
   /**

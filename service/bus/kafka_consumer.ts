@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { ReceivedRecord } from "./bus.ts";
+import type { ReceivedRecord, TopicDescription } from "./bus.ts";
 
 /** A record with what its commit needs. */
 export interface KafkaRecord extends ReceivedRecord {
@@ -31,6 +31,8 @@ export interface KafkaConsumerEvents {
   onRecord(record: KafkaRecord): void;
   /** The group has dealt out the partitions; {@linkcode KafkaConsumer.assigned} says which are here. */
   onAssigned(): void;
+  /** The group deals out these topics as well, which are not read here: nobody reads what it gives us of them. */
+  onForeignTopics(topics: readonly string[]): void;
   /** One answer of a broker has been handed over, with or without records. */
   onFetched(): void;
   /** Reading has broken off; this consumer is of no more use. May be called several times. */
@@ -49,6 +51,8 @@ export interface KafkaConsumer {
   readonly assigned: readonly number[];
   /** What the broker calls this member; nothing before it has joined, nor once the broker does not know it. */
   readonly memberId: string | undefined;
+  /** What the topic is like by now. */
+  describeTopic(): Promise<TopicDescription>;
   /** Offset of the oldest record, or of the next one, of every partition. */
   listOffsets(which: "oldest" | "next"): Promise<readonly bigint[]>;
   /** What the group has committed, by partition; nothing where it has not. */

@@ -27,6 +27,7 @@ export class KafkaFollower implements Follower {
   readonly #caughtUp = Promise.withResolvers<void>();
   /** Offset of the next record of each partition. */
   #positions: number[] = [];
+  #isPositioned = false;
   /** Where each partition ended at the start. */
   #ends: number[] = [];
   /** Answers of the broker in this session, and records since the last one. */
@@ -44,6 +45,7 @@ export class KafkaFollower implements Follower {
       {
         consumer: () => ({ topic: options.topic, group: ownGroup(options, readerOptions.world) }),
         open: (consumer, onBroken) => this.#open(consumer, onBroken),
+        onTopicReplaced: () => this.#begunAnew(),
       },
       readerOptions,
       makeConsumer,
@@ -72,8 +74,10 @@ export class KafkaFollower implements Follower {
   async #open(consumer: KafkaConsumer, onBroken: KafkaConsumerEvents["onBroken"]): Promise<void> {
     const ends = await consumer.listOffsets("next");
     const begins = await consumer.listOffsets("oldest");
-    const isFirst = this.#positions.length === 0;
-    const from = this.#options.from === "beginning" ? begins : ends;
+    const isFirst = !this.#isPositioned;
+    this.#isPositioned = true;
+    // What a partition has that was added later was all sent since this reader began.
+    const from = this.#options.from === "beginning" || !isFirst ? begins : ends;
     this.#positions = ends.map((end, partition) => {
       const position = this.#positions[partition] ?? Number(from[partition] ?? 0n);
       // A topic that was made anew begins anew.
@@ -86,9 +90,15 @@ export class KafkaFollower implements Follower {
     await consumer.read(this.#positions.map(BigInt), {
       onRecord: (record) => this.#take(record),
       onAssigned: () => {},
+      // Its group is its own.
+      onForeignTopics: () => {},
       onFetched: () => this.#onFetched(),
       onBroken,
     });
+  }
+
+  #begunAnew(): void {
+    this.#positions = [];
   }
 
   #take(record: KafkaRecord): void {

@@ -120,3 +120,25 @@ Deno.test("KafkaFollower takes nothing after its close", () =>
     assert.deepEqual(read, []);
     assert.equal(topic.consumer.isClosed, true);
   }));
+
+Deno.test("KafkaFollower reads partitions that were added, from their beginning, within its poll", () =>
+  scene(1, async ({ topic, world, follow }) => {
+    const { read } = await follow("end");
+    topic.addPartitions(1);
+    topic.add(1, { partition: 1 });
+    await world.advance(11_000);
+    assert.deepEqual(read, ["1:0"]);
+    topic.add(1, { partition: 0 });
+    await drainMicrotasks();
+    assert.deepEqual(read, ["1:0", "0:0"]);
+  }));
+
+Deno.test("KafkaFollower reads a topic that was made again from its beginning, however much it has by then", () =>
+  scene(1, async ({ topic, world, follow }) => {
+    topic.add(2);
+    const { read } = await follow("beginning");
+    topic.replace();
+    topic.add(3, { value: "again" });
+    await world.advance(11_000);
+    assert.deepEqual(read, ["0:0", "0:1", "again", "again", "again"]);
+  }));

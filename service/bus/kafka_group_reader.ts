@@ -54,6 +54,12 @@ export class KafkaGroupReader implements GroupReader {
           consumer.read("committed", {
             onRecord: (record) => this.#take(record, consumer),
             onAssigned: () => this.#keepOnly(consumer.assigned),
+            onForeignTopics: (topics) =>
+              options.onState?.({
+                reason: `members of the group ${options.group} also read ${
+                  topics.join(", ")
+                }: what is dealt out of one topic to readers of the other is read by nobody. Give each topic a group of its own`,
+              }),
             onFetched: () => {},
             onBroken,
           }),

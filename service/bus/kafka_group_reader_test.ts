@@ -331,3 +331,20 @@ Deno.test("close() ends a reader that waits to join, and one whose join hangs", 
 function text(record: ReceivedRecord): string {
   return new TextDecoder().decode(record.value!);
 }
+
+Deno.test("KafkaGroupReader reads partitions that were added, and says why it joins again", () =>
+  scene({ partitions: 1 }, async ({ topic, world, handled, states, settle }) => {
+    topic.addPartitions(1);
+    topic.add(1, { partition: 1 });
+    await world.advance(11_000);
+    assert.deepEqual(handled, ["1:0"]);
+    assert.match(JSON.stringify(states), /it has 2 partitions, and had 1/);
+    await settle("1:0");
+  }));
+
+Deno.test("KafkaGroupReader says that its group has members of another topic", () =>
+  scene({ partitions: 1 }, ({ topic, states }) => {
+    topic.consumer.dealForeign(["test.v1"]);
+    assert.match(JSON.stringify(states.at(-1)), /members of the group g also read test\.v1/);
+    return Promise.resolve();
+  }));

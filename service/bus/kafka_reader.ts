@@ -8,7 +8,7 @@
 import { checkPositiveIntegers } from "../options.ts";
 import { backoffDelayMs, pause, reasonOf, settledWithin } from "../resilience.ts";
 import { realWorld, type World } from "../world/world.ts";
-import type { ReaderState } from "./bus.ts";
+import { BusError, type ReaderState, type TopicDescription } from "./bus.ts";
 import type {
   KafkaConsumer,
   KafkaConsumerEvents,
@@ -36,6 +36,13 @@ export interface KafkaReaderOptions {
   redeliverDelayMs?: number;
   /** The longest wait of a record that is rejected again and again, in milliseconds. @default 5_000 */
   maxRedeliverDelayMs?: number;
+  /**
+   * How often it is looked whether the topic has got more partitions or was removed and made again,
+   * in milliseconds; reading goes on with all of it within twice this time.
+   *
+   * @default 10_000
+   */
+  topicPollMs?: number;
   /** Time and chance. @default realWorld */
   world?: World;
 }
@@ -47,9 +54,16 @@ export interface KafkaReaderOptions {
  */
 export function readerOptions(options: KafkaReaderOptions): Required<KafkaReaderOptions> {
   const { outageLimitMs, commitIntervalMs, maxRetryDelayMs } = options;
-  const { redeliverDelayMs, maxRedeliverDelayMs } = options;
+  const { redeliverDelayMs, maxRedeliverDelayMs, topicPollMs } = options;
   checkPositiveIntegers("read", {
-    ...{ outageLimitMs, commitIntervalMs, maxRetryDelayMs, redeliverDelayMs, maxRedeliverDelayMs },
+    ...{
+      outageLimitMs,
+      commitIntervalMs,
+      maxRetryDelayMs,
+      redeliverDelayMs,
+      maxRedeliverDelayMs,
+      topicPollMs,
+    },
   });
   return {
     outageLimitMs: options.outageLimitMs ?? 300_000,
@@ -57,6 +71,7 @@ export function readerOptions(options: KafkaReaderOptions): Required<KafkaReader
     maxRetryDelayMs: options.maxRetryDelayMs ?? 1_000,
     redeliverDelayMs: options.redeliverDelayMs ?? 100,
     maxRedeliverDelayMs: options.maxRedeliverDelayMs ?? 5_000,
+    topicPollMs: options.topicPollMs ?? 10_000,
     world: options.world ?? realWorld,
   };
 }
@@ -72,6 +87,8 @@ export interface SessionOptions {
   consumer(): Pick<KafkaConsumerOptions, "topic" | "group">;
   /** Gets a new consumer into position. */
   open(consumer: KafkaConsumer, onBroken: KafkaConsumerEvents["onBroken"]): Promise<void>;
+  /** The topic was removed and made again: what was known of its positions is of no use. */
+  onTopicReplaced?(): void;
   /** A session is over; what was read in it and is not done with is read again. */
   onLeft?(): void;
   /** Whether as many records are under way as may be. */
@@ -102,8 +119,12 @@ export class KafkaSessions {
   #hasJoined = false;
   /** Who we were in the last session: coming back as the same, the group need not wait for a timeout. */
   #member: { group: string; id: string } | undefined;
+  /** Aborted when the present session is left. */
+  #left = new AbortController();
   #leaving: Promise<unknown> = Promise.resolve();
   #backOff = new AbortController();
+  /** What the topic was like when this session or the one before it began. */
+  #topicSeen: TopicDescription | undefined;
   #deadline: AbortSignal | undefined;
 
   constructor(
@@ -213,6 +234,7 @@ export class KafkaSessions {
       this.#send({ type: "broke", nowMs: this.#options.world.monotonicMs(), error });
     };
     try {
+      await this.#lookAtTopic(consumer);
       await this.#session.open(consumer, onBroken);
     } catch (error) {
       return onBroken(error);
@@ -221,11 +243,45 @@ export class KafkaSessions {
     this.#hasJoined = true;
     const full = this.#session.isFull?.() ?? false;
     this.#send({ type: "joined", nowMs: this.#options.world.monotonicMs(), full });
+    this.#watchTopic(consumer, isCurrent, onBroken);
+  }
+
+  async #lookAtTopic(consumer: KafkaConsumer): Promise<void> {
+    const before = this.#topicSeen;
+    const topic = this.#topicSeen = await consumer.describeTopic();
+    if (before && before.id !== topic.id) this.#session.onTopicReplaced?.();
+  }
+
+  /** The client reads the partitions that it found when it joined, and no others ever. */
+  async #watchTopic(
+    consumer: KafkaConsumer,
+    isCurrent: () => boolean,
+    onBroken: (error: unknown) => void,
+  ): Promise<void> {
+    const { world, topicPollMs } = this.#options;
+    const seen = this.#topicSeen!;
+    while (isCurrent()) {
+      await pause(topicPollMs, { signal: this.#left.signal, world });
+      if (!isCurrent() || this.isClosing) return;
+      try {
+        const { id, partitions } = await consumer.describeTopic();
+        if (id === seen.id && partitions === seen.partitions) continue;
+        const what = id === seen.id
+          ? `it has ${partitions} partitions, and had ${seen.partitions}`
+          : "it was removed and made again";
+        return onBroken(new Error(`The topic ${this.#topic} has changed: ${what}`));
+      } catch (error) {
+        // An outage is for the session to notice; a topic that is gone it may never hear of.
+        if (error instanceof BusError && error.kind === "unknown-topic") return onBroken(error);
+      }
+    }
   }
 
   #leave(): void {
     const consumer = this.#consumer;
     this.#consumer = undefined;
+    this.#left.abort();
+    this.#left = new AbortController();
     this.#hasJoined = false;
     if (!consumer) return;
     const { memberId } = consumer;

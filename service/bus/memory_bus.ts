@@ -19,6 +19,7 @@ import {
   type GroupReader,
   isTopicName,
   type ReceivedRecord,
+  type TopicDescription,
   type TopicOptions,
 } from "./bus.ts";
 import { type GroupSource, MemoryGroup, Redelivery } from "./memory_group.ts";
@@ -58,6 +59,7 @@ export function memoryBus(options: MemoryBusOptions = {}): Bus {
     system: "in_process",
     maxValueBytes: broker.maxValueBytes,
     createTopic: (name, options) => Promise.try(() => broker.createTopic(name, options)),
+    describeTopic: (name) => Promise.resolve(broker.describeTopic(name)),
     unfollowedTopics: (prefix) => Promise.resolve(broker.unfollowedTopics(prefix)),
     deleteTopic: (name) => Promise.resolve(broker.deleteTopic(name)),
     send(topic, record) {
@@ -80,6 +82,7 @@ class MemoryBroker {
   readonly maxValueBytes: number;
   readonly #maxRecords: number;
   readonly #topics = new Map<string, MemoryTopic>();
+  #topicsMade = 0;
   readonly #redelivery: Redelivery;
 
   constructor(options: MemoryBusOptions) {
@@ -95,8 +98,16 @@ class MemoryBroker {
       throw new BusError("unknown-topic", `'${name.slice(0, 100)}' cannot name a topic.`);
     }
     if (this.#topics.has(name)) return false;
-    this.#topics.set(name, new MemoryTopic(name, compacted, this.#maxRecords));
+    this.#topics.set(
+      name,
+      new MemoryTopic(name, compacted, this.#maxRecords, String(this.#topicsMade++)),
+    );
     return true;
+  }
+
+  describeTopic(name: string): TopicDescription | undefined {
+    const topic = this.#topics.get(name);
+    return topic && { id: topic.id, partitions: 1 };
   }
 
   unfollowedTopics(prefix: string): string[] {
@@ -164,6 +175,7 @@ class MemoryTopic implements GroupSource {
     readonly name: string,
     readonly compacted: boolean,
     private readonly maxRecords: number,
+    readonly id: string,
   ) {}
 
   get base(): number {

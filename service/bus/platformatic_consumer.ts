@@ -5,7 +5,7 @@
  */
 import type { Buffer } from "node:buffer";
 import { Consumer, type Message, type MessagesStream } from "@platformatic/kafka";
-import type { BusHeader } from "./bus.ts";
+import type { BusHeader, TopicDescription } from "./bus.ts";
 import { brokerSaid, busError, clientOptions } from "./kafka_client.ts";
 import type { KafkaConnection } from "./kafka_connection.ts";
 import type {
@@ -100,7 +100,12 @@ class PlatformaticConsumer implements KafkaConsumer {
 
   #listenToGroup(events: KafkaConsumerEvents, onBroken: (error: unknown) => void): void {
     const consumer = this.#consumer;
-    consumer.on("consumer:group:join", () => events.onAssigned());
+    consumer.on("consumer:group:join", () => {
+      events.onAssigned();
+      const foreign = consumer.assignments?.map(({ topic }) => topic)
+        .filter((topic) => topic !== this.#topic) ?? [];
+      if (foreign.length > 0) events.onForeignTopics(foreign);
+    });
     // A single heartbeat may fail. When none gets through for long, or the member cannot join again
     // after a rebalance, the stream would go on with what is another member's.
     consumer.on("consumer:heartbeat:error", () => {});
@@ -126,6 +131,17 @@ class PlatformaticConsumer implements KafkaConsumer {
 
   pause(): void {
     if (this.#isFlowing) this.#stream?.pause();
+  }
+
+  async describeTopic(): Promise<TopicDescription> {
+    const topic = this.#topic;
+    try {
+      const { topics } = await this.#consumer.metadata({ topics: [topic], forceUpdate: true });
+      const { id, partitionsCount } = topics.get(topic)!;
+      return { id, partitions: partitionsCount };
+    } catch (error) {
+      throw busError(error, `find the topic ${topic}`);
+    }
   }
 
   async listOffsets(which: "oldest" | "next"): Promise<readonly bigint[]> {

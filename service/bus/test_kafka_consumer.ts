@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { TopicDescription } from "./bus.ts";
 import type {
   KafkaConsumer,
   KafkaConsumerEvents,
@@ -24,7 +25,10 @@ export class ScriptedTopic {
   /** What the next joins end in: an error fails one, a promise holds it up. */
   readonly joins: (Error | Promise<void>)[] = [];
 
-  constructor(readonly partitions = 1) {
+  /** Another one when the topic was removed and made again. */
+  id = "first";
+
+  constructor(partitions = 1) {
     this.log = Array.from({ length: partitions }, () => []);
   }
 
@@ -37,6 +41,20 @@ export class ScriptedTopic {
   /** The consumer that was made last. */
   get consumer(): ScriptedConsumer {
     return this.consumers.at(-1)!;
+  }
+
+  /** Adds partitions, which no consumer that reads already notices. */
+  addPartitions(count: number): void {
+    for (let i = 0; i < count; i++) this.log.push([]);
+  }
+
+  /** Removes it and makes it again, empty: what consumers know of it is of no use. */
+  replace(): void {
+    this.id = `${this.id}'`;
+    for (const log of this.log) log.length = 0;
+    this.committed.clear();
+    // Their fetches name a topic that is not there any more.
+    for (const consumer of this.consumers) consumer.assigned = [];
   }
 
   /** Adds records, with their offset's number as value unless given. */
@@ -72,7 +90,7 @@ export class ScriptedConsumer implements KafkaConsumer {
   #isFlowing = false;
 
   constructor(readonly topic: ScriptedTopic, readonly options: KafkaConsumerOptions) {
-    this.assigned = Array.from({ length: topic.partitions }, (_, partition) => partition);
+    this.assigned = topic.log.map((_, partition) => partition);
   }
 
   async read(from: ReadFrom, events: KafkaConsumerEvents): Promise<void> {
@@ -99,6 +117,11 @@ export class ScriptedConsumer implements KafkaConsumer {
   break(error: Error = new Error("the connection is lost")): void {
     this.#isFlowing = true;
     this.#events?.onBroken(error);
+  }
+
+  /** The group has members that read other topics. */
+  dealForeign(topics: readonly string[]): void {
+    this.#events?.onForeignTopics(topics);
   }
 
   /** The group deals anew: reading goes on after what is committed. */
@@ -131,6 +154,11 @@ export class ScriptedConsumer implements KafkaConsumer {
         }
       }
     });
+  }
+
+  describeTopic(): Promise<TopicDescription> {
+    if (this.isClosed) return Promise.reject(new Error("closed"));
+    return Promise.resolve({ id: this.topic.id, partitions: this.topic.log.length });
   }
 
   listOffsets(which: "oldest" | "next"): Promise<readonly bigint[]> {

@@ -162,6 +162,7 @@ export async function readOtlpBody(request: Request, options: OtlpBodyOptions): 
     const raw = await readBody(request, {
       limitBytes: maxBodyBytes,
       timeoutMs,
+      encoded: true,
     }) as Uint8Array<ArrayBuffer>;
     account.take(raw.length);
     const plain = compression === undefined ? raw : await inflated(raw, compression, options);

@@ -7,6 +7,7 @@
 import { createHash } from "node:crypto";
 import { brotliDecompressSync, gzipSync } from "node:zlib";
 import { type Context, Hono } from "hono";
+import { matchesEtag } from "../etag.ts";
 import { problemResponse } from "../problem.ts";
 import { type PageFile, pageFileUrl } from "./page_file.ts";
 
@@ -107,17 +108,12 @@ function servedPage(file: PageFile, base: string): ServedPage {
 
 function answerHtml(c: Context, { html, etag }: ServedPage): Response {
   const headers = { ...securityHeaders, etag, "cache-control": "no-cache" };
-  if (matches(c.req.header("if-none-match"), etag)) {
+  if (matchesEtag(c.req.header("if-none-match"), etag)) {
     return new Response(null, { status: 304, headers });
   }
   return new Response(html, {
     headers: { ...headers, "content-type": "text/html; charset=utf-8" },
   });
-}
-
-/** RFC 9110, section 13.1.2: weak comparison. */
-function matches(ifNoneMatch: string | undefined, etag: string): boolean {
-  return ifNoneMatch?.split(",").some((one) => one.trim().replace(/^W\//, "") === etag) ?? false;
 }
 
 function answerAsset(c: Context, asset: ServedAsset): Response {

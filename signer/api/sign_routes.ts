@@ -8,10 +8,11 @@ import { type Context, Hono } from "hono";
 import { createHash } from "node:crypto";
 import type { Caller } from "../../service/bearer_auth.ts";
 import type { ServiceContext } from "../../service/life_cycle.ts";
+import { matchesEtag } from "../../service/etag.ts";
 import { checkPositiveIntegers } from "../../service/options.ts";
 import { readBody } from "../../service/request_body.ts";
 import type { KeyDirectory, Verdict } from "../keys/key_directory.ts";
-import { fromBase64, toBase64 } from "../keys/signing.ts";
+import { fromBase64, fromDer, toBase64 } from "../keys/signing.ts";
 import { SignError, toSignError } from "../work/sign_error.ts";
 import { parseMessage } from "./sign_message.ts";
 import { signProblem } from "./sign_problem.ts";
@@ -122,13 +123,15 @@ class SignHandlers {
   async verify(c: RouteContext): Promise<Response> {
     try {
       const json = await this.#readJson(c);
-      const { message } = parseMessage(json);
+      const { message, format } = parseMessage(json);
       const { signature, keyId } = json as { signature?: unknown; keyId?: unknown };
       if (typeof signature !== "string") {
         throw new SignError("invalid", "'signature' must be base64.");
       }
-      const bytes = fromBase64(signature);
-      if (!bytes) throw new SignError("invalid", "'signature' is not base64.");
+      const given = fromBase64(signature);
+      if (!given) throw new SignError("invalid", "'signature' is not strictly base64.");
+      // What is no DER is no signature, whatever it would be as 64 bytes.
+      const bytes = format === "der" ? fromDer(given) ?? new Uint8Array() : given;
       if (keyId !== null && typeof keyId !== "string") {
         throw new SignError("invalid", "'keyId' must be a text, or null for base64.");
       }
@@ -158,7 +161,7 @@ class SignHandlers {
       "cache-control": `public, max-age=${jwksMaxAgeSeconds}`,
       etag,
     };
-    return c.req.header("if-none-match") === etag
+    return matchesEtag(c.req.header("if-none-match"), etag)
       ? new Response(null, { status: 304, headers })
       : new Response(body, { headers });
   }
@@ -166,9 +169,8 @@ class SignHandlers {
   async #signOne(c: RouteContext, json: unknown): Promise<PublicAnswer> {
     const { requester, auth } = this.#options;
     const actor = auth ? c.get("caller").subject : "anonymous";
-    return publicAnswer(
-      await requester.request({ ...parseMessage(json), actor }, context.active()),
-    );
+    const { format, ...wanted } = parseMessage(json);
+    return publicAnswer(await requester.request({ ...wanted, actor }, context.active()), format);
   }
 
   async #readJson(c: RouteContext): Promise<object> {

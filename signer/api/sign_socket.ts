@@ -20,7 +20,8 @@ import type { Telemetry } from "../../service/telemetry.ts";
 import { fail } from "../../service/bus/messaging_telemetry.ts";
 import type { Requester } from "../work/requester.ts";
 import { SignError, toSignError } from "../work/sign_error.ts";
-import { parseMessage } from "./sign_message.ts";
+import { fromBase64, toBase64, toDer } from "../keys/signing.ts";
+import { parseMessage, type SignatureFormat } from "./sign_message.ts";
 import { SocketOutput, type SocketOutputOptions } from "./socket_output.ts";
 import type { SignAnswer } from "../work/wire.ts";
 
@@ -183,12 +184,15 @@ export function serveJsonSocket(socket: WebSocket, options: SignSocketOptions): 
     });
   };
 
-  function answer({ id, message, binary, traceparent }: Frame): Promise<string> {
+  function answer({ id, message, binary, format, traceparent }: Frame): Promise<string> {
     const parent = traceparent ? propagation.extract(ROOT_CONTEXT, { traceparent }) : ROOT_CONTEXT;
     return traced(options, jsonProtocol, parent, message.length, async (active) => {
       const traceId = trace.getSpanContext(active)?.traceId;
       try {
-        const ok = publicAnswer(await requester.request({ message, binary, actor }, active));
+        const ok = publicAnswer(
+          await requester.request({ message, binary, actor }, active),
+          format,
+        );
         return { text: JSON.stringify({ id, ok, traceId }), error: undefined };
       } catch (error) {
         const known = toSignError(error);
@@ -220,10 +224,18 @@ export interface PublicAnswer {
 }
 
 /** An answer as users see it; a service that does not name its algorithm is the original, which knows one. */
-export function publicAnswer(answer: SignAnswer): PublicAnswer {
+export function publicAnswer(
+  { payload, ...answer }: SignAnswer,
+  format: SignatureFormat,
+): PublicAnswer {
+  const { algorithm = "base64" } = answer;
+  if (format === "der" && algorithm !== "es256") {
+    throw new SignError("invalid", `'format' can be 'der' for es256 alone; this is ${algorithm}.`);
+  }
+  const raw = format === "der" ? fromBase64(payload) : undefined;
   return {
-    signature: answer.payload,
-    algorithm: answer.algorithm ?? "base64",
+    signature: raw ? toBase64(toDer(raw)) : payload,
+    algorithm,
     keyId: answer.keyId ?? null,
   };
 }
@@ -232,6 +244,7 @@ interface Frame {
   id: string | number;
   message: Uint8Array;
   binary: boolean;
+  format: SignatureFormat;
   traceparent: string | undefined;
 }
 
@@ -257,6 +270,10 @@ function parseFrame(data: unknown): Frame | InvalidFrame {
     const detail = "'id' must be a number, or a text of at most 128 characters.";
     return new InvalidFrame(null, new SignError("invalid", detail));
   }
+  if (typeof id === "number" && !comesBack(id, data)) {
+    const detail = `'id' would come back as ${JSON.stringify(id)}: send it as a text.`;
+    return new InvalidFrame(null, new SignError("invalid", detail));
+  }
   try {
     return {
       id,
@@ -266,6 +283,21 @@ function parseFrame(data: unknown): Frame | InvalidFrame {
   } catch (error) {
     return new InvalidFrame(id, toSignError(error));
   }
+}
+
+/** Whether a number means what stands in the text: 9007199254740993 is …992 once it is parsed. */
+function comesBack(id: number, json: string): boolean {
+  if (Number.isSafeInteger(id) && !Object.is(id, -0)) return true;
+  let source: string | undefined;
+  JSON.parse(
+    json,
+    function (this: unknown, key, value, context?: { source?: string }) {
+      // The outermost object is revived last, so the last `id` before it is its own.
+      if (key === "id" && typeof value === "number") source = context?.source;
+      return value;
+    } as Parameters<typeof JSON.parse>[1],
+  );
+  return source === JSON.stringify(id);
 }
 
 /** A span for one message on a socket: the root of its trace, unless the browser began one. */

@@ -59,29 +59,44 @@ export class KeyFiles {
   readonly isSingle: boolean;
   readonly #path: string;
   readonly #world: Pick<World, "nowMs" | "randomUuid">;
+  readonly #warn: (message: string) => void;
   #seen = new Map<string, SeenFile>();
+  /** What was found to be no key, so that it is said once. */
+  readonly #strays = new Set<string>();
 
-  private constructor(path: string, isSingle: boolean, world: World) {
+  private constructor(
+    path: string,
+    isSingle: boolean,
+    world: World,
+    warn: (message: string) => void,
+  ) {
+    this.#warn = warn;
     this.#path = path;
     this.isSingle = isSingle;
     this.#world = world;
   }
 
   /** Opens the file, or the folder, which is made if it is absent. */
-  static async open(path: string, world: World): Promise<KeyFiles> {
+  static async open(
+    path: string,
+    world: World,
+    warn: (message: string) => void = () => {},
+  ): Promise<KeyFiles> {
     const isSingle = await isFile(path);
     if (!isSingle) await Deno.mkdir(path, { recursive: true, mode: 0o700 });
-    return new KeyFiles(path, isSingle, world);
+    return new KeyFiles(path, isSingle, world, warn);
   }
 
   /**
    * All keys, newest first.
    *
-   * @throws a file cannot be read or holds no key; its name is in the message
+   * @throws a file cannot be read or what looks like a key is none; its name is in the message. A
+   * file of a folder that does not even look like one is skipped, and warned of once.
    */
   async read(): Promise<StoredKey[]> {
     const files = this.isSingle ? [this.#path] : await keyFilesIn(this.#path);
-    const seen = await Promise.all(files.map((file) => this.#readFile(file)));
+    const read = await Promise.all(files.map((file) => this.#readFile(file)));
+    const seen = read.filter((one) => one !== undefined);
     this.#seen = new Map(seen.map((one) => [one.stored.file, one]));
     return seen.map(({ stored }) => stored).sort((a, b) =>
       b.published.version - a.published.version || a.file.localeCompare(b.file)
@@ -121,7 +136,7 @@ export class KeyFiles {
   }
 
   /** Reads and parses the file unless it is as it was. */
-  async #readFile(file: string): Promise<SeenFile> {
+  async #readFile(file: string): Promise<SeenFile | undefined> {
     const readAtMs = this.#world.nowMs();
     const { mtime, size, ino: inode } = await Deno.stat(file);
     const mtimeMs = mtime?.getTime() ?? 0;
@@ -131,6 +146,14 @@ export class KeyFiles {
       before.readAtMs - mtimeMs > unsettledMs
     ) return before;
     const text = await Deno.readTextFile(file);
+    if (!this.isSingle && !looksLikeKey(text)) {
+      if (!this.#strays.has(file)) {
+        this.#warn(`${file} is skipped: it holds no key. Move what is no key out of the folder.`);
+      }
+      this.#strays.add(file);
+      return undefined;
+    }
+    this.#strays.delete(file);
     try {
       const stored = parseKey(file, text, new Date(mtimeMs));
       return { mtimeMs, size, inode, readAtMs, stored };
@@ -158,6 +181,14 @@ async function keyFilesIn(folder: string): Promise<string[]> {
     }
   }
   return files.sort();
+}
+
+/**
+ * Whether a text claims to be a key: a PEM, or JSON with `kty`. What does not is not ours to judge;
+ * what does and cannot be read is a key that is broken.
+ */
+function looksLikeKey(text: string): boolean {
+  return text.trim() === "" || text.includes("-----BEGIN") || /"(kty|d|crv)"\s*:/.test(text);
 }
 
 function parseKey(file: string, text: string, modified: Date): StoredKey {

@@ -6,7 +6,7 @@
  */
 import type { Bus, ReaderState } from "../../service/bus/bus.ts";
 import { backoffDelayMs, type BackoffOptions, pause, reasonOf } from "../../service/resilience.ts";
-import { realWorld, type World } from "../../service/world/world.ts";
+import { realWorld, type TimerId, type World } from "../../service/world/world.ts";
 import type { PublishedKey } from "./key_files.ts";
 import type { KeyStore } from "./key_store.ts";
 import type { PrivateKey } from "./signing.ts";
@@ -30,6 +30,13 @@ export interface PublishKeysOptions {
   store: KeyStore;
   /** Notified when publishing fails or works again. @default nobody is */
   onState?: (state: ReaderState) => void;
+  /**
+   * How often it is looked whether the topic is still the one that the keys were published on, in
+   * milliseconds; one that was removed, or made again, gets them anew.
+   *
+   * @default 10_000
+   */
+  reconcileIntervalMs?: number;
   /** Time and chance. @default realWorld */
   world?: World;
 }
@@ -60,6 +67,9 @@ class StorePublisher implements KeyPublisher {
   #wanted: readonly PublishedKey[] | undefined;
   #running: Promise<void> | undefined;
   #signingKey: PrivateKey;
+  /** The topic that has all keys, by its id. */
+  #publishedOn: string | undefined;
+  readonly #timer: TimerId;
 
   constructor(options: PublishKeysOptions) {
     this.#options = options;
@@ -68,6 +78,10 @@ class StorePublisher implements KeyPublisher {
     this.#wanted = options.store.keys;
     options.store.onChange = (keys) => this.#want(keys);
     this.published = this.#running = this.#run();
+    this.#timer = this.#world.setInterval(
+      () => void this.#reconcile(),
+      options.reconcileIntervalMs ?? 10_000,
+    );
   }
 
   get signingKey(): PrivateKey {
@@ -75,7 +89,26 @@ class StorePublisher implements KeyPublisher {
   }
 
   stop(): void {
+    this.#world.clearInterval(this.#timer);
     this.#stopped.abort();
+  }
+
+  /** What is on the topic may be gone with it: a cluster that was built anew has none of our keys. */
+  async #reconcile(): Promise<void> {
+    const { bus, topic, store, onState = () => {} } = this.#options;
+    if (this.#running) return;
+    try {
+      const { id } = await bus.describeTopic(topic) ?? {};
+      if (this.#running || id === this.#publishedOn) return;
+      onState({
+        reason: id === undefined
+          ? `the topic ${topic} is gone: it is made again`
+          : `the topic ${topic} was made again: the keys are published anew`,
+      });
+      this.#want(store.keys);
+    } catch {
+      // The bus is away; whoever reads or sends says so, and this is tried again.
+    }
   }
 
   #want(keys: readonly PublishedKey[]): void {
@@ -113,6 +146,7 @@ class StorePublisher implements KeyPublisher {
       onState({ reason: reasonOf(error) });
       return false;
     }
+    this.#publishedOn = (await bus.describeTopic(topic).catch(() => undefined))?.id;
     this.#signingKey = active;
     onState("ok");
     return true;

@@ -78,6 +78,36 @@ Deno.test("publishKeys() lets a new key sign only once it is published", async (
   await world.advance(10_000);
   assert.equal(publisher.signingKey, store.active);
   assert.equal(states.at(-1), "ok");
+  publisher.stop();
+  assert.equal(world.pendingTimers, 0);
+});
+
+Deno.test("publishKeys() publishes anew when the topic was removed, or made again by another", async () => {
+  const world = new VirtualWorld();
+  const bus = memoryBus({ world });
+  const store = fakeStore();
+  const states: ReaderState[] = [];
+  const publisher = publishKeys({
+    ...{ bus, topic: "keys", store, world },
+    onState: (state) => states.push(state),
+  });
+  await publisher.published;
+  for (const remade of [false, true]) {
+    await bus.deleteTopic("keys");
+    if (remade) await bus.createTopic("keys", { compacted: true });
+    await world.advance(11_000);
+    const read: string[] = [];
+    const follower = await bus.follow({
+      topic: "keys",
+      from: "beginning",
+      handle: ({ key }) => void read.push(key!),
+    });
+    await follower.caughtUp;
+    assert.deepEqual(read, store.keys.map(({ kid }) => kid));
+    await follower.close();
+  }
+  assert.match(JSON.stringify(states), /is gone.*ok.*was made again.*ok/);
+  publisher.stop();
   assert.equal(world.pendingTimers, 0);
 });
 

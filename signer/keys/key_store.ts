@@ -78,7 +78,7 @@ export async function openKeyStore(options: KeyStoreOptions): Promise<KeyStore> 
   const { path, pollIntervalMs, world = realWorld } = options;
   checkPositiveIntegers("open keys", { pollIntervalMs });
   try {
-    return await openKeyFiles(await KeyFiles.open(path, world), options);
+    return await openKeyFiles(await KeyFiles.open(path, world, options.warn), options);
   } catch (error) {
     if (error instanceof StartError) throw error;
     throw new StartError(

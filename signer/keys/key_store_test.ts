@@ -280,3 +280,27 @@ testWith(
       assert.equal(await kidNow(), second.publicJwk.kid);
     }),
 );
+
+testWith(
+  needs,
+  "a file that is no key is skipped with one warning; a key that cannot be read still counts",
+  () =>
+    withFolder(async (path) => {
+      const warnings: string[] = [];
+      const options = {
+        ...{ path, algorithm: "ed25519", pollIntervalMs: 20 } as const,
+        warn: (message: string) => void warnings.push(message),
+      };
+      await withStore(options, async (store) => {
+        await Deno.writeTextFile(join(path, "notes.json"), '{"todo": "rotate on Monday"}');
+        await eventually("the warning", () => warnings[0]);
+        assert.match(warnings[0]!, /notes\.json is skipped: it holds no key/);
+        const { version } = await store.rotate();
+        assert.equal(version, 2);
+        assert.equal(warnings.length, 1);
+        await Deno.writeTextFile(join(path, "broken.json"), '{"kty": "OKP", "crv": "Ed25519"}');
+        await eventually("the next warning", () => warnings[1]);
+        assert.match(warnings[1]!, /broken\.json/);
+      });
+    }),
+);

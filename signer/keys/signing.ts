@@ -15,6 +15,7 @@ import {
   verify as nodeVerify,
 } from "node:crypto";
 import { createHash } from "node:crypto";
+import { decodeBase64 } from "../../service/base64.ts";
 
 /** What `--algorithm` takes. */
 export const algorithms = ["ed25519", "es256", "base64"] as const;
@@ -153,13 +154,43 @@ export function toBase64(bytes: Uint8Array): string {
 
 /** The bytes of strict base64 or base64url, with or without padding; nothing if it is not that. */
 export function fromBase64(text: string): Uint8Array | undefined {
-  const url = /[-_]/.test(text);
-  try {
-    return Uint8Array.fromBase64(text.replace(/=+$/, ""), {
-      alphabet: url ? "base64url" : "base64",
-      lastChunkHandling: "loose",
-    });
-  } catch {
-    return undefined;
+  return decodeBase64(text, /[-_]/.test(text) ? "base64url" : "base64");
+}
+
+/**
+ * An ECDSA signature `r ‖ s` as the DER that Java and OpenSSL make and take (RFC 3279, section
+ * 2.2.3: a SEQUENCE of two INTEGERs).
+ */
+export function toDer(signature: Uint8Array): Uint8Array {
+  const half = signature.length / 2;
+  const content = [
+    ...derInteger(signature.subarray(0, half)),
+    ...derInteger(signature.subarray(half)),
+  ];
+  return Uint8Array.of(0x30, content.length, ...content);
+}
+
+function derInteger(bytes: Uint8Array): number[] {
+  const first = bytes.findIndex((byte) => byte !== 0);
+  const digits = first === -1 ? [0] : [...bytes.subarray(first)];
+  // A first bit that is set would make it negative.
+  if (digits[0]! >= 0x80) digits.unshift(0);
+  return [0x02, digits.length, ...digits];
+}
+
+/** The `r ‖ s` of 64 bytes of such a DER; nothing if it is not strictly DER, or of another curve. */
+export function fromDer(der: Uint8Array): Uint8Array | undefined {
+  const signature = new Uint8Array(64);
+  if (der[0] !== 0x30 || der[1] !== der.length - 2) return undefined;
+  let at = 2;
+  for (const end of [32, 64]) {
+    const length = der[at + 1] ?? 0;
+    const digits = der.subarray(at + 2, at + 2 + length);
+    at += 2 + length;
+    const significant = digits[0] === 0 ? digits.subarray(1) : digits;
+    if (significant.length > 32) return undefined;
+    signature.set(significant, end - significant.length);
   }
+  // One value has one form: whatever else was taken above does not come out the same.
+  return Buffer.compare(toDer(signature), der) === 0 ? signature : undefined;
 }

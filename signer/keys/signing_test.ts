@@ -1,14 +1,18 @@
 import assert from "node:assert/strict";
+import { verify as nodeVerify } from "node:crypto";
+import fc from "fast-check";
 import { compactVerify, importJWK } from "jose";
 import {
   exportPrivateJwk,
   fromBase64,
+  fromDer,
   generateKey,
   importPrivateKey,
   importVerifier,
   type KeyAlgorithm,
   sign,
   toBase64,
+  toDer,
 } from "./signing.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
@@ -95,4 +99,22 @@ Deno.test("fromBase64() takes both alphabets, with or without padding, and nothi
   assert.deepEqual(fromBase64("YQ=="), new Uint8Array([97]));
   assert.deepEqual(fromBase64("YQ"), new Uint8Array([97]));
   for (const bad of ["-/8A", "a", "a!", "Ω"]) assert.equal(fromBase64(bad), undefined, bad);
+});
+
+Deno.test("toDer() makes what OpenSSL verifies, and fromDer() takes that alone", () => {
+  const key = generateKey("es256");
+  for (let i = 0; i < 50; i++) {
+    const message = bytes(`message ${i}`);
+    const signature = sign(key, message);
+    const der = toDer(signature);
+    assert.ok(nodeVerify("sha256", message, { key: key.object, dsaEncoding: "der" }, der));
+    assert.deepEqual(fromDer(der), new Uint8Array(signature));
+  }
+  fc.assert(fc.property(fc.uint8Array({ minLength: 64, maxLength: 64 }), (signature) => {
+    assert.deepEqual(fromDer(toDer(signature)), new Uint8Array(signature));
+  }));
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 80 }), (der) => {
+    const signature = fromDer(der);
+    if (signature) assert.deepEqual(toDer(signature), new Uint8Array(der));
+  }));
 });

@@ -7,7 +7,7 @@ import { isTopicName } from "../../service/bus/bus.ts";
 import type { NeededTopic } from "../../service/bus/open_bus.ts";
 import { flag } from "../../service/command_line.ts";
 import { StartError } from "../../service/life_cycle.ts";
-import { defaultRequestTopic, requestPartitions } from "./wire.ts";
+import { defaultRequestTopic, keysTopic, requestPartitions } from "./wire.ts";
 
 /** What {@linkcode requestTopicFlag} gives. */
 export interface RequestTopicFlagValues {
@@ -31,4 +31,9 @@ export function requestTopicOf({ reqTopic }: RequestTopicFlagValues): NeededTopi
     );
   }
   return { name: reqTopic, partitions: requestPartitions };
+}
+
+/** All that the programs share: requests, and the public keys. */
+export function neededTopicsOf(options: RequestTopicFlagValues): NeededTopic[] {
+  return [requestTopicOf(options), { name: keysTopic(options.reqTopic), compacted: true }];
 }

@@ -294,11 +294,23 @@ class BusRequester implements Requester {
       ...(conversationId && { conversationId }),
     }, record.headers);
     if (typeof answer !== "string" && this.#pending.has(answer.msgId)) {
+      if (answer.error === "timeout") this.#warnOfClocks(processing);
       this.#end(answer.msgId, "answered", answer);
       processing.end(answer.error);
     } else {
       this.#drop(answer, conversationId, processing);
     }
+  }
+
+  /** We still wait, so by our clock the time was not up: one of the two is wrong. */
+  #warnOfClocks({ context }: Processing): void {
+    withContext(
+      context,
+      () =>
+        this.#warn(
+          "A service found a request's time to be up that is not: the clocks of this machine and the service's differ. Set both by NTP",
+        ),
+    );
   }
 
   /** An answer that nobody waits for, or a text that says why it is none. */

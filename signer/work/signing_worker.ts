@@ -174,7 +174,9 @@ class BusSigningWorker implements SigningWorker {
   }
 
   async #handle(record: ReceivedRecord): Promise<void> {
-    const request = decodeRequest(record, this.#forbiddenTopics);
+    const request = record.topic === this.#options.requestTopic
+      ? decodeRequest(record, this.#forbiddenTopics)
+      : foreignRecord(record.topic);
     const processing = this.#messaging.startProcess({
       topic: record.topic,
       partition: record.partition,
@@ -207,8 +209,7 @@ class BusSigningWorker implements SigningWorker {
     processing: Processing,
   ): Promise<string | undefined> {
     if (this.#isExpired(request)) {
-      this.#instruments.refused.add(1, { reason: "expired" }, processing.context);
-      return "expired";
+      return await this.#expired(request, record, processing);
     }
     const answer = await this.#signed(request, processing);
     try {
@@ -231,12 +232,42 @@ class BusSigningWorker implements SigningWorker {
     }
   }
 
+  /** Nobody may wait any more; or somebody does whose clock is behind ours, and is to hear why. */
+  async #expired(
+    { msgId, msgIdBytes, respTopic, expiresAtMs }: SignRequest,
+    record: ReceivedRecord,
+    processing: Processing,
+  ): Promise<string> {
+    const lateMs = Math.round(this.#world.nowMs() - expiresAtMs!);
+    this.#instruments.refused.add(1, { reason: "expired" }, processing.context);
+    this.#warnOf(
+      processing,
+      "A request is not signed: its time was up when it came. If services keep up, the clocks of sender and service differ: set both by NTP",
+      record,
+      { msgId, lateMs },
+    );
+    try {
+      await this.#send(respTopic, {
+        msgId,
+        ...(msgIdBytes && { msgIdBytes }),
+        respId: this.#world.randomUuid(),
+        error: "timeout",
+        payload:
+          `The request's time was up ${lateMs} ms before it was taken up, by the service's clock.`,
+      }, processing);
+    } catch (error) {
+      if (!(error instanceof BusError) || error.kind !== "unknown-topic") throw error;
+      // Whoever asked has gone, and the topic of answers with it.
+    }
+    return "expired";
+  }
+
   #isExpired({ expiresAtMs }: SignRequest): boolean {
     return expiresAtMs !== undefined && this.#world.nowMs() > expiresAtMs + this.#expiryGraceMs;
   }
 
   async #answerTooLarge(
-    { msgId, respTopic }: SignRequest,
+    { msgId, msgIdBytes, respTopic }: SignRequest,
     answerBytes: number,
     record: ReceivedRecord,
     processing: Processing,
@@ -247,6 +278,7 @@ class BusSigningWorker implements SigningWorker {
     });
     await this.#send(respTopic, {
       msgId,
+      ...(msgIdBytes && { msgIdBytes }),
       respId: this.#world.randomUuid(),
       error: "too-large",
       payload:
@@ -288,6 +320,7 @@ class BusSigningWorker implements SigningWorker {
     );
     return {
       msgId: request.msgId,
+      ...(request.msgIdBytes && { msgIdBytes: request.msgIdBytes }),
       respId: this.#world.randomUuid(),
       payload,
       algorithm,
@@ -297,7 +330,7 @@ class BusSigningWorker implements SigningWorker {
 
   /** Notes a bad request in the log and the metrics and answers its sender, if one can be made out. */
   async #refuse(
-    { reason, detail, msgId, respTopic }: RefusedRequest,
+    { reason, detail, msgId, msgIdBytes, respTopic }: RefusedRequest,
     record: ReceivedRecord,
     processing: Processing,
   ): Promise<string> {
@@ -308,7 +341,10 @@ class BusSigningWorker implements SigningWorker {
     try {
       await this.#send(
         respTopic,
-        { msgId, respId, error: "invalid", payload: `${detail}.` },
+        {
+          ...{ msgId, respId, error: "invalid", payload: `${detail}.` },
+          ...(msgIdBytes && { msgIdBytes }),
+        },
         processing,
       );
     } catch (error) {
@@ -345,6 +381,14 @@ class BusSigningWorker implements SigningWorker {
       () => this.#warn(message, { ...fields, partition, offset: Number(offset) }),
     );
   }
+}
+
+/** Not ours to sign or to answer: it is for whoever reads that topic. */
+function foreignRecord(topic: string): RefusedRequest {
+  return {
+    reason: "foreign-topic",
+    detail: `it is of the topic ${topic}, which is not served here: another group's, by --group-id`,
+  };
 }
 
 interface Instruments {

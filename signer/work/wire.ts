@@ -25,6 +25,11 @@ export function keysTopic(requestTopic: string): string {
   return `${requestTopic}.keys`;
 }
 
+/** The group that shares the requests on this topic, unless a flag names another. */
+export function serviceGroup(requestTopic: string): string {
+  return `${requestTopic}.service`;
+}
+
 /** What the topics of answers begin with, where the REST API makes its own. */
 export function responsePrefix(requestTopic: string): string {
   return `${requestTopic}.resp.`;
@@ -32,8 +37,10 @@ export function responsePrefix(requestTopic: string): string {
 
 /** A message to sign. */
 export interface SignRequest {
-  /** Goes through unchanged; a UUID from our REST API, any text of up to 128 bytes from others. */
+  /** A UUID from our REST API, anything of up to 128 bytes from others; `hex:…` of what is no UTF-8. */
   msgId: string;
+  /** The same where the text alone would not come back unchanged. */
+  msgIdBytes?: Uint8Array;
   /** Where the answer goes. */
   respTopic: string;
   /** The bytes to sign. */
@@ -61,6 +68,8 @@ export type SignErrorKind = typeof signErrorKinds[number];
 /** An answer: a payload that is the signature, or an error with its text as payload. */
 export interface SignAnswer {
   msgId: string;
+  /** The request's own, where the text would not be the same bytes. */
+  msgIdBytes?: Uint8Array;
   /** A UUID, another for each time a request is answered. */
   respId: string;
   /** The signature as text, or what went wrong. */
@@ -75,9 +84,10 @@ export interface SignAnswer {
 
 /** Why a request cannot be served. `respTopic` is set if its sender can be answered. */
 export interface RefusedRequest {
-  reason: "headers" | "msg-id" | "resp-topic" | "null-payload" | "invalid-utf8";
+  reason: "foreign-topic" | "headers" | "msg-id" | "resp-topic" | "null-payload" | "invalid-utf8";
   detail: string;
   msgId?: string;
+  msgIdBytes?: Uint8Array;
   respTopic?: string;
 }
 
@@ -117,8 +127,10 @@ export function decodeRequest(
   record: ReceivedRecord,
   forbidden: readonly string[],
 ): SignRequest | RefusedRequest {
-  const msgId = headerAt(record.headers, 0, "msg_id");
+  const text = headerAt(record.headers, 0, "msg_id");
   const respTopic = headerAt(record.headers, 1, "resp_topic");
+  const id = text === undefined ? undefined : msgIdOf(text, record.headers[0]![1]);
+  const msgId = id?.msgId;
   if (msgId === undefined || respTopic === undefined) {
     const names = record.headers.slice(0, 2).map((header) => header[0].slice(0, 40)).join(", ");
     return {
@@ -133,20 +145,21 @@ export function decodeRequest(
     return { reason: "resp-topic", detail: `no answer may go to '${respTopic.slice(0, 100)}'` };
   }
   if (record.value === null) {
-    return { reason: "null-payload", detail: "the payload must not be null", msgId, respTopic };
+    return { reason: "null-payload", detail: "the payload must not be null", ...id, respTopic };
   }
   const binary = headerNamed(record.headers, "content_type") === "application/octet-stream";
   if (!binary && !isUtf8(record.value)) {
     return {
       reason: "invalid-utf8",
       detail: "the payload must be UTF-8, or have content_type application/octet-stream",
-      msgId,
+      ...id,
       respTopic,
     };
   }
   const actor = headerNamed(record.headers, "actor");
   const expiresAtMs = Number(headerNamed(record.headers, "expires_at"));
   return {
+    ...id,
     msgId,
     respTopic,
     message: record.value,
@@ -156,10 +169,16 @@ export function decodeRequest(
   };
 }
 
+/** An id is bytes. Where a text would not give the same ones back, they go along. */
+function msgIdOf(text: string, bytes: Uint8Array): { msgId: string; msgIdBytes?: Uint8Array } {
+  if (Buffer.compare(Buffer.from(text), bytes) === 0) return { msgId: text };
+  return { msgId: `hex:${Buffer.from(bytes).toString("hex")}`, msgIdBytes: bytes };
+}
+
 /** Makes the record of an answer. */
 export function encodeAnswer(answer: SignAnswer, extra: readonly BusHeader[] = []): BusRecord {
   const headers: BusHeader[] = [
-    ["msg_id", bytesOf(answer.msgId)],
+    ["msg_id", answer.msgIdBytes ?? bytesOf(answer.msgId)],
     ["resp_id", bytesOf(answer.respId)],
   ];
   if (answer.error) headers.push(["error", repeatedBytes(answer.error)]);

@@ -90,3 +90,29 @@ Deno.test("decodeAnswer() says why something is no answer, and takes a stranger'
   const strange = answer([...both, ["error", bytes("KafkaError: broker 1 …")]]);
   assert.equal((strange as { error: string }).error, "internal");
 });
+
+Deno.test("an id is bytes: what is no text, or begins with a byte order mark, comes back unchanged", () => {
+  const ids = [
+    Uint8Array.from({ length: 16 }, (_, i) => 0xf0 + i),
+    new Uint8Array([0xef, 0xbb, 0xbf, 0x6d]),
+    new Uint8Array([0x6d, 0xfc]),
+    bytes("\ufffd"),
+    bytes("m"),
+  ];
+  const seen = new Set<string>();
+  for (const id of ids) {
+    const decoded = request([["msg_id", id], ["resp_topic", bytes("r")]]);
+    assert.ok("message" in decoded);
+    seen.add(decoded.msgId);
+    const { msgId, msgIdBytes } = decoded;
+    const answer = encodeAnswer({
+      ...{ msgId, respId: "x", payload: "p" },
+      ...(msgIdBytes && { msgIdBytes }),
+    });
+    assert.deepEqual(new Uint8Array(answer.headers[0]![1]), id);
+    const refused = request([["msg_id", id], ["resp_topic", bytes("r")]], null);
+    assert.ok("reason" in refused);
+    assert.deepEqual(refused.msgIdBytes, msgIdBytes);
+  }
+  assert.equal(seen.size, ids.length, "no two are one in the audit log");
+});
