@@ -9,6 +9,7 @@ import {
   type FaultKind,
   faultKinds,
   type FaultRates,
+  noTrouble,
   type RunOptions,
 } from "../simulation/options.ts";
 import type { Settings } from "../topology/settings.ts";
@@ -46,15 +47,7 @@ export function liveRecord(
     ...usual,
     capacity: 100_000,
     faults: ratesOf(decisions),
-    crashes: 0,
-    pauses: 0,
-    starvations: 0,
-    swizzles: 0,
-    storeCrashes: 0,
-    storeFulls: 0,
-    sessions: 0,
-    idleMs: 0,
-    skewMs: 0,
+    ...noTrouble,
     poison: rateOf(names, "poison"),
     slow: rateOf(names, "slow"),
   };

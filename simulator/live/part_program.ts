@@ -122,9 +122,7 @@ class PartProgram implements Service {
       onInserted: (table, row, process) => emit(insertedEvent(table, row, process, world.nowMs())),
     });
     this.#resources.defer(() => store.close());
-    const bus = start.bus === undefined
-      ? this.#busOfMain(links)
-      : await this.#ownBus(start, links, emit);
+    const bus = start.bus === undefined ? this.#busOfMain(links) : this.#ownBus(start, links, emit);
     const mailboxes = new Mailboxes(world, (backend, box, subject) => {
       if (backend === plan.backend) this.#wire.send({ type: "wake", box, subject });
     });
@@ -145,11 +143,35 @@ class PartProgram implements Service {
     if (this.#runtime !== undefined) this.#runtime.faults = faults;
   }
 
-  async #ownBus(
+  /** A bus of its own, opened when it is used first: most parts never do. */
+  #ownBus(
+    start: PartStart,
+    links: LiveLinks,
+    emit: (event: LiveEvent) => void,
+  ): (process: LiveProcess) => BusPort {
+    let opened: Promise<ServiceBus> | undefined;
+    const open = () => fromPromise(() => opened ??= this.#openBus(start, links, emit));
+    return (process) => ({
+      publish: function* (topic, message) {
+        yield* (yield* open()).connect(process).publish(topic, message);
+      },
+      receive: function* (topic, group, limit) {
+        return yield* (yield* open()).connect(process).receive(topic, group, limit);
+      },
+      acknowledge: function* (delivery) {
+        yield* (yield* open()).connect(process).acknowledge(delivery);
+      },
+      release: function* (delivery, delayMs) {
+        yield* (yield* open()).connect(process).release(delivery, delayMs);
+      },
+    });
+  }
+
+  async #openBus(
     { bus: flags, topicPrefix }: PartStart,
     links: LiveLinks,
     emit: (event: LiveEvent) => void,
-  ): Promise<(process: LiveProcess) => BusPort> {
+  ): Promise<ServiceBus> {
     const { world, log } = this.#context;
     const bus = await openBus(flags!, { clientId: "simulator-part" }, this.#context);
     this.#resources.defer(() => bus.close());
@@ -170,7 +192,7 @@ class PartProgram implements Service {
         }),
     });
     this.#resources.defer(() => service.close());
-    return (process) => service.connect(process);
+    return service;
   }
 
   /** The main program's bus, asked for each thing. */

@@ -19,6 +19,9 @@ export function processesTest(name: string, fn: () => Promise<void>): void {
   });
 }
 
+/** Nine programs start again and again, and with Kafka each joins a group anew, in milliseconds. */
+const limitMs = 180_000;
+
 /** Kills each part twice by SIGKILL, each time with orders on their way; then all must be well. */
 export async function testKills(test: TestLive): Promise<void> {
   const { live } = test;
@@ -26,34 +29,28 @@ export async function testKills(test: TestLive): Promise<void> {
   await eventually(
     "all programs",
     () => running().every(({ pid }) => pid !== undefined) || undefined,
+    limitMs,
   );
   // The first order shows that all of them are up.
   let ordered = live.submitOrders(1).length;
-  await test.confirmed(ordered);
+  await test.confirmed(ordered, limitMs);
   for (const { name, kind } of [...running(), ...running()]) {
     ordered += live.submitOrders(20).length;
     const seen = test.steps.length;
     // In the middle of what it does for one of them; a janitor does nothing for any.
     if (kind !== "janitor") {
-      await eventually(
-        `work of ${name}`,
-        () => test.steps.slice(seen).some(({ part }) => part === name) || undefined,
-      );
+      const works = () => test.steps.slice(seen).some(({ part }) => part === name) || undefined;
+      await eventually(`work of ${name}`, works, limitMs);
     }
     const { pid, starts } = running().find((part) => part.name === name)!;
     Deno.kill(pid!, "SIGKILL");
     await eventually(`the end and the return of ${name}`, () => {
       const part = running().find((one) => one.name === name)!;
       return part.starts > starts && part.pid !== undefined && part.pid !== pid || undefined;
-    });
+    }, limitMs);
   }
-  await eventually(
-    `${ordered} confirmed orders`,
-    () => live.state().counters.confirmed >= ordered || undefined,
-    120_000,
-  );
+  await test.confirmed(ordered, limitMs);
   await assertAppliedOnce(test, ordered);
-  const { faults } = live.state().counters;
-  assert.deepEqual(faults, {});
+  assert.deepEqual(live.state().counters.faults, {});
   assert.ok(running().every(({ starts }) => starts >= 3), "each has had three lives");
 }

@@ -19,7 +19,7 @@ export interface TestLive extends AsyncDisposable {
   /** What has happened so far. */
   readonly steps: LiveStep[];
   /** Waits until so many orders are confirmed. */
-  confirmed(count: number): Promise<void>;
+  confirmed(count: number, timeoutMs?: number): Promise<void>;
 }
 
 /** Starts one: one instance of each part and commits that survive the end of the process only. */
@@ -46,11 +46,11 @@ export async function testLive(
     live,
     context,
     steps,
-    confirmed: async (count) => {
+    confirmed: async (count, timeoutMs = 30_000) => {
       await eventually(
         `${count} confirmed orders`,
         () => live.state().counters.confirmed >= count || undefined,
-        30_000,
+        timeoutMs,
       );
     },
     [Symbol.asyncDispose]: async () => {

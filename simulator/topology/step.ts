@@ -36,7 +36,7 @@ export function* waitFor<T>(
 
 /** Waits for a promise: how live stores, buses and endpoints become steps. */
 export function fromPromise<T>(start: () => Promise<T>): Step<T> {
-  return waitFor<T>((resume, fail) => void start().then(resume, fail));
+  return waitFor<T>((resume, fail) => void Promise.try(start).then(resume, fail));
 }
 
 /** What becomes of work that is driven. */
