@@ -27,6 +27,7 @@ const benchmarks = [
   "simulator_intake.ts",
   "simulator_latency.ts",
   "simulator_page.ts",
+  "simulator_live.ts",
   "pingpong_rtt.ts",
   "pingpong_crowd.ts",
   "pingpong_outage.ts",
