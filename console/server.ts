@@ -215,6 +215,7 @@ class RunningConsole implements ConsoleService {
       ...shared,
       port: this.#options.otlpPort,
       portFlag: "--otlp-port",
+      onHttp2: () => this.#knockedByGrpc(),
     });
     for (const endpoint of endpointsOf(this.#options)) refuseOwnEndpoint(endpoint, this.#otlp);
     this.#grpc = await this.#listenGrpc(host);
@@ -248,6 +249,7 @@ class RunningConsole implements ConsoleService {
           ...other,
           port: this.#otlp!.port,
           portFlag: "--otlp-port",
+          onHttp2: () => this.#knockedByGrpc(),
         }),
       () =>
         listen(this.#pageApp(host).fetch, {
@@ -273,6 +275,21 @@ class RunningConsole implements ConsoleService {
         this.#context.log.debug("Not on IPv6's loopback", { reason: error.message });
       }
     }
+  }
+
+  /** A gRPC exporter at the door of OTLP/HTTP hears nothing but "unavailable": the operator does. */
+  #knockedByGrpc(): void {
+    const address = this.grpcAddress;
+    this.#store.notices.add({
+      signal: "traces",
+      sender: "a gRPC exporter",
+      reason: "grpc_at_http_port",
+      detail: `OTLP/HTTP is at ${this.otlpUrl}. ${
+        address === "" ? "OTLP/gRPC is not served" : `OTLP/gRPC is at ${address}`
+      }; or set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf.`,
+      count: 1,
+      example: "",
+    }, this.#context.world.nowMs());
   }
 
   /** Its usual port may be a collector's: then OTLP/HTTP alone is served, and said. */

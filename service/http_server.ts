@@ -49,6 +49,8 @@ export interface ListenOptions extends HttpConnectionsOptions {
   allowRemoteWithoutAuth?: boolean;
   /** Serves HTTPS with this chain and key, both PEM. @default plain HTTP */
   tls?: { cert: string; key: string };
+  /** Hears of a client that speaks HTTP/2 from its first byte, as gRPC does: it can be told nothing. @default nobody */
+  onHttp2?: () => void;
   /** Requests under way at once; one more is answered 503 with `Retry-After`. @default 1024 */
   maxRequestsInFlight?: number;
   /** How long a request's line and header may take, from the connection's first moment for the first one, in milliseconds; then 408, and it is closed. @default 15_000 */
@@ -227,7 +229,10 @@ function answerRequests({ server, url, underWay, connections, options }: Answeri
     outgoing.once("finish", () => socket.destroySoon());
     answer({ incoming, upgrade: { socket, head } }, outgoing);
   });
-  server.on("clientError", (error, stream) => refuseBroken(error, stream as Socket));
+  server.on("clientError", (error: Error & { code?: string }, stream) => {
+    if (error.code === "HPE_PAUSED_H2_UPGRADE") options.onHttp2?.();
+    refuseBroken(error, stream as Socket);
+  });
   server.on("error", (error) => {
     options.log?.warn("The HTTP server has an error", { reason: reasonOf(error) });
   });
