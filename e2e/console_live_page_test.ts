@@ -6,6 +6,7 @@
  */
 import assert from "node:assert/strict";
 import { type Tab, testPage } from "../service/testing/browser.ts";
+import { eventually } from "../service/testing/eventually.ts";
 import { type Fixture, names, open, row, rows, startConsole } from "./console_fixture.ts";
 import { cuttableLine } from "./cuttable_line.ts";
 import {
@@ -152,6 +153,37 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
       row(page, "missed").waitFor(),
     ]);
     await rows(page, 3);
+  },
+
+  async "a tab that nobody sees gives its connection up, and catches up when it is seen"(
+    { console, page },
+  ) {
+    // As a hidden tab sees itself; the wait before it sleeps is made short by the page's own clock.
+    await page.clock.install();
+    await page.goto(console.fields.page!);
+    await page.clock.runFor(1_000);
+    await sendTrace(console, { name: "before" });
+    await eventually("the first row", async () => {
+      await page.clock.runFor(100);
+      return await row(page, "before").count() === 1 || undefined;
+    });
+    const streams = async () =>
+      (await (await fetch(`${console.fields.page}/api/stats`)).json()).streams as number;
+    const see = (state: "hidden" | "visible") =>
+      page.evaluate((state) => {
+        Object.defineProperty(document, "visibilityState", { value: state, configurable: true });
+        document.dispatchEvent(new Event("visibilitychange"));
+      }, state);
+    await see("hidden");
+    await page.clock.runFor(10_500);
+    await eventually("no stream", async () => await streams() === 0 || undefined);
+    await sendTrace(console, { name: "meanwhile" });
+    await see("visible");
+    await eventually("the row that was missed", async () => {
+      await page.clock.runFor(100);
+      return await row(page, "meanwhile").count() === 1 || undefined;
+    });
+    assert.equal(await streams(), 1);
   },
 
   async "logs and metrics arrive live and can be filtered"({ console, page }) {

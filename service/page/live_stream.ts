@@ -38,6 +38,13 @@ export interface LiveStreamOptions {
   retryMaxDelayMs?: number;
   /** A connection without any event for so long counts as broken, in milliseconds; the server sends one each second. @default 15_000 */
   silenceTimeoutMs?: number;
+  /**
+   * A page that nobody has seen for so long gives its connection up, in milliseconds: a browser has
+   * six for a program, and a seventh tab would not load at all. Seen again, it connects and catches up.
+   *
+   * @default 10_000
+   */
+  sleepAfterMs?: number;
   /** What of the browser it uses; tests give another one. @default the browser */
   platform?: StreamPlatform;
 }
@@ -50,6 +57,10 @@ export interface StreamPlatform {
   clearTimer(timer: unknown): void;
   now(): number;
   random(): number;
+  /** Whether anybody can see the page. @default always */
+  isVisible?(): boolean;
+  /** Calls when that may have changed. @default never */
+  onVisibility?(listen: () => void): void;
 }
 
 /** The part of EventSource that is used. */
@@ -75,6 +86,8 @@ const browser: StreamPlatform = {
   clearTimer: (timer) => clearTimeout(timer as ReturnType<typeof setTimeout>),
   now: () => Date.now(),
   random: () => Math.random(),
+  isVisible: () => document.visibilityState !== "hidden",
+  onVisibility: (listen) => document.addEventListener("visibilitychange", listen),
 };
 
 /**
@@ -102,6 +115,9 @@ export class LiveStream {
   #queue: StreamMessage[] = [];
   #frameAsked = false;
   #lost = 0;
+  #started = false;
+  #asleep = false;
+  #sleepTimer: unknown;
 
   constructor(options: LiveStreamOptions) {
     this.#options = {
@@ -109,9 +125,16 @@ export class LiveStream {
       retryBaseDelayMs: 500,
       retryMaxDelayMs: 8_000,
       silenceTimeoutMs: 15_000,
+      sleepAfterMs: 10_000,
       platform: browser,
       ...options,
     };
+    this.#options.platform.onVisibility?.(() => this.#seenOrNot());
+  }
+
+  /** True while the page is out of sight and has given its connection up. */
+  get asleep(): boolean {
+    return this.#asleep;
   }
 
   /** Where the stream is. */
@@ -126,23 +149,51 @@ export class LiveStream {
 
   /** Connects. */
   start(): void {
+    this.#started = true;
     this.#connect();
+    this.#seenOrNot();
   }
 
   /** Connects again at once: for another URL (a filter), or because a person does not want to wait. */
   restart({ forget = false }: { forget?: boolean } = {}): void {
     this.stop();
     if (forget) this.#lastEventId = undefined;
-    this.#connect();
+    this.start();
   }
 
   /** Ends the connection. What has come and was not delivered yet is dropped. */
   stop(): void {
+    this.#started = false;
+    this.#asleep = false;
+    this.#options.platform.clearTimer(this.#sleepTimer);
     this.#source?.close();
     this.#source = undefined;
     this.#queue = [];
     this.#options.platform.clearTimer(this.#retryTimer);
     this.#options.platform.clearTimer(this.#silenceTimer);
+  }
+
+  #seenOrNot(): void {
+    const { platform, sleepAfterMs } = this.#options;
+    if (!this.#started) return;
+    platform.clearTimer(this.#sleepTimer);
+    if (!(platform.isVisible?.() ?? true)) {
+      if (!this.#asleep) this.#sleepTimer = platform.setTimer(() => this.#sleep(), sleepAfterMs);
+    } else if (this.#asleep) {
+      this.#asleep = false;
+      this.#attempt = 0;
+      this.#state.value = { kind: "connecting" };
+      this.#connect();
+    }
+  }
+
+  #sleep(): void {
+    const { platform } = this.#options;
+    this.#asleep = true;
+    this.#source?.close();
+    this.#source = undefined;
+    platform.clearTimer(this.#silenceTimer);
+    platform.clearTimer(this.#retryTimer);
   }
 
   #connect(): void {

@@ -159,3 +159,49 @@ Deno.test("LiveStream keeps a bounded number for a frame that does not come, and
   assert.deepEqual(batches[0]!.map((one) => one.data), [8, 9, 10]);
   assert.equal(stream.lost, 7);
 });
+
+Deno.test("LiveStream gives its connection up while nobody sees the page, and catches up when somebody does", () => {
+  const platform = Object.assign(new FakePlatform(), {
+    visible: true,
+    changed: () => {},
+    isVisible: () => platform.visible,
+    onVisibility: (listen: () => void) => void (platform.changed = listen),
+  });
+  const show = (visible: boolean) => {
+    platform.visible = visible;
+    platform.changed();
+  };
+  const stream = new LiveStream({
+    url: (id) => id === undefined ? "/s" : `/s?lastEventId=${id}`,
+    events: ["hello"],
+    onMessages: () => {},
+    platform,
+  });
+  stream.start();
+  platform.last.emit("hello", {}, "e7");
+  // Away for a moment is not away.
+  show(false);
+  platform.pass(9_000);
+  show(true);
+  platform.pass(5_000);
+  assert.equal(platform.last.closed, false);
+
+  platform.last.emit("hello", {}, "e8");
+  show(false);
+  platform.pass(10_000);
+  assert.equal(stream.asleep, true);
+  assert.ok(platform.last.closed);
+  // Nothing is tried while it sleeps, however long.
+  platform.pass(600_000);
+  assert.equal(platform.sources.length, 1);
+  show(true);
+  assert.equal(platform.last.url, "/s?lastEventId=e8");
+  assert.equal(stream.state.value.kind, "connecting");
+  platform.last.emit("hello", {});
+  assert.equal(stream.state.value.kind, "live");
+
+  stream.stop();
+  show(false);
+  show(true);
+  assert.equal(platform.sources.length, 2);
+});
