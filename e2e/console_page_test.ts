@@ -176,6 +176,38 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     assert.equal(await page.locator(".waterfall .line").count(), 1);
   },
 
+  async "the map shows who calls whom; an edge leads to its traces, and the tables say the same"(
+    { console, page },
+  ) {
+    const traceId = await sendTrace(console, { name: "PUT /orders" });
+    await sendTrace(console, { name: "GET /cart" });
+    await post(console, "/v1/traces", {
+      resourceSpans: [resource("bank", "scopeSpans", {
+        spans: [{
+          ...span({ traceId, spanId: "00000000000000d1", name: "authorize", kind: 2 }),
+          parentSpanId: childId,
+          status: { code: 2, message: "declined" },
+        }],
+      })],
+    });
+    await page.goto(`${console.fields.page}/map`);
+    await page.getByText("2 services speak").waitFor();
+    // The worst edge is chosen before anybody chooses.
+    const panel = page.getByRole("complementary", { name: "Edge" });
+    await panel.getByText("checkout → bank").waitFor();
+    await panel.getByText(/^100\s%$/).waitFor();
+    await panel.getByRole("link", { name: "Its traces" }).click();
+    await rows(page, 1);
+    await row(page, "PUT /orders").waitFor();
+    await page.goBack();
+    await page.keyboard.press("t");
+    const edges = page.getByRole("region", { name: "Edges" });
+    assert.match(await edges.innerText(), /checkout → bank[\s\S]*100\s%/);
+    await page.getByRole("region", { name: "Services" }).getByRole("link", { name: "bank" })
+      .click();
+    await page.getByRole("complementary", { name: "Service" }).getByText("Called by").waitFor();
+  },
+
   async "text of strangers is shown as text and runs nothing"({ console, page, complaints }) {
     const image = `<img src=x onerror="window.ran='img'">`;
     const script = `<script>window.ran='script'</script>`;
@@ -259,7 +291,12 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     await page.getByRole("link", { name: "Newer trace" }).waitFor();
     await page.keyboard.press("[");
     await page.getByRole("heading", { name: /GET \/cart/ }).waitFor();
-    for (const [key, path] of [["2", "/charts"], ["3", "/logs"], ["4", "/status"], ["1", "/"]]) {
+    for (
+      const [key, path] of [["2", "/charts"], ["3", "/logs"], ["4", "/status"], ["5", "/map"], [
+        "1",
+        "/",
+      ]]
+    ) {
       await page.keyboard.press(key!);
       await page.waitForURL((url) => url.pathname === path);
     }
@@ -276,6 +313,8 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
       ["/charts?metric=shop.order.duration", ".u-over"],
       ["/logs", ".log-row"],
       ["/status", ".service-link"],
+      ["/map", ".map-node"],
+      ["/map?tables=1", ".map-tables"],
     ];
     for (const colorScheme of ["light", "dark"] as const) {
       await page.emulateMedia({ colorScheme });
@@ -294,7 +333,9 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     await sendMetric(console, { name: "shop.order.duration" });
     await page.setViewportSize({ width: 360, height: 740 });
     const paths = ["/", `/traces/${traceId}`, `/traces/${traceId}?span=${childId}`, "/charts"];
-    for (const path of [...paths, "/charts?metric=shop.order.duration", "/logs", "/status"]) {
+    for (
+      const path of [...paths, "/charts?metric=shop.order.duration", "/logs", "/status", "/map"]
+    ) {
       await page.goto(console.fields.page + path);
       await page.locator(".pill-live").waitFor();
       await page.waitForFunction(() => document.querySelector(".skeleton") === null);

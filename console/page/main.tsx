@@ -13,6 +13,7 @@ import { address, go, setParams, startUrlState } from "../../service/page/url_st
 import { pagePaths } from "../page_api/api.ts";
 import { ChartsView } from "./charts_view.tsx";
 import { LogsView } from "./logs_view.tsx";
+import { MapView } from "./map_view.tsx";
 import { StatusView } from "./status_view.tsx";
 import { startStore, stream } from "./store.ts";
 import { TraceView } from "./trace_view.tsx";
@@ -24,6 +25,7 @@ const views = [
   { kind: "charts", href: "/charts", label: "Charts" },
   { kind: "logs", href: "/logs", label: "Logs" },
   { kind: "status", href: "/status", label: "Status" },
+  { kind: "map", href: "/map", label: "Map" },
 ] as const;
 
 function ConsolePage() {
@@ -78,6 +80,8 @@ function CurrentView() {
       return <ChartsView />;
     case "logs":
       return <LogsView />;
+    case "map":
+      return <MapView />;
     case "status":
       return <StatusView />;
     case "unknown":

@@ -16,6 +16,7 @@ export type View =
   | { readonly kind: "charts" }
   | { readonly kind: "logs" }
   | { readonly kind: "status" }
+  | { readonly kind: "map" }
   | { readonly kind: "unknown" };
 
 /** The view shown. */
@@ -26,6 +27,7 @@ export const view = computed<View>(() => {
   if (matchPath(pagePaths.traces, path)) return { kind: "traces" };
   if (matchPath(pagePaths.charts, path)) return { kind: "charts" };
   if (matchPath(pagePaths.logs, path)) return { kind: "logs" };
+  if (matchPath(pagePaths.map, path)) return { kind: "map" };
   if (matchPath(pagePaths.status, path)) return { kind: "status" };
   return { kind: "unknown" };
 });

@@ -39,6 +39,8 @@ export const apiPaths = {
   dependencies: "/api/dependencies",
   /** `GET`, parameters `for` (`traces` or `logs`) and `key` for the values of one → {@linkcode SuggestionsAnswer}. */
   suggestions: "/api/suggestions",
+  /** `GET`, parameter `lookback` (5m) → {@linkcode MapAnswer}. */
+  map: "/api/map",
   /** `GET` → {@linkcode NoticesAnswer}. */
   notices: "/api/notices",
   /** `GET` → `StatsEvent` of `stream_events.ts`, the same as the stream's `stats`. */
@@ -236,6 +238,44 @@ export interface DependencyEdge {
 
 /** Answer of `/api/dependencies`: counted over the spans held, most calls first. */
 export type DependenciesAnswer = JaegerAnswer<DependencyEdge>;
+
+/** How often, how well, how fast. */
+export interface MapFigures {
+  calls: number;
+  /** How many of them had the status ERROR. */
+  errors: number;
+  /** Calls a second. */
+  rate: number;
+  /** Of the called spans, in milliseconds. */
+  p95Ms: number;
+}
+
+/** A service, or a topic between producers and consumers, whose name begins with `topic `. */
+export interface MapNode extends MapFigures {
+  name: string;
+  kind: "service" | "topic";
+  /** `service.namespace`; empty if there is none. */
+  namespace: string;
+  /** When anything was last received from it; null for topics. */
+  lastSeenMs: number | null;
+}
+
+/** A caller and a callee. */
+export interface MapEdge extends MapFigures {
+  from: string;
+  to: string;
+}
+
+/** Answer of `/api/map`. */
+export interface MapAnswer {
+  /** At most 100, the busiest, sorted by name. */
+  nodes: MapNode[];
+  /** At most 400, most calls first. */
+  edges: MapEdge[];
+  /** The time that it is about, in seconds: less than was asked for where less is held. */
+  seconds: number;
+  nodesInAll: number;
+}
 
 /** A way to go on in a search. */
 export interface Suggestion {
@@ -467,4 +507,5 @@ export const pagePaths = {
   charts: "/charts",
   logs: "/logs",
   status: "/status",
+  map: "/map",
 } as const;

@@ -10,6 +10,7 @@ import {
   apiPaths,
   type DependenciesAnswer,
   type LogsAnswer,
+  type MapAnswer,
   type MetricDataAnswer,
   type MetricsAnswer,
   type NoticesAnswer,
@@ -33,6 +34,7 @@ import {
   type Parameters,
   traceFilter,
 } from "../queries/query.ts";
+import { serviceMap } from "../queries/service_map.ts";
 import { suggestions } from "../queries/suggestions.ts";
 import type { TelemetryStore } from "../stores/telemetry_store.ts";
 import { type Trace, traceSummary } from "../stores/trace_store.ts";
@@ -59,7 +61,7 @@ export interface PageApiOptions {
  * ```
  */
 export function pageApi(options: PageApiOptions): Hono {
-  const { store, stream, stats } = options;
+  const { store, stream, stats, world } = options;
   const app = new Hono();
   app.use("/api/*", async (c, next) => {
     await next();
@@ -69,6 +71,18 @@ export function pageApi(options: PageApiOptions): Hono {
 
   addTraceRoutes(app, options);
   addLogAndMetricRoutes(app, options);
+  app.get(apiPaths.map, (c) => {
+    const toMs = world.nowMs();
+    const lookbackUs = durationParameter(parametersOf(c), "lookback") ?? 300_000_000;
+    const answer: MapAnswer = serviceMap({
+      traces: store.traces.newestFirst(),
+      traceOf: (traceId) => store.traces.get(traceId),
+      serviceOf: (name) => store.services.get(name),
+      fromMs: toMs - lookbackUs / 1000,
+      toMs,
+    });
+    return c.json(answer);
+  });
   app.get(apiPaths.suggestions, (c) => {
     const what = c.req.query("for") ?? "traces";
     if (what !== "traces" && what !== "logs") {

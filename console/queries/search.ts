@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { type StoredAttributes, valueText } from "../intake/values.ts";
+import { attribute, type StoredAttributes, valueText } from "../intake/values.ts";
 import type { StoredLog } from "../stores/log_store.ts";
 import type { StoredSpan, Trace } from "../stores/trace_store.ts";
 import { spanKinds } from "./jaeger.ts";
@@ -38,7 +38,7 @@ export function traceSearch(text: string): TraceSearch {
     if (term.kind === "word") {
       const found = wordInTrace(term.text.toLowerCase());
       traceTests.push(negatedIf(term.negated, found));
-    } else if (term.key === "trace" || term.key === "trace.duration") {
+    } else if (term.key === "trace" || term.key === "trace.duration" || term.key === "edge") {
       traceTests.push(negatedIf(term.negated, traceTest(term)));
     } else {
       spanTests.push(negatedIf(term.negated, spanTest(term)));
@@ -69,12 +69,38 @@ function negatedIf<Item>(negated: boolean, test: Test<Item>): Test<Item> {
 // Traces
 
 function traceTest(term: Condition): Test<Trace> {
+  if (term.key === "edge") return edgeTest(term);
   if (term.key === "trace") {
     const id = term.value.toLowerCase();
     return negatedIf(term.operator === "!=", (trace) => trace.traceId.startsWith(id));
   }
   const compare = durationTest(term);
   return (trace) => compare((trace.endUs - trace.startUs) * 1000);
+}
+
+/** As the map has its edges: a call, or a message by a topic. */
+function edgeTest({ value, operator }: Condition): Test<Trace> {
+  const at = value.indexOf(">");
+  if (at < 1 || at === value.length - 1 || (operator !== "=" && operator !== "!=")) {
+    throw new SearchError("edge is a caller and a callee, as in edge=web>cart.");
+  }
+  const [from, to] = [value.slice(0, at), value.slice(at + 1)];
+  const topic = [from, to].find((one) => one.startsWith("topic "))?.slice("topic ".length);
+  const isEdge = (trace: Trace) => {
+    if (topic !== undefined) {
+      const kind = to.startsWith("topic ") ? "producer" : "consumer";
+      const service = to.startsWith("topic ") ? from : to;
+      return trace.spans.some((span) =>
+        spanKinds[span.kind] === kind && span.source.service === service &&
+        attribute(span.attributes, "messaging.destination.name") === topic
+      );
+    }
+    const callers = new Set(
+      trace.spans.filter((span) => span.source.service === from).map(({ spanId }) => spanId),
+    );
+    return trace.spans.some((span) => span.source.service === to && callers.has(span.parentSpanId));
+  };
+  return negatedIf(operator === "!=", isEdge);
 }
 
 function spanTest(term: Condition): Test<StoredSpan> {

@@ -46,6 +46,7 @@ export const traceKeys = {
   scope: "the instrumentation scope",
   trace: "the trace's id, or how it begins",
   span: "the span's id",
+  edge: "one service calls another: edge=web>cart",
 } as const;
 
 /** The same for logs. */

@@ -1,0 +1,311 @@
+/**
+ * The map of services: who calls whom, how often, how well, how fast. The picture has a twin, two
+ * tables that say the same (`t`).
+ *
+ * @module
+ */
+import { useEffect, useMemo, useState } from "preact/hooks";
+import { CommandLine } from "../../service/page/copy.tsx";
+import { formatCounted, formatDuration, formatPercent } from "../../service/page/format.ts";
+import { useShortcuts } from "../../service/page/keys.ts";
+import { ServiceMark } from "../../service/page/service_mark.tsx";
+import { Empty, Failure, Loading } from "../../service/page/states.tsx";
+import { address, href, setParams } from "../../service/page/url_state.ts";
+import { useAnswer } from "../../service/page/use_answer.ts";
+import { useMediaQuery } from "../../service/page/use_media_query.ts";
+import { apiPaths, type MapAnswer, type MapEdge, type MapNode } from "../page_api/api.ts";
+import { condition } from "../queries/search_language.ts";
+import { edgeKey, rateText } from "./map_layout.ts";
+import { MapPicture } from "./map_picture.tsx";
+import { epoch } from "./store.ts";
+import { paused } from "./views.ts";
+
+/** A program that has said nothing for so long has probably gone, in milliseconds: three exports and some. */
+const silentAfterMs = 35_000;
+
+/** See the module. */
+export function MapView() {
+  const { answer, error, reload } = useAnswer<MapAnswer>(
+    `${apiPaths.map}?lookback=10m&epoch=${epoch.value}`,
+    { refreshMs: paused.value ? undefined : 2_000 },
+  );
+  const { params } = address.value;
+  const forced = useMediaQuery("(forced-colors: active)");
+  const asTables = params.has("tables") || (forced && params.get("tables") !== "0");
+  useShortcuts([
+    { key: "t", label: "Picture or tables", run: () => setParams({ tables: !asTables }) },
+    {
+      key: "Escape",
+      label: "Choose nothing",
+      run: () => setParams({ node: undefined, edge: undefined }),
+    },
+  ]);
+  if (answer === undefined) {
+    return error === undefined
+      ? <Loading what="the map" rows={8} />
+      : <Failure title="The map cannot be shown" detail={error.message} onRetry={reload} />;
+  }
+  if (answer.nodes.length === 0) return <NoMap />;
+  return (
+    <section class="map-view" aria-labelledby="map-title">
+      <h1 id="map-title" class="hidden-text">Map</h1>
+      <MapHead map={answer} asTables={asTables} />
+      <div class="map-split">
+        {asTables ? <Tables map={answer} /> : <Picture map={answer} />}
+        <Chosen map={answer} />
+      </div>
+    </section>
+  );
+}
+
+function NoMap() {
+  return (
+    <Empty title="No service has sent a span yet">
+      <p>Each one appears here, with whom it calls. Start the whole model:</p>
+      <CommandLine text="deno task demo" />
+    </Empty>
+  );
+}
+
+/** Whether a program has fallen silent. */
+export function isSilent({ lastSeenMs }: MapNode, nowMs: number): boolean {
+  return lastSeenMs !== null && nowMs - lastSeenMs > silentAfterMs;
+}
+
+function MapHead({ map, asTables }: { map: MapAnswer; asTables: boolean }) {
+  const nowMs = Date.now();
+  const services = map.nodes.filter(({ kind }) => kind === "service");
+  const silent = services.filter((node) => isSilent(node, nowMs));
+  const failing = services.filter(({ errors }) => errors > 0);
+  return (
+    <div class="toolbar">
+      <p class="map-sentence">
+        <b>{formatCounted(services.length - silent.length, "service")} speak</b>
+        {silent.map((node) => (
+          <span key={node.name} class="error-text">
+            {node.name} is silent for {formatDuration(seconds(nowMs - node.lastSeenMs!))}
+          </span>
+        ))}
+        {failing.length > 0 && <span>{formatCounted(failing.length, "service")} with errors</span>}
+        {map.nodesInAll > map.nodes.length && (
+          <span class="quiet">the busiest {map.nodes.length} of {map.nodesInAll}</span>
+        )}
+        <span class="quiet">over the last {formatDuration(seconds(map.seconds * 1e3))}</span>
+      </p>
+      <label class="check">
+        <input
+          type="checkbox"
+          checked={asTables}
+          onChange={(event) => setParams({ tables: event.currentTarget.checked ? true : "0" })}
+        />
+        Tables
+      </label>
+    </div>
+  );
+}
+
+function seconds(ms: number): number {
+  return Math.round(ms / 1e3) * 1e3;
+}
+
+function Picture({ map }: { map: MapAnswer }) {
+  const { params } = address.value;
+  // The state of "silent" changes without any answer.
+  const [nowMs, setNowMs] = useState(Date.now());
+  useEffect(() => setNowMs(Date.now()), [map]);
+  const silent = useMemo(
+    () => new Set(map.nodes.filter((one) => isSilent(one, nowMs)).map(({ name }) => name)),
+    [map, nowMs],
+  );
+  return (
+    <MapPicture
+      map={map}
+      silent={silent}
+      node={params.get("node") ?? undefined}
+      edge={params.get("edge") ?? undefined}
+    />
+  );
+}
+
+function Chosen({ map }: { map: MapAnswer }) {
+  const { params } = address.value;
+  const node = map.nodes.find(({ name }) => name === params.get("node"));
+  const edge = map.edges.find((one) => edgeKey(one) === params.get("edge"));
+  const worst = map.edges.toSorted((a, b) => b.errors / b.calls - a.errors / a.calls)[0];
+  if (node !== undefined) return <NodePanel node={node} map={map} />;
+  const shown = edge ?? worst;
+  if (shown === undefined) return null;
+  return (
+    <aside class="map-panel" aria-label="Edge">
+      <h2>{shown.from} → {shown.to}</h2>
+      {edge === undefined && (
+        <p class="quiet">
+          {shown.errors > 0 ? "The one with the most errors" : "The busiest one"}
+        </p>
+      )}
+      <Figures of={shown} />
+      <a class="button" href={tracesHref(condition("edge", edgeKey(shown)))}>Its traces</a>
+    </aside>
+  );
+}
+
+function NodePanel({ node, map }: { node: MapNode; map: MapAnswer }) {
+  const silent = isSilent(node, Date.now());
+  return (
+    <aside class="map-panel" aria-label="Service">
+      <h2>
+        {node.kind === "service" && <ServiceMark name={node.name} />} {node.name}
+      </h2>
+      {silent && (
+        <p class="error-text">
+          Silent for {formatDuration(seconds(Date.now() - node.lastSeenMs!))}
+        </p>
+      )}
+      <Figures of={node} />
+      {node.kind === "service" && (
+        <div class="button-row">
+          <a class="button" href={tracesHref(condition("service", node.name))}>Traces</a>
+          <a class="button" href={href("/logs", new URLSearchParams(), { service: node.name })}>
+            Logs
+          </a>
+          <a class="button" href={href("/charts", new URLSearchParams(), { service: node.name })}>
+            Charts
+          </a>
+        </div>
+      )}
+      <EdgeList title="Calls" edges={map.edges.filter(({ from }) => from === node.name)} end="to" />
+      <EdgeList
+        title="Called by"
+        edges={map.edges.filter(({ to }) => to === node.name)}
+        end="from"
+      />
+    </aside>
+  );
+}
+
+function EdgeList({ title, edges, end }: {
+  title: string;
+  edges: readonly MapEdge[];
+  end: "from" | "to";
+}) {
+  if (edges.length === 0) return null;
+  return (
+    <section>
+      <h3>{title}</h3>
+      <ul class="map-edges">
+        {edges.map((edge) => (
+          <li key={edgeKey(edge)}>
+            <a href={href("/map", address.value.params, { edge: edgeKey(edge), node: undefined })}>
+              {edge[end]}
+            </a>{" "}
+            <span class="quiet">{rateText(edge.rate)}</span>
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+function Figures({ of }: { of: Pick<MapEdge, "rate" | "errors" | "calls" | "p95Ms"> }) {
+  return (
+    <dl class="facts">
+      <div>
+        <dt>rate</dt>
+        <dd>{rateText(of.rate)}</dd>
+      </div>
+      <div>
+        <dt>errors</dt>
+        <dd class={of.errors > 0 ? "error-text" : ""}>
+          {of.calls === 0 ? "–" : formatPercent(of.errors / of.calls)}
+        </dd>
+      </div>
+      <div>
+        <dt>p95</dt>
+        <dd>{formatDuration(of.p95Ms)}</dd>
+      </div>
+      <div>
+        <dt>calls</dt>
+        <dd>{formatCounted(of.calls, "call")}</dd>
+      </div>
+    </dl>
+  );
+}
+
+function tracesHref(q: string): string {
+  return href("/", new URLSearchParams(), { q });
+}
+
+function Tables({ map }: { map: MapAnswer }) {
+  const { params } = address.value;
+  const nowMs = Date.now();
+  const services = map.nodes.toSorted((a, b) =>
+    Number(isSilent(b, nowMs)) - Number(isSilent(a, nowMs)) || b.errors - a.errors ||
+    b.calls - a.calls
+  );
+  return (
+    <div class="map-tables">
+      <div class="table-place" tabIndex={0} role="region" aria-label="Services">
+        <table class="table">
+          <thead>
+            <FigureHead first="Service" />
+          </thead>
+          <tbody>
+            {services.map((node) => (
+              <tr key={node.name}>
+                <th scope="row">
+                  <a href={href("/map", params, { node: node.name, edge: undefined })}>
+                    {node.name}
+                  </a>
+                  {isSilent(node, nowMs) && <span class="error-text">silent</span>}
+                </th>
+                <FigureCells of={node} />
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+      <div class="table-place" tabIndex={0} role="region" aria-label="Edges">
+        <table class="table">
+          <thead>
+            <FigureHead first="Edge" />
+          </thead>
+          <tbody>
+            {map.edges.map((edge) => (
+              <tr key={edgeKey(edge)}>
+                <th scope="row">
+                  <a href={href("/map", params, { edge: edgeKey(edge), node: undefined })}>
+                    {edge.from} → {edge.to}
+                  </a>
+                </th>
+                <FigureCells of={edge} />
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </div>
+  );
+}
+
+function FigureHead({ first }: { first: string }) {
+  return (
+    <tr>
+      <th scope="col">{first}</th>
+      <th scope="col" class="number">rate</th>
+      <th scope="col" class="number">errors</th>
+      <th scope="col" class="number">p95</th>
+    </tr>
+  );
+}
+
+function FigureCells({ of }: { of: Pick<MapEdge, "rate" | "errors" | "calls" | "p95Ms"> }) {
+  return (
+    <>
+      <td class="number">{rateText(of.rate)}</td>
+      <td class={of.errors > 0 ? "number error-text" : "number"}>
+        {of.calls === 0 ? "–" : formatPercent(of.errors / of.calls)}
+      </td>
+      <td class="number">{formatDuration(of.p95Ms)}</td>
+    </>
+  );
+}

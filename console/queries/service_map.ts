@@ -1,0 +1,145 @@
+/**
+ * The services as they call each other: from spans and their parents, from links, and through topics
+ * where messages go by a bus (producer → topic → consumer), with rate, error share and p95.
+ *
+ * @module
+ */
+import type { MapAnswer, MapEdge, MapNode } from "../page_api/api.ts";
+import { type StoredAttributes, valueText } from "../intake/values.ts";
+import { statusError, type StoredSpan, type Trace } from "../stores/trace_store.ts";
+import { spanKinds } from "./jaeger.ts";
+import type { ServiceEntry } from "../intake/source.ts";
+
+/** What the map is made from. */
+export interface ServiceMapInput {
+  traces: Iterable<Trace>;
+  /** A trace by its id, for links into other ones. */
+  traceOf: (traceId: string) => Trace | undefined;
+  /** What is known of a service beyond its spans. */
+  serviceOf: (name: string) => Pick<ServiceEntry, "lastSeenMs"> | undefined;
+  /** The time that is looked at, milliseconds since the epoch. */
+  fromMs: number;
+  toMs: number;
+}
+
+/** Nodes and edges on a map; beyond it the busiest are shown. */
+const maxNodes = 100;
+const maxEdges = 400;
+/** Durations kept of one edge: enough for a p95, bounded however busy it is. */
+const maxDurations = 1_024;
+
+interface Counted {
+  calls: number;
+  errors: number;
+  durationsMs: number[];
+}
+
+/**
+ * Makes the map.
+ *
+ * @example
+ * ```ts
+ * const map = serviceMap({ traces, traceOf, serviceOf, fromMs: nowMs - 300_000, toMs: nowMs });
+ * ```
+ */
+export function serviceMap(input: ServiceMapInput): MapAnswer {
+  const nodes = new Map<string, Counted & { kind: MapNode["kind"]; namespace: string }>();
+  const edges = new Map<string, Counted & { from: string; to: string }>();
+  let firstMs = input.toMs;
+
+  function node(name: string, kind: MapNode["kind"], namespace = "") {
+    let found = nodes.get(name);
+    if (found === undefined) {
+      nodes.set(name, found = { kind, namespace, calls: 0, errors: 0, durationsMs: [] });
+    }
+    return found;
+  }
+  function edge(from: string, to: string, span: StoredSpan) {
+    const key = `${from}\0${to}`;
+    let found = edges.get(key);
+    if (found === undefined) {
+      edges.set(key, found = { from, to, calls: 0, errors: 0, durationsMs: [] });
+    }
+    count(found, span);
+  }
+
+  for (const trace of input.traces) {
+    if (trace.endUs < input.fromMs * 1000 || trace.startUs > input.toMs * 1000) continue;
+    firstMs = Math.min(firstMs, trace.startUs / 1000);
+    const byId = new Map<string, StoredSpan>();
+    for (const span of trace.spans) {
+      // Under B3 the callee's half is the one that others are below of.
+      if (!byId.has(span.spanId) || spanKinds[span.kind] === "server") byId.set(span.spanId, span);
+    }
+    for (const span of trace.spans) {
+      const { service, attributes } = span.source;
+      const own = node(service, "service", textOf(attributes, "service.namespace"));
+      const kind = spanKinds[span.kind];
+      const parent = byId.get(span.parentSpanId);
+      const isEntry = parent === undefined || parent.source.service !== service;
+      if (isEntry || kind === "server" || kind === "consumer") count(own, span);
+
+      const topic = textOf(span.attributes, "messaging.destination.name");
+      if (topic !== "" && (kind === "producer" || kind === "consumer")) {
+        const name = `topic ${topic}`;
+        count(node(name, "topic"), span);
+        if (kind === "producer") edge(service, name, span);
+        else edge(name, service, span);
+        continue;
+      }
+      if (parent !== undefined && parent.source.service !== service) {
+        edge(parent.source.service, service, span);
+      }
+      for (const link of span.links) {
+        const linked = input.traceOf(link.traceId)?.spans
+          .find(({ spanId }) => spanId === link.spanId)?.source.service;
+        if (linked !== undefined && linked !== service) edge(linked, service, span);
+      }
+    }
+  }
+
+  const seconds = Math.max(1, (input.toMs - Math.max(input.fromMs, firstMs)) / 1000);
+  const busiest = [...nodes].sort(([, a], [, b]) => b.calls - a.calls).slice(0, maxNodes);
+  const shown = new Set(busiest.map(([name]) => name));
+  return {
+    nodes: busiest.map(([name, { kind, namespace, ...counted }]): MapNode => ({
+      name,
+      kind,
+      namespace,
+      ...figures(counted, seconds),
+      lastSeenMs: kind === "service" ? input.serviceOf(name)?.lastSeenMs ?? null : null,
+    })).sort((a, b) => a.name < b.name ? -1 : 1),
+    edges: [...edges.values()]
+      .filter(({ from, to }) => shown.has(from) && shown.has(to))
+      .sort((a, b) => b.calls - a.calls)
+      .slice(0, maxEdges)
+      .map(({ from, to, ...counted }): MapEdge => ({ from, to, ...figures(counted, seconds) })),
+    seconds,
+    nodesInAll: nodes.size,
+  };
+}
+
+function count(counted: Counted, span: StoredSpan): void {
+  counted.calls++;
+  if (span.status === statusError) counted.errors++;
+  const { durationsMs, calls } = counted;
+  if (durationsMs.length < maxDurations) durationsMs.push(span.durationNs / 1e6);
+  else durationsMs[calls % maxDurations] = span.durationNs / 1e6;
+}
+
+function figures({ calls, errors, durationsMs }: Counted, seconds: number) {
+  const sorted = durationsMs.toSorted((a, b) => a - b);
+  return {
+    calls,
+    errors,
+    rate: calls / seconds,
+    p95Ms: sorted[Math.max(0, Math.ceil(sorted.length * 0.95) - 1)] ?? 0,
+  };
+}
+
+function textOf(attributes: StoredAttributes, key: string): string {
+  for (let i = 0; i < attributes.length; i += 2) {
+    if (attributes[i] === key) return valueText(attributes[i + 1]!);
+  }
+  return "";
+}
