@@ -17,9 +17,10 @@ import { authFlags, type BearerAuth, bearerAuthFromFlags } from "../service/bear
 import type { Bus } from "../service/bus/bus.ts";
 import { busFlags, type BusFlagValues, openBus } from "../service/bus/open_bus.ts";
 import { commandLine, flag, parseDuration, parseInteger } from "../service/command_line.ts";
-import { httpApp } from "../service/http_app.ts";
+import { httpApp, type HttpAppOptions } from "../service/http_app.ts";
+import { listenStarting } from "../service/http_starting.ts";
 import { guardFlags } from "../service/http_guard.ts";
-import { hostFlags, listen, portFlag } from "../service/http_server.ts";
+import { hostFlags, portFlag } from "../service/http_server.ts";
 import { runService, type Service, type ServiceContext } from "../service/life_cycle.ts";
 import { pageRoutes } from "../service/page/assets.ts";
 import { keyRoutes } from "./api/key_routes.ts";
@@ -91,12 +92,22 @@ export async function startRestApi(
 ): Promise<Service & { port: number }> {
   const { health, log, stopping } = context;
   const auth = bearerAuthFromFlags(options, context);
-  health.set("answers", { reason: "starting" });
+  health.set("answers", { reason: "starting: waiting for the bus, its topics and keys" });
+  await using undo = new AsyncDisposableStack();
+  const server = await listenStarting(appOptionsOf(options), {
+    host: options.host,
+    port: options.port,
+    portFlag: "--port",
+    log,
+    authenticated: auth !== undefined,
+    allowRemoteWithoutAuth: options.allowRemoteWithoutAuth ?? false,
+    maxRequestsInFlight: options.maxInFlight,
+  }, context);
+  undo.defer(() => server.stop(AbortSignal.abort()));
   const bus = await openBus(options, {
     clientId: "signer-api",
     topics: [requestTopicOf(options)],
   }, context);
-  await using undo = new AsyncDisposableStack();
   undo.defer(() => bus.close());
 
   const alone = bus.system === "in_process";
@@ -139,7 +150,7 @@ export async function startRestApi(
     maxSockets: options.maxSockets,
     ...(auth && { auth }),
   }, context);
-  const server = await serve({ routes, keys: signing?.keys, auth }, options, context);
+  server.serve(appOf({ routes, keys: signing?.keys, auth }, options, context).fetch);
   log.info("Listening", { url: `${server.url}/sign`, answers: requester.responseTopic });
 
   undo.move();
@@ -181,31 +192,27 @@ interface ServedParts {
   auth: BearerAuth | undefined;
 }
 
-function serve(parts: ServedParts, options: RestApiOptions, context: ServiceContext) {
-  const { routes, keys, auth } = parts;
-  const app: Hono = httpApp({
+function appOptionsOf(options: RestApiOptions): HttpAppOptions {
+  return {
     name: "signer-api",
     host: options.host,
     allowedHosts: options.allowedHost,
     allowedOrigins: options.allowedOrigin,
     // Public keys are for everybody, whatever page or program verifies with them.
     publicPaths: ["/.well-known/jwks.json"],
-  }, context);
+  };
+}
+
+function appOf(parts: ServedParts, options: RestApiOptions, context: ServiceContext): Hono {
+  const { routes, keys, auth } = parts;
+  const app: Hono = httpApp(appOptionsOf(options), context);
   app.route("/", routes.app);
   app.get("/", (c) => c.redirect("/sign"));
   app.get("/openapi.json", (c) => c.json(openapi));
   app.get("/asyncapi.json", (c) => c.json(asyncapi));
   app.route("/", pageRoutes("signer", { routes: ["/sign"] }));
   if (keys) app.route("/", keyRoutes({ store: keys, log: context.log, ...(auth && { auth }) }));
-  return listen(app.fetch, {
-    host: options.host,
-    port: options.port,
-    portFlag: "--port",
-    log: context.log,
-    authenticated: auth !== undefined,
-    allowRemoteWithoutAuth: options.allowRemoteWithoutAuth ?? false,
-    maxRequestsInFlight: options.maxInFlight,
-  });
+  return app;
 }
 
 async function main(): Promise<void> {

@@ -20,8 +20,9 @@ import { authFlags, bearerAuthFromFlags } from "../service/bearer_auth.ts";
 import { busFlags, type BusFlagValues, openBus } from "../service/bus/open_bus.ts";
 import { commandLine, flag } from "../service/command_line.ts";
 import { httpApp } from "../service/http_app.ts";
+import { listenStarting } from "../service/http_starting.ts";
 import { guardFlags } from "../service/http_guard.ts";
-import { hostFlags, listen, portFlag } from "../service/http_server.ts";
+import { hostFlags, portFlag } from "../service/http_server.ts";
 import { runService, type Service, type ServiceContext } from "../service/life_cycle.ts";
 import { keyRoutes } from "./api/key_routes.ts";
 import { addMaintenanceCommands } from "./work/maintenance_commands.ts";
@@ -77,12 +78,27 @@ export async function startService(
 ): Promise<Service & { port: number }> {
   const { health, log } = context;
   const auth = bearerAuthFromFlags(options, context);
-  health.set("requests", { reason: "starting" });
+  health.set("requests", { reason: "starting: waiting for Kafka, its topics and keys" });
+  const appOptions = {
+    name: "signer-service",
+    host: options.host,
+    allowedHosts: options.allowedHost,
+    allowedOrigins: options.allowedOrigin,
+  };
+  await using undo = new AsyncDisposableStack();
+  const server = await listenStarting(appOptions, {
+    host: options.host,
+    port: options.port,
+    portFlag: "--port",
+    log,
+    authenticated: auth !== undefined,
+    allowRemoteWithoutAuth: options.allowRemoteWithoutAuth ?? false,
+  }, context);
+  undo.defer(() => server.stop(AbortSignal.abort()));
   const bus = await openBus(options, {
     clientId: "signer-service",
     topics: [requestTopicOf(options)],
   }, context);
-  await using undo = new AsyncDisposableStack();
   undo.defer(() => bus.close());
   const signing = await startSigningService({
     ...{
@@ -96,23 +112,11 @@ export async function startService(
 
   const unwatch = watchTopics({ bus, topics: neededTopicsOf(options) }, context);
   undo.defer(unwatch);
-  const app = httpApp({
-    name: "signer-service",
-    host: options.host,
-    allowedHosts: options.allowedHost,
-    allowedOrigins: options.allowedOrigin,
-  }, context);
+  const app = httpApp(appOptions, context);
   if (signing.keys) {
     app.route("/", keyRoutes({ store: signing.keys, log, ...(auth && { auth }) }));
   }
-  const server = await listen(app.fetch, {
-    host: options.host,
-    port: options.port,
-    portFlag: "--port",
-    log,
-    authenticated: auth !== undefined,
-    allowRemoteWithoutAuth: options.allowRemoteWithoutAuth ?? false,
-  });
+  server.serve(app.fetch);
   log.info("Listening", { url: server.url });
 
   undo.move();

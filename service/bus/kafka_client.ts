@@ -18,7 +18,8 @@ export function clientOptions(connection: KafkaConnection): BaseOptions {
     timeout: connection.requestTimeoutMs ?? 5_000,
     requestTimeout: (connection.requestTimeoutMs ?? 5_000) + 5_000,
     retries: 0,
-    metadataMaxAge: 60_000,
+    // A sender learns within this time of partitions that were added.
+    metadataMaxAge: 10_000,
     ...(tls && { tls: tls.ca ? { ca: [tls.ca] } : {} }),
     ...(sasl && { sasl }),
   };

@@ -5,7 +5,14 @@
  */
 import { flag, parseDuration, parseInteger } from "../command_line.ts";
 import { type ServiceContext, StartError } from "../life_cycle.ts";
-import { aborted, backoffDelayMs, pause, reasonOf, timeoutSignal } from "../resilience.ts";
+import {
+  aborted,
+  backoffDelayMs,
+  pause,
+  reasonOf,
+  settledWithin,
+  timeoutSignal,
+} from "../resilience.ts";
 import { type Bus, BusError, type TopicOptions } from "./bus.ts";
 import {
   kafkaConnection,
@@ -62,6 +69,9 @@ export interface OpenBusOptions {
   topics?: readonly NeededTopic[];
 }
 
+/** How long a bus that could not be used is waited for to close, in milliseconds. */
+const closeTimeoutMs = 1_000;
+
 /** The wait between attempts to reach Kafka at the start. */
 const startBackoff = { baseDelayMs: 250, maxDelayMs: 1_000, jitter: 0.5 };
 
@@ -103,7 +113,8 @@ export async function openBus(
     await ensureTopics(bus, topics, { timeoutMs: flags.kafkaStartTimeoutMs }, context);
     return bus;
   } catch (error) {
-    await bus.close();
+    // A broker that accepts and says nothing would hold up even this.
+    await settledWithin(bus.close(), closeTimeoutMs, { world });
     if (context.stopping.aborted) {
       throw new StartError(`Stopped while waiting for Kafka at ${brokers.join(", ")}.`);
     }
