@@ -101,7 +101,7 @@ async function upgradeOverTls(
       closeWhenSilent(opened, idleTimeoutS);
       const upgraded = opened as unknown as WebSocket;
       // With Deno's own it opens once its handler has answered.
-      queueMicrotask(() => upgraded.onopen?.(new Event("open")));
+      realWorld.setTimeout(() => upgraded.onopen?.(new Event("open")), 0);
       resolve({ socket: upgraded, response: new Response() });
     });
   });
