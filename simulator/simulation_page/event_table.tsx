@@ -13,7 +13,7 @@ import type { LogEntry } from "../simulation/engine.ts";
 import { divergenceOf } from "./branching.ts";
 import { causeOf } from "./causes.ts";
 import { type Branch, current, entryPlace, other, seekEntry } from "./store.ts";
-import { entryWords, isQuiet, partWords, secondsWords } from "./words.ts";
+import { entryWords, isQuiet, isTrouble, partWords, secondsWords } from "./words.ts";
 
 /** See the module. */
 export function EventTable() {
@@ -89,7 +89,7 @@ function EventRow(
 ) {
   const cause = causeOf(run.info, place);
   const from = cause === undefined ? undefined : run.info.entries[cause]!;
-  const isBad = /^fault-|^VIOLATION|^crash/.test(entry.kind);
+  const isBad = isTrouble(entry) || entry.kind === "VIOLATION";
   const whose = apart === undefined || place < apart
     ? `${run.letter}${other.value === undefined ? "" : ` and ${other.value.letter}`}`
     : place === apart

@@ -5,10 +5,11 @@
  * @module
  */
 import { Timeline, type TimelineCurve, type TimelineLane } from "../page/timeline.tsx";
+import type { LogEntry } from "../simulation/engine.ts";
 import { isPlaying } from "./play.ts";
 import type { RunInfo } from "./protocol.ts";
 import { atMs, type Branch, seekTime } from "./store.ts";
-import { entryWords, isQuiet, secondsWords } from "./words.ts";
+import { entryWords, isQuiet, isTrouble, secondsWords } from "./words.ts";
 
 const bins = 160;
 
@@ -62,9 +63,9 @@ function prepare({ entries, endMs, marks }: RunInfo): Prepared {
     if (isQuiet(entry)) continue;
     counts[Math.min(bins - 1, Math.floor(entry.atUs / 1_000 / binMs))]!.count++;
   }
-  const lane = (name: string, isIt: (kind: string) => boolean): TimelineLane => ({
+  const lane = (name: string, isIt: (entry: LogEntry) => boolean): TimelineLane => ({
     name,
-    marks: entries.filter(({ kind }) => isIt(kind)).map((entry) => ({
+    marks: entries.filter(isIt).map((entry) => ({
       atMs: entry.atUs / 1_000,
       label: entryWords(entry),
     })),
@@ -73,8 +74,8 @@ function prepare({ entries, endMs, marks }: RunInfo): Prepared {
     counts,
     binMs,
     lanes: [
-      lane("faults", (kind) => kind.startsWith("fault-") || kind === "crash" || kind === "pause"),
-      lane("invariants", (kind) => kind === "VIOLATION"),
+      lane("faults", isTrouble),
+      lane("invariants", ({ kind }) => kind === "VIOLATION"),
       {
         name: "sometimes",
         isTrouble: false,

@@ -10,7 +10,7 @@ import type { Counters } from "../simulation/engine.ts";
 import { type Check, checksAt } from "./checks.ts";
 import { isPlaying } from "./play.ts";
 import { current, entryPlace, step, view } from "./store.ts";
-import { entryWords, partWords, secondsWords } from "./words.ts";
+import { entryWords, isTrouble, partWords, secondsWords } from "./words.ts";
 
 /** The event at the position, in a sentence, and what it is about. */
 export function EventPanel({ children }: { children?: ComponentChildren }) {
@@ -23,7 +23,7 @@ export function EventPanel({ children }: { children?: ComponentChildren }) {
         : (
           <>
             <p
-              class={/^fault-|^VIOLATION|^crash/.test(entry.kind)
+              class={isTrouble(entry) || entry.kind === "VIOLATION"
                 ? "event-words error-text"
                 : "event-words"}
               aria-live={isPlaying.value ? "off" : "polite"}

@@ -5,6 +5,7 @@
  * @module
  */
 import type { Decision, EngineInput, RunOptions } from "../simulation/engine.ts";
+import { noTrouble } from "../simulation/options.ts";
 
 /** A small world without chance, whose links and handlers take long enough to be seen. */
 export const watchable: Partial<RunOptions> = {
@@ -13,7 +14,8 @@ export const watchable: Partial<RunOptions> = {
   ...{ batch: 4, burst: 1, arrivalMs: 1_500, leaseMs: 800, busLeaseMs: 800, pollMs: 120 },
   ...{ backoffBaseMs: 60, backoffCapMs: 400, maxAttempts: 3, windowMs: 6_000, timeoutMs: 200 },
   ...{ linkMs: 20, statementMs: 1, commitMs: 4, workMs: 25, capacity: 100_000 },
-  ...{ faults: {}, faultMaxMs: 2_000, crashes: 0, pauses: 0, skewMs: 0, poison: 0, slow: 0 },
+  ...noTrouble,
+  ...{ faults: {}, faultMaxMs: 2_000 },
 };
 
 /** A run of the watchable world in which these decisions are made otherwise. */

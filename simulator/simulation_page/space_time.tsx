@@ -11,7 +11,7 @@ import { keyNumber } from "./picture.ts";
 import { isPlaying } from "./play.ts";
 import { type Dot, type LaneName, laneNames, laneOf, spaceTime } from "./space_time_model.ts";
 import { current, entryPlace, message, part, seekEntry } from "./store.ts";
-import { entryWords, messageWords, partTitle } from "./words.ts";
+import { entryWords, isTrouble, messageWords, partTitle } from "./words.ts";
 
 const hidden = signal<ReadonlySet<LaneName>>(new Set());
 const isPastOnly = signal(false);
@@ -140,8 +140,7 @@ function DotMark(
 ) {
   const { entry, place } = dot;
   const isHere = place === entryPlace.value;
-  const isBad = entry.kind.startsWith("fault-") || entry.kind === "crash" ||
-    entry.kind === "VIOLATION";
+  const isBad = isTrouble(entry) || entry.kind === "VIOLATION";
   const isMessage = /^[or]\d+$/.test(entry.subject);
   return (
     <g

@@ -99,6 +99,12 @@ const sentences: Readonly<Record<string, (entry: LogEntry, message: string) => s
   "crash": ({ part, detail }) => `${partWords(part)} crashed; it is down for ${detail}`,
   "restart": ({ part }) => `${partWords(part)} is up again`,
   "pause": ({ part, detail }) => `${partWords(part)} stands still for ${detail}`,
+  "cut": ({ subject, detail }) =>
+    `${/^point/.test(subject) ? subject : partWords(subject)} is cut off for ${detail}`,
+  "store-crash": ({ subject, detail }) =>
+    `${storeWords(subject)} crashed; it is down for ${detail}`,
+  "store-full": ({ subject, detail }) => `${storeWords(subject)} is full for ${detail}`,
+  "hook-threw": ({ part }) => `${partWords(part)}: a hook failed after publishing`,
   "lock-wait": ({ part }) => `${partWords(part)} waits for a lock`,
   "deadlock": ({ part }) => `${partWords(part)} gave way in a deadlock`,
   "heal": () => "All faults end; whatever was down comes up",
@@ -106,6 +112,19 @@ const sentences: Readonly<Record<string, (entry: LogEntry, message: string) => s
   "owns": ({ part, subject }) => `${partWords(part)} believes that it owns ${subject}`,
   "rates": ({ detail, subject }) => `Somebody sets the faults at ${subject}: ${detail || "none"}`,
 };
+
+/** `store-1` as `The store of backend 1`. */
+function storeWords(store: string): string {
+  return `The store of backend ${store.slice(-1)}`;
+}
+
+/** What went wrong beside the faults of calls: parts and stores. */
+const troubles = new Set(["crash", "pause", "cut", "store-crash", "store-full", "starve"]);
+
+/** Whether an entry tells of something that goes wrong in the world: a fault, a crash, a cut. */
+export function isTrouble({ kind }: LogEntry): boolean {
+  return kind.startsWith("fault-") || troubles.has(kind);
+}
 
 /** An entry as a sentence. */
 export function entryWords(entry: LogEntry): string {
