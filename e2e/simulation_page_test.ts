@@ -153,6 +153,12 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     await page.getByText(/notes.json cannot be opened. It is not JSON/).waitFor();
   },
 
+  async "where nothing runs live, nothing live is offered"({ page, simulator }) {
+    assert.equal(await page.getByRole("link", { name: "Live" }).count(), 0);
+    await page.goto(`${simulator.url}/simulation?view=live`);
+    await page.getByText("Nothing runs live here").waitFor();
+  },
+
   async "a broken link is said so, with a way on"({ page, simulator }) {
     await page.goto(`${simulator.url}/simulation?run=abc`);
     await page.getByText("This link cannot be opened").waitFor();
@@ -257,3 +263,41 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
 };
 
 testPage("simulation page", { page: "simulator-simulation", open, cases });
+
+async function openLive({ page }: Tab, undo: AsyncDisposableStack): Promise<Fixture> {
+  const simulator = undo.use(await testSimulator({ live: { instances: 2, keys: 4 } }));
+  await page.goto(`${simulator.url}/simulation`);
+  await page.getByRole("link", { name: "Live" }).click();
+  await page.getByText("Live", { exact: true }).last().waitFor();
+  return { simulator };
+}
+
+testPage("simulation page, live", {
+  page: "simulator-simulation",
+  open: openLive,
+  cases: {
+    async "drives what runs on this machine: orders, faults, parts; and takes it for a run"(
+      { page, simulator },
+    ) {
+      await button(page, "Place an order").click();
+      await page.getByRole("button", { name: "Confirmed: 1 orders" }).waitFor();
+      await page.getByText(/Processor 1[ab] applied result 1: confirmation/).waitFor();
+      await page.getByRole("switch", { name: /Fault point 2/ }).click();
+      await page.getByText("1 fault on").waitFor();
+      const { faults } = await (await fetch(`${simulator.url}/api/faults`)).json();
+      assert.deepEqual(faults, [{ kind: "lose-answer", point: 2, probability: 0.2 }]);
+      await button(page, "Heal").click();
+      await page.getByText("no faults").waitFor();
+      await page.getByRole("button", { name: /^Relay 1: / }).click();
+      await button(page, "Kill").first().click();
+      await page.getByRole("button", { name: "Relay 1: a down, b up" }).waitFor();
+      await button(page, "Start").click();
+      await page.getByRole("button", { name: "Relay 1: a up, b up" }).waitFor();
+      assert.deepEqual(await axeFindings(page, ["serious", "critical"]), []);
+      await button(page, "Replay it here").click();
+      await page.getByText(/what happened live/).waitFor();
+      await page.getByRole("button", { name: "To the end" }).click();
+      await page.getByRole("button", { name: "Confirmed: 1 of 1 orders" }).waitFor();
+    },
+  },
+});

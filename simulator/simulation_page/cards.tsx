@@ -21,6 +21,7 @@ import {
   seekEntry,
   view,
 } from "./store.ts";
+import { keyOf, keysOf } from "./message_key.ts";
 import { nodeWords, pictureOf } from "./picture.ts";
 import { nodeNamed, nodeOfPart, nodes } from "./topology_layout.ts";
 import { entryWords, messageWords, partWords, secondsWords } from "./words.ts";
@@ -55,7 +56,7 @@ function MessageCard({ run, id }: { run: Branch; id: string }) {
       <Facts
         facts={[
           ["Trace", `t-${order}`],
-          ["Key", `k${1 + Number(number) % run.info.options.keys}`],
+          ["Key", `k${keyOf(order, keysOf(run.info.options))}`],
           ["Messages", `${order}, and r${number} for its result`],
           ["Attempts that failed", String(attempts)],
         ]}

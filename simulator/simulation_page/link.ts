@@ -93,10 +93,11 @@ export function decodeRun(text: string): EngineInput {
  * @throws {TypeError} it is none
  */
 export function inputOfFile(text: string): EngineInput {
-  const { seed, plant, options, jitter, decisions, interventions = [] }: RunRecord = parseRecord(
-    text,
-  );
-  return checkedInput({ seed, plant, given: options, jitter, replay: decisions, interventions });
+  const record: RunRecord = parseRecord(text);
+  const { seed, plant, jitter, decisions, interventions = [] } = record;
+  // What runs live writes its bug among its options, too.
+  const { plant: _, ...given } = record.options as RunOptions & { plant?: number };
+  return checkedInput({ seed, plant, given, jitter, replay: decisions, interventions });
 }
 
 /**
@@ -178,11 +179,20 @@ function checkOptions(given: Partial<RunOptions>): void {
       if (known.includes(value as string)) continue;
       throw new TypeError(`'${name}' must be one of ${known.join(", ")}`);
     }
+    if (name === "orderKeys") {
+      if (areKeys(value)) continue;
+      throw new TypeError("'orderKeys' must be keys such as k1, one for each order");
+    }
     if (!optionNames.has(name)) throw new TypeError(`This page has no option '${name}'`);
     const range = bounds[name as keyof RunOptions] ?? otherBounds;
     const isInside = typeof value === "number" && value >= range[0] && value <= range[1];
     if (!isInside) throw new TypeError(`'${name}' must be from ${range[0]} to ${range[1]}`);
   }
+}
+
+function areKeys(value: unknown): boolean {
+  return Array.isArray(value) && value.length <= 1_000 &&
+    value.every((one: unknown) => typeof one === "string" && /^k\d{1,3}$/.test(one));
 }
 
 function checkFaults(faults: FaultRates): void {

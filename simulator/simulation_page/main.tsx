@@ -40,6 +40,8 @@ import {
   step,
   view,
 } from "./store.ts";
+import { findLive, isLive } from "./live_store.ts";
+import { LiveView } from "./live_view.tsx";
 import { RunsBar } from "./runs_bar.tsx";
 import { SpaceTimeView } from "./space_time.tsx";
 import { RunTopology } from "./run_topology.tsx";
@@ -51,6 +53,7 @@ const viewLabels: Readonly<Record<typeof pageViews[number], string>> = {
   events: "Events",
   compare: "Compare",
   tour: "Tour",
+  live: "Live",
 };
 
 function SimulationPage() {
@@ -64,13 +67,14 @@ function SimulationPage() {
   return (
     <Shell
       program="Simulation"
-      nav={pageViews.map((one) => ({
-        href: href("/simulation", address.value.params, {
-          view: one === "topology" ? undefined : one,
-        }),
-        label: viewLabels[one],
-        current: pageView.value === one,
-      }))}
+      nav={pageViews.filter((one) => one !== "live" || isLive.value || pageView.value === "live")
+        .map((one) => ({
+          href: href("/simulation", address.value.params, {
+            view: one === "topology" ? undefined : one,
+          }),
+          label: viewLabels[one],
+          current: pageView.value === one,
+        }))}
     >
       {failure.value !== undefined
         ? (
@@ -88,6 +92,7 @@ function SimulationPage() {
 function RunPage() {
   const run = current.value!;
   const isNarrow = useMediaQuery("(max-width: 720px)");
+  if (pageView.value === "live") return <LiveView />;
   if (pageView.value === "tour") {
     return (
       <div class="simulation simulation-one simulation-tour">
@@ -246,4 +251,5 @@ startTheme();
 startShortcuts();
 startPlay();
 startStore();
+void findLive();
 render(<SimulationPage />, document.getElementById("page")!);

@@ -6,6 +6,7 @@
  */
 import { formatCount, formatCounted } from "../../service/page/format.ts";
 import { type BoxItem, type BoxName, boxNames } from "../simulation/engine.ts";
+import { type Keys, keysOf } from "./message_key.ts";
 import type { RunInfo, RunView } from "./protocol.ts";
 import { nodeOfPart, type TopologyNode } from "./topology_layout.ts";
 import { partWords } from "./words.ts";
@@ -30,7 +31,7 @@ export interface Picture {
   /** What it is called, as `run A`. */
   readonly label: string;
   /** Keys that messages have: as many colours. */
-  readonly keys: number;
+  readonly keys: Keys;
   readonly placed: string;
   readonly confirmed: string;
   readonly boxes: Readonly<Record<BoxName, BoxPicture>>;
@@ -52,11 +53,11 @@ export function pictureOf(
   { options }: RunInfo,
   view: RunView | undefined,
 ): Picture {
-  const { orders, keys, pattern } = options;
+  const { orders, pattern } = options;
   const done = view?.orders.filter(({ state }) => state === "done").length ?? 0;
   return {
     label: `run ${letter}`,
-    keys,
+    keys: keysOf(options),
     placed: `${view?.snapshot.counters.placed ?? 0} of ${orders}`,
     confirmed: `${done} of ${orders}`,
     boxes: view === undefined ? emptyBoxes : boxesOf(view),
@@ -86,11 +87,6 @@ export function instancesOf(
   { parts }: Pick<Picture, "parts">,
 ): readonly InstancePicture[] {
   return parts.filter((one) => nodeOfPart(one.name) === name);
-}
-
-/** The colour of a message's key, of the seven that there are. */
-export function keyNumber(message: string, keys: number): number {
-  return Number(message.slice(1)) % keys % 7 || 0;
 }
 
 /** What is drawn of a node, in words. */

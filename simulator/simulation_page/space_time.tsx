@@ -7,7 +7,7 @@
 import { signal } from "@preact/signals";
 import { setParams } from "../../service/page/url_state.ts";
 import { useMediaQuery } from "../../service/page/use_media_query.ts";
-import { keyNumber } from "./picture.ts";
+import { keyColor, keyOf, type Keys, keysOf } from "./message_key.ts";
 import { isPlaying } from "./play.ts";
 import { type Dot, type LaneName, laneNames, laneOf, spaceTime } from "./space_time_model.ts";
 import { current, entryPlace, message, part, seekEntry } from "./store.ts";
@@ -28,8 +28,8 @@ export function SpaceTimeView() {
   const entry = info.entries[entryPlace.value];
   const about = message.value ??
     (entry !== undefined && /^[or]\d+$/.test(entry.subject) ? entry.subject : undefined);
-  const { keys } = info.options;
-  const key = isKeyOnly.value && about !== undefined ? Number(about.slice(1)) % keys : undefined;
+  const keys = keysOf(info.options);
+  const key = isKeyOnly.value && about !== undefined ? keyOf(about, keys) : undefined;
   const columns = isNarrow ? 14 : 36;
   const { dots, lines } = spaceTime(
     info,
@@ -111,7 +111,7 @@ export function SpaceTimeView() {
             <line
               key={`${from.place} ${to.place}`}
               class={`cause-line key-${
-                keyNumber(to.entry.subject || from.entry.subject || "o0", keys)
+                keyColor(to.entry.subject || from.entry.subject || "o0", keys)
               }`}
               x1={x(from)}
               y1={y(from)}
@@ -136,7 +136,7 @@ export function SpaceTimeView() {
 }
 
 function DotMark(
-  { dot, x, y, keys, reach }: { dot: Dot; x: number; y: number; keys: number; reach: number },
+  { dot, x, y, keys, reach }: { dot: Dot; x: number; y: number; keys: Keys; reach: number },
 ) {
   const { entry, place } = dot;
   const isHere = place === entryPlace.value;
@@ -157,7 +157,7 @@ function DotMark(
       {isBad
         ? <path class="st-bad" d={`M${x - 5},${y - 5}l10,10m0,-10l-10,10`} />
         : isMessage
-        ? <circle class={`service-${keyNumber(entry.subject, keys)}`} cx={x} cy={y} r="5" />
+        ? <circle class={`service-${keyColor(entry.subject, keys)}`} cx={x} cy={y} r="5" />
         : <circle class="st-plain" cx={x} cy={y} r="3" />}
     </g>
   );

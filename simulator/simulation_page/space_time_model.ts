@@ -6,6 +6,7 @@
  */
 import type { LogEntry } from "../simulation/engine.ts";
 import { causesIn, pastOf } from "./causes.ts";
+import { keyOf, type Keys, keysOf } from "./message_key.ts";
 import type { RunInfo } from "./protocol.ts";
 import { nodeOfPart } from "./topology_layout.ts";
 import { isQuiet } from "./words.ts";
@@ -29,7 +30,7 @@ export type LaneName = typeof laneNames[number];
 /** What is left out. */
 export interface SpaceTimeFilter {
   readonly hidden: ReadonlySet<LaneName>;
-  /** Only orders of this key, from 0. @default all keys */
+  /** Only orders of this key, from 1. @default all keys */
   readonly key?: number | undefined;
   /** Only what has led to the event at the position. @default false */
   readonly isPastOnly?: boolean;
@@ -69,7 +70,8 @@ export function spaceTime(
   { hidden, key, isPastOnly = false }: SpaceTimeFilter,
   most: number,
 ): SpaceTime {
-  const { entries, options: { keys } } = info;
+  const { entries, options } = info;
+  const keys = keysOf(options);
   const past = isPastOnly ? pastOf(info, position) : undefined;
   const isShown = (place: number) => {
     const entry = entries[place]!;
@@ -103,8 +105,8 @@ export function spaceTime(
 function isOfKey(
   { subject, messages, detail, kind }: LogEntry,
   key: number,
-  keys: number,
+  keys: Keys,
 ): boolean {
-  const isIt = (text: string) => /^[or]\d+$/.test(text) && Number(text.slice(1)) % keys === key;
+  const isIt = (text: string) => /^[or]\d+$/.test(text) && keyOf(text, keys) === key;
   return isIt(subject) || messages.some(isIt) || kind === "claim" && detail.split(" ").some(isIt);
 }

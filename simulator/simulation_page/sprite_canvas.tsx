@@ -7,7 +7,7 @@ import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import type { ReadonlySignal } from "@preact/signals";
 import { readColors, type StageColors } from "../page/stage_painter.ts";
 import type { LogEntry } from "../simulation/engine.ts";
-import { keyNumber } from "./picture.ts";
+import { keyColor, type Keys, keysOf } from "./message_key.ts";
 import { isStill } from "./play.ts";
 import { drawStill, Sprites } from "./sprites.ts";
 import type { Branch } from "./store.ts";
@@ -18,7 +18,7 @@ export function RunSprites(
   { layout, run, place }: { layout: TopologyLayout; run: Branch; place: number },
 ) {
   const last = useRef({ run, place });
-  const fly = useFlying(layout, run.info.options.keys, run.info.entries[place]);
+  const fly = useFlying(layout, keysOf(run.info.options), run.info.entries[place]);
   useEffect(() => {
     const { run: before, place: from } = last.current;
     last.current = { run, place };
@@ -33,7 +33,7 @@ export function RunSprites(
 export function LiveSprites(
   { layout, keys, flights }: {
     layout: TopologyLayout;
-    keys: number;
+    keys: Keys;
     /** What has come since the last time. */
     flights: ReadonlySignal<readonly Flight[]>;
   },
@@ -45,7 +45,7 @@ export function LiveSprites(
 }
 
 /** A canvas that is drawn for as long as something flies; without motion, `entry` stands still on it. */
-function useFlying(layout: TopologyLayout, keys: number, entry: LogEntry | undefined) {
+function useFlying(layout: TopologyLayout, keys: Keys, entry: LogEntry | undefined) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const sprites = useRef(new Sprites());
   const frame = useRef(0);
@@ -56,7 +56,7 @@ function useFlying(layout: TopologyLayout, keys: number, entry: LogEntry | undef
     if (drawn === null) return;
     const context = prepared(drawn, layout);
     const colors = colorsOf(drawn.parentElement!);
-    const colorOf = (message: string) => colors.services[keyNumber(message, keys)]!;
+    const colorOf = (message: string) => colors.services[keyColor(message, keys)]!;
     if (still) {
       if (entry !== undefined) drawStill(context, layout, colors, entry, colorOf);
     } else if (sprites.current.draw(context, layout, colors, performance.now(), colorOf)) ask();

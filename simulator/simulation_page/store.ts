@@ -32,7 +32,7 @@ export interface Branch {
 const maxBranches = 12;
 
 /** The ways to see a run. */
-export const pageViews = ["topology", "events", "compare", "tour"] as const;
+export const pageViews = ["topology", "events", "compare", "tour", "live"] as const;
 
 /** Runs, in the order in which they were made. */
 export const branches = signal<readonly Branch[]>([]);

@@ -9,15 +9,9 @@ import type { ComponentChildren } from "preact";
 import { setParams } from "../../service/page/url_state.ts";
 import { useMediaQuery } from "../../service/page/use_media_query.ts";
 import { type BoxItem, type BoxName, faultPoints } from "../simulation/engine.ts";
+import { keyColor, type Keys } from "./message_key.ts";
 import { FaultKnobs, FaultSwitch } from "./fault_controls.tsx";
-import {
-  type BoxPicture,
-  instancesOf,
-  isUnused,
-  keyNumber,
-  nodeWords,
-  type Picture,
-} from "./picture.ts";
+import { type BoxPicture, instancesOf, isUnused, nodeWords, type Picture } from "./picture.ts";
 import { part } from "./store.ts";
 import {
   edges,
@@ -238,7 +232,7 @@ function dotsOf({ isNarrow }: TopologyLayout): number {
 
 /** Messages in a box, by key and state; where they are not known, how many there are. */
 function BoxContent(
-  { layout, box, keys }: { layout: TopologyLayout; box: BoxPicture; keys: number },
+  { layout, box, keys }: { layout: TopologyLayout; box: BoxPicture; keys: Keys },
 ) {
   const { isNarrow, nodeWidth, nodeHeight } = layout;
   const perRow = isNarrow ? 6 : 4;
@@ -268,8 +262,8 @@ function BoxContent(
   );
 }
 
-function BoxDot({ item, x, y, keys }: { item: BoxItem; x: number; y: number; keys: number }) {
-  const color = `dot service-${keyNumber(item.message, keys)}`;
+function BoxDot({ item, x, y, keys }: { item: BoxItem; x: number; y: number; keys: Keys }) {
+  const color = `dot service-${keyColor(item.message, keys)}`;
   const isResult = item.message.startsWith("r");
   const shape = isResult
     ? <path class={color} d={`M${x},${y - 10}l10,10l-10,10l-10,-10z`} />

@@ -12,7 +12,7 @@ Deno.test("whatever happens in a run is a sentence, and flies where it goes", ()
     const { entries } = createRun({ seed: plant + 1, plant, given });
     for (const entry of entries) {
       const words = entryWords(entry);
-      assert.doesNotMatch(words, /undefined|NaN|\[object|  /, `${entry.kind}: ${words}`);
+      assert.doesNotMatch(words, /undefined|NaN|\[object| {2}/, `${entry.kind}: ${words}`);
       // A kind that has no sentence of its own begins with its part and a colon.
       if (words.startsWith(`${partWords(entry.part)}: ${entry.kind}`)) kinds.add(entry.kind);
       for (const { way } of flightsOf(entry)) {
