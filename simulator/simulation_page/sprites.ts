@@ -6,7 +6,7 @@
  */
 import type { StageColors } from "../page/stage_painter.ts";
 import type { LogEntry } from "../simulation/engine.ts";
-import { type Flight, flightsOf, type Place, type TopologyLayout } from "./topology_layout.ts";
+import { type Flight, flightsOf, type TopologyLayout } from "./topology_layout.ts";
 
 /** More are not drawn at once. */
 const maxSprites = 160;
@@ -90,7 +90,9 @@ function drawSprite(
   // What is lost gets halfway, and stays there to be seen.
   const at = pointOn(layout, way, isLost ? Math.min(0.5, share) : ease(share));
   // Beside the switch that stands on the edge.
-  const y = at.y - (isLost ? 22 : kind === "copy" ? 9 : 0) + (kind === "acknowledgement" ? 12 : 0);
+  if (isLost && layout.isNarrow) at.x -= 30;
+  const y = at.y - (isLost && !layout.isNarrow ? 22 : kind === "copy" ? 9 : 0) +
+    (kind === "acknowledgement" ? 12 : 0);
   const color = message === "" ? colors.quiet : colorOf(message);
   context.lineWidth = 1.5;
   if (kind === "acknowledgement") {
@@ -142,7 +144,11 @@ function shape(
   context.closePath();
 }
 
-function pointOn(layout: TopologyLayout, way: Flight["way"], share: number): Place {
+function pointOn(
+  layout: TopologyLayout,
+  way: Flight["way"],
+  share: number,
+): { x: number; y: number } {
   const legs = way.length - 1;
   const leg = Math.min(legs - 1, Math.floor(share * legs));
   const rest = share * legs - leg;

@@ -1,0 +1,95 @@
+#!/usr/bin/env -S deno run --allow-net=127.0.0.1 --allow-read --allow-write --allow-run --allow-env --allow-sys
+/**
+ * Takes the pictures of the simulation's page in `docs/screenshots/`.
+ *
+ * ```sh
+ * deno task screenshots              # those that the documents show
+ * simulator/simulation_page/screenshots.ts /tmp/all     # all views, into a folder, to be reviewed
+ * ```
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Page } from "playwright-core";
+import { findChromium, openBrowser } from "../../service/testing/browser.ts";
+import { startReadyProgram } from "../../service/testing/program.ts";
+
+/** A picture: its name, what of the page it shows. */
+interface Shot {
+  readonly name: string;
+  /** Parameters of the page's address. @default "" */
+  readonly view?: string;
+  readonly theme?: "dark";
+  readonly narrow?: true;
+  readonly prepare?: (page: Page) => Promise<void>;
+  /** Goes into the documents. */
+  readonly kept?: true;
+}
+
+const compare = async (page: Page) => {
+  await page.locator(".tour-question").waitFor();
+  await page.getByRole("link", { name: "Compare" }).click();
+  await page.getByRole("button", { name: "The same decisions by outbox" }).click();
+  await page.getByText("equal up to here").waitFor();
+  // The position is remembered in the address by then.
+  await page.waitForURL(/at=\d+/);
+  await page.getByRole("button", { name: "To the end" }).click();
+  await page.getByRole("button", { name: "Confirmed: 1 of 1 orders" }).waitFor();
+};
+
+const shots: readonly Shot[] = [
+  { name: "simulation-light", kept: true },
+  { name: "simulation-dark", theme: "dark" },
+  { name: "simulation-narrow", narrow: true },
+  {
+    name: "simulation-compare-dark",
+    view: "view=tour&scene=6",
+    theme: "dark",
+    prepare: compare,
+    kept: true,
+  },
+  { name: "simulation-events-light", view: "view=events" },
+  { name: "simulation-card-light", view: "message=o3" },
+  { name: "simulation-tour-light", view: "view=tour" },
+  { name: "simulation-faults-narrow", view: "tab=faults", narrow: true, theme: "dark" },
+  { name: "simulation-time-narrow", view: "tab=time", narrow: true },
+];
+
+async function takeAll(folder: string, all: boolean): Promise<void> {
+  const chromium = findChromium();
+  if (chromium === undefined) throw new Error("No Chromium was found. Install it first.");
+  await Deno.mkdir(folder, { recursive: true });
+  await using server = await startReadyProgram("simulator/server.ts", [
+    ...["--port", "0", "--web-port", "0"],
+  ]);
+  const browser = await openBrowser(chromium);
+  try {
+    for (const { name, view = "", theme, narrow, prepare, kept } of shots) {
+      if (!all && !kept) continue;
+      const context = await browser.newContext({
+        viewport: narrow ? { width: 360, height: 740 } : { width: 1280, height: 800 },
+        deviceScaleFactor: narrow ? 2 : 1,
+        colorScheme: theme ?? "light",
+        reducedMotion: "reduce",
+      });
+      const page = await context.newPage();
+      await page.goto(`${server.fields.page}/simulation?${view}`);
+      await prepare?.(page);
+      await page.waitForFunction(() =>
+        document.querySelector(".topology, .event-row, .fault-list, .timeline") !== null &&
+        document.querySelector(".skeleton") === null
+      );
+      await page.screenshot({ path: join(folder, `${name}.png`) });
+      await context.close();
+    }
+  } finally {
+    await browser.close();
+  }
+}
+
+if (import.meta.main) {
+  const [folder] = Deno.args;
+  const kept = fileURLToPath(new URL("../../docs/screenshots/", import.meta.url));
+  await takeAll(folder ?? kept, folder !== undefined);
+}
