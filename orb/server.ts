@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --allow-net --allow-read --allow-write --allow-env=OTEL_*,ORB_SERVER_*,HOME,USERPROFILE,XDG_DATA_HOME,LOCALAPPDATA
+#!/usr/bin/env -S deno run --allow-net --allow-read --allow-write --allow-env=OTEL_*,ORB_SERVER_*,HOME,USERPROFILE,XDG_DATA_HOME,LOCALAPPDATA --ignore-env
 /**
  * The Virtual Orb's back-end: every image may sign up once and gets its token.
  *
@@ -12,7 +12,6 @@
  *
  * @module
  */
-import { join } from "node:path";
 import type { Hono } from "hono";
 import {
   commandLine,
@@ -23,7 +22,7 @@ import {
   parseInteger,
   parseNumber,
 } from "../service/command_line.ts";
-import { defaultDataFolder, openDataFolder } from "../service/data_folder.ts";
+import { defaultDataFolder } from "../service/data_folder.ts";
 import { httpApp } from "../service/http_app.ts";
 import { pageRoutes } from "../service/page/assets.ts";
 import { guardFlags } from "../service/http_guard.ts";
@@ -38,12 +37,9 @@ import { withEvents } from "./notify/orb_events.ts";
 import { startWebhook, type Webhook } from "./notify/webhook.ts";
 import { BodyBudget } from "./overload/body_budget.ts";
 import { startSignups } from "./signups/signup_service.ts";
-import { openImageFolder } from "./stores/image_folder.ts";
-import { type ImageStore, ImageStoreError } from "./stores/image_store.ts";
-import { withRecentImages } from "./stores/recent_images.ts";
 import { createSignup, storeFailed, textResponse } from "./signup.ts";
-import { createRecordStore, type RecordStore } from "./stores/record_store.ts";
-import { openSqliteBackend } from "./stores/sqlite/sqlite_backend.ts";
+import { openStores, storeFlags, type StoreOptions } from "./stores/open_stores.ts";
+import type { RecordStore } from "./stores/record_store.ts";
 import { inRecordWorker } from "./stores/sqlite/record_worker.ts";
 import { StoreError } from "./stores/store_error.ts";
 import {
@@ -56,7 +52,7 @@ import {
 import { inUniquenessWorker } from "./uniqueness/uniqueness_worker.ts";
 
 /** Options of {@linkcode startOrbServer}. */
-export interface OrbServerOptions extends OrbAccessFlags {
+export interface OrbServerOptions extends StoreOptions, OrbAccessFlags {
   /** Port to bind, 0 to 65535; 0 takes a free one. */
   orbApiPort: number;
   /** An incoming webhook, as Slack has them, that gets events of server and devices. @default none */
@@ -69,8 +65,6 @@ export interface OrbServerOptions extends OrbAccessFlags {
   allowedHost?: readonly string[];
   /** Origins whose pages may call. @default none */
   allowedOrigin?: readonly string[];
-  /** Folder of the tokens. @default the data folder of the operating system */
-  dataDir?: string;
   /** The most bytes of one request's body; beyond it 413. @default 10 MiB */
   maxBody?: number;
   /** How long a body may take to arrive, in milliseconds, at least 1; beyond it 408. @default 30_000 */
@@ -99,13 +93,10 @@ export interface OrbServerOptions extends OrbAccessFlags {
   orbOfflineAfterMs?: number;
 }
 
-/** Bytes of images that are kept in memory until they are decided. */
-const recentImageBytes = 64 * 1024 ** 2;
-
 /**
  * Opens the tokens and listens.
  *
- * @throws {StartError} the data folder cannot be used, or the port cannot be bound.
+ * @throws {StartError} a store cannot be used, or the port cannot be bound.
  *
  * @example
  * ```ts
@@ -121,8 +112,8 @@ export async function startOrbServer(
   const context = { ...plainContext, log: withEvents(plainContext.log, webhook) };
   const { log, health } = context;
   await using undo = new AsyncDisposableStack();
-  const store = undo.adopt(await openStore(options, context), (one) => one.close());
-  const images = await openImages(options, context);
+  const stores = undo.adopt(await openStores(options, context), (one) => one.close());
+  const { records: store, images, isAlone } = stores;
   const dataDir = options.dataDir ?? defaultDataFolder("orb-server");
   const auth = undo.use(await openOrbAccess(options, dataDir, context));
   const { access } = auth;
@@ -137,7 +128,7 @@ export async function startOrbServer(
   );
   const signups = undo.adopt(
     startSignups({
-      ...{ store, images, budget, uniqueness, access, isAlone: true },
+      ...{ store, images, budget, uniqueness, access, isAlone },
       maxBodyBytes: options.maxBody ?? 10 * 1024 ** 2,
       bodyTimeoutMs: options.bodyTimeoutMs ?? 30_000,
       maxQueued: options.maxPendingSignups ?? 10_000,
@@ -181,7 +172,7 @@ export async function startOrbServer(
       await signups.stop(deadline);
       fleet.close();
       uniqueness.close();
-      await store.close();
+      await stores.close();
       auth[Symbol.dispose]();
       await webhook?.stop(deadline);
     },
@@ -265,54 +256,6 @@ function openWebhook(
     : startWebhook({ ...{ url, sender: "orb-server" }, ...{ log, meter, world } });
 }
 
-async function openImages(
-  options: OrbServerOptions,
-  { world }: ServiceContext,
-): Promise<ImageStore> {
-  const path = options.dataDir ?? defaultDataFolder("orb-server");
-  try {
-    return withRecentImages(await openImageFolder({ path, world }), recentImageBytes);
-  } catch (error) {
-    if (!(error instanceof ImageStoreError)) throw error;
-    throw new StartError(
-      `Cannot keep images in ${path}: ${error.message}. Mend that folder, free space, or give another one with --data-dir.`,
-    );
-  }
-}
-
-async function openStore(options: OrbServerOptions, context: ServiceContext): Promise<RecordStore> {
-  const { log, health, telemetry, world } = context;
-  const folder = options.dataDir ?? defaultDataFolder("orb-server");
-  await openDataFolder(folder);
-  const path = join(folder, "tokens.sqlite");
-  try {
-    const backend = await openSqliteBackend({ path });
-    return createRecordStore(backend, {
-      tracer: telemetry.tracer,
-      meter: telemetry.meter,
-      world,
-      ...(options.maxQueuedSignups !== undefined && { maxQueued: options.maxQueuedSignups }),
-      onState(state) {
-        if (state === "ok") {
-          health.set("tokens", "ok");
-          log.info("Tokens can be written again", { path });
-        } else {
-          health.set("tokens", { reason: state.message });
-          log.error(
-            "Tokens cannot be written; new images are refused with 503 until it works again. Free space or mend the folder",
-            { path, reason: state.message, code: state.code },
-          );
-        }
-      },
-    });
-  } catch (error) {
-    if (!(error instanceof StoreError)) throw error;
-    throw new StartError(
-      `Cannot open the tokens in ${path}: ${error.message}. Mend or move that file, free space, or give another folder with --data-dir.`,
-    );
-  }
-}
-
 /** `application/json`, whatever its parameters. */
 function isJson(contentType: string | undefined): boolean {
   return contentType === "application/json" ||
@@ -334,6 +277,10 @@ async function main(): Promise<void> {
     examples: [
       ["orb-server", "listen on 127.0.0.1:4242, tokens in the data folder of this system"],
       ["orb-server --orb-api-port 0 --data-dir ./orb-data", "a free port, tokens in ./orb-data"],
+      [
+        "ORB_SERVER_S3_SECRET_ACCESS_KEY=… orb-server --database-url postgres://orb:…@db/orb --s3-endpoint https://s3.example --s3-access-key-id orb",
+        "one of several servers that share records and images",
+      ],
       ["orb-server --allowed-host orb.example", "also for who asks by that name, as a proxy does"],
       ["orb-server --oauth-issuer https://login.example --host 0.0.0.0", "who calls needs a token"],
       ["orb-server --device-keys ./devices.jwks.json", "tokens for devices that sign a challenge"],
@@ -345,9 +292,13 @@ async function main(): Promise<void> {
     .addOption(hostFlags.allowRemoteWithoutAuth())
     .addOption(guardFlags.allowedHost())
     .addOption(guardFlags.allowedOrigin())
-    .addOption(
-      flag("--data-dir <folder>", "folder of the tokens; default the data folder of this system"),
-    )
+    .addOption(storeFlags.dataDir())
+    .addOption(storeFlags.databaseUrl())
+    .addOption(storeFlags.s3Endpoint())
+    .addOption(storeFlags.s3Bucket())
+    .addOption(storeFlags.s3Region())
+    .addOption(storeFlags.s3AccessKeyId())
+    .addOption(storeFlags.s3SecretAccessKey())
     .addOption(
       flag("--max-body <bytes>", "the most bytes of one body; beyond it 413")
         .argParser(parseByteCount).default(10 * 1024 ** 2, "10MiB"),

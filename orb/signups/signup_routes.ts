@@ -260,7 +260,7 @@ function addHandIn(api: OrbApi, { access, intake, waiters, buckets }: SignupRout
     const limits = device === undefined ? {} : buckets.take(device);
     const record = await intake.take(id, orbId, c.req.raw);
     const [waitMs, applied] = waitOf(c);
-    const latest = await inWords(waiters.untilSettled(record, waitMs, c.req.raw.signal));
+    const latest = await inWords(waiters.untilSettled(record, waitMs));
     return c.json(signupResource(latest), 202, {
       location: `/v2/signups/${id}`,
       ...limits,
@@ -274,7 +274,7 @@ function addStatus(api: OrbApi, { access, store, waiters }: SignupRoutesOptions)
   api.openapi(getSignup, async (c) => {
     const record = await visible(c, store, c.req.valid("param").id);
     const [waitMs, applied] = waitOf(c);
-    const latest = await inWords(waiters.untilSettled(record, waitMs, c.req.raw.signal));
+    const latest = await inWords(waiters.untilSettled(record, waitMs));
     return c.json(signupResource(latest), 200, applied);
   });
 

@@ -39,20 +39,16 @@ export class SignupWaiters {
   }
 
   /**
-   * Waits until it is settled, for at most `waitMs`, or until the server or the caller ends it.
+   * Waits until it is settled, for at most `waitMs`, or until the server stops.
    *
    * @returns it as it is then; at once if too many wait already
    */
-  async untilSettled(
-    record: SignupRecord,
-    waitMs: number,
-    caller: AbortSignal,
-  ): Promise<SignupRecord> {
+  async untilSettled(record: SignupRecord, waitMs: number): Promise<SignupRecord> {
     const { store, stopping, world, maxLongPolls = 512 } = this.#options;
     if (waitMs <= 0 || isSettled(record.state) || this.#longPolls >= maxLongPolls) return record;
     this.#longPolls++;
     const settled = new AbortController();
-    const ended = AbortSignal.any([stopping, caller, settled.signal]);
+    const ended = AbortSignal.any([stopping, settled.signal]);
     let latest = record;
     const see = (now: SignupRecord) => {
       latest = now;

@@ -1,16 +1,15 @@
 /**
- * Whether the disk takes what is written, as far as the last transaction tells. While it does not,
+ * Whether a store takes what is written, as far as the last attempt tells. While it does not,
  * somebody has to try: readiness is off, so perhaps no signup comes that would find it mended.
  *
  * @module
  */
 import type { TimerId, World } from "../../service/world/world.ts";
-import type { StoreError } from "./store_error.ts";
 
 /** Options of {@linkcode DiskState}. */
-export interface DiskStateOptions {
+export interface DiskStateOptions<Failure extends Error> {
   /** Notified when writing begins to fail (the reason) and when it works again, once each. */
-  onState: (state: "ok" | StoreError) => void;
+  onState: (state: "ok" | Failure) => void;
   /** Tries to write. What comes of it is to be reported like every other transaction. */
   probe: () => void;
   /** How long between attempts while the disk fails, in milliseconds. */
@@ -20,13 +19,13 @@ export interface DiskStateOptions {
 }
 
 /** `ok` → (a transaction failed) → failing, with probes → (one succeeded) → `ok`. */
-export class DiskState {
-  readonly #options: DiskStateOptions;
-  #state: "ok" | StoreError = "ok";
+export class DiskState<Failure extends Error> {
+  readonly #options: DiskStateOptions<Failure>;
+  #state: "ok" | Failure = "ok";
   #probeTimer: TimerId | undefined;
   #closed = false;
 
-  constructor(options: DiskStateOptions) {
+  constructor(options: DiskStateOptions<Failure>) {
     this.#options = options;
   }
 
@@ -43,7 +42,7 @@ export class DiskState {
   }
 
   /** A transaction failed. */
-  failed(error: StoreError): void {
+  failed(error: Failure): void {
     const wasOk = this.isOk;
     this.#state = error;
     if (wasOk) this.#options.onState(error);

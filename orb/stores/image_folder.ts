@@ -25,6 +25,8 @@ export interface ImageFolderOptions {
   uploadTimeoutMs?: number;
   /** Uploads that may be open at once; one more is refused. @default 1_000 */
   maxUploads?: number;
+  /** Removes what a crash left half written: only for who is alone with the folder. @default true */
+  cleans?: boolean;
   /** Time and chance. @default the real world */
   world?: World;
 }
@@ -47,6 +49,7 @@ export async function openImageFolder(options: ImageFolderOptions): Promise<Imag
   const folder = new ImageFolder({
     uploadTimeoutMs: 900_000,
     maxUploads: 1_000,
+    cleans: true,
     world: realWorld,
     ...options,
   });
@@ -81,9 +84,7 @@ class ImageFolder implements ImageStore {
       for (const folder of [this.#images, this.#uploads, this.#unfinished]) {
         await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
       }
-      for await (const { name } of Deno.readDir(this.#unfinished)) {
-        await Deno.remove(join(this.#unfinished, name));
-      }
+      if (this.#options.cleans) await this.#removeUnfinished();
       await this.#readTickets();
     } catch (error) {
       throw unavailable("opened", error);
@@ -271,6 +272,12 @@ class ImageFolder implements ImageStore {
       made.catch(() => this.#madeFolders.delete(folder));
     }
     return made;
+  }
+
+  async #removeUnfinished(): Promise<void> {
+    for await (const { name } of Deno.readDir(this.#unfinished)) {
+      await Deno.remove(join(this.#unfinished, name));
+    }
   }
 
   async #readTickets(): Promise<void> {

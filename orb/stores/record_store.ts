@@ -156,7 +156,7 @@ class GroupCommitStore implements RecordStore {
   readonly system: RecordBackend["system"];
   readonly #backend: RecordBackend;
   readonly #options: Required<RecordStoreOptions>;
-  readonly #disk: DiskState;
+  readonly #disk: DiskState<StoreError>;
   readonly #instruments: StoreInstruments;
   readonly #followers: SignupFollowers;
   readonly #onQueued = new Set<() => void>();

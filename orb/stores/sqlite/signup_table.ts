@@ -200,7 +200,8 @@ export class SignupTable {
   }
 }
 
-function recordOf(row: Row): SignupRecord {
+/** What a row says. */
+export function recordOf(row: Row): SignupRecord {
   const record: Record<string, unknown> = {};
   for (const name of names) {
     const value = row[name];

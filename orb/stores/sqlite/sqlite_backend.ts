@@ -46,6 +46,7 @@ export async function openSqliteBackend(
     worker.end();
     throw error;
   }
+  let closed: Promise<void> | undefined;
   return {
     system: "sqlite",
     maxParallel: 1,
@@ -53,12 +54,14 @@ export async function openSqliteBackend(
     probe: async () => void await ask(worker, { type: "probe" }),
     // The only server: an operator's tool is noticed when the queue is looked at.
     onRemoteChange: () => {},
-    async close() {
-      // A worker that has died has nothing to close.
-      await ask(worker, { type: "close" }).catch(() => {});
-      worker.end();
-    },
+    close: () => closed ??= close(worker),
   };
+}
+
+async function close(worker: RecordWorker): Promise<void> {
+  // A worker that has died has nothing to close.
+  await ask(worker, { type: "close" }).catch(() => {});
+  worker.end();
 }
 
 /** Tokens at the beginning, which are most of what v1 asks for, go as bytes. */

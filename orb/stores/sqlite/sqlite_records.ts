@@ -39,6 +39,8 @@ import {
   type ReplyOf,
   type SubmitReply,
 } from "../record_commands.ts";
+import type { RecordArchive } from "../record_archive.ts";
+import { SqliteArchive } from "./sqlite_archive.ts";
 import { DocumentTable } from "./document_table.ts";
 import { FileIdentity } from "./file_identity.ts";
 import { migrate, schemaVersion } from "./migrations.ts";
@@ -141,6 +143,11 @@ export class SqliteRecords {
   probe(): void {
     // Writes the page that holds it, although the value stays the same.
     this.#transaction(() => this.#database.exec(`PRAGMA user_version = ${schemaVersion}`));
+  }
+
+  /** All of it, as of one moment. `close` closes the file. */
+  archive(): RecordArchive {
+    return new SqliteArchive(this.#database, () => this.close());
   }
 
   /** Closes the file; its write-ahead log is merged into it. */

@@ -1,0 +1,494 @@
+/**
+ * One transaction in PostgreSQL: the commands of a batch, those of one kind that follow each other
+ * in one statement. What a signup becomes is decided by the same functions as everywhere
+ * (`signup_record.ts`), on rows that are locked.
+ *
+ * @module
+ */
+import { Buffer } from "node:buffer";
+import {
+  claimed,
+  decided,
+  type Decision,
+  isHeldBy,
+  isSameSignup,
+  queued,
+  released,
+  requeued,
+  retried,
+  type SignupRecord,
+  type SignupState,
+  signupStates,
+} from "../../signups/signup_record.ts";
+import {
+  type ChangeReply,
+  type CommandName,
+  type DecideReply,
+  maxListedBytes,
+  type RecordCommand,
+  type RecordCommands,
+  type ReplyOf,
+  type StoredDocument,
+  type SubmitReply,
+} from "../record_commands.ts";
+import { jsonRowOf, recordOf, type SignupRow } from "./rows.ts";
+import type { Sql } from "./sql.ts";
+
+/** Statistics that are costly to count, and how long they hold. */
+export interface CachedStatistics {
+  settled: Partial<Record<SignupState, number>>;
+  tokens: number;
+}
+
+/** What a transaction is told by its back-end. */
+export interface TransactionContext {
+  /** Signups under way, as they were counted not long ago. */
+  depth(sql: Sql): Promise<number>;
+  /** Costly figures, as they were counted not long ago. */
+  statistics(sql: Sql): Promise<CachedStatistics>;
+}
+
+/** A signup that this transaction has changed, for those who wait on other servers. */
+export type Change = readonly [id: string, state: SignupState];
+
+type Runs = {
+  [Name in CommandName]: (
+    commands: readonly RecordCommands[Name][0][],
+  ) => Promise<ReplyOf<Name>[]>;
+};
+
+/** A transaction at work. */
+export class PostgresTransaction {
+  /** What it has changed so far. */
+  readonly changes: Change[] = [];
+  readonly #sql: Sql;
+  readonly #context: TransactionContext;
+  readonly #nowMs: number;
+  readonly #runs: Runs;
+
+  constructor(sql: Sql, context: TransactionContext, nowMs: number) {
+    this.#sql = sql;
+    this.#context = context;
+    this.#nowMs = nowMs;
+    this.#runs = this.#makeRuns();
+  }
+
+  /** Does what is asked, in order. */
+  async run(commands: readonly RecordCommand[]): Promise<unknown[]> {
+    const replies: unknown[] = [];
+    for (let at = 0; at < commands.length;) {
+      const { type } = commands[at]!;
+      let end = at + 1;
+      while (end < commands.length && commands[end]!.type === type) end++;
+      const run = this.#runs[type] as (commands: readonly unknown[]) => Promise<unknown[]>;
+      replies.push(...await run(commands.slice(at, end)));
+      at = end;
+    }
+    return replies;
+  }
+
+  #makeRuns(): Runs {
+    return {
+      addToken: (commands) => this.#addTokens(commands.map(({ sha256 }) => sha256)),
+      hasToken: (commands) => this.#haveTokens(commands.map(({ sha256 }) => sha256)),
+      reset: each(() => this.#reset()),
+      submit: (commands) => this.#submit(commands),
+      find: (commands) => this.#find(commands.map(({ id }) => id)),
+      list: each((query) => this.#list(query)),
+      claim: each((command) => this.#claim(command)),
+      decide: each((command) => this.#decide(command)),
+      retry: each((command) =>
+        this.#change(command, (record) => retried(record, command, this.#nowMs))
+      ),
+      release: each((command) => this.#change(command, (record) => released(record, this.#nowMs))),
+      extend: each((command) =>
+        this.#change(command, (record) => ({
+          ...record,
+          dueMs: this.#nowMs + command.leaseMs,
+        }))
+      ),
+      requeue: each(({ id }) => this.#requeue(id)),
+      statistics: each(() => this.#statistics()),
+      fingerprints: each(({ afterSeq }) => this.#fingerprints(afterSeq)),
+      referenced: each(({ sha256s }) => this.#referenced(sha256s)),
+      putDocument: each((command) => this.#putDocument(command)),
+      getDocument: each(({ collection, key }) => this.#getDocument(collection, key)),
+      listDocuments: each((query) => this.#listDocuments(query)),
+      deleteDocument: each(({ collection, key }) => this.#deleteDocument(collection, key)),
+    };
+  }
+
+  /** Of each, whether it was new. In one order everywhere: two transactions do not wait for each other. */
+  async #addTokens(sha256s: readonly string[]): Promise<("new" | "duplicate")[]> {
+    const digests = [...new Set(sha256s)].sort().map((hex) => bytesOf(hex));
+    const rows = await this.#sql<{ sha256: Uint8Array }>`
+      INSERT INTO orb_tokens (sha256) SELECT unnest(${digests}::bytea[])
+      ON CONFLICT DO NOTHING RETURNING sha256`;
+    const fresh = new Set(rows.map(({ sha256 }) => sha256.toHex()));
+    // Of two alike the first is the new one.
+    return sha256s.map((sha256) => fresh.delete(sha256) ? "new" : "duplicate");
+  }
+
+  async #haveTokens(sha256s: readonly string[]): Promise<boolean[]> {
+    const digests = sha256s.map(bytesOf);
+    const rows = await this.#sql<{ sha256: Uint8Array }>`
+      SELECT sha256 FROM orb_tokens WHERE sha256 = ANY(${digests}::bytea[])`;
+    const known = new Set(rows.map(({ sha256 }) => sha256.toHex()));
+    return sha256s.map((sha256) => known.has(sha256));
+  }
+
+  async #reset(): Promise<null> {
+    // The counters first, as who decides does.
+    await this.#sql`UPDATE orb_counters SET value = value + 1 WHERE name = 'epoch'`;
+    await this.#sql`DELETE FROM orb_fingerprints`;
+    await this.#sql`DELETE FROM orb_tokens`;
+    return null;
+  }
+
+  async #submit(commands: readonly RecordCommands["submit"][0][]): Promise<SubmitReply[]> {
+    const depth = await this.#context.depth(this.#sql);
+    const known = new Map((await this.#lockless(commands.map(({ signup }) => signup.id)))
+      .map((record) => [record.id, record]));
+    const fresh = new Map<string, SignupRecord>();
+    for (const { signup, maxQueued } of commands) {
+      if (known.has(signup.id) || fresh.has(signup.id) || depth + fresh.size >= maxQueued) continue;
+      fresh.set(signup.id, queued(signup, this.#nowMs));
+    }
+    const inserted = await this.#insert([...fresh.values()]);
+    const isMine = new Set(inserted);
+    // Another server may have been faster by a moment.
+    const others = [...fresh.keys()].filter((id) => !isMine.has(id));
+    for (const record of await this.#lockless(others)) known.set(record.id, record);
+    return commands.map(({ signup }): SubmitReply => {
+      const mine = fresh.get(signup.id);
+      if (mine !== undefined && isMine.delete(signup.id)) return { result: "new", record: mine };
+      const record = known.get(signup.id) ?? mine;
+      if (record === undefined) return { result: "full", depth: depth + fresh.size };
+      return { result: isSameSignup(record, signup) ? "same" : "conflict", record };
+    });
+  }
+
+  /** The ids that were not there before. */
+  async #insert(records: readonly SignupRecord[]): Promise<string[]> {
+    if (records.length === 0) return [];
+    const sorted = records.toSorted((a, b) => a.id < b.id ? -1 : 1);
+    const rows = await this.#sql<{ id: string }>`
+      INSERT INTO orb_signups (id, sha256, image_bytes, media_type, token, orb_id, upload_id,
+        traceparent, state, attempts, fence, due_ms, created_ms, updated_ms)
+      SELECT id, decode(sha256, 'hex'), image_bytes, media_type, token, orb_id, upload_id,
+        traceparent, state, attempts, fence, due_ms, created_ms, updated_ms
+      FROM jsonb_to_recordset(${this.#json(sorted)}::text::jsonb) AS row (
+        id text, sha256 text, image_bytes bigint, media_type text, token text, orb_id text,
+        upload_id text, traceparent text, state text, attempts integer, fence bigint,
+        due_ms bigint, created_ms bigint, updated_ms bigint
+      )
+      ON CONFLICT (id) DO NOTHING RETURNING id`;
+    for (const { id } of rows) this.changes.push([id, "queued"]);
+    return rows.map(({ id }) => id);
+  }
+
+  async #update(records: readonly SignupRecord[]): Promise<void> {
+    if (records.length === 0) return;
+    await this.#sql`
+      UPDATE orb_signups AS signup SET
+        state = row.state, attempts = row.attempts, fence = row.fence, due_ms = row.due_ms,
+        worker = row.worker, reason = row.reason, duplicate_of = row.duplicate_of,
+        distance = row.distance, updated_ms = row.updated_ms, decided_ms = row.decided_ms
+      FROM jsonb_to_recordset(${this.#json(records)}::text::jsonb) AS row (
+        id text, state text, attempts integer, fence bigint, due_ms bigint, worker text,
+        reason text, duplicate_of text, distance double precision, updated_ms bigint,
+        decided_ms bigint
+      )
+      WHERE signup.id = row.id`;
+    for (const { id, state } of records) this.changes.push([id, state]);
+  }
+
+  #json(records: readonly SignupRecord[]): string {
+    return JSON.stringify(records.map(jsonRowOf));
+  }
+
+  async #find(ids: readonly string[]): Promise<(SignupRecord | null)[]> {
+    const byId = new Map((await this.#lockless(ids)).map((record) => [record.id, record]));
+    return ids.map((id) => byId.get(id) ?? null);
+  }
+
+  async #lockless(ids: readonly string[]): Promise<SignupRecord[]> {
+    if (ids.length === 0) return [];
+    const rows = await this.#sql<SignupRow>`
+      SELECT * FROM orb_signups WHERE id = ANY(${[...ids]}::text[])`;
+    return rows.map(recordOf);
+  }
+
+  async #locked(ids: readonly string[]): Promise<Map<string, SignupRecord>> {
+    const rows = await this.#sql<SignupRow>`
+      SELECT * FROM orb_signups WHERE id = ANY(${[...ids]}::text[])
+      ORDER BY id FOR UPDATE`;
+    return new Map(rows.map((row) => [row.id, recordOf(row)]));
+  }
+
+  async #list(query: RecordCommands["list"][0]): Promise<SignupRecord[]> {
+    const { states = signupStates, orbId = null, before = null, limit } = query;
+    const rows = await this.#sql<SignupRow>`
+      SELECT * FROM orb_signups
+      WHERE state = ANY(${[...states]}::text[])
+        AND (${orbId}::text IS NULL OR orb_id = ${orbId})
+        AND (${before}::text IS NULL OR id < ${before}::text COLLATE "C")
+      ORDER BY id DESC LIMIT ${limit}`;
+    return rows.map(recordOf);
+  }
+
+  /** Those that another transaction has in its hands are passed over. */
+  async #claim(
+    { worker, max, leaseMs, maxAttempts }: RecordCommands["claim"][0],
+  ): Promise<SignupRecord[]> {
+    const rows = await this.#sql<SignupRow>`
+      SELECT * FROM orb_signups
+      WHERE state IN ('queued', 'processing') AND due_ms <= ${this.#nowMs}
+      ORDER BY due_ms, id LIMIT ${max} FOR UPDATE SKIP LOCKED`;
+    const after = rows.map((row) =>
+      claimed(recordOf(row), worker, { leaseMs, maxAttempts }, this.#nowMs)
+    );
+    await this.#update(after);
+    return after.filter(({ state }) => state === "processing");
+  }
+
+  async #decide(
+    { decisions, comparedSeq, epoch }: RecordCommands["decide"][0],
+  ): Promise<DecideReply> {
+    const isCompared = decisions.some(({ verdict }) =>
+      verdict.state === "accepted" && verdict.fingerprint !== undefined
+    );
+    let newestSeq = 0;
+    if (isCompared) {
+      // Whoever accepts something waits here for whoever does at the moment.
+      const counters = await this.#counters(true);
+      if (counters.fingerprints > comparedSeq || counters.epoch !== epoch) {
+        return { result: "stale" };
+      }
+      newestSeq = counters.fingerprints;
+    }
+    const records = await this.#locked(decisions.map(({ id }) => id));
+    const held = decisions.filter(({ id, fence }) => {
+      const record = records.get(id);
+      return record !== undefined && isHeldBy(record, fence);
+    });
+    const after = await this.#settle(held, records);
+    await this.#update([...after.values()]);
+    await this.#addFingerprints(held, after, newestSeq);
+    return {
+      result: "decided",
+      decisions: decisions.map(({ id }) => {
+        const record = after.get(id);
+        return record === undefined ? { result: "lost" } : { result: "decided", record };
+      }),
+    };
+  }
+
+  /** Bytes that are known are a duplicate, whatever the worker thinks; new ones are known from now on. */
+  async #settle(
+    held: readonly Decision[],
+    records: ReadonlyMap<string, SignupRecord>,
+  ): Promise<Map<string, SignupRecord>> {
+    const accepted = held.filter(({ verdict }) => verdict.state === "accepted")
+      .map(({ id }) => records.get(id)!);
+    const sha256s = accepted.map(({ sha256 }) => sha256);
+    const results = accepted.length === 0 ? [] : await this.#addTokens(sha256s);
+    const known = new Map<string, string | undefined>();
+    const firstOf = new Map<string, string>();
+    accepted.forEach(({ id, sha256 }, index) => {
+      if (results[index] === "new") firstOf.set(sha256, id);
+      else known.set(id, sha256);
+    });
+    const acceptedOf = await this.#acceptedOf([...known.values()] as string[]);
+    return new Map(held.map(({ id, verdict }) => {
+      const record = records.get(id)!;
+      if (!known.has(id)) return [id, decided(record, verdict, this.#nowMs)];
+      const duplicateOf = acceptedOf.get(record.sha256) ?? firstOf.get(record.sha256);
+      return [
+        id,
+        decided(record, {
+          state: "duplicate",
+          ...(duplicateOf !== undefined && { duplicateOf }),
+        }, this.#nowMs),
+      ];
+    }));
+  }
+
+  async #acceptedOf(sha256s: readonly string[]): Promise<Map<string, string>> {
+    if (sha256s.length === 0) return new Map();
+    const digests = sha256s.map(bytesOf);
+    const rows = await this.#sql<{ id: string; sha256: Uint8Array }>`
+      SELECT id, sha256 FROM orb_signups
+      WHERE sha256 = ANY(${digests}::bytea[]) AND state = 'accepted'`;
+    return new Map(rows.map(({ id, sha256 }) => [sha256.toHex(), id]));
+  }
+
+  async #addFingerprints(
+    held: readonly Decision[],
+    after: ReadonlyMap<string, SignupRecord>,
+    newestSeq: number,
+  ): Promise<void> {
+    const added = held.flatMap(({ id, verdict }) =>
+      verdict.state === "accepted" && verdict.fingerprint !== undefined &&
+        after.get(id)!.state === "accepted"
+        ? [{ id, bytes: verdict.fingerprint }]
+        : []
+    );
+    if (added.length === 0) return;
+    const sql = this.#sql;
+    await sql`
+      INSERT INTO orb_fingerprints (seq, signup_id, bytes)
+      SELECT ${newestSeq}::bigint + number, id, bytes
+      FROM unnest(${added.map(({ id }) => id)}::text[],
+        ${added.map(({ bytes }) => Buffer.from(bytes))}::bytea[])
+        WITH ORDINALITY AS row (id, bytes, number)`;
+    await sql`UPDATE orb_counters SET value = ${newestSeq + added.length}
+      WHERE name = 'fingerprints'`;
+  }
+
+  async #counters(lock: boolean): Promise<{ epoch: number; fingerprints: number }> {
+    const rows = lock
+      ? await this.#sql<CounterRow>`
+        SELECT name, value FROM orb_counters ORDER BY name FOR UPDATE`
+      : await this.#sql<CounterRow>`SELECT name, value FROM orb_counters`;
+    const valueOf = (name: string) => rows.find((row) => row.name === name)?.value ?? 0;
+    return { epoch: valueOf("epoch"), fingerprints: valueOf("fingerprints") };
+  }
+
+  async #change(
+    { id, fence }: { id: string; fence: number },
+    change: (record: SignupRecord) => SignupRecord,
+  ): Promise<ChangeReply> {
+    const record = (await this.#locked([id])).get(id);
+    if (record === undefined || !isHeldBy(record, fence)) return { result: "lost" };
+    const after = change(record);
+    await this.#update([after]);
+    return { result: "changed", record: after };
+  }
+
+  async #requeue(id: string): Promise<ChangeReply> {
+    const record = (await this.#locked([id])).get(id);
+    if (record?.state !== "dead_letter") return { result: "lost" };
+    const after = requeued(record, this.#nowMs);
+    await this.#update([after]);
+    return { result: "changed", record: after };
+  }
+
+  async #statistics(): Promise<ReplyOf<"statistics">> {
+    const { settled, tokens } = await this.#context.statistics(this.#sql);
+    const rows = await this.#sql<{ state: SignupState; count: number; due_ms: number }>`
+      SELECT state, count(*)::bigint AS count, min(due_ms) AS due_ms FROM orb_signups
+      WHERE state IN ('queued', 'processing') GROUP BY state`;
+    const underWay = Object.fromEntries(rows.map(({ state, count }) => [state, count]));
+    const oldestDueMs = Math.min(Infinity, ...rows.map(({ due_ms }) => due_ms));
+    const byState = Object.fromEntries(
+      signupStates.map((state) => [state, underWay[state] ?? settled[state] ?? 0]),
+    ) as Record<SignupState, number>;
+    return { byState, oldestWaitMs: Math.max(0, this.#nowMs - oldestDueMs), tokens };
+  }
+
+  async #fingerprints(afterSeq: number): Promise<ReplyOf<"fingerprints">> {
+    const { epoch, fingerprints: newestSeq } = await this.#counters(false);
+    const rows = await this.#sql<{ seq: number; signup_id: string; bytes: Uint8Array }>`
+      SELECT seq, signup_id, bytes FROM (
+        SELECT *, sum(length(bytes)) OVER (ORDER BY seq) AS listed FROM (
+          SELECT * FROM orb_fingerprints WHERE seq > ${afterSeq} ORDER BY seq LIMIT 10000
+        ) AS page
+      ) AS measured WHERE listed <= ${maxListedBytes} ORDER BY seq`;
+    return {
+      epoch,
+      newestSeq,
+      fingerprints: rows.map(({ seq, signup_id, bytes }) => ({
+        seq,
+        signupId: signup_id,
+        bytes: new Uint8Array(bytes),
+      })),
+    };
+  }
+
+  async #referenced(sha256s: readonly string[]): Promise<string[]> {
+    const digests = sha256s.map(bytesOf);
+    const rows = await this.#sql<{ sha256: Uint8Array }>`
+      SELECT DISTINCT sha256 FROM orb_signups WHERE sha256 = ANY(${digests}::bytea[])`;
+    return rows.map(({ sha256 }) => sha256.toHex());
+  }
+
+  async #putDocument(command: RecordCommands["putDocument"][0]): Promise<StoredDocument | null> {
+    const { collection, key, value, ifVersion } = command;
+    const text = JSON.stringify(value);
+    const [row] = ifVersion === undefined
+      ? await this.#sql<DocumentRow>`
+        INSERT INTO orb_documents (collection, key, value, version, updated_ms)
+        VALUES (${collection}, ${key}, ${text}, 1, ${this.#nowMs})
+        ON CONFLICT (collection, key) DO UPDATE SET value = excluded.value,
+          version = orb_documents.version + 1, updated_ms = excluded.updated_ms
+        RETURNING *`
+      : ifVersion === 0
+      ? await this.#sql<DocumentRow>`
+        INSERT INTO orb_documents (collection, key, value, version, updated_ms)
+        VALUES (${collection}, ${key}, ${text}, 1, ${this.#nowMs})
+        ON CONFLICT (collection, key) DO NOTHING RETURNING *`
+      : await this.#sql<DocumentRow>`
+        UPDATE orb_documents SET value = ${text}, version = version + 1,
+          updated_ms = ${this.#nowMs}
+        WHERE collection = ${collection} AND key = ${key} AND version = ${ifVersion}
+        RETURNING *`;
+    return row === undefined ? null : documentOf(row);
+  }
+
+  async #getDocument(collection: string, key: string): Promise<StoredDocument | null> {
+    const [row] = await this.#sql<DocumentRow>`
+      SELECT * FROM orb_documents WHERE collection = ${collection} AND key = ${key}`;
+    return row === undefined ? null : documentOf(row);
+  }
+
+  async #listDocuments(query: RecordCommands["listDocuments"][0]): Promise<StoredDocument[]> {
+    const { collection, after = "", limit } = query;
+    const rows = await this.#sql<DocumentRow>`
+      SELECT * FROM (
+        SELECT *, sum(length(value)) OVER (ORDER BY key) AS listed,
+          row_number() OVER (ORDER BY key) AS number FROM (
+          SELECT * FROM orb_documents WHERE collection = ${collection}
+            AND key > ${after}::text COLLATE "C" ORDER BY key LIMIT ${limit}
+        ) AS page
+      ) AS measured WHERE listed <= ${maxListedBytes} OR number = 1 ORDER BY key`;
+    return rows.map(documentOf);
+  }
+
+  async #deleteDocument(collection: string, key: string): Promise<boolean> {
+    const rows = await this.#sql`
+      DELETE FROM orb_documents WHERE collection = ${collection} AND key = ${key} RETURNING key`;
+    return rows.length > 0;
+  }
+}
+
+interface CounterRow {
+  name: string;
+  value: number;
+}
+
+interface DocumentRow {
+  key: string;
+  value: string;
+  version: number;
+  updated_ms: number;
+}
+
+function documentOf({ key, value, version, updated_ms }: DocumentRow): StoredDocument {
+  return { key, value: JSON.parse(value), version, updatedMs: updated_ms };
+}
+
+/** One after the other. */
+function each<Command, Reply>(
+  run: (command: Command) => Promise<Reply>,
+): (commands: readonly Command[]) => Promise<Reply[]> {
+  return async function runEach(commands) {
+    const replies: Reply[] = [];
+    for (const command of commands) replies.push(await run(command));
+    return replies;
+  };
+}
+
+function bytesOf(hex: string): Buffer {
+  return Buffer.from(hex, "hex");
+}
