@@ -18,6 +18,7 @@ import { runCommand, StartError } from "../service/life_cycle.ts";
 const benchmarks = [
   "demo_start.ts",
   "orb_signup.ts",
+  "orb_v2.ts",
   "orb_uniqueness.ts",
   "console_ingest.ts",
   "observer_signal.ts",

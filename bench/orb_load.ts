@@ -3,7 +3,8 @@
  * at a time on each, every image unique. A request is a buffer of which a few characters change, so
  * that making it costs next to nothing.
  *
- * stdin: one JSON line a run, `{"port": 4242, "seconds": 2}`; stdout: one JSON line an answer,
+ * stdin: one JSON line a run, `{"port": 4242, "seconds": 2}`, with `"api": "v2"` by `PUT
+ * /v2/signups/{ULID}`; stdout: one JSON line an answer,
  * `{"requests": 1, "seconds": 2.001, "accepted": 1}`.
  *
  * ```sh
@@ -16,6 +17,8 @@
 interface Run {
   port: number;
   seconds: number;
+  /** @default "v1" */
+  api?: "v1" | "v2";
 }
 
 /** What one run came to. */
@@ -31,34 +34,53 @@ const encoder = new TextEncoder();
 const base = crypto.getRandomValues(new Uint32Array(1))[0]! % 2 ** 16 * 2 ** 36;
 let issued = 0;
 
-/** A request whose image begins with a counter that {@linkcode renew} raises. */
+/** A request whose image, and for v2 its id, ends or begins with a counter that {@linkcode renew} raises. */
 class SignupRequestBytes {
   readonly bytes: Uint8Array<ArrayBuffer>;
-  #at: number;
+  /** Where counters are. */
+  readonly #at: number[];
 
-  constructor(port: number, imageBytes: number) {
+  constructor(port: number, imageBytes: number, api: "v1" | "v2") {
     // The counter is 16 base64 characters, which are 12 bytes of the image.
     const rest = crypto.getRandomValues(new Uint8Array(Math.min(imageBytes, 65_536)));
     const image = new Uint8Array(imageBytes).map((_, index) => rest[index % rest.length]!);
+    if (api === "v2") {
+      const path = "PUT /v2/signups/01M7YWWNWK";
+      const head = `${path}${
+        "0".repeat(counterLength)
+      } HTTP/1.1\r\nhost: 127.0.0.1:${port}\r\ncontent-type: application/octet-stream\r\ncontent-length: ${image.length}\r\n\r\n`;
+      this.bytes = new Uint8Array(head.length + image.length);
+      this.bytes.set(encoder.encode(head));
+      this.bytes.set(image, head.length);
+      this.#at = [path.length, head.length];
+      return;
+    }
     const json = `{"id":"01M7YWWNWK4KEATZ9G1TVJ76Y4","image_base64":"${image.toBase64()}"}`;
     const head =
       `POST /api/signup HTTP/1.1\r\nhost: 127.0.0.1:${port}\r\ncontent-type: application/json\r\ncontent-length: ${json.length}\r\n\r\n`;
     this.bytes = encoder.encode(head + json);
-    this.#at = head.length + json.indexOf('base64":"') + 'base64":"'.length;
+    this.#at = [head.length + json.indexOf('base64":"') + 'base64":"'.length];
   }
 
   renew(): void {
-    const digits = (base + issued++).toString(16).padStart(counterLength, "0");
-    for (let index = 0; index < counterLength; index++) {
-      this.bytes[this.#at + index] = digits.charCodeAt(index);
+    const digits = (base + issued++).toString(16).toUpperCase()
+      .padStart(counterLength, "0");
+    for (const at of this.#at) {
+      for (let index = 0; index < counterLength; index++) {
+        this.bytes[at + index] = digits.charCodeAt(index);
+      }
     }
   }
 }
 
-async function connection(port: number, imageBytes: number, until: number): Promise<LoadResult> {
+async function connection(
+  { port, api = "v1" }: Run,
+  imageBytes: number,
+  until: number,
+): Promise<LoadResult> {
   const socket = await Deno.connect({ hostname: "127.0.0.1", port });
   socket.setNoDelay(true);
-  const request = new SignupRequestBytes(port, imageBytes);
+  const request = new SignupRequestBytes(port, imageBytes, api);
   const buffer = new Uint8Array(16_384);
   const decoder = new TextDecoder("latin1");
   let requests = 0;
@@ -79,7 +101,7 @@ async function connection(port: number, imageBytes: number, until: number): Prom
       if (head >= 0 && declared) end = head + 4 + Number(declared[1]);
     }
     requests++;
-    if (answer.startsWith("HTTP/1.1 200")) accepted++;
+    if (answer.startsWith(api === "v1" ? "HTTP/1.1 200" : "HTTP/1.1 202")) accepted++;
   }
   socket.close();
   return { requests, accepted, seconds: 0 };
@@ -90,7 +112,7 @@ async function load(run: Run, imageBytes: number, connections: number): Promise<
   const results = await Promise.all(
     Array.from(
       { length: connections },
-      () => connection(run.port, imageBytes, start + run.seconds * 1_000),
+      () => connection(run, imageBytes, start + run.seconds * 1_000),
     ),
   );
   const sum = (key: "requests" | "accepted") =>

@@ -19,13 +19,14 @@ import { median, report } from "./report.ts";
 const connections = 32;
 const rounds = 7;
 const roundSeconds = 1.5;
-const sizes = [["1 KiB", 1_024], ["284 kB", 284_000]] as const;
+/** The images' sizes. */
+export const sizes = [["1 KiB", 1_024], ["284 kB", 284_000]] as const;
 /** What telemetry at full sampling may cost of the signups a second, a size. */
 const maxTelemetryCost = { "1 KiB": .35, "284 kB": .15 };
 const storedTokens = 1_000_000;
 
 /** A child process that is killed at the end of the block. */
-interface Child extends AsyncDisposable {
+export interface Child extends AsyncDisposable {
   child: Deno.ChildProcess;
   /** Its stdout, line by line. */
   lines: AsyncIterator<string>;
@@ -71,13 +72,14 @@ async function startHelper(file: string): Promise<Child & { port: number }> {
 }
 
 /** Starts an orb server whose log goes to nowhere, with the permissions of its shebang. */
-async function startOrbServer(
+export async function startOrbServer(
   dataDir: string,
   env: Record<string, string> = {},
+  more: readonly string[] = [],
 ): Promise<Child & { port: number }> {
   const port = freePort();
   const entry = beside("../orb/server.ts");
-  const args = ["--orb-api-port", String(port), "--data-dir", dataDir];
+  const args = ["--orb-api-port", String(port), "--data-dir", dataDir, ...more];
   const child = new Deno.Command(Deno.execPath(), {
     args: await programArguments(entry, args),
     env: { OTEL_SDK_DISABLED: "true", ...env },
@@ -109,7 +111,8 @@ function freePort(): number {
   return listener.addr.port;
 }
 
-interface Comparison {
+/** What a comparison came to. */
+export interface Comparison {
   /** Signups a second. */
   a: number;
   b: number;
@@ -119,8 +122,13 @@ interface Comparison {
   signups: [a: number, b: number];
 }
 
-/** Loads A and B in turns. */
-async function compare(imageBytes: number, a: number, b: number): Promise<Comparison> {
+/** Loads A and B in turns; with `apiOfB` B by another version of the API. */
+export async function compare(
+  imageBytes: number,
+  a: number,
+  b: number,
+  apiOfB: "v1" | "v2" = "v1",
+): Promise<Comparison> {
   const signups: [number, number] = [0, 0];
   await using generator = start([
     ...["run", "--allow-net=127.0.0.1", beside("orb_load.ts")],
@@ -129,7 +137,9 @@ async function compare(imageBytes: number, a: number, b: number): Promise<Compar
   const stdin = generator.child.stdin.getWriter();
   async function load(port: number): Promise<number> {
     await stdin.write(
-      new TextEncoder().encode(`${JSON.stringify({ port, seconds: roundSeconds })}\n`),
+      new TextEncoder().encode(
+        `${JSON.stringify({ port, seconds: roundSeconds, api: port === a ? "v1" : apiOfB })}\n`,
+      ),
     );
     const result = JSON.parse((await generator.lines.next()).value) as LoadResult;
     if (result.accepted !== result.requests) {
