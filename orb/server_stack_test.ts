@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { ulid } from "ulid";
 import { missingPermissions } from "../service/testing/permissions.ts";
 import { startProgram } from "../service/testing/program.ts";
 import { eventually } from "../service/testing/eventually.ts";
@@ -129,3 +130,48 @@ diskTest("a disk that is full from the start ends the server with 1 and says so"
     await Deno.remove(disk);
   }
 });
+
+diskTest(
+  "v2 on a full disk: 503, nothing half kept, and on it goes when there is space",
+  async () => {
+    const disk = await Deno.makeTempDir();
+    await run("mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk);
+    try {
+      await using program = await startProgram(entry, ["--orb-api-port", "0", "--data-dir", disk]);
+      const [, url] = await program.line(/The orb server is ready url=(\S+)/);
+      const acknowledged: string[] = [];
+      const signUp = async (): Promise<number> => {
+        const id = ulid();
+        const response = await fetch(`${url}/v2/signups/${id}`, {
+          method: "PUT",
+          headers: { "content-type": "application/octet-stream" },
+          body: `${id} `.repeat(400),
+        });
+        const text = await response.text();
+        if (response.status === 202) acknowledged.push(id);
+        else assert.match(text, /nothing was stored/);
+        return response.status;
+      };
+      for (let count = 0; count < 10; count++) assert.equal(await signUp(), 202);
+      await fill(`${disk}/filler`);
+      await eventually("a refusal", async () => await signUp() === 503 || undefined);
+      for (let count = 0; count < 10; count++) assert.equal(await signUp(), 503);
+      assert.equal((await fetch(`${url}/readyz`)).status, 503);
+
+      await Deno.remove(`${disk}/filler`);
+      await eventually("readiness", async () => (await fetch(`${url}/readyz`)).ok || undefined);
+      assert.equal(await signUp(), 202);
+      for (const id of acknowledged) {
+        const headers = { prefer: "wait=20" };
+        const { state } = await (await fetch(`${url}/v2/signups/${id}`, { headers })).json();
+        assert.equal(state, "accepted", id);
+      }
+      assert.deepEqual([...Deno.readDirSync(`${disk}/unfinished`)], []);
+      program.kill("SIGTERM");
+      await program.status;
+    } finally {
+      await run("umount", disk);
+      await Deno.remove(disk);
+    }
+  },
+);

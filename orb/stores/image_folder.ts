@@ -200,9 +200,11 @@ class ImageFolder implements ImageStore {
     const path = this.#newUnfinished();
     try {
       await writeSynced(path, new Uint8Array([1]));
-      await Deno.remove(path);
     } catch (error) {
       throw unavailable("written", error);
+    } finally {
+      // On a full disk it may be there, empty.
+      await removeFile(path);
     }
   }
 
