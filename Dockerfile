@@ -39,7 +39,7 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --start-interval=1s -
   CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:4242/readyz')).ok ? 0 : 1)"]
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
   "--allow-net", "--allow-read=/app,/data", "--allow-write=/data", "--allow-env=OTEL_*,ORB_SERVER_*", \
-  "orb-server.js"]
+  "--ignore-env", "orb-server.js"]
 CMD ["--host", "0.0.0.0", "--allow-remote-without-auth", "--data-dir", "/data"]
 
 # Keys and clients at /data, the devices' public keys too: --device-keys /data/public.jwks.json.
