@@ -242,6 +242,7 @@ async function startSignups(client: Client, spool: Spool | undefined): Promise<P
   const nextImage = orbSignupInterval > 0 && await openImages({
     from: options.images ?? "same",
     repeatRatio: options.repeatRatio ?? 0,
+    signal: tools.stopping,
     world: tools.world,
   });
   const sending = spool === undefined ? [] : startSending(spool, common, orbs);

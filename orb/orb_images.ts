@@ -26,6 +26,8 @@ export interface ImagesOptions {
   repeatRatio?: number;
   /** Seed of the fresh images and of the repeats, 0 to 2^32 - 1. @default a random one */
   seed?: number;
+  /** Ends the drawing of fresh images: those that wait for their turn are not drawn. @default nothing does */
+  signal?: AbortSignal;
   /** Time and chance. @default the real world */
   world?: ImageWorld;
 }
@@ -55,7 +57,7 @@ export async function openImages(options: ImagesOptions): Promise<ImageSource> {
   const next = from === "same"
     ? sameImage()
     : from === "fresh"
-    ? freshImages(random, world)
+    ? freshImages(random, world, options.signal)
     : await folderImages(from);
   if (repeatRatio === 0) return next;
 
@@ -79,14 +81,21 @@ function sameImage(): ImageSource {
  * Drawn one at a time, and the event loop turns in between: a large fleet asks for more than a core
  * can draw, and its calls, its spool and its time-outs would wait until all were done.
  */
-function freshImages(random: () => number, world: ImageWorld): ImageSource {
+function freshImages(
+  random: () => number,
+  world: ImageWorld,
+  signal: AbortSignal | undefined,
+): ImageSource {
   let last: Promise<unknown> = Promise.resolve();
   return function nextSeed() {
     const seed = Math.floor(random() * 2 ** 32);
     return function drawInTurn() {
-      const drawn = last.then(() => pause(0, { world })).then(() => irisImage(seed));
-      last = drawn;
-      return drawn;
+      const turn = last.then(() => pause(0, { world }));
+      last = turn;
+      return turn.then(() => {
+        signal?.throwIfAborted();
+        return irisImage(seed);
+      });
     };
   };
 }

@@ -20,6 +20,17 @@ Deno.test("a fleet that draws more than it can leaves the event loop its turns",
   assert.ok(turns >= 6, `${turns} turns while 8 images were drawn`);
 });
 
+Deno.test("a stop ends the drawing: what waits for its turn is not drawn", async () => {
+  const stop = new AbortController();
+  const fresh = await openImages({ from: "fresh", seed: 1, signal: stop.signal });
+  const images = Array.from({ length: 500 }, () => fresh()());
+  const settled = Promise.allSettled(images);
+  await images[0];
+  stop.abort();
+  const drawn = (await settled).filter(({ status }) => status === "fulfilled").length;
+  assert.ok(drawn < 20, `${drawn} were drawn`);
+});
+
 Deno.test("openImages() repeats the given share", async () => {
   const all = await openImages({ from: "fresh", repeatRatio: 1, seed: 1 });
   const first = all();

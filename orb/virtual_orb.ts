@@ -143,8 +143,10 @@ export async function signUpImages(options: SignUpImagesOptions): Promise<void> 
       span.setAttribute("orb.signup.id", id);
       const readImage = options.nextImage();
       const result = await delivery.deliver({ id, orb, readImage }, onRetry(options));
-      report(result, options);
       endSpan(span, result);
+      // It was not its turn yet: nothing has failed.
+      if (result.kind === "no_image" && options.stopping.aborted) return;
+      report(result, options);
       signups.add(1, { outcome: outcomeOf(result) });
     }));
 }
@@ -158,6 +160,7 @@ export async function spoolImages(options: SpoolImagesOptions): Promise<void> {
     try {
       image = await options.nextImage()();
     } catch (error) {
+      if (options.stopping.aborted) return;
       report({ kind: "no_image", reason: reasonOf(error) }, options);
       signups.add(1, { outcome: "no_image" });
       return;
