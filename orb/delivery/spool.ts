@@ -85,6 +85,8 @@ export async function openSpool(options: SpoolOptions): Promise<Spool> {
   await openDataFolder(options.folder);
   const path = join(options.folder, "spool.sqlite");
   try {
+    // SQLite's other files get the rights of this one; the folder may be somebody's own, open to others.
+    (await Deno.open(path, { create: true, write: true, mode: 0o600 })).close();
     return new Spool(path, options);
   } catch (error) {
     throw new StartError(

@@ -78,6 +78,9 @@ spoolTest("who waits for a signup is woken by it, or by the stop", async (option
 
 spoolTest("an image is gone from the disk once it was sent", async (options) => {
   const spool = await openSpool(options);
+  for await (const { name } of Deno.readDir(options.folder)) {
+    assert.equal((await Deno.stat(join(options.folder, name))).mode! & 0o077, 0, name);
+  }
   const mark = new TextEncoder().encode("an iris that nobody else may see ".repeat(40));
   await spool.add({ id: "a", orb: 1, image: mark });
   await spool.remove(spool.oldest(1)!);
