@@ -88,6 +88,8 @@ const distortions: Readonly<Record<string, Distortion & { quality?: number }>> =
   "blur 2.5": { blur: 2.5 },
   "JPEG 40": { quality: 40 },
   "all": { noise: 8, rotation: -4, crop: .03, blur: 1.5, quality: 60 },
+  // What no honest camera delivers: where the methods begin to fail.
+  "harsh": { noise: 60, rotation: 12, crop: .06, blur: 6, scale: .35, quality: 15 },
 };
 
 interface Described {
@@ -156,9 +158,9 @@ function curves(eyes: number): void {
     }
   }
   const pairs = eyes * (eyes - 1) / 2;
-  const subtitle = `${eyes} synthetic eyes, ${pairs} pairs of different eyes, ${
+  const subtitle = `${eyes} synthetic eyes: ${pairs} pairs of two, ${
     eyes * Object.keys(distortions).length
-  } of the same eye a curve`;
+  } of one`;
   Deno.writeTextFileSync(
     chartFile,
     detChart({ title: "Uniqueness of irises", subtitle, curves: drawn }),
