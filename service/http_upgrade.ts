@@ -100,6 +100,8 @@ async function upgradeOverTls(
     server.handleUpgrade(incoming, socket, Buffer.from(head), (opened: WsWebSocket) => {
       closeWhenSilent(opened, idleTimeoutS);
       const upgraded = opened as unknown as WebSocket;
+      // The server has paused it until somebody reads, and a listener alone does not end that.
+      socket.resume();
       // With Deno's own it opens once its handler has answered.
       realWorld.setTimeout(() => upgraded.onopen?.(new Event("open")), 0);
       resolve({ socket: upgraded, response: new Response() });
