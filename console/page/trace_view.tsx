@@ -296,6 +296,14 @@ function TraceHead(
           what="the link"
           text={`${location.origin}/traces/${tree.traceId}`}
         />
+        <a
+          class="button"
+          href={`${apiPaths.export}?traceID=${encodeURIComponent(tree.traceId)}`}
+          download={`${tree.traceId}.otlp.json`}
+          title="Download as OTLP JSON, which can be sent here again"
+        >
+          OTLP
+        </a>
         <CopyButton label="JSON" what="the trace as JSON" text={json} />
       </div>
       {logsFailed !== undefined && (

@@ -27,6 +27,8 @@ export const apiPaths = {
   summaries: "/api/summaries",
   /** `GET`, parameters {@linkcode TraceQuery} → {@linkcode JaegerAnswer} of whole {@linkcode JaegerTrace}s, newest first. */
   traces: "/api/traces",
+  /** `GET`, parameters {@linkcode TraceQuery} or `traceID`: whole traces as OTLP's JSON, a request that can be sent to `/v1/traces` again; at most `limit`, 1,500 by default. */
+  export: "/api/export",
   /** `GET` → {@linkcode JaegerAnswer} with one {@linkcode JaegerTrace}; 404 when it is not (or no longer) held. */
   trace: "/api/traces/{traceId}",
   /** `GET`, parameters {@linkcode LogQuery} → {@linkcode LogsAnswer}, newest first. */

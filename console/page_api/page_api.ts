@@ -34,6 +34,7 @@ import {
   type Parameters,
   traceFilter,
 } from "../queries/query.ts";
+import { otlpTraces } from "../queries/otlp_export.ts";
 import { serviceMap } from "../queries/service_map.ts";
 import { suggestions } from "../queries/suggestions.ts";
 import type { TelemetryStore } from "../stores/telemetry_store.ts";
@@ -157,6 +158,14 @@ function addTraceRoutes(app: Hono, { store, world }: PageApiOptions): void {
     }
     const { traces } = findTraces(store, parameters, { limit: 20, world, durationOfSpan: true });
     return c.json(jaegerAnswer(traces.map(jaegerTrace)));
+  });
+
+  app.get(apiPaths.export, (c) => {
+    const asked = c.req.queries("traceID")?.map((id) => store.traces.get(normalTraceId(id)));
+    const traces = asked?.filter((trace) => trace !== undefined) ??
+      findTraces(store, parametersOf(c), { limit: 1_500, world, durationOfSpan: false }).traces;
+    c.header("content-disposition", 'attachment; filename="traces.otlp.json"');
+    return c.json(otlpTraces(traces));
   });
 
   app.get(routeOf(apiPaths.trace), (c) => {
