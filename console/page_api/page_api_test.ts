@@ -240,7 +240,7 @@ Deno.test("page port refuses pages of other sites in words that name no flag the
 
 Deno.test("page port says that there is no such view, and which methods a path takes", async () => {
   await using viewer = await testConsole();
-  for (const path of ["/map", "/nothing/there"]) {
+  for (const path of ["/planets", "/nothing/there"]) {
     const response = await fetch(viewer.pageUrl + path, { headers: { accept: "text/html" } });
     assert.equal(response.status, 404, path);
     assert.equal(response.headers.get("content-type"), "application/problem+json");
