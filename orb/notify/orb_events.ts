@@ -13,8 +13,11 @@ export const events: Readonly<Record<string, string>> = {
   "The orb server stops": "orb.server.stopping",
   "Every token was forgotten": "orb.server.reset",
   "Tokens can be written again": "orb.store.recovered",
-  "Tokens cannot be written; new images are refused with 503 until it works again. Free space or mend the folder":
+  "Tokens cannot be written; new images are refused with 503 until it works again. Free space or mend the store":
     "orb.store.failing",
+  "Images can be written again": "orb.images.recovered",
+  "Images cannot be written; signups of v2 are refused with 503 until it works again":
+    "orb.images.failing",
   "A signup is a dead letter: mend what is wrong, then requeue it": "orb.signup.dead_letter",
   "An orb is silent": "orb.device.silent",
   "An orb reports": "orb.device.reports",
