@@ -193,7 +193,8 @@ export class ServiceBus {
     if (queue.reader !== undefined) return queue.reader;
     const reader = this.#options.bus.consume({
       topic: this.#topic(queue.topic),
-      group: `${this.#options.topicPrefix}.${group}`,
+      // A group of its own for each topic: members of one that read different topics get none, or not theirs.
+      group: `${this.#topic(queue.topic)}.${group}`,
       handle: (record) => this.#takeIn(queue, record),
     });
     queue.reader = reader;
