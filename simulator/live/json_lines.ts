@@ -22,7 +22,7 @@ const encoder = new TextEncoder();
 
 /** One end of a connection. */
 export class JsonLines<In, Out> {
-  /** Settles when the other end is gone, or what it says is no JSON; never rejects. */
+  /** Resolves when the other end is gone, or what it says is no JSON; rejects with what `onMessage` throws. */
   readonly ended: Promise<void>;
   readonly #options: JsonLinesOptions<In>;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
@@ -34,6 +34,8 @@ export class JsonLines<In, Out> {
     this.#options = options;
     this.#writer = options.writable.getWriter();
     this.ended = this.#read();
+    // Who waits for it gets it; before that it is no error of its own.
+    this.ended.catch(() => {});
   }
 
   /** Sends a message, if there still is somebody. */

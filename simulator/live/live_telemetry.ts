@@ -31,7 +31,7 @@ export interface LiveTelemetryOptions {
   readonly state: () => LiveState;
 }
 
-/** Orders whose time is taken: more at once are not. */
+/** Orders whose time is taken at once: beyond it the oldest, such as those that are lost, are forgotten. */
 const maxTimed = 10_000;
 
 const kinds: Readonly<Record<number, SpanKind>> = {
@@ -71,7 +71,10 @@ export class LiveTelemetry {
         return this.#faultBesideCalls(event);
       case "placed":
         this.#instruments.orders.add(1);
-        if (this.#placedMs.size < maxTimed) this.#placedMs.set(event.trace, event.atMs);
+        this.#placedMs.set(event.trace, event.atMs);
+        if (this.#placedMs.size > maxTimed) {
+          this.#placedMs.delete(this.#placedMs.keys().next().value!);
+        }
         return;
       case "delivered": {
         const name = event.topic === "orders" ? pointNames[3] : pointNames[7];
