@@ -130,10 +130,10 @@ function tableOf(schema: Schema, table: string): TableSchema {
   return found;
 }
 
-/** What counts the rows of a box: states that are still open, and the oldest of them. */
+/** What counts the rows of a box: those that are still open, by the index, and the oldest of them. */
 export const statusQueries = {
   outbox:
-    `SELECT count(*) AS depth, 0 AS parked, min("storedAtMs") AS oldest FROM "outbox" WHERE "queue" LIKE 'shard-%'`,
+    `SELECT count(*) AS depth, 0 AS parked, min("storedAtMs") AS oldest FROM "outbox" WHERE "queue" IN ('shard-0', 'shard-1')`,
   inbox: `SELECT count(*) AS depth, count(CASE WHEN "state" = 'parked' THEN 1 END) AS parked, ` +
     `min("storedAtMs") AS oldest FROM "inbox" WHERE "queue" IN ('open', 'parked')`,
   orders: `SELECT count(*) AS count FROM "orders"`,
