@@ -52,6 +52,15 @@ testWith(
   },
 );
 
+testWith(["read", "run", "write"], "run --export prints a run in another form alone", async () => {
+  const heads = { shiviz: /^\S+ \{"/, mermaid: /^sequenceDiagram$/, svg: /^<svg / };
+  for (const [form, head] of Object.entries(heads)) {
+    const { code, lines } = await simulate("run", "--seed", "7", "--orders", "2", "--export", form);
+    assert.equal(code, 0);
+    assert.match(lines[0]!, head);
+  }
+});
+
 testWith(["read", "run", "write"], "run --check-determinism runs twice", async () => {
   const { code, lines } = await simulate(
     "run",

@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --allow-env=OTEL_* --allow-sys=hostname
+#!/usr/bin/env -S deno run --allow-env=SWEEP_SUBJECTS_*
 /**
  * Sweeps seeds over our own services in virtual time: the signer, and ping-pong.
  *
@@ -118,7 +118,7 @@ function say(text: string): void {
 if (import.meta.main) {
   await runCommand(
     commandLine({
-      name: "sweep:subjects",
+      name: "sweep-subjects",
       summary: "Sweeps seeds over the signer and ping-pong in virtual time.",
       examples: [
         ["deno task sweep:subjects --seeds 1..10000", "both, every night"],

@@ -44,7 +44,7 @@ export {
 export type { OrderStory } from "./order_story.ts";
 export { inputOf, parseRecord, type RunRecord } from "./record.ts";
 export type { Phase, RunResult } from "./run.ts";
-export { shrink, type Shrunk } from "./shrink.ts";
+export { shrink, type Shrunk, type ValueShrinker } from "./shrink.ts";
 export {
   type BoxItem,
   type BoxName,

@@ -139,7 +139,7 @@ export function drawOptions({ seed, given = {} }: DrawOptions): RunOptions {
     timeoutMs: Math.round(logUniform(draw, 100, 600)),
     linkMs: round3(logUniform(draw, 0.2, 5)),
     statementMs: round3(logUniform(draw, 0.1, 0.8)),
-    commitMs: round3(logUniform(draw, 0.2, 10)),
+    commitMs: round3(logUniform(draw, 0.2, 20)),
     workMs: round3(logUniform(draw, 0.5, 5)),
     capacity: draw() < 0.5 ? pick(draw, [4, 16]) : 100_000,
     faults: drawFaults(seededDraw(seed, "faults")),

@@ -9,7 +9,7 @@ import { runSimulation } from "./run.ts";
 import { sweep } from "./sweep.ts";
 
 /** Seeds in which each must be found. A single hit in a hundred would be found with 98 %. */
-const seeds = 400;
+const seeds = 800;
 
 for (const { number, mechanism, invariants: [named] } of plants) {
   Deno.test(`plant ${number}, ${mechanism}: ${named}`, () => {
@@ -31,13 +31,16 @@ Deno.test("nothing is noticed where nothing is planted", async () => {
   assert.deepEqual(failures, []);
 });
 
-Deno.test("dual write loses, and fire and forget loses more", async () => {
+Deno.test("dual write and fire and forget fail in each way that they are known for", async () => {
   const lost = [];
   for (const pattern of ["dual-write", "fire-and-forget"] as const) {
-    const { failures } = await sweep({ from: 1, to: 30, given: { pattern, orders: 24 } });
+    const { failures } = await sweep({ from: 1, to: 60, given: { pattern, orders: 24 } });
     const names = failures.flatMap(({ violations }) => violations.map((one) => one.invariant));
     lost.push(names.filter((name) => name === "no-lost-effect").length);
-    assert.ok(names.includes("exactly-once-effect"), `${pattern} applies nothing twice`);
+    // Lost between two writes; twice, as nothing tells copies; out of order, as nothing waits.
+    for (const known of ["no-lost-effect", "exactly-once-effect", "order-per-key"] as const) {
+      assert.ok(names.includes(known), `${pattern} never breaks ${known}`);
+    }
   }
   const [dualWrite, forget] = lost;
   assert.ok(dualWrite! > 0 && forget! >= dualWrite!, lost.join(" and "));

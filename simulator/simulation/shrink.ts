@@ -1,10 +1,12 @@
 /**
- * Makes a failing run small: fewer decisions, fewer orders, no variance, and still the same failure.
+ * Makes a failing run small: fewer decisions, fewer orders, no variance, smaller values, and still the
+ * same failure.
  *
  * @module
  */
 import type { InvariantName } from "../topology/plants.ts";
 import type { Decision } from "./decisions.ts";
+import { faultKinds } from "./options.ts";
 import { inputOf, recordOf, type RunRecord } from "./record.ts";
 import { runSimulation } from "./run.ts";
 
@@ -14,7 +16,18 @@ export interface ShrinkOptions {
   readonly invariant?: InvariantName;
   /** @default 500 */
   readonly maxExecutions?: number;
+  /** How values are made smaller once no decision can be dropped. @default they stay */
+  readonly shrinkValues?: ValueShrinker;
 }
+
+/**
+ * Makes whole numbers from 1 on smaller, while `isStillFailing` says so; the last that it has said so
+ * of are taken.
+ */
+export type ValueShrinker = (
+  values: readonly number[],
+  isStillFailing: (values: readonly number[]) => boolean,
+) => void;
 
 /** What has become of a record. */
 export interface Shrunk {
@@ -34,6 +47,7 @@ interface Search {
 /**
  * Shrinks by delta debugging on the record: drops halves of the decisions, then quarters, down to
  * single ones, until none can be dropped; before and after it fewer orders and no variance are tried.
+ * Then, if it is told how, makes the values of what is left smaller.
  *
  * @throws {RangeError} the record does not fail
  */
@@ -52,7 +66,50 @@ export function shrink(record: RunRecord, options: ShrinkOptions = {}): Shrunk {
     fewerOrders(search);
     fewerDecisions(search);
   } while (sizeOf(search.best) < size && search.executions < maxExecutions);
-  return { record: search.best, executions: search.executions };
+  if (search.best.decisions.length > 1 && search.executions < maxExecutions) singleFault(search);
+  if (options.shrinkValues !== undefined) smallerValues(search, options.shrinkValues);
+  // The searching runs were not hashed.
+  const { hash } = runSimulation(inputOf(search.best));
+  return { record: { ...search.best, hash }, executions: search.executions };
+}
+
+/**
+ * What takes several decisions here may take one elsewhere: each single fault at each call is tried, as
+ * `explore` does, for as long as executions are left.
+ */
+function singleFault(search: Search): void {
+  const calls: string[] = [];
+  runSimulation({
+    ...inputOf({ ...search.best, decisions: [] }),
+    isHashed: false,
+    onDecision: (name) => {
+      if (name.startsWith("fault-")) calls.push(name);
+    },
+  });
+  search.executions++;
+  for (let kind = 1; kind <= faultKinds.length; kind++) {
+    for (const call of calls) {
+      if (search.executions >= search.maxExecutions) return;
+      const decisions: Decision[] = [[call, kind]];
+      if (fails(search, { ...search.best, decisions }) && search.best.decisions.length === 1) {
+        return;
+      }
+    }
+  }
+}
+
+/** Durations have a tenth of a millisecond; what is no duration is a whole number. */
+function smallerValues(search: Search, shrinkValues: ValueShrinker): void {
+  const { decisions } = search.best;
+  if (decisions.length === 0) return;
+  const scales = decisions.map(([name]) => name.includes("-ms ") ? 10 : 1);
+  const values = decisions.map(([, value], place) => Math.round(value * scales[place]!));
+  if (values.some((value) => value < 1)) return;
+  shrinkValues(values, (smaller) =>
+    fails(search, {
+      ...search.best,
+      decisions: decisions.map(([name], place) => [name, smaller[place]! / scales[place]!]),
+    }));
 }
 
 function sizeOf({ decisions, options, jitter }: RunRecord): number {
@@ -63,7 +120,7 @@ function sizeOf({ decisions, options, jitter }: RunRecord): number {
 function fails(search: Search, candidate: RunRecord): boolean {
   if (search.executions >= search.maxExecutions) return false;
   search.executions++;
-  const result = runSimulation(inputOf(candidate));
+  const result = runSimulation({ ...inputOf(candidate), isHashed: false });
   if (!result.violations.some(({ invariant }) => invariant === search.invariant)) return false;
   // Without decisions that the run has not come to.
   search.best = recordOf(result, candidate.jitter);

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { inputOf, parseRecord, recordOf } from "./record.ts";
 import { runSimulation } from "./run.ts";
+import { explore } from "./explore.ts";
 import { shrink } from "./shrink.ts";
+import { shrinkValues } from "./shrink_values.ts";
 
 function failure(plant: number) {
   for (let seed = 1; seed <= 200; seed++) {
@@ -23,6 +25,30 @@ for (const plant of [11, 14]) {
     assert.ok(violations.some(({ invariant }) => invariant === record.invariants[0]));
   });
 }
+
+Deno.test("a failure shrinks to as few decisions as exploring every fault finds", () => {
+  const { failures: [optimum] } = explore({ orders: 2, faults: 1, plant: 14 });
+  const { record } = shrink(failure(14), { invariant: "order-per-key" });
+  assert.equal(record.decisions.length, optimum!.input.replay!.length);
+});
+
+Deno.test("values shrink too, down to where a smaller one would not fail", () => {
+  let smallest: readonly number[] = [];
+  shrinkValues([1_200, 7, 900], (values) => {
+    const isStillFailing = values[0]! >= 33 && values[2]! >= 5;
+    if (isStillFailing) smallest = values;
+    return isStillFailing;
+  });
+  assert.deepEqual(smallest, [33, 1, 5]);
+  const found = failure(11);
+  const { record, executions } = shrink(found, { shrinkValues });
+  assert.ok(executions <= 500);
+  // That a call is refused is the first kind of fault, and enough.
+  assert.deepEqual(record.decisions.map(([, value]) => value), [1]);
+  const { violations, hash } = runSimulation(inputOf(record));
+  assert.equal(hash, record.hash);
+  assert.ok(violations.some(({ invariant }) => invariant === found.invariants[0]));
+});
 
 Deno.test("what does not fail cannot be shrunk, and a limit of executions is kept", () => {
   const fine = recordOf(runSimulation({ seed: 1, record: true, given: { orders: 3 } }), true);

@@ -1,0 +1,140 @@
+/**
+ * `simulate run` and `simulate replay`: one run, printed, exported, or run twice and compared.
+ *
+ * @module
+ */
+import type { Command } from "@commander-js/extra-typings";
+import { flag } from "../../service/command_line.ts";
+import { stderrLines } from "../../service/log.ts";
+import type { LogEntry } from "../simulation/event_loop.ts";
+import { type ExportForm, exportForms, exportLog } from "../simulation/exports/exports.ts";
+import { drawOptions } from "../simulation/options.ts";
+import { inputOf, recordOf } from "../simulation/record.ts";
+import { type RunInput, type RunResult, runSimulation } from "../simulation/run.ts";
+import {
+  commandOf,
+  givenBy,
+  orderingFlag,
+  ordersFlag,
+  patternFlag,
+  plantFlag,
+  seedFlag,
+  storeFlag,
+} from "./flags.ts";
+import { codeOfViolations, type End, exitCodes, type Output, type OutputFlags } from "./output.ts";
+import { readRecord, writeRecord } from "./record_files.ts";
+
+const exportFlag = () =>
+  flag("--export <form>", "print the run in this form, and nothing else").choices(exportForms);
+
+/** Adds `run`. */
+export function addRun(command: Command, output: Output, end: End): void {
+  command.command("run").description("run one seed")
+    .addOption(seedFlag().makeOptionMandatory())
+    .addOption(plantFlag())
+    .addOption(ordersFlag())
+    .addOption(patternFlag())
+    .addOption(orderingFlag())
+    .addOption(storeFlag())
+    .addOption(flag("--check-determinism", "run twice and compare the event logs"))
+    .addOption(flag("--record <file>", "keep what the run decided, for replay and shrink"))
+    .addOption(flag("--json", "a line of JSON for the options, each event and the verdict"))
+    .addOption(flag("--quiet", "leave out the events"))
+    .addOption(exportFlag())
+    .action(async (flags) => {
+      const { seed, plant } = flags;
+      const input = { seed, plant, given: givenBy(flags), record: flags.record !== undefined };
+      if (flags.checkDeterminism) return end(checkDeterminism(input, output));
+      const result = printRun(input, flags, output);
+      if (flags.record !== undefined) await writeRecord(flags.record, recordOf(result, true));
+      end(codeOfViolations(result.violations));
+    });
+}
+
+/** Adds `replay`. */
+export function addReplay(command: Command, output: Output, end: End): void {
+  command.command("replay").description("run a recorded run again")
+    .argument("<file>", "what run --record or shrink has written")
+    .addOption(flag("--json", "a line of JSON for the options, each event and the verdict"))
+    .addOption(flag("--quiet", "leave out the events"))
+    .addOption(exportFlag())
+    .action(async (file, flags) => {
+      const record = await readRecord(file);
+      const result = printRun(inputOf(record), flags, output);
+      // A live run has no hash: its time was real.
+      if (record.hash !== "" && result.hash !== record.hash) {
+        stderrLines.write(`simulate: the record says ${record.hash}: another version has made it`);
+      }
+      end(codeOfViolations(result.violations));
+    });
+}
+
+/** Runs and prints: the options drawn, the events, the verdict, and the hash as the last line. */
+function printRun(input: RunInput, flags: RunFlags, output: Output): RunResult {
+  const { json, quiet } = flags;
+  if (flags.export !== undefined) return printExport(input, flags.export, output);
+  const options = optionsOf(input);
+  output.line(json ? JSON.stringify({ options }) : `options ${JSON.stringify(options)}`);
+  const onLine = (line: string) => output.line(json ? JSON.stringify(eventOf(line)) : line);
+  const result = runSimulation({ ...input, ...(!quiet && { onLine }) });
+  printVerdict(result, json === true, input, output);
+  output.line(result.hash);
+  return result;
+}
+
+interface RunFlags extends OutputFlags {
+  export?: ExportForm;
+}
+
+function printExport(input: RunInput, form: ExportForm, output: Output): RunResult {
+  const entries: LogEntry[] = [];
+  const result = runSimulation({ ...input, onEntry: (entry) => entries.push(entry) });
+  output.text(exportLog(entries, form));
+  return result;
+}
+
+function optionsOf({ seed, plant = 0, given = {} }: RunInput): Record<string, unknown> {
+  return { seed, plant, ...drawOptions({ seed, given }) };
+}
+
+function printVerdict(result: RunResult, json: boolean, input: RunInput, output: Output): void {
+  const { verdict, violations, events, lines, virtualMs } = result;
+  if (json) {
+    output.line(JSON.stringify({ verdict, violations, events, lines, virtualMs }));
+    return;
+  }
+  for (const { invariant, kind, atMs, text } of violations) {
+    output.line(`${kind.toUpperCase()} ${invariant} at ${(atMs / 1_000).toFixed(3)} s: ${text}`);
+  }
+  const seconds = (virtualMs / 1_000).toFixed(1);
+  output.line(`verdict ${verdict}: ${events} events, ${lines} lines, ${seconds} s of virtual time`);
+  if (violations.length > 0 && input.replay === undefined) {
+    output.line(`again with: ${commandOf(result.seed, result.plant, input.given ?? {})}`);
+  }
+}
+
+function eventOf(line: string): Record<string, string | number> {
+  const [, us, event, part, subject, detail] = /^ *(\d+) (\S+) +(\S+) +(\S*) *(.*)$/.exec(line)!;
+  return { atUs: Number(us), event: event!, part: part!, subject: subject!, detail: detail! };
+}
+
+/** Runs twice; says which event differs first. */
+function checkDeterminism(input: RunInput, output: Output): number {
+  const logs = [0, 1].map(() => {
+    const lines: string[] = [];
+    const { hash } = runSimulation({ ...input, onLine: (line) => lines.push(line) });
+    return { lines, hash };
+  });
+  const [first, second] = logs as [typeof logs[0], typeof logs[0]];
+  const at = first.lines.findIndex((line, index) => line !== second.lines[index]);
+  if (first.hash === second.hash && at < 0) {
+    output.line(`the same ${first.lines.length} lines twice`);
+    output.line(first.hash);
+    return exitCodes.pass;
+  }
+  output.line(`line ${at + 1} differs:`);
+  output.line(`  ${first.lines[at] ?? "(none)"}`);
+  output.line(`  ${second.lines[at] ?? "(none)"}`);
+  output.line(first.hash);
+  return exitCodes.safety;
+}
