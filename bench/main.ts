@@ -29,6 +29,7 @@ const benchmarks = [
   "simulator_latency.ts",
   "simulator_page.ts",
   "simulator_live.ts",
+  "simulator_simulation.ts",
   "pingpong_rtt.ts",
   "pingpong_crowd.ts",
   "pingpong_outage.ts",
