@@ -284,7 +284,9 @@ class GroupCommitStore implements RecordStore {
   /** One transaction. */
   async #commit(members: readonly Waiting[]): Promise<void> {
     const { world } = this.#options;
-    const span = this.#startCommitSpan(members);
+    // What is asked in the background goes along, and is nobody's signup.
+    const size = members.filter(({ span }) => span !== undefined).length;
+    const span = this.#startCommitSpan(members, size);
     const startMs = world.monotonicMs();
     try {
       const replies = await this.#backend.apply(members.map(({ command }) => command));
@@ -297,7 +299,7 @@ class GroupCommitStore implements RecordStore {
         if (span && member !== span.first) {
           member.span?.addLink({ context: span.span.spanContext() });
         }
-        this.#answer(member, reply, members.length);
+        this.#answer(member, reply, size);
       });
       if (members.some(({ command }, index) => hasWritten(command, replies[index]))) {
         this.#disk.wrote();
@@ -309,7 +311,10 @@ class GroupCommitStore implements RecordStore {
   }
 
   /** It belongs to the trace of the first that has one; the others' spans link to it. */
-  #startCommitSpan(members: readonly Waiting[]): { span: Span; first: Waiting } | undefined {
+  #startCommitSpan(
+    members: readonly Waiting[],
+    size: number,
+  ): { span: Span; first: Waiting } | undefined {
     const first = members.find(({ span }) => span !== undefined);
     if (first === undefined) return undefined;
     const isTokens = first.command.type === "addToken";
@@ -317,7 +322,7 @@ class GroupCommitStore implements RecordStore {
       kind: SpanKind.CLIENT,
       attributes: {
         ...this.#attributesOf(first.command.type),
-        "db.operation.batch.size": members.length,
+        "db.operation.batch.size": size,
       },
     }, trace.setSpan(first.parent, first.span!));
     return { span, first };
