@@ -51,6 +51,8 @@ export class SignupWaiters {
     const ended = AbortSignal.any([stopping, settled.signal]);
     let latest = record;
     const see = (now: SignupRecord) => {
+      // What was read before may arrive after the news.
+      if (settled.signal.aborted) return;
       latest = now;
       if (isSettled(now.state)) settled.abort();
     };
