@@ -77,6 +77,19 @@ testWith(
   },
 );
 
+testWith(
+  files,
+  "a datagram that is too large is an error that says how large it may be",
+  async () => {
+    await using server = await startTestServer();
+    const tooLong = await server.ping({ mode: "datagram", size: 5_000, pingCount: 5 });
+    assert.equal(tooLong.exitCode, 2);
+    const [, most] = /message too long: .* at most (\d+) bytes/.exec(tooLong.lines.join("\n"))!;
+    const fits = await server.ping({ mode: "datagram", size: Number(most), pingCount: 3 });
+    assert.match(fits.lines.join("\n"), /3 sent, 3 received/);
+  },
+);
+
 testWith(files, "exit codes are ones that monitoring can use", async () => {
   await using server = await startTestServer();
   const nobody = { port: 9, connectTimeoutMs: 5_000, pin: "00".repeat(32) };

@@ -13,9 +13,13 @@
  * @module
  */
 import { commandLine, flag, parseNumber } from "../service/command_line.ts";
-import { runCommand } from "../service/life_cycle.ts";
+import { runCommand, StartError } from "../service/life_cycle.ts";
 import { maxCertificateDays } from "./certificates/certificate.ts";
-import { generateCertificates, type GenerateCertificatesOptions } from "./certificates/generate.ts";
+import {
+  generateCertificates,
+  type GenerateCertificatesOptions,
+  pinPathOf,
+} from "./certificates/generate.ts";
 
 export { generateCertificates, type GenerateCertificatesOptions };
 
@@ -32,7 +36,10 @@ async function main(): Promise<void> {
     .addOption(flag("--certificate-path <file>", "where the certificate goes").default("cert.pem"))
     .addOption(flag("--key-path <file>", "where its private key goes").default("key.pem"))
     .addOption(
-      flag("--pin-path <file>", "where the certificate's hash goes").default("cert.sha256"),
+      flag(
+        "--pin-path <file>",
+        "where the certificate's hash goes (default: beside it, cert.sha256 for cert.pem)",
+      ),
     )
     .addOption(
       flag("--name <name...>", "host names and addresses (default: localhost, 127.0.0.1, ::1)"),
@@ -42,12 +49,14 @@ async function main(): Promise<void> {
         .argParser(parseNumber({ min: 0.01, max: maxCertificateDays })).default(13),
     )
     .action(async (options) => {
-      const { hash } = await generateCertificates(options);
+      const { hash } = await generateCertificates(options).catch((error) => {
+        throw error instanceof RangeError ? new StartError(error.message) : error;
+      });
       const lines = [
         "Certificate generated",
         `SHA-256 fingerprint (hex):    ${hash.toHex()}`,
         `SHA-256 fingerprint (base64): ${hash.toBase64()}`,
-        `Clients take it with --pin ${options.pinPath}`,
+        `Clients take it with --pin ${options.pinPath ?? pinPathOf(options.certificatePath)}`,
       ];
       await Deno.stdout.write(new TextEncoder().encode(lines.join("\n") + "\n"));
     });

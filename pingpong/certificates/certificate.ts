@@ -8,15 +8,20 @@
  * @module
  */
 import { isIP } from "node:net";
+import { domainToASCII } from "node:url";
 import { realWorld, type World } from "../../service/world/world.ts";
 
 /** Options of {@linkcode createCertificate}. */
 export interface CertificateOptions {
   /** Host names and addresses the certificate is for; the first is also its common name. @default localhost, 127.0.0.1, ::1 */
   names?: readonly string[];
-  /** From when it is valid, in milliseconds since the epoch. @default an hour ago, for clocks that are late */
+  /**
+   * From when it is valid, in milliseconds since the epoch.
+   *
+   * @default an hour ago, for clocks that are late; less where it would be more than 14 days in all
+   */
   notBeforeMs?: number;
-  /** How long it is valid, in days: more than 0, at most 14. @default 13 */
+  /** How long it is valid from now on, in days: more than 0, at most 14. @default 13 */
   days?: number;
   /** Whose time it is, and where the serial number comes from. @default realWorld */
   world?: Pick<World, "nowMs" | "randomBytes">;
@@ -48,14 +53,16 @@ export const maxCertificateDays = 14;
  * ```
  */
 export async function createCertificate(options: CertificateOptions = {}): Promise<Certificate> {
-  const { names = ["localhost", "127.0.0.1", "::1"], days = 13 } = options;
-  const { world = realWorld } = options;
-  const { notBeforeMs = world.nowMs() - 3_600_000 } = options;
+  const { days = 13, world = realWorld } = options;
+  const names = (options.names ?? ["localhost", "127.0.0.1", "::1"]).map(asciiName);
   if (!(days > 0 && days <= maxCertificateDays)) {
     throw new RangeError(
       `Cannot make a certificate as 'days' must be above 0 and at most ${maxCertificateDays}: current value is ${days}`,
     );
   }
+  const untilMs = (options.notBeforeMs ?? world.nowMs()) + days * dayMs;
+  const earliestMs = untilMs - maxCertificateDays * dayMs;
+  const notBeforeMs = options.notBeforeMs ?? Math.max(world.nowMs() - 3_600_000, earliestMs);
   const [commonName] = names;
   if (commonName === undefined) throw new RangeError("Cannot make a certificate without a name");
 
@@ -70,7 +77,7 @@ export async function createCertificate(options: CertificateOptions = {}): Promi
     der(0x02, serialNumber(world)),
     ecdsaWithSha256,
     name(commonName),
-    der(0x30, time(notBeforeMs), time(notBeforeMs + days * dayMs)),
+    der(0x30, time(notBeforeMs), time(untilMs)),
     name(commonName),
     new Uint8Array(await crypto.subtle.exportKey("spki", pair.publicKey)),
     der(0xa3, der(0x30, subjectAltName(names), basicConstraints, keyUsage, extendedKeyUsage)),
@@ -87,6 +94,15 @@ export async function createCertificate(options: CertificateOptions = {}): Promi
     ),
     hash: await sha256(whole),
   };
+}
+
+/** A name as certificates have it: an address, or ASCII (RFC 5280, section 4.2.1.6). */
+function asciiName(text: string): string {
+  if (isIP(text) !== 0) return text;
+  const [, wildcard = "", host = text] = /^(\*\.)(.+)$/.exec(text) ?? [];
+  const ascii = domainToASCII(host);
+  if (/^[a-z0-9_]([a-z0-9_.-]*[a-z0-9])?$/i.test(ascii)) return wildcard + ascii;
+  throw new RangeError(`Cannot make a certificate for '${text}': it is no host name or address`);
 }
 
 /**

@@ -42,6 +42,8 @@ export class CertificateRenewal {
   readonly #stopped = new AbortController();
   #pair: CertificatePair;
   #failures = 0;
+  /** What was warned of last: a state that stays is said once. */
+  #warned: string | undefined;
   /** One after the other: two at once would bind the port twice. */
   #polling: Promise<unknown> = Promise.resolve();
   #loop: Promise<void> = Promise.resolve();
@@ -92,6 +94,7 @@ export class CertificateRenewal {
       const pair = await read();
       if (pair.cert === this.#pair.cert && pair.key === this.#pair.key) {
         this.#failures = 0;
+        this.#warned = undefined;
         return false;
       }
       apply(pair);
@@ -99,10 +102,14 @@ export class CertificateRenewal {
     } catch (error) {
       this.#failures++;
       const reason = reasonOf(error);
-      log.warn("The new certificate cannot be used, the old one stays", { reason });
+      if (reason !== this.#warned) {
+        log.warn("The new certificate cannot be used, the old one stays", { reason });
+      }
+      this.#warned = reason;
       return false;
     }
     this.#failures = 0;
+    this.#warned = undefined;
     log.info("A new certificate is in use", { sha256: this.#pair.hash.toHex() });
     return true;
   }

@@ -58,6 +58,8 @@ Deno.test("CertificateRenewal keeps the old pair when the new one cannot be used
   await world.advance(600_000);
   assert.equal(it.pair.cert, "old");
   assert.ok(attempts > 5 && attempts < 60, `${attempts} attempts in ten minutes`);
+  const warnings = lines.filter((line) => /WARN .*port taken/.test(line));
+  assert.equal(warnings.length, 1, "a state that stays is said once");
   assert.match(lines.join("\n"), /the old one stays.*port taken/);
   failing = false;
   await world.advance(61_000);

@@ -9,7 +9,7 @@ import type { Context, Meter, Span, Tracer } from "@opentelemetry/api";
 import { aborted, settledWithin } from "../../service/resilience.ts";
 import { realWorld, type TimerId, type World } from "../../service/world/world.ts";
 import { WebTransportError } from "../http3/mod.ts";
-import type { Ping, Pong } from "../protocol/message.ts";
+import { encodeMessage, type Ping, type Pong } from "../protocol/message.ts";
 import { PingIds } from "../protocol/ping_ids.ts";
 import { closeCodes } from "../protocol/session_terms.ts";
 import { Connector } from "./connector.ts";
@@ -118,6 +118,8 @@ export class Pinger {
   #connections = 0;
   /** Since when there is no connection, after there was one. */
   #outageSinceMs: number | undefined;
+  /** Why it cannot go on, where no link is to blame. */
+  #failure: Error | undefined;
   /** Waits for room. */
   #waitsForRoom = false;
 
@@ -156,6 +158,7 @@ export class Pinger {
     signal?.addEventListener("abort", stop, { once: true });
     if (signal?.aborted) stop();
     let error: Error | undefined;
+    this.#failure = undefined;
     try {
       let link = await this.#connector.connect(0, startedMs);
       while (link) link = await this.#use(link);
@@ -173,7 +176,7 @@ export class Pinger {
       statistics: this.statistics,
       elapsedMs: this.#world.monotonicMs() - startedMs,
       connections: this.#connections,
-      ...(error && { error }),
+      ...((error ?? this.#failure) && { error: error ?? this.#failure! }),
     };
   }
 
@@ -344,8 +347,17 @@ export class Pinger {
       if (this.#mailboxLeft === 0) ping.extension.mailboxReceived = true;
       if (entry.span?.isRecording()) ping.extension.trace = entry.span.spanContext();
     }
-    // Not sent is not answered: the end of the link says why, and it is sent again.
-    link.send(ping).catch(() => {});
+    link.send(ping).catch((error) => this.#notSent(error, ping));
+  }
+
+  /** Not sent is not answered: the end of the link says why, and it is sent again; but what is too long stays so. */
+  #notSent(error: unknown, ping: Ping): void {
+    if (!(error instanceof WebTransportError) || error.kind !== "datagram-too-large") return;
+    const dataBytes = new TextEncoder().encode(ping.data).length;
+    const room = (error.maxBytes ?? 0) - (encodeMessage(ping).length - dataBytes);
+    const message = `message too long: a datagram has room for at most ${room} bytes of data here`;
+    this.#failure ??= new WebTransportError("datagram-too-large", message, { cause: error });
+    this.#end();
   }
 
   #received(pong: Pong, bytes: number, link: Link): void {

@@ -35,7 +35,7 @@ export interface TrustOptions {
   pin?: string;
   /** A file of PEM certificates of authorities to trust. @default the system's */
   ca?: string;
-  /** Where servers are looked for: no file in the working folder knows their certificates. @default nowhere */
+  /** Where servers are looked for: but for `mdns` no file in the working folder knows their certificates. @default nowhere */
   discover?: string;
 }
 
@@ -113,7 +113,8 @@ export async function trustOf(options: TrustOptions): Promise<Trust> {
   if (options.insecure) return { insecure: true };
   if (options.pin !== undefined) return { pins: [await pinOf(options.pin)] };
   if (options.ca !== undefined) return { caCerts: [await Deno.readTextFile(options.ca)] };
-  if (options.discover !== undefined) return {};
+  // On the local network servers are found by address, and the one of this folder may be among them.
+  if (options.discover !== undefined && options.discover !== "mdns") return {};
   try {
     return { pins: [parsePin(await Deno.readTextFile(defaultPinFile))] };
   } catch {

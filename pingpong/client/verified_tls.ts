@@ -7,7 +7,7 @@ import type { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { isIP } from "node:net";
 import { connect as connectTls, type TLSSocket } from "node:tls";
-import { realWorld } from "../../service/world/world.ts";
+import { realWorld, type World } from "../../service/world/world.ts";
 import { connectToFirst } from "../http3/happy_eyeballs.ts";
 import { WebTransportError } from "../http3/mod.ts";
 import type { LinkOptions } from "./link.ts";
@@ -59,7 +59,9 @@ function connectTo(
   socket.once("secureConnect", () => {
     world.clearTimeout(timer);
     const hash = shownHash(socket);
-    if (!pins || pins.some((pin) => hash?.equals(pin))) resolve(socket);
+    const outOfTime = pins && validityOf(socket, world);
+    if (outOfTime) refuse(new WebTransportError("certificate", `${where}: ${outOfTime}`));
+    else if (!pins || pins.some((pin) => hash?.equals(pin))) resolve(socket);
     else {
       const message = `${where} shows a certificate that is not pinned`;
       refuse(new WebTransportError("certificate", message));
@@ -72,6 +74,15 @@ function connectTo(
     reject(new WebTransportError(kind, message, { cause: error }));
   });
   return promise;
+}
+
+/** Why a certificate counts no longer, or not yet, as QUIC judges a pinned one, too. */
+function validityOf(socket: TLSSocket, world: Pick<World, "nowMs">): string | undefined {
+  const { valid_from: from, valid_to: until } = socket.getPeerCertificate();
+  const nowMs = world.nowMs();
+  if (Date.parse(until) < nowMs) return `the certificate has expired on ${until}`;
+  if (Date.parse(from) > nowMs) return `the certificate is not valid before ${from}`;
+  return undefined;
 }
 
 /** The SHA-256 of the certificate that a peer has shown. */

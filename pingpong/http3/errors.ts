@@ -43,15 +43,18 @@ export class WebTransportError extends Error {
   readonly kind: WebTransportErrorKind;
   /** The HTTP status, for `refused`. */
   readonly status: number | undefined;
+  /** The most bytes that would do, for `datagram-too-large`. */
+  readonly maxBytes: number | undefined;
 
   constructor(
     kind: WebTransportErrorKind,
     message: string,
-    options: ErrorOptions & { status?: number } = {},
+    options: ErrorOptions & { status?: number; maxBytes?: number } = {},
   ) {
     super(message, options);
     this.kind = kind;
     this.status = options.status;
+    this.maxBytes = options.maxBytes;
   }
 }
 

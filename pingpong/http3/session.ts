@@ -196,6 +196,7 @@ export class Http3Session implements WebTransportSession {
         throw new WebTransportError(
           "datagram-too-large",
           `Cannot send a datagram of ${data.length} bytes: the path carries ${this.maxDatagramSize}`,
+          { maxBytes: this.maxDatagramSize },
         );
       }
       throw await this.#whyClosed(error);

@@ -103,10 +103,13 @@ async function openSession(): Promise<WebTransport> {
   const token = new URLSearchParams(location.search).get("token");
   if (token !== null) url.searchParams.set("token", token);
   const session = new WebTransport(url.href, {
-    serverCertificateHashes: webtransport.certificateHashes.map(({ algorithm, value }) => ({
-      algorithm,
-      value: Uint8Array.from(value.match(/../g)!, (byte) => parseInt(byte, 16)),
-    })),
+    // With an empty list some browsers would believe nobody; where there is none an authority vouches.
+    ...(webtransport.certificateHashes.length > 0 && {
+      serverCertificateHashes: webtransport.certificateHashes.map(({ algorithm, value }) => ({
+        algorithm,
+        value: Uint8Array.from(value.match(/../g)!, (byte) => parseInt(byte, 16)),
+      })),
+    }),
   });
   session.closed.catch(() => {});
   await session.ready;
@@ -162,11 +165,18 @@ async function pingOn(session: WebTransport): Promise<void> {
     }
   }
 
-  await Promise.all([
-    openBidirectional(session, received).then((channel) => lane("bidi", channel)),
-    openUnidirectional(session, received).then((channel) => lane("uni", channel)),
-    lane("datagram", openDatagrams(session, received)),
-  ]);
+  // A lane that cannot be opened ends the session: a new one is opened, and none is left behind.
+  try {
+    await Promise.all([
+      openBidirectional(session, received).then((channel) => lane("bidi", channel)),
+      openUnidirectional(session, received).then((channel) => lane("uni", channel)),
+      openDatagrams(session, received).then((channel) => lane("datagram", channel)),
+    ]);
+  } finally {
+    over = true;
+    for (const settle of waiting.values()) settle(false);
+    session.close();
+  }
 }
 
 type Received = (message: Message) => void;
@@ -188,18 +198,36 @@ async function openUnidirectional(session: WebTransport, received: Received): Pr
   return channel;
 }
 
-function openDatagrams(session: WebTransport, received: Received): Channel {
-  const { readable, writable } = session.datagrams as unknown as {
-    readable: ReadableStream<Uint8Array>;
-    writable: WritableStream<Uint8Array>;
-  };
+/** As of the draft of 2024 writables are made (`createWritable`), before there was one for all. */
+interface Datagrams {
+  readable: ReadableStream<Uint8Array>;
+  writable?: WritableStream<Uint8Array>;
+  createWritable?: () => WritableStream<Uint8Array>;
+}
+
+// deno-lint-ignore require-await -- so that what is missing is a rejection, as of the other lanes
+async function openDatagrams(session: WebTransport, received: Received): Promise<Channel> {
+  const datagrams = session.datagrams as unknown as Datagrams;
+  const writable = datagrams.createWritable?.() ?? datagrams.writable;
+  if (!writable) throw new Error("This browser's WebTransport cannot send datagrams");
   const writer = writable.getWriter();
-  (async () => {
-    for await (const datagram of readable) received(decodeMessage(datagram));
-  })().catch(() => {
+  readAll(datagrams.readable, (datagram) => received(decodeMessage(datagram))).catch(() => {
     // As above.
   });
   return { send: (ping) => writer.write(encodeMessage(ping)) };
+}
+
+/** By its reader: streams are no async iterators in every browser. */
+async function readAll(
+  readable: ReadableStream<Uint8Array>,
+  take: (chunk: Uint8Array) => void,
+): Promise<void> {
+  const reader = readable.getReader();
+  while (true) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    take(value);
+  }
 }
 
 function framesOn(writable: WritableStream<Uint8Array>): Channel {
@@ -213,7 +241,7 @@ async function receiveFrames(
 ): Promise<void> {
   const decoder = new FrameDecoder();
   try {
-    for await (const chunk of readable) decoder.push(chunk, received);
+    await readAll(readable, (chunk) => decoder.push(chunk, received));
   } catch {
     // As above.
   }

@@ -18,7 +18,10 @@ export interface WellKnown {
     port: number;
     /** The path to connect to. */
     path: string;
-    /** SHA-256 of the certificate, in hexadecimal, as browsers and `--pin` take it. */
+    /**
+     * SHA-256 of the certificate, in hexadecimal, as browsers and `--pin` take it; empty where an
+     * authority vouches for it.
+     */
     certificateHashes: { algorithm: "sha-256"; value: string }[];
   };
   /** WebSocket over TCP, on the port that was asked. */
@@ -26,18 +29,22 @@ export interface WellKnown {
 }
 
 /**
- * Reads the document.
+ * Reads the document. A byte order mark before it, and hashes of other algorithms, do not matter.
  *
  * @param origin where it comes from, for the message
  * @throws {Error} it is none
  */
 export function parseWellKnown(text: string, origin: string): WellKnown {
   try {
-    const known = JSON.parse(text) as WellKnown;
-    const { port, path, certificateHashes } = known.webtransport;
+    const known = JSON.parse(text.replace(/^\ufeff/, "")) as WellKnown;
+    const { port, path, certificateHashes: all } = known.webtransport;
+    const certificateHashes = all.filter(({ algorithm, value }) =>
+      algorithm === "sha-256" && /^[0-9a-f]{64}$/i.test(value)
+    );
+    // With hashes, and none that is understood, nobody could be believed.
     const valid = Number.isInteger(port) && port > 0 && port < 65_536 && /^\//.test(path) &&
-      certificateHashes.every(({ value }) => /^[0-9a-f]{64}$/i.test(value));
-    if (valid) return known;
+      (certificateHashes.length > 0 || all.length === 0);
+    if (valid) return { ...known, webtransport: { ...known.webtransport, certificateHashes } };
   } catch {
     // Said below, with what it is.
   }

@@ -7,9 +7,11 @@ import { Guard, type GuardOptions } from "../../service/http_guard.ts";
 import { isLoopback } from "../../service/http_server.ts";
 import { type Service, type ServiceContext, StartError } from "../../service/life_cycle.ts";
 import {
+  browserObjections,
   certificateNames,
   type CertificatePair,
   makeMissingCertificate,
+  needsPin,
   readCertificate,
 } from "../certificates/certificate_files.ts";
 import { CertificateRenewal } from "../certificates/renewal.ts";
@@ -147,7 +149,7 @@ export async function startPingpongServer(
   const sessions = new WebSocketSessions({
     ...{ answering, decide, maxSessions, idleTimeoutMs, ...limits },
   });
-  const wellKnown = () => describe(options, webtransport, renewal.pair.hash);
+  const wellKnown = () => describe(options, webtransport, renewal.pair);
   const app = webApp({ guard: guardOptions, sessions, wellKnown }, context);
   const tcp = await listenTcp({
     ...{ handler: app.fetch, host, pair, log, world, authenticated: token !== undefined },
@@ -158,7 +160,10 @@ export async function startPingpongServer(
   const renewal = new CertificateRenewal({
     ...{ pair, log, world, pollMs: options.certificatePollMs ?? 1_000 },
     read: () => readCertificate(options),
-    apply: (renewed) => useCertificate(renewed, webtransport, tcp),
+    apply: (renewed) => {
+      useCertificate(renewed, webtransport, tcp);
+      warnOfObjections(renewed, context);
+    },
   });
   undo.defer(() => renewal.stop());
   undo.defer(await announceIfAsked(options, webtransport, context));
@@ -166,6 +171,7 @@ export async function startPingpongServer(
   undo.defer(() => world.clearInterval(expiry));
 
   renewal.start();
+  warnOfObjections(pair, context);
   health.set("webtransport", "ok");
   const url = urlOf(host, webtransport.addr.port);
   log.info(`Ping-pong over WebTransport at ${url}`, { sha256: pair.hash.toHex() });
@@ -263,7 +269,7 @@ function guardOptionsOf(
 function describe(
   { path }: PingpongServerOptions,
   { addr }: WebTransportServer,
-  hash: Uint8Array,
+  { cert, hash }: CertificatePair,
 ): WellKnown {
   const first = path?.[0] ?? "/";
   return {
@@ -271,10 +277,20 @@ function describe(
     webtransport: {
       port: addr.port,
       path: first,
-      certificateHashes: [{ algorithm: "sha-256", value: hash.toHex() }],
+      certificateHashes: needsPin(cert) ? [{ algorithm: "sha-256", value: hash.toHex() }] : [],
     },
     websocket: { path: first },
   };
+}
+
+/** What a browser will say of it is better known before one says it. */
+function warnOfObjections({ cert }: CertificatePair, { log, world }: ServiceContext): void {
+  const objections = browserObjections(cert, world);
+  if (objections.length === 0) return;
+  log.warn("Browsers will refuse this certificate", {
+    reason: objections.join("; "),
+    advice: "deno task pingpong:gen-certs makes one that they take",
+  });
 }
 
 /** All or nothing: the first refuses a pair that cannot be used, and the second has nothing to refuse. */
