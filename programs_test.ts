@@ -24,13 +24,18 @@ interface Grants {
   others: string[];
 }
 
+/** Deno's short names of permissions. */
+const shortNames: Record<string, string> = { N: "net", R: "read", W: "write", E: "env" };
+
 /** Flags that make an image safer or quieter, and grant nothing. */
 const harmless = ["run", "--no-prompt", "--no-remote", "--no-npm", "--quiet"];
 
 function grantsOf(words: readonly string[]): Grants {
   const grants: Grants = { permissions: {}, v8Flags: [], others: [] };
   for (const word of words) {
-    const [, name, list] = /^--allow-([a-z]+)(?:=(.*))?$/.exec(word) ?? [];
+    const [, long, short = "", list] = /^(?:--allow-([a-z]+)|-([NRWE]))(?:=(.*))?$/.exec(word) ??
+      [];
+    const name = long ?? shortNames[short];
     if (name !== undefined) grants.permissions[name] = list?.split(",") ?? true;
     else if (word.startsWith("--v8-flags=")) grants.v8Flags.push(...word.slice(11).split(","));
     else if (!harmless.includes(word)) grants.others.push(word);
@@ -142,6 +147,17 @@ testWith(["read"], "a file with a shebang can be executed, and no other", async 
     if (executable && !hasShebang) wrong.push(`chmod -x ${path}`);
   }
   assert.deepEqual(wrong, []);
+});
+
+testWith(["read"], "no shebang is longer than Linux reads", async () => {
+  // BINPRM_BUF_SIZE is 256: what does not fit is cut off without a word, up to a file name's middle.
+  const long: string[] = [];
+  for await (const path of sources()) {
+    const [line = ""] = (await read(path)).split("\n", 1);
+    const bytes = new TextEncoder().encode(line).length;
+    if (line.startsWith("#!") && bytes > 255) long.push(`${path}: ${bytes} bytes`);
+  }
+  assert.deepEqual(long, []);
 });
 
 testWith(["read"], "README's links lead to files that are there", async () => {

@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --v8-flags=--max-semi-space-size=2,--heap-growing-percent=20 --allow-net --allow-read=dist/pages,/run/containerd/containerd.sock,/run/crio/crio.sock,/run/cri-dockerd.sock,/run/k3s/containerd/containerd.sock --allow-write=/run/containerd/containerd.sock,/run/crio/crio.sock,/run/cri-dockerd.sock,/run/k3s/containerd/containerd.sock --allow-env=OTEL_*,OBSERVER_*
+#!/usr/bin/env -S deno run --v8-flags=--max-semi-space-size=2,--heap-growing-percent=20 -N -R=dist/pages,/run/containerd,/run/crio,/run/cri-dockerd.sock,/run/k3s -W=/run/containerd,/run/crio,/run/cri-dockerd.sock,/run/k3s -E=OTEL_*,OBSERVER_*
 /**
  * The observer: asks image stores what they hold, when a signal comes, a page asks, or at an
  * interval, and shows it to Prometheus, OpenTelemetry and people. It speaks gRPC to rkt's
