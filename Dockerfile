@@ -165,3 +165,12 @@ ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
   "--allow-net", \
   "--allow-env=OTEL_*,SIMPLE_TELEMETRY_HOST,SIMPLE_TELEMETRY_PORT,SIMULATOR_EXAMPLE_*", \
   "simulator-example.js"]
+
+# It ends by itself: docker run orrery/simulate run --seed 7. Records are at /data.
+FROM program AS simulate
+COPY --from=bundle /app/dist/simulate.js ./
+COPY --from=bundle --chown=65532:65532 /data /data
+VOLUME /data
+ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
+  "--v8-flags=--max-semi-space-size=8", \
+  "--allow-read=/app,/data", "--allow-write=/data", "--allow-env=SIMULATE_*", "simulate.js"]

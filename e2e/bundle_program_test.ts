@@ -150,6 +150,30 @@ const proofs: Record<string, (folder: string, file: URL) => Promise<void>> = {
     assert.equal((await program.status).code, 0, program.lines.join("\n"));
     await server.line(/RECEIVED: .*processStopped/);
   },
+  "simulate": async (folder, file) => {
+    await using run = await startProgram(file, ["run", "--seed", "7", "--orders", "3"]);
+    assert.equal((await run.status).code, 0, run.lines.join("\n"));
+    const hash = run.lines.at(-1)!;
+    assert.match(hash, /^[0-9a-f]{64}$/);
+    // The bundle is the same program: what it is made of runs as its sources do.
+    const source = new URL("../simulator/simulate.ts", import.meta.url);
+    await using other = await startProgram(source, ["run", "--seed", "7", "--orders", "3"]);
+    assert.equal((await other.status).code, 0);
+    assert.equal(other.lines.at(-1), hash);
+    // Its workers load the bundle too.
+    await using sweep = await startProgram(file, [
+      ...["sweep", "--seeds", "1..50", "--orders", "3", "--workers", "2"],
+    ]);
+    assert.equal((await sweep.status).code, 0, sweep.lines.join("\n"));
+    assert.match(sweep.lines.join("\n"), /^50 seeds, 0 failed, in /m);
+    const record = `${folder}/failure.json`;
+    const failing = ["--seed", "2", "--plant", "11", "--orders", "24"];
+    await using failed = await startProgram(file, ["run", ...failing, "--record", record]);
+    assert.equal((await failed.status).code, 1);
+    await using again = await startProgram(file, ["replay", record, "--quiet"]);
+    assert.equal((await again.status).code, 1);
+    assert.equal(again.lines.at(-1), failed.lines.at(-1));
+  },
 };
 
 /** A simulator on free ports; gives the TCP port of its intake and where its page is. */

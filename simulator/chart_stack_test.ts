@@ -5,6 +5,7 @@ import { StackError } from "../stack/build_cache.ts";
 import { renderChart } from "../stack/helm.ts";
 import { validateObjects } from "../stack/kubernetes_validate.ts";
 import { testWithStack } from "../stack/test_with_stack.ts";
+import { exitCodes } from "./simulate/output.ts";
 
 const chart = fileURLToPath(new URL("../deploy/helm/orrery/charts/simulator", import.meta.url));
 
@@ -18,6 +19,25 @@ interface Manifest {
 async function render(values: Record<string, unknown> = {}): Promise<Map<string, Manifest>> {
   const manifests = loadAll(await renderChart(chart, { values })) as Manifest[];
   return new Map(manifests.map((one) => [`${one.kind} ${one.metadata.name}`, one]));
+}
+
+/** What a program says of its flags. */
+async function helpOf(entry: string, ...command: string[]): Promise<string> {
+  const { stdout } = await new Deno.Command("deno", {
+    args: [
+      ...["run", "--no-prompt", "--allow-env", "--allow-read"],
+      ...[fileURLToPath(new URL(entry, import.meta.url)), ...command, "--help"],
+    ],
+    env: { NO_COLOR: "1" },
+  }).output();
+  return new TextDecoder().decode(stdout);
+}
+
+function assertHasFlags(help: string, args: readonly string[]): void {
+  for (const arg of args) {
+    const flag = arg.split("=")[0]!;
+    assert.match(help, new RegExp(`^ +${flag}[ ,]`, "m"), `there is no ${flag}`);
+  }
 }
 
 const podOf = (manifests: Map<string, Manifest>) =>
@@ -37,18 +57,7 @@ testWithStack(
       "Service test-simulator",
     ]);
     const container = podOf(manifests);
-    const { stdout } = await new Deno.Command("deno", {
-      args: [
-        ...["run", "--no-prompt", "--allow-env", "--allow-read"],
-        ...[fileURLToPath(new URL("./server.ts", import.meta.url)), "--help"],
-      ],
-      env: { NO_COLOR: "1" },
-    }).output();
-    const help = new TextDecoder().decode(stdout);
-    for (const arg of container.args as string[]) {
-      const flag = arg.split("=")[0]!;
-      assert.match(help, new RegExp(`^ +${flag}[ ,]`, "m"), `there is no ${flag}`);
-    }
+    assertHasFlags(await helpOf("./server.ts"), container.args);
     const hosts = (container.args as string[]).filter((arg) => arg.startsWith("--allowed-host="))
       .flatMap((arg) => arg.slice("--allowed-host=".length).split(","));
     assert.ok(hosts.includes("test-simulator") && hosts.includes("stage.example"), hosts.join());
@@ -72,11 +81,75 @@ testWithStack(
   },
 );
 
+/** The one sweep among the manifests. */
+function sweepOf(manifests: Map<string, Manifest>): Manifest {
+  const [job, ...others] = [...manifests.values()].filter(({ kind }) => kind === "Job");
+  assert.ok(job && others.length === 0, [...manifests.keys()].join());
+  return job;
+}
+
+testWithStack("simulator chart's sweep is an indexed Job, a shard of the seeds a pod", async () => {
+  const on = { "sweep.enabled": true, "sweep.seeds": "5..104", "sweep.shards": 8 };
+  const manifests = await render({ ...on, "sweep.orders": 3 });
+  const job = sweepOf(manifests);
+  const { completionMode, completions, parallelism, template, podFailurePolicy } = job.spec;
+  assert.deepEqual([completionMode, completions, parallelism], ["Indexed", 8, 4]);
+  const { containers: [container], restartPolicy, securityContext, automountServiceAccountToken } =
+    template.spec;
+  const [command, ...flags] = container.args as string[];
+  assert.equal(command, "sweep");
+  assertHasFlags(await helpOf("./simulate.ts", "sweep"), flags);
+  assert.deepEqual(flags, [
+    ...["--seeds=5..104", "--shard=$(JOB_COMPLETION_INDEX)/8", "--orders=3", "--workers=1"],
+    "--json",
+  ]);
+  assert.deepEqual(container.env, [{
+    name: "JOB_COMPLETION_INDEX",
+    valueFrom: {
+      fieldRef: { fieldPath: "metadata.annotations['batch.kubernetes.io/job-completion-index']" },
+    },
+  }]);
+  // Its rights are the server's, and it is not taken for one of the server's pods.
+  const server = manifests.get("Deployment test-simulator")!.spec;
+  assert.deepEqual(securityContext, server.template.spec.securityContext);
+  assert.deepEqual(
+    container.securityContext,
+    server.template.spec.containers[0].securityContext,
+  );
+  assert.deepEqual([restartPolicy, automountServiceAccountToken], ["Never", false]);
+  const { labels } = template.metadata;
+  assert.notEqual(
+    labels["app.kubernetes.io/name"],
+    server.selector.matchLabels["app.kubernetes.io/name"],
+  );
+  const policy = manifests.get("NetworkPolicy test-simulator-sweep")!.spec;
+  for (const [name, value] of Object.entries(policy.podSelector.matchLabels)) {
+    assert.equal(labels[name], value, name);
+  }
+  assert.deepEqual([policy.ingress, policy.egress], [undefined, undefined]);
+  // A seed that has failed fails again: its exit codes are those of simulate.
+  const { onExitCodes } = podFailurePolicy.rules.find(({ action }: { action: string }) =>
+    action === "FailIndex"
+  );
+  const { pass, ...failures } = exitCodes;
+  assert.deepEqual(onExitCodes.values, Object.values(failures));
+  assert.ok(!onExitCodes.values.includes(pass));
+  assert.equal(onExitCodes.containerName, container.name);
+  // A Job cannot be changed: what is the same keeps its name, what is not has another.
+  assert.equal(
+    sweepOf(await render({ ...on, "sweep.orders": 3, maxEvents: 9 })).metadata.name,
+    job.metadata.name,
+  );
+  assert.notEqual(sweepOf(await render(on)).metadata.name, job.metadata.name);
+});
+
 testWithStack("simulator chart's objects are what Kubernetes takes", async () => {
   const file = await Deno.makeTempFile({ suffix: ".yaml" });
   try {
-    await Deno.writeTextFile(file, await renderChart(chart));
-    assert.match(await validateObjects(file), /passed for resource deployment/);
+    await Deno.writeTextFile(file, await renderChart(chart, { values: { "sweep.enabled": true } }));
+    const checked = await validateObjects(file);
+    assert.match(checked, /passed for resource deployment/);
+    assert.match(checked, /passed for resource job/);
   } finally {
     await Deno.remove(file);
   }
@@ -90,6 +163,12 @@ testWithStack("simulator chart refuses values that cannot be meant", async () =>
     { allowedOrigins: ["page.example"] },
     { consoleUrl: "console" },
     { maxEvents: 0 },
+    { "sweep.enabled": "yes" },
+    { "sweep.seeds": "1-100" },
+    { "sweep.shards": 0 },
+    { "sweep.orders": 0 },
+    { "sweep.plant": 25 },
+    { "sweep.index": 1 },
   ];
   for (const values of wrong) {
     await assert.rejects(render(values), StackError, JSON.stringify(values));

@@ -24,6 +24,7 @@ import { addShrink, addWhy } from "./simulate/failure_commands.ts";
 import { exitCodes, Output, UsageError } from "./simulate/output.ts";
 import { addReplay, addRun } from "./simulate/run_commands.ts";
 import { addExplore, addMatrix, addSweep } from "./simulate/search_commands.ts";
+import { inSweepWorker } from "./simulation/sweep_worker.ts";
 
 async function main(): Promise<void> {
   const output = new Output();
@@ -76,4 +77,4 @@ function rootCommand(): Command {
   return command.exitOverride() as Command;
 }
 
-if (import.meta.main) await main();
+if (import.meta.main && !inSweepWorker) await main();

@@ -120,7 +120,11 @@ testWith(
     const seedsOf = async (...args: string[]) => {
       const { code, lines } = await simulate(...sweep, ...args);
       assert.equal(code, 1);
-      const seeds = lines.slice(0, -1).map((line) => JSON.parse(line).seed as number);
+      const failures = lines.slice(0, -1).map((line) => JSON.parse(line));
+      for (const { seed, again } of failures) {
+        assert.equal(again, `deno task simulate run --seed ${seed} --plant 11`);
+      }
+      const seeds = failures.map(({ seed }) => seed as number);
       return seeds.sort((a, b) => a - b);
     };
     const whole = await seedsOf();

@@ -156,12 +156,13 @@ function printFailure(
   flags: WorldFlags & OutputFlags,
   output: Output,
 ): void {
-  if (flags.json) output.line(JSON.stringify({ seed, violations }));
+  const again = commandOf(seed, flags.plant, givenBy(flags));
+  if (flags.json) output.line(JSON.stringify({ seed, violations, again }));
   else {
     for (const { invariant, text } of violations) {
       output.line(`seed ${seed}: ${invariant}: ${text}`);
     }
-    output.line(`  again with: ${commandOf(seed, flags.plant, givenBy(flags))}`);
+    output.line(`  again with: ${again}`);
   }
   output.flush();
 }

@@ -12,6 +12,7 @@ import {
   type SweepJob,
   type SweepResult,
 } from "./sweep_job.ts";
+import { startSweepWorker } from "./sweep_worker.ts";
 
 /** Options of {@linkcode sweep}. */
 export interface SweepOptions {
@@ -63,19 +64,10 @@ function* chunksOf({ from, to, shard }: SweepOptions): Generator<number[]> {
 async function inWorker(
   work: (run: (job: SweepJob) => Promise<SweepResult>) => Promise<void>,
 ): Promise<void> {
-  const worker = new Worker(new URL("./sweep_worker.ts", import.meta.url).href, { type: "module" });
+  const worker = startSweepWorker();
   try {
-    await work((job) =>
-      new Promise((resolve, reject) => {
-        worker.onmessage = ({ data }: MessageEvent<SweepResult>) => resolve(data);
-        worker.onerror = (event) => {
-          event.preventDefault();
-          reject(new Error(event.message));
-        };
-        worker.postMessage(job);
-      })
-    );
+    await work((job) => worker.run(job));
   } finally {
-    worker.terminate();
+    worker.end();
   }
 }

@@ -14,6 +14,19 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end -}}
 
+{{- /* Not the server's: neither its Service nor its Deployment may take a sweep's pods for theirs. */ -}}
+{{- define "simulator.sweepSelector" -}}
+app.kubernetes.io/name: simulate
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "simulator.sweepLabels" -}}
+{{ include "simulator.sweepSelector" . }}
+app.kubernetes.io/part-of: orrery
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- end -}}
+
 {{- /* The Service's names inside the cluster, by commas: the server answers by no other. */ -}}
 {{- define "simulator.hosts" -}}
 {{- $name := include "simulator.name" . -}}
