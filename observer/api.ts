@@ -40,6 +40,8 @@ export interface StoreView {
     /** Absent where the store knows of no pinning. */
     readonly pinned?: number;
     readonly filesystems: readonly FilesystemUse[];
+    /** What was amiss with a part of it, a sentence each: file systems not told, names not readable. */
+    readonly problems: readonly string[];
     /** What came and went since the good observation before; absent at the first. */
     readonly changes?: {
       readonly sinceMs: number;
@@ -104,6 +106,7 @@ export function storeView({ endpoint, up, reason, inventory, history }: StoreSta
         sizeBytes: inventory.images.reduce((sum, { sizeBytes = 0 }) => sum + sizeBytes, 0),
         ...(kind === "cri" && { pinned: inventory.images.filter(({ pinned }) => pinned).length }),
         filesystems: inventory.filesystems,
+        problems: inventory.problems,
         ...(inventory.changes && { changes: changesView(inventory.changes, inventory) }),
       },
     }),

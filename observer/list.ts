@@ -31,7 +31,11 @@ export function listTable(stores: readonly ListedStore[], nowMs: number): string
     const name = runtime ? ` (${runtime.name} ${runtime.version})` : "";
     const title = `${printable(id + name)}${simulated ? " [simulated]" : ""}`;
     if (!up) return `${title}\n  not readable: ${printable(reason ?? "not observed yet")}\n`;
-    if (images.length === 0) return `${title}\n  no images\n`;
+    const problems = (store.seen?.problems ?? []).map((one) =>
+      `  in part only: ${printable(one)}\n`
+    )
+      .join("");
+    if (images.length === 0) return `${title}\n  no images\n${problems}`;
     const rows = images.map(({ id, tags, sizeBytes, importedAtMs, pinned }) => [
       printable(tags.join(", ") || "<none>"),
       printable(shortId(id)),
@@ -52,7 +56,9 @@ export function listTable(stores: readonly ListedStore[], nowMs: number): string
       }`
     );
     const total = images.reduce((sum, { sizeBytes = 0 }) => sum + sizeBytes, 0);
-    return `${title}\n${lines.join("\n")}\n  ${images.length} images, ${sizeText(total)}\n`;
+    return `${title}\n${lines.join("\n")}\n  ${images.length} images, ${
+      sizeText(total)
+    }\n${problems}`;
   }).join("\n");
 }
 

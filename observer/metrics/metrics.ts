@@ -215,6 +215,13 @@ export class ObserverMetrics {
         collect: () => this.#ofEachStore(({ images }) => images.length),
       },
       {
+        name: "observer_images_unreadable",
+        help: "Names and images that the store told and that cannot be read, so they are left out.",
+        type: "gauge",
+        otel: ["observer.images.unreadable", "{value}"],
+        collect: () => this.#ofEachStore(({ unreadable }) => unreadable),
+      },
+      {
         name: "observer_images_size_bytes",
         help:
           "Sum of the sizes that the store tells of its images; layers that images share count for each.",
@@ -256,6 +263,19 @@ export class ObserverMetrics {
 
   #filesystems(): Definition[] {
     return [
+      {
+        name: "observer_image_filesystem_up",
+        help:
+          "Whether the use of file systems is current: 1 when the runtime told it at the last observation.",
+        type: "gauge",
+        otel: ["observer.image_filesystem.up", ""],
+        collect: () =>
+          this.#options.states().flatMap(({ endpoint, up, inventory }) =>
+            inventory?.filesystemsUp === undefined
+              ? []
+              : [{ labels: labelsOf(endpoint), value: up && inventory.filesystemsUp ? 1 : 0 }]
+          ),
+      },
       {
         name: "observer_image_filesystem_used_bytes",
         help: "Bytes that images use on their file system, as the runtime says.",

@@ -145,6 +145,12 @@ function StoreHead({ store }: { store: StoreView }) {
           {reason}
         </p>
       )}
+      {reason === undefined &&
+        seen?.problems.map((problem) => (
+          <p key={problem} class="store-state error-text" role="status">
+            In part only: {problem}
+          </p>
+        ))}
     </header>
   );
 }

@@ -5,12 +5,10 @@
  *
  * @module
  */
-import {
-  type DescMethodServerStreaming,
-  type DescMethodUnary,
-  fromBinary,
-} from "@bufbuild/protobuf";
+import type { DescMethodServerStreaming, DescMethodUnary } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
+import { timeoutSignal } from "../../service/resilience.ts";
+import { timedOut } from "../grpc/failure.ts";
 import type { GrpcConnection, OnMoment } from "../grpc/grpc_connection.ts";
 import type {
   FilesystemUse,
@@ -22,9 +20,11 @@ import type {
   StoreSnapshot,
 } from "./image_store.ts";
 import { KeptConnection } from "../grpc/kept_connection.ts";
-import { KnownImages } from "./known_images.ts";
+import { KnownImages, readImage, type ReadImages } from "./known_images.ts";
+import { decodeReadable } from "./readable_fields.ts";
 import {
   type FilesystemUsage,
+  FilesystemUsageSchema,
   type Image,
   ImageSchema,
   ImageService,
@@ -53,7 +53,7 @@ export class CriStore implements ImageStore {
   readonly #options: CriStoreOptions;
   readonly #kept: KeptConnection;
   readonly #known = new WeakMap<GrpcConnection, Known>();
-  readonly #knownImages = new KnownImages((bytes) => storeImage(fromBinary(ImageSchema, bytes)));
+  readonly #knownImages = new KnownImages((bytes) => readImage(ImageSchema, bytes, storeImage));
 
   constructor(options: CriStoreOptions) {
     this.#options = options;
@@ -65,13 +65,17 @@ export class CriStore implements ImageStore {
     const connection = await this.#kept.get(signal, onMoment);
     try {
       const known = this.#knownOf(connection);
-      const images = await this.#images(connection, known, signal, onMoment);
-      const filesystems = await this.#filesystems(connection, known, signal);
+      const listed = await this.#images(connection, known, signal, onMoment);
+      // From here on there is a list, and what else is asked for costs no more than itself.
+      const used = await this.#filesystems(connection, known, signal);
       if (!known.askedForRuntime) {
-        known.runtime = await runtimeInfo(connection, signal);
+        known.runtime = await this.#runtimeInfo(connection, signal);
         known.askedForRuntime = true;
       }
-      return { images, filesystems, runtime: known.runtime };
+      // A connection that is gone is another matter: nothing of this would be current.
+      if (connection.lost.aborted) throw connection.lost.reason;
+      const problems = [...listed.problems, ...used.problems];
+      return { ...listed, ...used, problems, runtime: known.runtime };
     } catch (error) {
       // A runtime that hangs may do so on this connection only: the next poll gets a new one.
       if (signal.aborted) {
@@ -105,7 +109,7 @@ export class CriStore implements ImageStore {
     known: Known,
     signal: AbortSignal,
     onMoment: OnMoment,
-  ): Promise<StoreImage[]> {
+  ): Promise<ReadImages> {
     const { streamImages, listImages } = ImageService.method;
     const read = (method: DescMethodUnary | DescMethodServerStreaming, headers: Headers) =>
       this.#read(connection, method, { headers, signal, onMoment });
@@ -128,7 +132,7 @@ export class CriStore implements ImageStore {
     connection: GrpcConnection,
     method: DescMethodUnary | DescMethodServerStreaming,
     { headers, signal, onMoment }: PollOptions & { headers: Headers },
-  ): Promise<StoreImage[]> {
+  ): Promise<ReadImages> {
     const parts: Uint8Array[] = [];
     const answers = connection.read(method, RawImagesSchema, {
       headers,
@@ -146,37 +150,75 @@ export class CriStore implements ImageStore {
     connection: GrpcConnection,
     known: Known,
     signal: AbortSignal,
-  ): Promise<FilesystemUse[]> {
-    if (!known.filesystems) return [];
-    return await this.#call("ImageFsInfo", async (headers) => {
-      try {
-        const answer = await connection.client(ImageService).imageFsInfo({}, { headers, signal });
-        return answer.imageFilesystems.map(filesystemUse);
-      } catch (error) {
-        if (!isUnimplemented(error)) throw error;
-        known.filesystems = false;
-        return [];
-      }
-    });
+  ): Promise<Pick<StoreSnapshot, "filesystems" | "filesystemsUp" | "problems">> {
+    const none = { filesystems: [], filesystemsUp: undefined, problems: [] };
+    if (!known.filesystems) return none;
+    using limit = this.#partLimit("ImageFsInfo", signal);
+    try {
+      return await this.#call("ImageFsInfo", async (headers) => {
+        try {
+          return await readFilesystems(connection, headers, limit.signal);
+        } catch (error) {
+          // `tracedCall` would say of a limit no more than that the call was cancelled.
+          if (limit.signal.aborted) throw limit.signal.reason;
+          if (!isUnimplemented(error)) throw error;
+          known.filesystems = false;
+          return none;
+        }
+      });
+    } catch (error) {
+      return { filesystems: [], filesystemsUp: false, problems: [(error as Error).message] };
+    }
   }
+
+  /** Nice to know, no more: without an answer the poll is as good. */
+  async #runtimeInfo(
+    connection: GrpcConnection,
+    signal: AbortSignal,
+  ): Promise<RuntimeInfo | undefined> {
+    using limit = this.#partLimit("Version", signal);
+    try {
+      const { signal } = limit;
+      const answer = await connection.client(RuntimeService).version({}, { signal });
+      return { name: answer.runtimeName, version: answer.runtimeVersion };
+    } catch {
+      return undefined;
+    }
+  }
+
+  #partLimit(method: string, signal: AbortSignal) {
+    const { endpoint, partTimeoutMs, world } = this.#options;
+    return timeoutSignal(
+      partTimeoutMs,
+      { world, signal },
+      () => timedOut(endpoint, method, partTimeoutMs),
+    );
+  }
+}
+
+/** As bytes, as the images: of a file system whose mount point cannot be read only that is lost. */
+async function readFilesystems(
+  connection: GrpcConnection,
+  headers: Headers,
+  signal: AbortSignal,
+): Promise<Pick<StoreSnapshot, "filesystems" | "filesystemsUp" | "problems">> {
+  const { imageFsInfo } = ImageService.method;
+  const filesystems: FilesystemUse[] = [];
+  const problems: string[] = [];
+  const options = { headers, signal, onMoment: () => {} };
+  for await (const answer of connection.read(imageFsInfo, RawImagesSchema, options)) {
+    for (const bytes of answer.images) {
+      const { message, lost } = decodeReadable(FilesystemUsageSchema, bytes);
+      if (lost.length === 0) filesystems.push(filesystemUse(message));
+      // The first says enough: a runtime may have any number of them.
+      else problems[0] ??= `ImageFsInfo has a file system that cannot be read, ${lost.join(", ")}`;
+    }
+  }
+  return { filesystems, filesystemsUp: problems.length === 0, problems };
 }
 
 function isUnimplemented(error: unknown): boolean {
   return error instanceof ConnectError && error.code === Code.Unimplemented;
-}
-
-/** Nice to know, no more: without an answer the poll is as good. */
-async function runtimeInfo(
-  connection: GrpcConnection,
-  signal: AbortSignal,
-): Promise<RuntimeInfo | undefined> {
-  try {
-    const answer = await connection.client(RuntimeService).version({}, { signal });
-    return { name: answer.runtimeName, version: answer.runtimeVersion };
-  } catch {
-    signal.throwIfAborted();
-    return undefined;
-  }
 }
 
 function storeImage(image: Image): StoreImage {

@@ -40,11 +40,17 @@ export interface RuntimeInfo {
   readonly version: string;
 }
 
-/** What one poll of a store saw. */
+/** What one poll of a store saw: the list of its images; all else may be missing by itself. */
 export interface StoreSnapshot {
   readonly images: readonly StoreImage[];
+  /** Names and images that came and could not be read. */
+  readonly unreadable: number;
   /** Empty where the store does not say. */
   readonly filesystems: readonly FilesystemUse[];
+  /** Whether the store said what its file systems have in use; `undefined` if it never does. */
+  readonly filesystemsUp: boolean | undefined;
+  /** What was amiss with the parts, a sentence each. */
+  readonly problems: readonly string[];
   /** `undefined` where the store does not say. */
   readonly runtime: RuntimeInfo | undefined;
 }
@@ -62,6 +68,8 @@ export interface ImageStoreOptions {
   endpoint: Endpoint;
   /** Larger messages fail their call, in bytes. */
   maxMessageBytes: number;
+  /** How long a call beside the one for the images may take, in milliseconds. */
+  partTimeoutMs: number;
   /** For the calls' spans and durations. */
   tracing: RpcTracing;
   /** Time and chance. */

@@ -58,7 +58,10 @@ export class Observatory {
     if (this.#watches.has(id)) return;
     const { tracer, log, timeoutMs = 10_000, maxMessageBytes = 67_108_864, world = realWorld } =
       this.#options;
-    const storeOptions = { endpoint, maxMessageBytes, tracing: this.#tracing, world };
+    const storeOptions = {
+      ...{ endpoint, maxMessageBytes, tracing: this.#tracing, world },
+      partTimeoutMs: Math.ceil(timeoutMs / 2),
+    };
     const watch = new StoreWatch({
       endpoint,
       makeStore: (onLost) =>

@@ -4,22 +4,22 @@
  *
  * @module
  */
-import { fromBinary } from "@bufbuild/protobuf";
+import { timeoutSignal } from "../../service/resilience.ts";
 import { GrpcConnection } from "../grpc/grpc_connection.ts";
 import type { ImageStore, ImageStoreOptions, RuntimeInfo, StoreImage } from "./image_store.ts";
-import { KnownImages } from "./known_images.ts";
+import { KnownImages, readImage } from "./known_images.ts";
 import { RawImagesSchema } from "../proto/gen/raw_images_pb.ts";
 import { type Image, ImageSchema, PublicAPI } from "../proto/gen/rkt_api_pb.ts";
 import { tracedCall } from "../grpc/rpc_span.ts";
 
 /** Makes the store. */
 export function rktStore(
-  { endpoint, maxMessageBytes, tracing, world }: ImageStoreOptions,
+  { endpoint, maxMessageBytes, partTimeoutMs, tracing, world }: ImageStoreOptions,
 ): ImageStore {
   /** Asked for once: the original never does. */
   let runtime: RuntimeInfo | undefined;
   let askForRuntime = true;
-  const known = new KnownImages((bytes) => storeImage(fromBinary(ImageSchema, bytes)));
+  const known = new KnownImages((bytes) => readImage(ImageSchema, bytes, storeImage));
 
   return {
     async poll({ signal, onMoment }) {
@@ -30,7 +30,7 @@ export function rktStore(
         world,
       });
       try {
-        const images = await tracedCall(
+        const listed = await tracedCall(
           tracing,
           endpoint,
           "v1alpha.PublicAPI/ListImages",
@@ -51,11 +51,12 @@ export function rktStore(
           },
         );
         if (askForRuntime) {
-          runtime = await runtimeInfo(connection, signal);
+          using limit = timeoutSignal(partTimeoutMs, { world, signal });
+          runtime = await runtimeInfo(connection, limit.signal);
           askForRuntime = false;
         }
         connection.close();
-        return { images, filesystems: [], runtime };
+        return { ...listed, filesystems: [], filesystemsUp: undefined, runtime };
       } catch (error) {
         askForRuntime = true;
         connection.close();
@@ -76,7 +77,6 @@ async function runtimeInfo(
     const { info } = await connection.client(PublicAPI).getInfo({}, { signal });
     return info && { name: "rkt", version: info.rktVersion };
   } catch {
-    signal.throwIfAborted();
     return undefined;
   }
 }
@@ -84,7 +84,9 @@ async function runtimeInfo(
 function storeImage(image: Image): StoreImage {
   return {
     id: image.id,
-    tags: [image.version === "" ? image.name : `${image.name}:${image.version}`],
+    tags: image.name === ""
+      ? []
+      : [image.version === "" ? image.name : `${image.name}:${image.version}`],
     digests: [],
     sizeBytes: image.size > 0n ? Number(image.size) : undefined,
     importedAtMs: image.importTimestamp > 0n ? Number(image.importTimestamp) * 1_000 : undefined,

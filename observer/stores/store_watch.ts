@@ -28,6 +28,7 @@ import type {
   StoreImage,
   StoreSnapshot,
 } from "./image_store.ts";
+import { uniqueSnapshot } from "./unique_snapshot.ts";
 
 /** What asks for an observation: the signal, the interval, a `POST /observe`. */
 export const triggers = ["sigquit", "interval", "http"] as const;
@@ -55,12 +56,19 @@ export interface Observation {
   readonly spanId: string | undefined;
 }
 
-/** What the last good observation saw. */
+/** What the last good observation saw; each image and each mount point once. */
 export interface Inventory {
   /** When, in milliseconds since the epoch. */
   readonly atMs: number;
   readonly images: readonly StoreImage[];
+  /** Names and images that came and could not be read. */
+  readonly unreadable: number;
+  /** As they were when they could be read last. */
   readonly filesystems: readonly FilesystemUse[];
+  /** Whether that was this time; `undefined` where the store never says. */
+  readonly filesystemsUp: boolean | undefined;
+  /** What was amiss with the parts, a sentence each. */
+  readonly problems: readonly string[];
   readonly runtime: RuntimeInfo | undefined;
   /** When each image, by its id, was seen first by this process. */
   readonly firstSeenMs: ReadonlyMap<string, number>;
@@ -219,7 +227,7 @@ export class StoreWatch {
       ...(traceFlags & 1 ? { traceId, spanId } : { traceId: undefined, spanId: undefined }),
     };
     try {
-      const snapshot = await this.#poll(span);
+      const snapshot = uniqueSnapshot(await this.#poll(span));
       return this.#succeed(begun, span, world.monotonicMs() - startMs, snapshot);
     } catch (error) {
       const failure = error instanceof ObservationError
@@ -240,9 +248,20 @@ export class StoreWatch {
       changed: changes && { added: changes.added.length, removed: changes.removed.length },
       reason: undefined,
     };
+    this.#noteProblems(inventory.problems);
     this.#setState({ up: true, reason: undefined, inventory }, observation);
     span.setAttribute("observer.images", snapshot.images.length);
     return observation;
+  }
+
+  /** Each state of the parts is said once. */
+  #noteProblems(problems: readonly string[]): void {
+    const before = this.#state.inventory?.problems ?? [];
+    if (problems.join() === before.join()) return;
+    const { endpoint, log } = this.#options;
+    const store = { runtime: endpoint.kind, endpoint: endpoint.address };
+    if (problems.length === 0) return log.info("All of an image store can be read again", store);
+    log.warn("Parts of an image store cannot be used", { ...store, reason: problems.join(" ") });
   }
 
   #fail(begun: Begun, span: Span, durationMs: number, failure: ObservationError): Observation {
@@ -322,5 +341,8 @@ function nextInventory(
     added: snapshot.images.filter(({ id }) => !before.firstSeenMs.has(id)),
     removed: before.images.filter(({ id }) => !firstSeenMs.has(id)),
   };
-  return { ...snapshot, atMs, firstSeenMs, changes };
+  const filesystems = snapshot.filesystemsUp === false && snapshot.filesystems.length === 0
+    ? before?.filesystems ?? []
+    : snapshot.filesystems;
+  return { ...snapshot, filesystems, atMs, firstSeenMs, changes };
 }
