@@ -173,4 +173,5 @@ COPY --from=bundle --chown=65532:65532 /data /data
 VOLUME /data
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
   "--v8-flags=--max-semi-space-size=8", \
-  "--allow-read=/app,/data", "--allow-write=/data", "--allow-env=SIMULATE_*", "simulate.js"]
+  "--allow-net", "--allow-read=/app,/data", "--allow-write=/data", \
+  "--allow-env=OTEL_*,SIMULATE_*", "simulate.js"]

@@ -173,6 +173,19 @@ const proofs: Record<string, (folder: string, file: URL) => Promise<void>> = {
     await using again = await startProgram(file, ["replay", record, "--quiet"]);
     assert.equal((await again.status).code, 1);
     assert.equal(again.lines.at(-1), failed.lines.at(-1));
+    // What sends telemetry is in the bundle.
+    let requests = 0;
+    await using server = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+      async (request) => {
+        requests += (await request.bytes()).length > 0 ? 1 : 0;
+        return new Response();
+      },
+    );
+    const endpoint = `http://127.0.0.1:${server.addr.port}`;
+    await using traced = await startProgram(file, ["replay", record, "--otlp-endpoint", endpoint]);
+    assert.equal((await traced.status).code, 1);
+    assert.equal(requests, 1);
   },
 };
 

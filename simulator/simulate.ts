@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --v8-flags=--max-semi-space-size=8 --allow-read --allow-write --allow-env=SIMULATE_*
+#!/usr/bin/env -S deno run --v8-flags=--max-semi-space-size=8 --allow-net --allow-read --allow-write --allow-env=OTEL_*,SIMULATE_*
 /**
  * Runs orders through two backends in virtual time, under faults that are drawn from a seed, and
  * judges what has become of them.
@@ -69,6 +69,10 @@ function rootCommand(): Command {
       ["deno task simulate shrink failure.json", "as few decisions as it takes to fail"],
       ["deno task simulate explore --faults 1", "every fault at every call of two orders"],
       ["deno task simulate run --seed 7 --orders 3 --export mermaid", "a sequence diagram"],
+      [
+        "deno task simulate run --seed 7 --otlp-endpoint http://127.0.0.1:4318",
+        "each order as a trace, for the console",
+      ],
       ["deno task simulate matrix --seeds 1..100", "how often each planted bug is found"],
       ["deno task simulate why small.json", "the event after which it was bound to fail"],
     ],

@@ -61,6 +61,42 @@ testWith(["read", "run", "write"], "run --export prints a run in another form al
   }
 });
 
+testWith(
+  ["read", "run", "write", "net"],
+  "run and replay send their spans where --otlp-endpoint says, or say why they cannot",
+  async () => {
+    const paths: string[] = [];
+    let status = 200;
+    await using server = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+      async (request) => {
+        paths.push(new URL(request.url).pathname);
+        await request.bytes();
+        return new Response(null, { status });
+      },
+    );
+    const endpoint = ["--otlp-endpoint", `http://127.0.0.1:${server.addr.port}`];
+    const folder = await Deno.makeTempDir();
+    try {
+      const record = join(folder, "run.json");
+      const run = ["run", "--seed", "7", "--orders", "5", "--quiet", "--record", record];
+      const [alone, sent] = [await simulate(...run), await simulate(...run, ...endpoint)];
+      assert.equal(sent.code, 0, sent.err);
+      assert.match(sent.err, /^simulate: \d{2,} spans sent to http:/);
+      assert.deepEqual(sent.lines, alone.lines);
+      assert.match((await simulate("replay", record, "--quiet", ...endpoint)).err, /spans sent/);
+      assert.deepEqual(paths, ["/v1/traces", "/v1/traces"]);
+      status = 400;
+      const refused = await simulate(...run, ...endpoint);
+      assert.equal(refused.code, 3);
+      assert.match(refused.err, /cannot be delivered to http:/);
+      assert.deepEqual(refused.lines, alone.lines);
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+);
+
 testWith(["read", "run", "write"], "run --check-determinism runs twice", async () => {
   const { code, lines } = await simulate(
     "run",
@@ -158,6 +194,9 @@ testWith(["read", "run", "write"], "wrong use exits with 3", async () => {
     const args of [
       ["run"],
       ["run", "--seed", "x"],
+      ["run", "--seed", "1", "--otlp-endpoint", "console"],
+      ["run", "--seed", "1", "--otlp-endpoint", "http://127.0.0.1:1", "--otlp-epoch", "soon"],
+      ["run", "--seed", "1", "--otlp-endpoint", "http://127.0.0.1:1", "--check-determinism"],
       ["run", "--seed", "1", "--plant", "25"],
       ["sweep", "--seeds", "5..1"],
       ["sweep", "--seeds", "1..5", "--shard", "2/2"],

@@ -41,10 +41,18 @@ export function logBatch(protocol: OtlpProtocol): Batch<ReadableLogRecord> {
     : new ProtobufBatch(writeLogRecord);
 }
 
-/** Sends what {@linkcode spanBatch} gathers. */
-export function spanExporter(protocol: OtlpProtocol, meters: MeterProvider): RequestExporter {
+/**
+ * Sends what {@linkcode spanBatch} gathers.
+ *
+ * @param url where to, such as `http://127.0.0.1:4318/v1/traces`; without, the variables say
+ */
+export function spanExporter(
+  protocol: OtlpProtocol,
+  meters: MeterProvider,
+  url?: string,
+): RequestExporter {
   const serializer = protocol === "http/json" ? JsonTraceSerializer : ProtobufTraceSerializer;
-  return requestExporter({ signal: "traces", record: "span", protocol, serializer }, meters);
+  return requestExporter({ signal: "traces", record: "span", protocol, serializer }, meters, url);
 }
 
 /** Sends what {@linkcode logBatch} gathers. */
@@ -71,12 +79,18 @@ interface Kind<Response> {
 function requestExporter<Response>(
   { signal, record, protocol, serializer }: Kind<Response>,
   meters: MeterProvider,
+  url?: string,
 ): RequestExporter {
   const contentType = protocol === "http/json" ? "application/json" : "application/x-protobuf";
   return new OTLPExporterBase(createOtlpHttpExportDelegate<EncodedRequest, Response>(
-    convertLegacyHttpOptions(exporterOptions(signal), signal.toUpperCase(), `v1/${signal}`, {
-      "Content-Type": contentType,
-    }),
+    convertLegacyHttpOptions(
+      url === undefined ? exporterOptions(signal) : { url },
+      signal.toUpperCase(),
+      `v1/${signal}`,
+      {
+        "Content-Type": contentType,
+      },
+    ),
     {
       serializeRequest: ({ bytes }) => bytes,
       deserializeResponse: (bytes) => serializer.deserializeResponse(bytes),

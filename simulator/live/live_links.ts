@@ -10,7 +10,7 @@ import type { Log } from "../../service/log.ts";
 import type { World } from "../../service/world/world.ts";
 import { type Draw, seededDraw } from "../simulation/decisions.ts";
 import { type FaultKind, faultKinds } from "../simulation/options.ts";
-import { type FaultPoint, type Link, LinkError, StoreError } from "../topology/ports.ts";
+import { errorWord, type FaultPoint, type Link, LinkError, StoreError } from "../topology/ports.ts";
 import { drive, type Step, waitFor } from "../topology/step.ts";
 import { type Fault, isLinkFault, type LinkFault } from "./faults.ts";
 import type { FaultHit, LiveSink } from "./live_event.ts";
@@ -317,9 +317,4 @@ function isBus(point: FaultPoint): boolean {
 
 function isOfTheWorld(error: unknown): boolean {
   return error instanceof LinkError || error instanceof StoreError;
-}
-
-function errorWord(error: unknown): string {
-  if (error instanceof LinkError || error instanceof StoreError) return error.kind;
-  return error instanceof Error ? error.name : "error";
 }

@@ -17,6 +17,7 @@ import {
   type Tracer,
 } from "@opentelemetry/api";
 import type { Meter } from "@opentelemetry/api";
+import { millisToHrTime } from "@opentelemetry/core";
 import { pointNames } from "./faults.ts";
 import type { LiveEvent } from "./live_event.ts";
 import type { LiveState } from "./live_state.ts";
@@ -112,39 +113,39 @@ export class LiveTelemetry {
     const { point, startMs, endMs, faults, error } = event;
     const span = this.#tracer.startSpan(pointNames[point], {
       kind: kinds[point]!,
-      startTime: new Date(startMs),
+      startTime: millisToHrTime(startMs),
       attributes: { ...attributesOf(event.part, event.subject), "simulator.point": point },
     }, parentOf(event.trace));
     for (const { kind, atMs, detail } of faults) {
       span.addEvent("fault", {
         ...{ "simulator.fault.kind": kind, "simulator.point": point },
         ...(detail !== "" && { "simulator.fault.detail": detail }),
-      }, new Date(atMs));
+      }, millisToHrTime(atMs));
     }
     if (error !== undefined) {
       span.setAttribute("error.type", error);
       span.setStatus({ code: SpanStatusCode.ERROR, message: error });
     }
-    span.end(new Date(endMs));
+    span.end(millisToHrTime(endMs));
   }
 
   /** Those that no call has an event of: poison, a crash, a pause. */
   #faultBesideCalls(event: LiveEvent & { type: "fault" }): void {
     if (event.point !== undefined) return;
     const span = this.#tracer.startSpan(`fault ${event.kind}`, {
-      startTime: new Date(event.atMs),
+      startTime: millisToHrTime(event.atMs),
       attributes: attributesOf(event.part, event.subject),
     }, parentOf(event.trace));
     span.addEvent("fault", {
       "simulator.fault.kind": event.kind,
       ...(event.detail !== "" && { "simulator.fault.detail": event.detail }),
-    }, new Date(event.atMs));
+    }, millisToHrTime(event.atMs));
     span.setStatus({ code: SpanStatusCode.ERROR, message: event.kind });
-    span.end(new Date(event.atMs));
+    span.end(millisToHrTime(event.atMs));
   }
 
   #point(name: string, kind: SpanKind, of: string, atMs: number, attributes: Attributes): void {
-    const startTime = new Date(atMs);
+    const startTime = millisToHrTime(atMs);
     this.#tracer.startSpan(name, { kind, startTime, attributes }, parentOf(of)).end(startTime);
   }
 

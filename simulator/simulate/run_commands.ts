@@ -22,6 +22,7 @@ import {
   storeFlag,
 } from "./flags.ts";
 import { codeOfViolations, type End, exitCodes, type Output, type OutputFlags } from "./output.ts";
+import { otlpEndpointFlag, otlpEpochFlag, type OtlpFlags, withExport } from "./otlp_export.ts";
 import { readRecord, writeRecord } from "./record_files.ts";
 
 const exportFlag = () =>
@@ -36,16 +37,20 @@ export function addRun(command: Command, output: Output, end: End): void {
     .addOption(patternFlag())
     .addOption(orderingFlag())
     .addOption(storeFlag())
-    .addOption(flag("--check-determinism", "run twice and compare the event logs"))
+    .addOption(
+      flag("--check-determinism", "run twice and compare the event logs").conflicts("otlpEndpoint"),
+    )
     .addOption(flag("--record <file>", "keep what the run decided, for replay and shrink"))
     .addOption(flag("--json", "a line of JSON for the options, each event and the verdict"))
     .addOption(flag("--quiet", "leave out the events"))
     .addOption(exportFlag())
+    .addOption(otlpEndpointFlag())
+    .addOption(otlpEpochFlag())
     .action(async (flags) => {
       const { seed, plant } = flags;
       const input = { seed, plant, given: givenBy(flags), record: flags.record !== undefined };
       if (flags.checkDeterminism) return end(checkDeterminism(input, output));
-      const result = printRun(input, flags, output);
+      const result = await printRun(input, flags, output);
       if (flags.record !== undefined) await writeRecord(flags.record, recordOf(result, true));
       end(codeOfViolations(result.violations));
     });
@@ -58,9 +63,11 @@ export function addReplay(command: Command, output: Output, end: End): void {
     .addOption(flag("--json", "a line of JSON for the options, each event and the verdict"))
     .addOption(flag("--quiet", "leave out the events"))
     .addOption(exportFlag())
+    .addOption(otlpEndpointFlag())
+    .addOption(otlpEpochFlag())
     .action(async (file, flags) => {
       const record = await readRecord(file);
-      const result = printRun(inputOf(record), flags, output);
+      const result = await printRun(inputOf(record), flags, output);
       // A live run has no hash: its time was real.
       if (record.hash !== "" && result.hash !== record.hash) {
         stderrLines.write(`simulate: the record says ${record.hash}: another version has made it`);
@@ -69,8 +76,18 @@ export function addReplay(command: Command, output: Output, end: End): void {
     });
 }
 
+/** Runs and prints, and sends the spans where they are asked for. */
+async function printRun(input: RunInput, flags: RunFlags, output: Output): Promise<RunResult> {
+  return await withExport(flags, (watch) => {
+    const result = printOnly({ ...input, ...watch }, flags, output);
+    // What is printed does not wait for what is sent.
+    output.flush();
+    return result;
+  });
+}
+
 /** Runs and prints: the options drawn, the events, the verdict, and the hash as the last line. */
-function printRun(input: RunInput, flags: RunFlags, output: Output): RunResult {
+function printOnly(input: RunInput, flags: RunFlags, output: Output): RunResult {
   const { json, quiet } = flags;
   if (flags.export !== undefined) return printExport(input, flags.export, output);
   const options = optionsOf(input);
@@ -82,13 +99,19 @@ function printRun(input: RunInput, flags: RunFlags, output: Output): RunResult {
   return result;
 }
 
-interface RunFlags extends OutputFlags {
+interface RunFlags extends OutputFlags, OtlpFlags {
   export?: ExportForm;
 }
 
 function printExport(input: RunInput, form: ExportForm, output: Output): RunResult {
   const entries: LogEntry[] = [];
-  const result = runSimulation({ ...input, onEntry: (entry) => entries.push(entry) });
+  const result = runSimulation({
+    ...input,
+    onEntry: (entry) => {
+      entries.push(entry);
+      input.onEntry?.(entry);
+    },
+  });
   output.text(exportLog(entries, form));
   return result;
 }

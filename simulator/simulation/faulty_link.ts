@@ -4,11 +4,12 @@
  *
  * @module
  */
-import { type FaultPoint, type Link, LinkError } from "../topology/ports.ts";
+import { errorWord, type FaultPoint, type Link, LinkError } from "../topology/ports.ts";
 import type { Step } from "../topology/step.ts";
 import { type Decisions, type Draw, logUniform } from "./decisions.ts";
 import { type EventLoop, newProcess, type Process } from "./event_loop.ts";
 import { type FaultKind, faultKinds, faultPoints, type FaultRates, isBusPoint } from "./options.ts";
+import type { CallFault, EndedCall } from "./run_watch.ts";
 import { forever } from "./simulated_store.ts";
 
 /** Options of {@linkcode FaultyLinks}. */
@@ -22,6 +23,8 @@ export interface FaultyLinksOptions {
   readonly linkMs: (process: Process) => number;
   /** Whether {@linkcode FaultyLinks.flights} are kept. */
   readonly isObserved: boolean;
+  /** Notified of each call that has ended, if calls are observed. @default nobody is */
+  readonly onCallEnd?: (call: EndedCall) => void;
   readonly crash: (process: Process) => void;
   /** Who crashes when a call of this process at that point does. @default the caller */
   readonly victimOf: (point: FaultPoint, caller: Process, subject: string) => Process;
@@ -42,6 +45,13 @@ export interface Flight {
   readonly subject: string;
   readonly process: Process;
   readonly life: number;
+  /** What the message carries as its trace, where it is about one. */
+  readonly trace: string | undefined;
+  readonly startMs: number;
+  /** Those that have hit it. */
+  readonly faults: CallFault[];
+  /** Whether nobody waits for it: what comes late, or for the second time. */
+  readonly isLate: boolean;
   /**
    * - `request`: it is on its way
    * - `work`: the other end works at it, or has nothing to give yet
@@ -106,7 +116,8 @@ export class FaultyLinks {
   connect(process: Process): Link {
     if (this.#flights !== undefined) {
       return {
-        call: (point, subject, perform) => this.#observed(process, point, subject, perform),
+        call: (point, subject, perform, trace) =>
+          this.#observed(process, point, subject, perform, trace),
       };
     }
     return { call: (point, subject, perform) => this.#call(process, point, subject, perform) };
@@ -157,24 +168,56 @@ export class FaultyLinks {
     point: FaultPoint,
     subject: string,
     perform: () => Step<T>,
+    trace: string | undefined,
   ): Step<T> {
-    const flight = this.#depart(process, point, subject)!;
+    const flight = this.#depart(process, point, subject, false, trace)!;
     try {
-      return yield* this.#call(process, point, subject, perform, flight);
-    } finally {
-      this.#flights!.delete(flight);
+      const result = yield* this.#call(process, point, subject, perform, flight);
+      this.#end(flight);
+      return result;
+    } catch (error) {
+      this.#end(flight, errorWord(error));
+      throw error;
     }
   }
 
-  #depart(process: Process, point: FaultPoint, subject: string): Flight | undefined {
+  #depart(
+    process: Process,
+    point: FaultPoint,
+    subject: string,
+    isLate: boolean,
+    trace?: string,
+  ): Flight | undefined {
     if (this.#flights === undefined) return undefined;
     const { life } = process;
+    const { nowMs } = this.#loop;
     const flight: Flight = {
-      ...{ call: ++this.#calls, point, subject, process, life, sinceMs: this.#loop.nowMs },
-      ...{ phase: "request", untilMs: undefined },
+      ...{ call: ++this.#calls, point, subject, process, life, trace, isLate, faults: [] },
+      ...{ phase: "request", startMs: nowMs, sinceMs: nowMs, untilMs: undefined },
     };
     this.#flights.add(flight);
     return flight;
+  }
+
+  /** Calls of a process that has crashed end where they are. */
+  abandon(process: Process): void {
+    for (const flight of this.#flights ?? []) {
+      const isGone = flight.process === process && flight.life !== process.life;
+      if (isGone && !flight.isLate) this.#end(flight, "crashed");
+    }
+  }
+
+  #end(flight: Flight, error?: string): void {
+    if (!this.#flights!.delete(flight)) return;
+    const { process, point, subject, trace, startMs, faults } = flight;
+    this.#options.onCallEnd?.({
+      ...{ type: "call", part: process.name, point, subject, trace, startMs },
+      ...{ endMs: this.#loop.nowMs, faults, error },
+    });
+  }
+
+  #hit(flight: Flight | undefined, kind: FaultKind): void {
+    flight?.faults.push({ kind, atMs: this.#loop.nowMs });
   }
 
   #enter(flight: Flight | undefined, phase: Flight["phase"], durationMs?: number): void {
@@ -199,11 +242,13 @@ export class FaultyLinks {
     const outage = this.#outageOf(point) ?? this.#outageOf(process);
     if (outage !== undefined) {
       this.#options.onOutage(point, outage);
+      this.#hit(flight, "outage");
       return yield* this.#duringOutage(process, outage, perform, flight);
     }
     const kind = this.#choose(point, subject);
     if (kind === undefined) return yield* perform();
     this.#options.onFault(kind, point, subject, process);
+    this.#hit(flight, kind);
     return yield* this.#fail(kind, process, point, subject, perform, flight);
   }
 
@@ -337,7 +382,7 @@ export class FaultyLinks {
     delayMs: number,
     perform: () => Step<unknown>,
   ): Step<void> {
-    const flight = this.#depart(process, point, subject);
+    const flight = this.#depart(process, point, subject, true);
     this.#enter(flight, "delayed", delayMs);
     try {
       yield* this.#loop.sleep(delayMs, carrier);

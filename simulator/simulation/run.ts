@@ -10,6 +10,7 @@ import type { LogEntry } from "./event_loop.ts";
 import type { Intervention } from "./interventions.ts";
 import type { Violation } from "./invariants.ts";
 import { drawOptions, recoveryMsOf, type RunOptions } from "./options.ts";
+import type { RunWatch } from "./run_watch.ts";
 import { SimulatedWorld } from "./simulated_world.ts";
 
 /** What a run follows from. */
@@ -40,6 +41,8 @@ export interface RunInput {
   readonly onLine?: (line: string) => void;
   /** Takes each line of the log, taken apart. @default they are hashed only */
   readonly onEntry?: (entry: LogEntry) => void;
+  /** Takes what the log does not have: calls with their ends, and faults of handlers. @default nobody does */
+  readonly onWatched?: RunWatch;
   /** Notified after each event. @default nobody is */
   readonly onEvent?: (event: number, atUs: number) => void;
   /** Whether the log is hashed: where nobody asks for the hash, a run is faster without. @default true */
@@ -116,7 +119,8 @@ export class Execution {
         decisions: this.#decisions,
         jitterOf: this.#jitterOf(),
         interventions,
-        isObserved,
+        isObserved: isObserved || input.onWatched !== undefined,
+        ...(input.onWatched && { onWatched: input.onWatched }),
         isHashed: input.isHashed ?? true,
         ...(input.onLine && { onLine: input.onLine }),
         ...(input.onEntry && { onEntry: input.onEntry }),

@@ -24,6 +24,7 @@ import { FaultyLinks } from "./faulty_link.ts";
 import type { Intervention } from "./interventions.ts";
 import { Invariants } from "./invariants.ts";
 import { allowedRates, type RunOptions } from "./options.ts";
+import type { RunWatch } from "./run_watch.ts";
 import { SimulatedBus } from "./simulated_bus.ts";
 import { SimulatedStore } from "./simulated_store.ts";
 import { planTrouble, type Troubled } from "./trouble.ts";
@@ -62,6 +63,8 @@ export interface WorldOptions {
   /** Keeps what is under way, for {@linkcode SimulatedWorld.flights}. */
   readonly isObserved: boolean;
   readonly isHashed: boolean;
+  /** Takes what the log does not have, if the world is observed. @default nobody does */
+  readonly onWatched?: RunWatch;
   /** Takes each line of the log. @default they are hashed only */
   readonly onLine?: (line: string) => void;
   /** Takes each line of the log, taken apart. @default they are hashed only */
@@ -112,6 +115,7 @@ export class SimulatedWorld {
   readonly #poison = new Set<string>();
   readonly #slow = new Map<string, number>();
   readonly #isObserved: boolean;
+  readonly #onWatched: RunWatch | undefined;
   #hasChanged = true;
   #isHealed = false;
   #isMended = false;
@@ -120,6 +124,7 @@ export class SimulatedWorld {
     const { options, plant, decisions, jitterOf, interventions } = world;
     this.loop = new EventLoop(world);
     this.#isObserved = world.isObserved;
+    this.#onWatched = world.onWatched;
     this.#options = options;
     this.#settings = { ...options, plant };
     this.#decisions = decisions;
@@ -299,6 +304,7 @@ export class SimulatedWorld {
       faultMaxMs,
       timeoutMs,
       isObserved,
+      ...(this.#onWatched && { onCallEnd: this.#onWatched }),
       linkMs: (process) => jittered(process, linkMs),
       crash: (process) => this.#crash(process),
       victimOf: (point, caller, subject) => point === 1 ? this.#apiFor(subject) : caller,
@@ -350,9 +356,23 @@ export class SimulatedWorld {
   *#handle(part: Surroundings, consumer: string, messageId: string): Step<void> {
     const { workMs } = this.#options;
     const slowMs = this.#isHealed ? undefined : this.#slow.get(messageId);
+    if (slowMs !== undefined) {
+      this.#tellHandlerFault("slow-consumer", part, messageId, `${slowMs} ms`);
+    }
     yield* part.clock.sleep(slowMs ?? workMs * (0.5 + part.chance.random()));
     if (this.#isMended || consumer === "stock" || !this.#poison.has(messageId)) return;
+    this.#tellHandlerFault("poison", part, messageId, "");
     throw new HandlerError(`${messageId} cannot be handled`);
+  }
+
+  #tellHandlerFault(
+    kind: "poison" | "slow-consumer",
+    { name }: Surroundings,
+    subject: string,
+    detail: string,
+  ): void {
+    const atMs = this.loop.nowMs;
+    this.#onWatched?.({ type: "handler-fault", kind, part: name, subject, atMs, detail });
   }
 
   #placeOrders(): void {
@@ -460,6 +480,7 @@ export class SimulatedWorld {
     process.isLive = false;
     process.life++;
     process.doom = "none";
+    this.#links.abandon(process);
     for (const { store } of this.#backends) {
       if (store.abandon(process) > 0) this.#reach("rolled-back");
     }

@@ -193,6 +193,12 @@ export class LinkError extends Error {
   }
 }
 
+/** Why a call over a link has failed, in a word. */
+export function errorWord(error: unknown): string {
+  if (error instanceof LinkError || error instanceof StoreError) return error.kind;
+  return error instanceof Error ? error.name : "error";
+}
+
 /** What a process is handed: its world, and nothing else. */
 export interface Surroundings {
   /** Such as `relay-1.0`: the part and its instance. */
