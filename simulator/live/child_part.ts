@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import type { Log } from "../../service/log.ts";
 import { programArguments } from "../../service/program_file.ts";
 import type { World } from "../../service/world/world.ts";
@@ -47,8 +47,8 @@ interface Life {
   readonly calls: Map<number, PromiseWithResolvers<void>>;
 }
 
-/** What runs a part; it is not in a bundle. */
-const program = fileURLToPath(new URL("../live_part.ts", import.meta.url));
+/** What runs a part. A bundle has it not, and needs none of what lies beside it to be found. */
+const program = join(import.meta.dirname!, "..", "live_part.ts");
 
 /** A part in a program of its own. */
 export class ChildPart {
