@@ -40,7 +40,7 @@ function helpOf(name: string, command: readonly string[]): Promise<string> {
 async function printHelp(name: string, command: readonly string[]): Promise<string> {
   const output = await new Deno.Command("deno", {
     args: ["run", "--no-prompt"].concat(
-      command.filter((word) => word.startsWith("--allow-")),
+      command.filter((word) => /^--(allow-|ignore-env$)/.test(word)),
       programNamed(name).entry,
       "--help",
     ),
