@@ -135,7 +135,7 @@ FROM program AS pingpong-client
 COPY --from=bundle /app/dist/pingpong-client.js ./
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", "--unstable-net", \
   "--allow-net", "--allow-read=/app,/data", "--allow-sys=networkInterfaces", \
-  "--allow-env=OTEL_*,PINGPONG_CLIENT_*,WS_NO_BUFFER_UTIL,WS_NO_UTF_8_VALIDATE", \
+  "--allow-env=OTEL_*,PINGPONG_CLIENT_*,LANG,LC_ALL,LC_CTYPE,WS_NO_BUFFER_UTIL,WS_NO_UTF_8_VALIDATE", \
   "pingpong-client.js"]
 
 FROM program AS simulator
