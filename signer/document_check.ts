@@ -85,9 +85,10 @@ export function assertRecord(name: MessageName, record: ReceivedRecord): void {
   assert.ok(record.value);
   const decoder = new TextDecoder();
   const text = decoder.decode(record.value);
-  assertPayload(name, name === "publicKey" ? JSON.parse(text) : text);
-  if (name === "publicKey") {
-    assert.equal(record.key, JSON.parse(text).kid);
+  assertPayload(name, name === "publicKey" || name === "revocation" ? JSON.parse(text) : text);
+  if (name === "publicKey" || name === "revocation") {
+    const prefix = name === "revocation" ? "revoked:" : "";
+    assert.equal(record.key, `${prefix}${JSON.parse(text).kid}`);
     return;
   }
   assert.equal(record.key, undefined, "requests and answers have no key");

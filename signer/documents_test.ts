@@ -57,6 +57,13 @@ testWith(
       await call("/keys/rotate", { method: "POST" });
       await call(`/keys/${answer.keyId}/retire`, { method: "POST" });
       await call("/keys/nobody/retire", { method: "POST" });
+      await call(`/keys/${answer.keyId}/revoke`, json({}));
+      await call("/keys/nobody/revoke", json({ reason: "why" }));
+      await call(`/keys/${answer.keyId}/revoke`, json({ reason: "x".repeat(20_000) }));
+      const revoked = await call(`/keys/${answer.keyId}/revoke`, json({ reason: "leaked" }));
+      assert.equal(revoked.status, 200);
+      const refusedVerdict = await call("/verify", json({ message: "hi", ...answer }));
+      assert.equal((await refusedVerdict.json()).reason, "revoked-key");
       for (const path of ["/livez", "/readyz", "/healthz", "/openapi.json", "/asyncapi.json"]) {
         await call(path);
       }
@@ -67,7 +74,8 @@ testWith(
       await closed;
 
       const refused = documentedFetch(`http://127.0.0.1:${guarded.port}`, seen);
-      for (const path of ["/sign", "/sign/batch", "/verify", "/keys/rotate", "/keys/x/retire"]) {
+      const guardedPaths = ["/sign", "/sign/batch", "/verify", "/keys/rotate"];
+      for (const path of [...guardedPaths, "/keys/x/retire", "/keys/x/revoke"]) {
         assert.equal((await refused(path, json({}))).status, 401, path);
         const authorization = `Bearer ${await issuer.token()}`;
         assert.equal((await refused(path, json({}, { authorization }))).status, 403, path);

@@ -47,11 +47,12 @@ const apiRoutes = [
   ["GET", "/keys"],
   ["POST", "/keys/rotate"],
   ["POST", "/keys/{kid}/retire"],
+  ["POST", "/keys/{kid}/revoke"],
 ] as const;
 
 testWith(
   ["read", "write"],
-  "a page behind DNS rebinding may not sign, rotate or retire keys at the REST API",
+  "a page behind DNS rebinding may not sign, rotate, retire or revoke keys at the REST API",
   () =>
     withProgram(
       (folder) => startRestApi(restApiOptions(folder), testContext()),
@@ -108,7 +109,7 @@ testWith(
           { origin: "https://evil.example", "sec-fetch-site": "cross-site" },
         ];
         for (const headers of pages) {
-          for (const [method, path] of apiRoutes.slice(-3)) {
+          for (const [method, path] of apiRoutes.slice(-4)) {
             const response = await call(method, path.replace("{kid}", kid), headers);
             assert.ok(await refused(response), `${method} ${path}`);
           }

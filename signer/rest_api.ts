@@ -27,7 +27,6 @@ import { keyRoutes } from "./api/key_routes.ts";
 import { type SignRoutes, signRoutes } from "./api/sign_routes.ts";
 import asyncapi from "./asyncapi.json" with { type: "json" };
 import { openKeyDirectory } from "./keys/key_directory.ts";
-import type { KeyStore } from "./keys/key_store.ts";
 import openapi from "./openapi.json" with { type: "json" };
 import { busHealth } from "./work/bus_health.ts";
 import {
@@ -40,6 +39,7 @@ import { startRequester } from "./work/requester.ts";
 import {
   signingFlags,
   type SigningFlagValues,
+  type SigningService,
   startSigningService,
 } from "./work/signing_service.ts";
 import { unlessStopped } from "./work/start_step.ts";
@@ -150,7 +150,7 @@ export async function startRestApi(
     maxSockets: options.maxSockets,
     ...(auth && { auth }),
   }, context);
-  server.serve(appOf({ routes, keys: signing?.keys, auth }, options, context).fetch);
+  server.serve(appOf({ routes, signing, auth }, options, context).fetch);
   log.info("Listening", { url: `${server.url}/sign`, answers: requester.responseTopic });
 
   undo.move();
@@ -187,8 +187,8 @@ function openDirectory(bus: Bus, { reqTopic }: RestApiOptions, context: ServiceC
 
 interface ServedParts {
   routes: SignRoutes;
-  /** The keys of the signing service inside this process, if there is one. */
-  keys: KeyStore | undefined;
+  /** The signing service inside this process, if there is one. */
+  signing: SigningService | undefined;
   auth: BearerAuth | undefined;
 }
 
@@ -204,14 +204,17 @@ function appOptionsOf(options: RestApiOptions): HttpAppOptions {
 }
 
 function appOf(parts: ServedParts, options: RestApiOptions, context: ServiceContext): Hono {
-  const { routes, keys, auth } = parts;
+  const { routes, signing, auth } = parts;
   const app: Hono = httpApp(appOptionsOf(options), context);
   app.route("/", routes.app);
   app.get("/", (c) => c.redirect("/sign"));
   app.get("/openapi.json", (c) => c.json(openapi));
   app.get("/asyncapi.json", (c) => c.json(asyncapi));
   app.route("/", pageRoutes("signer", { routes: ["/sign"] }));
-  if (keys) app.route("/", keyRoutes({ store: keys, log: context.log, ...(auth && { auth }) }));
+  const { keys: store, revocations } = signing ?? {};
+  if (store && revocations) {
+    app.route("/", keyRoutes({ store, revocations, log: context.log, ...(auth && { auth }) }));
+  }
   return app;
 }
 

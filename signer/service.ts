@@ -7,10 +7,11 @@
  * signer/service.ts                                     # Kafka on 127.0.0.1:9092, Ed25519
  * signer/service.ts --kafka-brokers k1:9092,k2:9092 --algorithm es256
  * signer/service.ts keys rotate --data-dir /var/lib/signer
+ * signer/service.ts keys revoke KID --reason "its disk was stolen" --kafka-brokers k1:9092
  * signer/service.ts audit verify --data-dir /var/lib/signer
  * ```
  *
- * By HTTP it reports its health (`/livez`, `/readyz`) and rotates keys (`POST /keys/rotate`).
+ * By HTTP it reports its health (`/livez`, `/readyz`) and rotates and revokes keys (`POST /keys/rotate`).
  *
  * V8's flags of the first line keep its peak under load below 200 MiB (`programs.ts`, `bench/`).
  *
@@ -113,8 +114,9 @@ export async function startService(
   const unwatch = watchTopics({ bus, topics: neededTopicsOf(options) }, context);
   undo.defer(unwatch);
   const app = httpApp(appOptions, context);
-  if (signing.keys) {
-    app.route("/", keyRoutes({ store: signing.keys, log, ...(auth && { auth }) }));
+  const { keys: store, revocations } = signing;
+  if (store && revocations) {
+    app.route("/", keyRoutes({ store, revocations, log, ...(auth && { auth }) }));
   }
   server.serve(app.fetch);
   log.info("Listening", { url: server.url });
@@ -141,6 +143,7 @@ async function main(): Promise<void> {
       ["deno task signer:service", "Ed25519, Kafka on this machine"],
       ["deno task signer:service --algorithm base64", "as the original does"],
       ["deno task signer:service keys rotate", "a new key, without a restart"],
+      ['deno task signer:service keys revoke KID --reason "leaked"', "a key ends, whoever has it"],
       ["deno task signer:service audit verify", "checks every entry of the audit log"],
     ],
   })

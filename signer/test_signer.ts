@@ -72,7 +72,7 @@ export async function testSigner(options: TestSignerOptions = {}): Promise<TestS
     head: "",
     count: 0,
     failed: new Promise(() => {}),
-    append: (entry) => Promise.resolve(void audited.push(entry)),
+    append: (entry) => Promise.resolve("event" in entry || audited.push(entry)).then(() => {}),
     close: () => Promise.resolve(),
   };
   await bus.createTopic(topic, { partitions: 4 });

@@ -149,7 +149,9 @@ function unreliableAudit(name: string, world: VirtualWorld, note: Note): AuditLo
     head: "",
     count: 0,
     failed: new Promise(() => {}),
-    async append({ msgId }) {
+    async append(entry) {
+      if ("event" in entry) return;
+      const { msgId } = entry;
       const chance = world.random();
       await pause(chance < 0.01 ? 3_000 * world.random() : world.random(), { world });
       if (chance > 0.98) throw new Error("the disk is full");

@@ -249,6 +249,10 @@ class RotatedStore implements KeyStore {
     throw new Error("No key is retired here: a signature under it would count no more");
   }
 
+  revoke(): Promise<PublishedKey> {
+    throw new Error("No key is revoked here: a signature under it would count no more");
+  }
+
   close(): void {}
 }
 

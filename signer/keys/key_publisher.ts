@@ -9,6 +9,7 @@ import { backoffDelayMs, type BackoffOptions, pause, reasonOf } from "../../serv
 import { realWorld, type TimerId, type World } from "../../service/world/world.ts";
 import type { PublishedKey } from "./key_files.ts";
 import type { KeyStore } from "./key_store.ts";
+import { type Revocation, revocationRecord } from "./revocation.ts";
 import type { PrivateKey } from "./signing.ts";
 
 /** Puts a store's keys on the topic, now and after every change. */
@@ -28,6 +29,8 @@ export interface PublishKeysOptions {
   topic: string;
   /** The keys; its `onChange` is taken. */
   store: KeyStore;
+  /** What is revoked, also of others' keys: it goes along, as the topic may be a new one. @default nothing is */
+  revocations?: () => Iterable<Revocation>;
   /** Notified when publishing fails or works again. @default nobody is */
   onState?: (state: ReaderState) => void;
   /**
@@ -134,10 +137,14 @@ class StorePublisher implements KeyPublisher {
   }
 
   async #publish(keys: readonly PublishedKey[]): Promise<boolean> {
-    const { bus, topic, store, onState = () => {} } = this.#options;
+    const { bus, topic, store, revocations, onState = () => {} } = this.#options;
     const { active } = store;
     try {
       await bus.createTopic(topic, { compacted: true });
+      // First, so that no key is there without its revocation.
+      for (const revocation of revocations?.() ?? []) {
+        await bus.send(topic, revocationRecord(revocation));
+      }
       for (const key of keys) {
         const value = new TextEncoder().encode(JSON.stringify(key));
         await bus.send(topic, { key: key.kid, headers: [], value });

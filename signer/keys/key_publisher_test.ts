@@ -32,6 +32,7 @@ function fakeStore() {
       return Promise.resolve(published[0]!);
     },
     retire: () => Promise.reject(new Error("not here")),
+    revoke: () => Promise.reject(new Error("not here")),
     failed: new Promise(() => {}),
     close: () => {},
   };

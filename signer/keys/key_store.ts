@@ -42,6 +42,13 @@ export interface KeyStore {
   rotate(): Promise<PublishedKey>;
   /** Ends a verify-only key; its signatures no longer count. */
   retire(kid: string): Promise<PublishedKey>;
+  /**
+   * Ends a key at once, whatever its state: the active one is replaced, and its private part goes.
+   * Nothing, if it is not here.
+   *
+   * @throws {KeyStoreError} it is the only key, in a single file
+   */
+  revoke(kid: string): Promise<PublishedKey | undefined>;
   /** Rejects when the keys have been unreadable for 60 polls in a row. */
   readonly failed: Promise<never>;
   close(): void;
@@ -170,6 +177,19 @@ class PolledKeyStore implements KeyStore {
     return retired;
   }
 
+  async revoke(kid: string): Promise<PublishedKey | undefined> {
+    if (!this.#stored.some(({ published }) => published.kid === kid)) return undefined;
+    if (this.#files.isSingle) {
+      throw new KeyStoreError(
+        "single-file",
+        `The key '${kid}' in ${this.#options.path} is revoked and may not sign: give another with --keys.`,
+      );
+    }
+    const revoked = await this.#files.locked(() => this.#revoke(kid));
+    this.#publishChange();
+    return revoked;
+  }
+
   close(): void {
     this.#world.clearInterval(this.#timer);
   }
@@ -227,6 +247,21 @@ class PolledKeyStore implements KeyStore {
     await this.#files.write(found.file, { ...found.published, state: "retired" }, undefined);
     await this.#readOwnChange();
     return find(this.#stored)!.published;
+  }
+
+  async #revoke(kid: string): Promise<PublishedKey | undefined> {
+    const find = (stored: StoredKey[]) => stored.find(({ published }) => published.kid === kid);
+    let stored = await this.#files.read();
+    if (activeOf(stored, this.#options.algorithm)?.published.kid === kid) {
+      await this.#makeActive();
+      stored = this.#stored;
+    }
+    const found = find(stored);
+    if (found && found.published.state !== "retired") {
+      await this.#files.write(found.file, { ...found.published, state: "retired" }, undefined);
+      await this.#readOwnChange();
+    }
+    return find(this.#stored)?.published;
   }
 
   async #readOwnChange(): Promise<void> {

@@ -87,6 +87,7 @@ const reasons: Readonly<Record<string, string>> = {
   "bad-signature": "does not fit",
   "unknown-key": "key unknown",
   "retired-key": "key retired",
+  "revoked-key": "key revoked",
 };
 
 async function verify({ id, message, outcome }: Entry): Promise<void> {

@@ -25,6 +25,17 @@ export interface AuditEntry {
   keyId: string | null;
 }
 
+/** What is noted of a key that was revoked. */
+export interface RevocationEntry {
+  event: "key-revoked";
+  /** Who revoked it. */
+  actor: string;
+  keyId: string;
+  reason: string;
+  /** By the clock of whoever did, ISO 8601. */
+  revokedAt: string;
+}
+
 /** What links a line to the one before it. */
 export interface AuditLink {
   /** Counts from 1. */
@@ -56,21 +67,27 @@ export async function auditFiles(folder: string): Promise<string[]> {
 
 /** The line of an entry, with its newline, and the line's hash. */
 export function auditLine(
-  entry: AuditEntry,
+  entry: AuditEntry | RevocationEntry,
   { seq, prev }: Pick<AuditLink, "seq" | "prev">,
   timeMs: number,
 ): { text: string; hash: string } {
-  const line = JSON.stringify({
-    seq,
-    time: new Date(timeMs).toISOString(),
-    actor: entry.actor,
-    digest: entry.digest,
-    alg: entry.algorithm,
-    kid: entry.keyId,
-    msg_id: entry.msgId,
-    resp_topic: entry.respTopic,
-    prev,
-  });
+  const what = "event" in entry
+    ? {
+      event: entry.event,
+      actor: entry.actor,
+      kid: entry.keyId,
+      reason: entry.reason,
+      revoked_at: entry.revokedAt,
+    }
+    : {
+      actor: entry.actor,
+      digest: entry.digest,
+      alg: entry.algorithm,
+      kid: entry.keyId,
+      msg_id: entry.msgId,
+      resp_topic: entry.respTopic,
+    };
+  const line = JSON.stringify({ seq, time: new Date(timeMs).toISOString(), ...what, prev });
   const head = hash("sha256", line, "hex");
   return { text: `${line.slice(0, -1)},"hash":"${head}"}\n`, hash: head };
 }

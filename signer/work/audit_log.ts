@@ -16,6 +16,7 @@ import {
   auditGenesis,
   auditLine,
   checkAuditLine,
+  type RevocationEntry,
 } from "./audit_chain.ts";
 
 /** Options of {@linkcode openAuditLog}. */
@@ -39,7 +40,7 @@ export interface AuditLog {
   /** Entries so far. */
   readonly count: number;
   /** Resolves once the entry is in the file; rejects when it cannot be written. */
-  append(entry: AuditEntry): Promise<void>;
+  append(entry: AuditEntry | RevocationEntry): Promise<void>;
   /** Rejects when the log cannot be written any more: nothing may be signed then. */
   readonly failed: Promise<never>;
   /** Writes what is queued and lets the folder go. */
@@ -139,7 +140,7 @@ class FolderAuditLog implements AuditLog {
     return this.#seq;
   }
 
-  append(entry: AuditEntry): Promise<void> {
+  append(entry: AuditEntry | RevocationEntry): Promise<void> {
     if (this.#broken) return Promise.reject(this.#broken);
     const link = { seq: ++this.#seq, prev: this.#head };
     const { text, hash } = auditLine(entry, link, this.#world.nowMs());

@@ -1,17 +1,26 @@
 /**
- * What an operator asks of a service's data folder without starting the service: `keys list`,
- * `keys rotate`, `keys retire`, `audit verify`. The answer is JSON on stdout.
+ * What an operator asks without starting a service: of its data folder `keys list`, `keys rotate`,
+ * `keys retire`, `audit verify`; of all services, over the bus, `keys revoke`. The answer is JSON on
+ * stdout.
  *
  * @module
  */
 import type { Command, OptionValues } from "@commander-js/extra-typings";
 import { join } from "node:path";
+import { BusError } from "../../service/bus/bus.ts";
+import { type BusFlagValues, openBus } from "../../service/bus/open_bus.ts";
 import { flag } from "../../service/command_line.ts";
 import { StartError } from "../../service/life_cycle.ts";
+import { createLog, stderrLines } from "../../service/log.ts";
 import { reasonOf } from "../../service/resilience.ts";
 import { type KeyStore, KeyStoreError, openKeyStore } from "../keys/key_store.ts";
+import { realWorld } from "../../service/world/world.ts";
+import { openKeyDirectory } from "../keys/key_directory.ts";
+import { publishRevocation, RevocationError } from "../keys/revocation.ts";
 import { verifyAuditLog } from "./audit_chain.ts";
+import type { RequestTopicFlagValues } from "./request_topic.ts";
 import { signerDataFolder, type SigningFlagValues } from "./signing_service.ts";
+import { keysTopic } from "./wire.ts";
 
 /**
  * Adds the commands to a program that has `signingFlags`.
@@ -32,6 +41,11 @@ export function addMaintenanceCommands<Options extends OptionValues>(
   keys.command("retire").description("end a verify-only key: its signatures no longer count")
     .argument("<kid>", "the key's id")
     .action((kid, _, sub) => withKeys(sub, (store) => store.retire(kid)));
+  keys.command("revoke")
+    .description("end a key for good, also one of a service that is lost: over the bus")
+    .argument("<kid>", "the key's id")
+    .addOption(flag("--reason <text>", "why; services note it").makeOptionMandatory())
+    .action((kid, { reason }, sub) => revoke(sub, kid, reason));
 
   command.command("audit").description("check the audit log")
     .command("verify").description("check every entry and the chain of their hashes")
@@ -60,6 +74,31 @@ async function withKeys(
     throw error;
   } finally {
     store.close();
+  }
+}
+
+/** Services that run heed it at once, others when they start. */
+async function revoke(sub: SubCommand, kid: string, reason: string): Promise<void> {
+  const flags = sub.optsWithGlobals() as BusFlagValues & RequestTopicFlagValues;
+  const topic = keysTopic(flags.reqTopic);
+  const bus = await openBus(flags, { clientId: "signer-service" }, {
+    log: createLog({ name: "signer-service", level: "warn", write: stderrLines.write }),
+    stopping: new AbortController().signal,
+    world: realWorld,
+  });
+  try {
+    const directory = await openKeyDirectory({ bus, topic });
+    await Promise.race([directory.caughtUp, directory.failed]);
+    const place = { bus, topic, directory, world: realWorld };
+    print(await publishRevocation(place, { kid, reason, actor: "operator" }));
+    await directory.close();
+  } catch (error) {
+    if (error instanceof RevocationError || error instanceof BusError) {
+      throw new StartError(`Cannot revoke the key: ${error.message}`);
+    }
+    throw error;
+  } finally {
+    await bus.close();
   }
 }
 

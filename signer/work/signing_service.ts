@@ -10,10 +10,11 @@ import { defaultDataFolder, openDataFolder } from "../../service/data_folder.ts"
 import type { ServiceContext } from "../../service/life_cycle.ts";
 import { openAuditLog } from "./audit_log.ts";
 import { busHealth } from "./bus_health.ts";
-import type { Bus } from "../../service/bus/bus.ts";
+import { type Bus, BusError } from "../../service/bus/bus.ts";
 import { publishKeys } from "../keys/key_publisher.ts";
 import { type KeyStore, openKeyStore } from "../keys/key_store.ts";
-import { type Algorithm, algorithms } from "../keys/signing.ts";
+import { type Algorithm, algorithms, type PrivateKey } from "../keys/signing.ts";
+import { openRevocations, type Revocations } from "./revocations.ts";
 import { startSigningWorker } from "./signing_worker.ts";
 import { unlessStopped } from "./start_step.ts";
 import { keysTopic } from "./wire.ts";
@@ -46,6 +47,8 @@ export interface SigningFlagValues {
 export interface SigningService {
   /** Absent for `base64`. */
   readonly keys: KeyStore | undefined;
+  /** Absent for `base64`, too. */
+  readonly revocations: Revocations | undefined;
   /** Rejects when it cannot go on. */
   readonly failed: Promise<never>;
   close(deadline?: AbortSignal): Promise<void>;
@@ -103,16 +106,26 @@ export async function startSigningService(
   const audit = await openAuditLog({ folder: join(folder, "audit"), sync, warn, world });
   undo.defer(() => audit.close());
 
+  const topic = keysTopic(requestTopic);
+  let revocations: Revocations | undefined;
   const publisher = keys && publishKeys({
-    ...{ bus, topic: keysTopic(requestTopic), store: keys, world },
+    ...{ bus, topic, store: keys, world },
+    revocations: () => revocations?.all.values() ?? [],
     onState: busHealth("keys", context),
   });
   undo.defer(() => publisher?.stop());
   if (publisher) await unlessStopped("its keys were published", publisher.published, stopping);
+  if (keys) {
+    const file = join(folder, "revocations.json");
+    const opening = openRevocations({ bus, topic, store: keys, audit, file }, context);
+    undo.defer(() => opening.then((opened) => opened.close(), () => {}));
+    revocations = await unlessStopped("revocations were read", opening, stopping);
+    await unlessStopped("revocations were read", revocations.caughtUp, stopping);
+  }
   const onState = busHealth("requests", context);
   const starting = startSigningWorker({
     ...{ bus, requestTopic, group, algorithm, audit, onState },
-    ...(publisher && { key: () => publisher.signingKey }),
+    ...(publisher && { key: () => unrevoked(publisher.signingKey, revocations!) }),
   }, context);
   const worker = await unlessStopped("requests were read", starting, stopping);
   onState("ok");
@@ -122,12 +135,26 @@ export async function startSigningService(
   undo.move();
   return {
     keys,
-    failed: Promise.race([worker.failed, audit.failed, ...(keys ? [keys.failed] : [])]),
+    revocations,
+    failed: Promise.race([
+      worker.failed,
+      audit.failed,
+      ...(keys ? [keys.failed] : []),
+      ...(revocations ? [revocations.failed] : []),
+    ]),
     async close(deadline) {
       await worker.close(deadline);
+      await revocations?.close();
       publisher?.stop();
       await audit.close();
       keys?.close();
     },
   };
+}
+
+/** The key, unless it may not sign any more: then its request waits for the new one to be published. */
+function unrevoked(key: PrivateKey, { all }: Revocations): PrivateKey {
+  const { kid } = key.publicJwk;
+  if (!all.has(kid)) return key;
+  throw new BusError("unavailable", `The key '${kid}' is revoked, the next is not published yet.`);
 }
