@@ -12,6 +12,9 @@ import { limitedLog } from "./limited_log.ts";
 import type { Log } from "./log.ts";
 import { realWorld, type TimerId, type World } from "./world/world.ts";
 
+/** How long a request that has been answered may go on sending a body that nobody reads, in milliseconds. */
+const lingerTimeoutMs = 5_000;
+
 /** Options of {@linkcode HttpConnections}. */
 export interface HttpConnectionsOptions {
   /** Connections at once, WebSockets not among them; beyond it 503. @default 4_096 */
@@ -148,6 +151,9 @@ export class HttpConnections {
     if (!connection) return;
     connection.requests--;
     connection.unread = incoming.complete ? undefined : incoming;
+    // It may read its answer only once it has sent all (RFC 9112, section 9.6): what still comes is
+    // thrown away, for a while.
+    if (connection.unread) incoming.resume();
     connection.idleSinceMs = this.#options.world.monotonicMs();
   }
 
@@ -200,7 +206,8 @@ export class HttpConnections {
     const nowMs = world.monotonicMs();
     for (const connection of this.#open.values()) {
       const { unread, idleSinceMs } = connection;
-      if (unread && !unread.complete && nowMs - idleSinceMs > requestTimeoutMs) {
+      const lingerMs = Math.min(lingerTimeoutMs, requestTimeoutMs);
+      if (unread && !unread.complete && nowMs - idleSinceMs > lingerMs) {
         connection.socket.destroy();
         continue;
       }

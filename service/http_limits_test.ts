@@ -9,6 +9,7 @@ import { httpApp } from "./http_app.ts";
 import { listen, type ListenOptions } from "./http_server.ts";
 import { upgradeWebSocket } from "./http_upgrade.ts";
 import { readText } from "./request_body.ts";
+import { settledWithin } from "./resilience.ts";
 import { noDeadline, testContext } from "./testing/context.ts";
 import { eventually } from "./testing/eventually.ts";
 
@@ -400,4 +401,29 @@ Deno.test("frames that come with the handshake, or before it is answered, are al
   await eventually("all three", () => /first.*second.*third/s.test(peer.received) || undefined);
   peer.close();
   await server.stop(AbortSignal.abort());
+});
+
+Deno.test("a body that nobody reads is let in, thrown away, so that its sender comes to the answer", async () => {
+  const server = await listen(() => new Response("too large", { status: 413 }), {
+    port: 0,
+    portFlag: "--port",
+  });
+  const connection = await Deno.connect({ hostname: "127.0.0.1", port: server.port });
+  const bytes = 32 * 1024 ** 2;
+  const head =
+    `POST / HTTP/1.1\r\nhost: 127.0.0.1:${server.port}\r\ncontent-length: ${bytes}\r\n\r\n`;
+  await connection.write(new TextEncoder().encode(head));
+  // It sends all before it reads: more than the sockets' buffers hold.
+  const sending = (async () => {
+    const piece = new Uint8Array(1024 ** 2);
+    for (let sent = 0; sent < bytes;) {
+      sent += await connection.write(piece.subarray(0, Math.min(piece.length, bytes - sent)));
+    }
+  })();
+  assert.ok(await settledWithin(sending, 20_000), "its sending stands still");
+  const buffer = new Uint8Array(4_096);
+  const count = await connection.read(buffer);
+  assert.match(new TextDecoder().decode(buffer.subarray(0, count ?? 0)), /^HTTP\/1\.1 413 /);
+  connection.close();
+  await server.stop(noDeadline);
 });
