@@ -216,7 +216,7 @@ Deno.test(`every signup is decided once, whatever breaks: ${seeds} seeds`, async
       world = new VirtualWorld({ seed });
       records.apply(new Uint8Array(), [{ type: "reset" }]);
       await runSeed(world, records).catch((cause) => {
-        throw new Error(`Seed ${seed} of signup_workers_virtual_test.ts fails`, { cause });
+        throw new Error(`Seed ${seed} of signup_workers_faults_test.ts fails`, { cause });
       });
     }
   } finally {
