@@ -51,6 +51,7 @@ interface Client {
   }>;
   /** Gives it back; with `true` it is closed instead. */
   release(destroy?: boolean): void;
+  on(event: "error", listener: (error: Error) => void): void;
 }
 
 interface Pool {
@@ -111,6 +112,9 @@ class PostgresStore implements LiveStore {
     this.options = options;
     // Of sessions that nobody uses: the next one to connect finds out.
     pool.on("error", () => {});
+    // Of one that is in use and waits for no answer: without a listener it would end the process.
+    // The next statement on it fails.
+    pool.on("connect", (client) => client.on("error", () => {}));
   }
 
   async makeTables(): Promise<void> {
