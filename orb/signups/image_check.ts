@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { uncompressedPngBytes } from "../png_size.ts";
 import { Buffer } from "node:buffer";
 import { inflate } from "node:zlib";
 import { type CheckedImage, ImageRefusedError } from "./uniqueness.ts";
@@ -39,26 +40,8 @@ function pngDataBytes({ bytes, width, height }: CheckedImage): number {
   if (channels === undefined || ![1, 2, 4, 8, 16].includes(bitDepth)) {
     throw new ImageRefusedError("it is a PNG of an unknown kind of pixels");
   }
-  const passBytes = (columns: number, rows: number) =>
-    columns === 0 ? 0 : rows * (1 + Math.ceil(columns * channels * bitDepth / 8));
-  if (!isInterlaced) return passBytes(width, height);
-  return adam7.reduce(
-    (sum, [x, y, dx, dy]) =>
-      sum + passBytes(Math.ceil((width - x) / dx), Math.ceil((height - y) / dy)),
-    0,
-  );
+  return uncompressedPngBytes(width, height, channels * bitDepth, isInterlaced);
 }
-
-/** First column and row of each pass, and its steps (section 8.2). */
-const adam7 = [
-  [0, 0, 8, 8],
-  [4, 0, 8, 8],
-  [0, 4, 4, 8],
-  [2, 0, 4, 4],
-  [0, 2, 2, 4],
-  [1, 0, 2, 2],
-  [0, 1, 1, 2],
-] as const;
 
 /** The contents of its IDAT chunks, which are one stream in pieces (section 10.1). */
 function pngData(bytes: Uint8Array): Uint8Array[] {

@@ -9,6 +9,7 @@
  *
  * @module
  */
+import { uncompressedPngBytes } from "../png_size.ts";
 import { deflateSync, inflateSync } from "node:zlib";
 import { convertIndexedToRgb, decode as decodePng, type DecodedPng } from "fast-png";
 import jpeg from "jpeg-js";
@@ -120,7 +121,7 @@ function boundedPng(
     throw new ImageError("format", "Interlaced PNGs of less than 8 bits a sample are not taken.");
   }
   const { palette, data } = pngChunks(image);
-  const rawBytes = rawLength(width, height, channels * depth, interlaced);
+  const rawBytes = uncompressedPngBytes(width, height, channels * depth, interlaced);
   const raw = inflated(data, rawBytes);
   const chunks = [image.subarray(0, 33)];
   if (palette) chunks.push(pngChunk("PLTE", palette));
@@ -166,33 +167,6 @@ function pngChunks(image: Uint8Array): { palette: Uint8Array | undefined; data: 
     at = end + 4;
   }
   throw new ImageError("broken", "The PNG ends before its end (IEND).");
-}
-
-/** Bytes of the rows before compression: each has a filter's byte before it, in each of Adam7's passes. */
-function rawLength(
-  width: number,
-  height: number,
-  bitsPerPixel: number,
-  interlaced: boolean,
-): number {
-  const bytesOf = (columns: number, rows: number) =>
-    columns === 0 || rows === 0 ? 0 : rows * (1 + Math.ceil(columns * bitsPerPixel / 8));
-  if (!interlaced) return bytesOf(width, height);
-  // First column and row of a pass, and the steps between: section 8.1.
-  const passes = [
-    [0, 0, 8, 8],
-    [4, 0, 8, 8],
-    [0, 4, 4, 8],
-    [2, 0, 4, 4],
-    [0, 2, 2, 4],
-    [1, 0, 2, 2],
-    [0, 1, 1, 2],
-  ] as const;
-  return passes.reduce((sum, [x, y, stepX, stepY]) => {
-    const columns = Math.max(0, Math.ceil((width - x) / stepX));
-    const rows = Math.max(0, Math.ceil((height - y) / stepY));
-    return sum + bytesOf(columns, rows);
-  }, 0);
 }
 
 /** Without check sum: the library does not ask for it, as the data were not checked before either. */
