@@ -136,10 +136,15 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     assert.equal(await page.locator("main img, main script").count(), 0);
   },
 
-  async "stands still while paused, goes on by steps, and then catches up"({ page, client }) {
+  async "stands still while paused, goes on by steps, and then catches up"(
+    { page, client, simulator },
+  ) {
     const it = client("stepper");
     await recent(page).filter({ hasText: "processStarted" }).waitFor();
     await page.keyboard.press("p");
+    await page.getByRole("button", { name: "Step", exact: true }).waitFor();
+    // The server's own health comes each second too; nobody waits for it, and no step is spent on it.
+    simulator.server.healthcheck();
     for (const word of ["first", "second", "third"]) it.event(word);
     await page.getByRole("button", { name: /Step \(3 wait\)/ }).waitFor();
     assert.equal(await recent(page).filter({ hasText: "first" }).count(), 0);

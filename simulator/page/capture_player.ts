@@ -4,25 +4,26 @@
  * @module
  */
 import type { StreamedEvent } from "../api.ts";
-import { parseDigits } from "./stage_model.ts";
+import { parseDigits, type SeenEvent, seenEvent } from "./stage_model.ts";
 
 const heading = '{"capture":"orrery-simulator","version":1}';
 const maxEvents = 500_000;
 
 /** Reads a capture's text; throws what is wrong with it, in words for a person. */
-export function readCaptureText(text: string): StreamedEvent[] {
+export function readCaptureText(text: string): SeenEvent[] {
   const lines = text.split("\n");
   if (lines[0]?.trim() !== heading) {
     throw new Error("This is no capture: save one with the button beside this, or by --capture.");
   }
-  const events: StreamedEvent[] = [];
+  const events: SeenEvent[] = [];
   for (let i = 1; i < lines.length; i++) {
     if (lines[i]!.trim() === "") continue;
     if (events.length >= maxEvents) throw new Error(`It has more than ${maxEvents} events.`);
     try {
       const { atMs, client, data } = parseDigits(lines[i]!) as StreamedEvent;
       if (!Number.isFinite(atMs) || !Number.isSafeInteger(client)) throw new Error("no event");
-      events.push({ id: `capture-${i}`, client, atMs, data });
+      const event = seenEvent({ id: `capture-${i}`, client, atMs, data });
+      if (event) events.push(event);
     } catch {
       throw new Error(`Line ${i + 1} of it is broken.`);
     }
@@ -36,14 +37,14 @@ const longestGapMs = 5_000;
 
 /** Gives out the events of a capture as their time comes. */
 export class CapturePlayer {
-  readonly events: readonly StreamedEvent[];
+  readonly events: readonly SeenEvent[];
   /** How many times as fast. */
   speed = 1;
   #next = 0;
   /** The capture's clock. */
   #atMs: number;
 
-  constructor(events: readonly StreamedEvent[]) {
+  constructor(events: readonly SeenEvent[]) {
     this.events = events;
     this.#atMs = events[0]!.atMs;
   }
@@ -59,7 +60,7 @@ export class CapturePlayer {
   }
 
   /** Lets so much time pass, as a person feels it, and gives what has come in it. */
-  advance(elapsedMs: number): StreamedEvent[] {
+  advance(elapsedMs: number): SeenEvent[] {
     const from = this.#next;
     this.#atMs += elapsedMs * this.speed;
     while (!this.ended) {
@@ -73,7 +74,7 @@ export class CapturePlayer {
   }
 
   /** Gives the next event, whenever it came. */
-  step(): StreamedEvent[] {
+  step(): SeenEvent[] {
     const event = this.events[this.#next];
     if (!event) return [];
     this.#next++;

@@ -38,7 +38,7 @@ function newest(text: string): SeenEvent[] {
   const rows: SeenEvent[] = [];
   for (let i = model.events.length - 1; i >= 0 && rows.length < recentEvents; i--) {
     const event = model.events[i]!;
-    if (event.event !== "serverHealthcheck" && eventFits(event, text)) rows.push(event);
+    if (eventFits(event, text)) rows.push(event);
   }
   return rows;
 }

@@ -150,7 +150,7 @@ export class StageModel {
       this.events.splice(0, this.events.length - stageLimits.events);
     }
     this.#countSecond(event.atMs);
-    if (event.client === 0) return this.#takeServers(event, nowMs);
+    if (event.client === serverNumber) return this.#takeServers(event, nowMs);
     const sprite = this.sprites.get(event.client) ??
       this.#addSprite(event.client, event, nowMs);
     sprite.events++;
@@ -311,13 +311,20 @@ interface Attribute {
   value?: Record<string, unknown>;
 }
 
-/** An event of the wire as the page uses it; `undefined` for what is none. */
+/** The number that the server's own events have in place of a client's. */
+const serverNumber = 0;
+
+/**
+ * An event of the wire as the page uses it; `undefined` for what is none, and for the server's health:
+ * it comes each second and is nothing that a person sees, waits for or steps over.
+ */
 export function seenEvent({ id, client, atMs, data }: StreamedEvent): SeenEvent | undefined {
   if (typeof data !== "object" || data === null) return undefined;
   const { traceId, name, event, timeUnixNano, attributes } = data as Record<string, unknown>;
   if (typeof traceId !== "string" || typeof name !== "string" || typeof event !== "string") {
     return undefined;
   }
+  if (client === serverNumber && event === "serverHealthcheck") return undefined;
   const values = new Map<string, string>();
   for (const attribute of Array.isArray(attributes) ? attributes as (Attribute | null)[] : []) {
     const { key, value } = attribute ?? {};

@@ -106,6 +106,9 @@ Deno.test("what is no event is left out, whatever it is", () => {
   for (const data of [null, 1, "x", [], {}, { traceId: 1, name: "n", event: "e" }]) {
     assert.equal(seenEvent({ id: "1", client: 1, atMs: 0, data }), undefined);
   }
+  const health = { traceId: "t", name: "n", event: "serverHealthcheck" };
+  assert.equal(seenEvent({ id: "1", client: 0, atMs: 0, data: health }), undefined);
+  assert.equal(seenEvent({ id: "1", client: 1, atMs: 0, data: health })?.text, "serverHealthcheck");
   const odd = { traceId: "t", name: "n", event: "e", attributes: [null, { key: 1 }, { key: "a" }] };
   assert.equal(seenEvent({ id: "1", client: 1, atMs: 0, data: odd })?.text, "e");
 });

@@ -8,7 +8,7 @@ import { computed, effect, signal } from "@preact/signals";
 import { announce } from "../../service/page/announce.ts";
 import { formatCounted } from "../../service/page/format.ts";
 import { address, numberParam, setParams, wordParam } from "../../service/page/url_state.ts";
-import type { Hello, Stats, StreamedEvent } from "../api.ts";
+import type { Hello, Stats } from "../api.ts";
 import { CapturePlayer, readCaptureText } from "./capture_player.ts";
 import { EventSocket } from "./event_socket.ts";
 import { StageLayout } from "./stage_layout.ts";
@@ -50,7 +50,7 @@ export const selected = computed(() => {
 });
 
 const maxQueued = 20_000;
-let queue: StreamedEvent[] = [];
+let queue: SeenEvent[] = [];
 let droppedWhilePaused = 0;
 
 /** The stage's clock: it stands still while the page is paused. */
@@ -98,7 +98,10 @@ export const socket = new EventSocket({
   },
   onEvents(events) {
     if (capture.peek()) return;
-    for (const event of events) queue.push(event);
+    for (const event of events) {
+      const seen = seenEvent(event);
+      if (seen) queue.push(seen);
+    }
     if (queue.length > maxQueued) {
       droppedWhilePaused += queue.length - maxQueued;
       queue.splice(0, queue.length - maxQueued);
@@ -144,11 +147,8 @@ function advance(atMs: number): void {
   model.tidy(clockMs);
 }
 
-function takeAll(events: readonly StreamedEvent[]): void {
-  for (const event of events) {
-    const seen = seenEvent(event);
-    if (seen) model.take(seen, clockMs);
-  }
+function takeAll(events: readonly SeenEvent[]): void {
+  for (const event of events) model.take(event, clockMs);
 }
 
 /** Takes one event while the page is paused. */
