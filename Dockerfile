@@ -60,6 +60,15 @@ ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
   "--allow-net", "--allow-read=/app,/data", "--allow-write=/data", \
   "--allow-sys=cpus,systemMemoryInfo,statfs", "--allow-env=OTEL_*,ORB_CLIENT_*", "orb-client.js"]
 
+# It ends by itself: docker run --volumes-from orb-server orrery/orb-admin queue --data-dir /data.
+FROM program AS orb-admin
+COPY --from=bundle /app/dist/orb-admin.js ./
+COPY --from=bundle --chown=65532:65532 /data /data
+VOLUME /data
+ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
+  "--allow-net", "--allow-read=/app,/data", "--allow-write=/data", "--allow-env=ORB_ADMIN_*", \
+  "--ignore-env", "orb-admin.js"]
+
 # To observe a runtime, mount its socket, say --endpoint cri=unix:///path, and run it as a user
 # that may open the socket.
 FROM program AS observer

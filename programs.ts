@@ -264,6 +264,14 @@ export const programs: readonly Program[] = [
     },
   },
   {
+    name: "orb-admin",
+    entry: "orb/admin.ts",
+    task: "orb:admin",
+    envPrefix: "ORB_ADMIN",
+    files: "reads and writes --data-dir, and the files of backup, restore and show --image",
+    ends: true,
+  },
+  {
     name: "signer-api",
     entry: "signer/rest_api.ts",
     task: "signer:api",

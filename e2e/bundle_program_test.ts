@@ -65,6 +65,19 @@ const proofs: Record<string, (folder: string, file: URL) => Promise<void>> = {
     program.kill("SIGTERM");
     assert.equal((await program.status).code, 0);
   },
+  "orb-admin": async (folder, file) => {
+    const entry = new URL("../orb/server.ts", import.meta.url);
+    await using server = await startProgram(entry, [
+      ...["--orb-api-port", "0", "--data-dir", `${folder}/data`],
+    ]);
+    await server.line(/The orb server is ready/);
+    await using queue = await startProgram(file, ["queue", "--data-dir", `${folder}/data`]);
+    assert.equal((await queue.status).code, 0, queue.lines.join("\n"));
+    assert.equal(JSON.parse(queue.lines[0]!).byState.queued, 0);
+    const backup = ["backup", `${folder}/orb.tar`, "--data-dir", `${folder}/data`];
+    await using written = await startProgram(file, backup);
+    assert.equal((await written.status).code, 0, written.lines.join("\n"));
+  },
   "signer-api": async (folder, file) => {
     await using program = await startProgram(file, [
       ...["--port", "0", "--data-dir", `${folder}/data`],

@@ -30,7 +30,7 @@ import {
 } from "./operators/operator_stores.ts";
 import { type SignupRecord, signupStates } from "./signups/signup_record.ts";
 import { signupResource } from "./signups/signup_resource.ts";
-import { openImages, storeFlags, type StoreOptions } from "./stores/open_stores.ts";
+import { openImages, type StoreOptions, withStoreFlags } from "./stores/open_stores.ts";
 import { realWorld } from "../service/world/world.ts";
 
 /** Signups that are read at once. */
@@ -53,7 +53,7 @@ async function main(): Promise<void> {
 }
 
 function addQueue(command: Command): void {
-  withStores(command.command("queue")).description("how the queue is")
+  withStoreFlags(command.command("queue")).description("how the queue is")
     .action(async (options) => {
       await withRecords(options, async (records) => {
         const [statistics] = await records.apply([{ type: "statistics" }]);
@@ -61,7 +61,7 @@ function addQueue(command: Command): void {
       });
     });
 
-  withStores(command.command("list")).description("signups, newest first")
+  withStoreFlags(command.command("list")).description("signups, newest first")
     .addOption(new Option("--state <state>", "only those").choices(signupStates))
     .addOption(flag("--orb <id>", "only those of one device"))
     .addOption(
@@ -79,7 +79,9 @@ function addQueue(command: Command): void {
       });
     });
 
-  withStores(command.command("show <id>")).description("one signup with all that is known of it")
+  withStoreFlags(command.command("show <id>")).description(
+    "one signup with all that is known of it",
+  )
     .addOption(flag("--image <file>", "write its image there"))
     .action(async (id, { image, ...options }) => {
       await withRecords(options, async (records) => {
@@ -92,7 +94,9 @@ function addQueue(command: Command): void {
       });
     });
 
-  withStores(command.command("requeue [ids...]")).description("give dead letters all attempts anew")
+  withStoreFlags(command.command("requeue [ids...]")).description(
+    "give dead letters all attempts anew",
+  )
     .addOption(flag("--all", "every dead letter"))
     .action(async (ids, { all = false, ...options }) => {
       if (all === ids.length > 0) throw new StartError("Give the ids of dead letters, or --all.");
@@ -109,7 +113,7 @@ function addQueue(command: Command): void {
 }
 
 function addArchives(command: Command): void {
-  withStores(command.command("backup <file>"))
+  withStoreFlags(command.command("backup <file>"))
     .description("write records and images into one file, while the server runs")
     .action(async (path, options) => {
       const stores = await openOperatorArchive(options, { exclusive: false });
@@ -132,7 +136,7 @@ function addArchives(command: Command): void {
       }
     });
 
-  withStores(command.command("restore <file>"))
+  withStoreFlags(command.command("restore <file>"))
     .description("put a backup into empty stores, no server at work on them")
     .action(async (path, options) => {
       const file = await inWords("read", path, () => Deno.open(path));
@@ -144,7 +148,7 @@ function addArchives(command: Command): void {
       }
     });
 
-  withStores(command.command("check"))
+  withStoreFlags(command.command("check"))
     .description("read everything: does each signup have its image, whole")
     .action(async (options) => {
       const stores = await openOperatorArchive(options, { exclusive: false });
@@ -156,18 +160,6 @@ function addArchives(command: Command): void {
         await stores.records.close();
       }
     });
-}
-
-// deno-lint-ignore no-explicit-any -- a command of any arguments; its options are typed below
-function withStores<Args extends any[]>(command: Command<Args>) {
-  return command
-    .addOption(storeFlags.dataDir())
-    .addOption(storeFlags.databaseUrl())
-    .addOption(storeFlags.s3Endpoint())
-    .addOption(storeFlags.s3Bucket())
-    .addOption(storeFlags.s3Region())
-    .addOption(storeFlags.s3AccessKeyId())
-    .addOption(storeFlags.s3SecretAccessKey());
 }
 
 async function withRecords(

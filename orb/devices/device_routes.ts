@@ -78,7 +78,16 @@ export interface DeviceRoutesOptions {
 export function addDeviceRoutes(api: OrbApi, { devices, access }: DeviceRoutesOptions): void {
   const asDevice = access.require("orb:telemetry", "orb:admin");
   const asAdmin = access.require("orb:admin");
+  addReports(api, devices, asDevice);
+  addList(api, devices, asAdmin);
+  addDevice(api, devices, asDevice);
+  addCommands(api, devices, asAdmin);
+  addForgetting(api, devices, asAdmin);
+}
 
+type Guard = MiddlewareHandler<OrbEnv>;
+
+function addReports(api: OrbApi, devices: DeviceRegistry, asDevice: Guard): void {
   api.openapi(
     createRoute({
       method: "post",
@@ -102,7 +111,9 @@ export function addDeviceRoutes(api: OrbApi, { devices, access }: DeviceRoutesOp
       return c.json({ commands: [...commands] }, 200);
     },
   );
+}
 
+function addList(api: OrbApi, devices: DeviceRegistry, asAdmin: Guard): void {
   api.openapi(
     createRoute({
       method: "get",
@@ -133,7 +144,9 @@ export function addDeviceRoutes(api: OrbApi, { devices, access }: DeviceRoutesOp
       return c.json({ orbs, next, counts }, 200);
     },
   );
+}
 
+function addDevice(api: OrbApi, devices: DeviceRegistry, asDevice: Guard): void {
   api.openapi(
     createRoute({
       method: "get",
@@ -163,7 +176,9 @@ export function addDeviceRoutes(api: OrbApi, { devices, access }: DeviceRoutesOp
       return c.json(device, 200);
     },
   );
+}
 
+function addCommands(api: OrbApi, devices: DeviceRegistry, asAdmin: Guard): void {
   api.openapi(
     createRoute({
       method: "post",
@@ -188,7 +203,9 @@ export function addDeviceRoutes(api: OrbApi, { devices, access }: DeviceRoutesOp
       return c.json(command, 202);
     },
   );
+}
 
+function addForgetting(api: OrbApi, devices: DeviceRegistry, asAdmin: Guard): void {
   api.openapi(
     createRoute({
       method: "delete",

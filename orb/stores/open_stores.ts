@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Command, OptionValues } from "@commander-js/extra-typings";
 import { join } from "node:path";
 import { flag, InvalidArgumentError, parseHttpUrl } from "../../service/command_line.ts";
 import { defaultDataFolder, openDataFolder } from "../../service/data_folder.ts";
@@ -35,28 +36,42 @@ export interface StoreOptions {
   s3SecretAccessKey?: string;
 }
 
-/** The flags of {@linkcode StoreOptions}. */
-export const storeFlags = {
-  dataDir: () =>
-    flag(
-      "--data-dir <folder>",
-      "folder of records and images; default the data folder of this system",
-    ),
-  databaseUrl: () =>
-    flag(
-      "--database-url <url>",
-      "keep records in PostgreSQL: postgres://user:password@host/database",
+/**
+ * Adds the flags of {@linkcode StoreOptions}: those of a server, and of the tools for its stores.
+ *
+ * @example
+ * ```ts
+ * const command = withStoreFlags(commandLine({ name: "orb-server", summary: "…" }));
+ * ```
+ */
+// deno-lint-ignore no-explicit-any -- a command of any arguments, as commander declares it
+export function withStoreFlags<Args extends any[], Options extends OptionValues>(
+  command: Command<Args, Options>,
+) {
+  return command
+    .addOption(
+      flag(
+        "--data-dir <folder>",
+        "folder of records and images; default the data folder of this system",
+      ),
     )
-      .argParser(parseDatabaseUrl),
-  s3Endpoint: () =>
-    flag("--s3-endpoint <url>", "keep images in S3 (any that speaks its API), which is there")
-      .argParser(parseHttpUrl),
-  s3Bucket: () => flag("--s3-bucket <name>", "the bucket of the images").default("orb"),
-  s3Region: () => flag("--s3-region <name>", "the region of the bucket").default("us-east-1"),
-  s3AccessKeyId: () => flag("--s3-access-key-id <id>", "who asks S3"),
-  s3SecretAccessKey: () =>
-    flag("--s3-secret-access-key <secret>", "its secret; give it by its variable"),
-};
+    .addOption(
+      flag(
+        "--database-url <url>",
+        "keep records in PostgreSQL: postgres://user:password@host/database",
+      ).argParser(parseDatabaseUrl),
+    )
+    .addOption(
+      flag("--s3-endpoint <url>", "keep images in S3 (any that speaks its API), which is there")
+        .argParser(parseHttpUrl),
+    )
+    .addOption(flag("--s3-bucket <name>", "the bucket of the images").default("orb"))
+    .addOption(flag("--s3-region <name>", "the region of the bucket").default("us-east-1"))
+    .addOption(flag("--s3-access-key-id <id>", "who asks S3"))
+    .addOption(
+      flag("--s3-secret-access-key <secret>", "its secret; give it by its variable"),
+    );
+}
 
 /** The name of the database in the data folder: v1's, which is taken over. */
 export const databaseName = "tokens.sqlite";

@@ -9,13 +9,13 @@
  *
  * @module
  */
-import { uncompressedPngBytes } from "../png_size.ts";
 import { deflateSync, inflateSync } from "node:zlib";
 import { convertIndexedToRgb, decode as decodePng, type DecodedPng } from "fast-png";
 import jpeg from "jpeg-js";
 import { reasonOf } from "../../service/resilience.ts";
 import type { GreyImage } from "./grey_image.ts";
 import { ImageError, type ImageLimits, imageLimits, readImageHeader } from "./image_header.ts";
+import { joined, type PngPixels, readPngChunks, readPngPixels, wrongPngLength } from "./png.ts";
 
 /** JPEG's decoder keeps 4 bytes a sample of each component before it makes pixels of them. */
 const maxJpegMegabytes = 512;
@@ -98,36 +98,23 @@ function unpacked({ data, depth }: DecodedPng, width: number, height: number): U
   return levels;
 }
 
-/** Samples a pixel, by PNG's colour type: grey, RGB, a palette's index, grey and alpha, RGB and alpha. */
-const channelsOf: Readonly<Record<number, number>> = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
-
 /** The same PNG: critical chunks only, and pixels that are no longer than they must be. */
 function boundedPng(
   image: Uint8Array,
   width: number,
   height: number,
-): { bytes: Uint8Array; depth: number; colourType: number } {
-  const depth = image[24]!;
-  const colourType = image[25]!;
-  const channels = channelsOf[colourType];
-  if (channels === undefined || ![1, 2, 4, 8, 16].includes(depth)) {
-    throw new ImageError(
-      "broken",
-      `The PNG's colour type ${colourType} of ${depth} bits is unknown.`,
-    );
-  }
-  const interlaced = image[28] === 1;
-  if (interlaced && depth < 8) {
+): { bytes: Uint8Array } & PngPixels {
+  const pixels = readPngPixels(image, width, height);
+  if (pixels.isInterlaced && pixels.depth < 8) {
     throw new ImageError("format", "Interlaced PNGs of less than 8 bits a sample are not taken.");
   }
-  const { palette, data } = pngChunks(image);
-  const rawBytes = uncompressedPngBytes(width, height, channels * depth, interlaced);
-  const raw = inflated(data, rawBytes);
+  const { palette, data } = readPngChunks(image);
+  const raw = inflated(data, pixels.uncompressedBytes);
   const chunks = [image.subarray(0, 33)];
   if (palette) chunks.push(pngChunk("PLTE", palette));
   // The library inflates it again, which of stored blocks costs no more than a copy.
   chunks.push(pngChunk("IDAT", deflateSync(raw, { level: 0 })), pngChunk("IEND", new Uint8Array()));
-  return { bytes: joined(chunks), depth, colourType };
+  return { bytes: joined(chunks), ...pixels };
 }
 
 function inflated(data: Uint8Array, expectedBytes: number): Uint8Array {
@@ -136,37 +123,12 @@ function inflated(data: Uint8Array, expectedBytes: number): Uint8Array {
     raw = inflateSync(data, { maxOutputLength: expectedBytes });
   } catch (error) {
     if ((error as { code?: unknown }).code === "ERR_BUFFER_TOO_LARGE") {
-      throw new ImageError(
-        "broken",
-        `The PNG's data inflate to more than the ${expectedBytes} bytes that its size asks for.`,
-        { cause: error },
-      );
+      throw wrongPngLength(undefined, expectedBytes);
     }
     throw error;
   }
   if (raw.length === expectedBytes) return raw;
-  throw new ImageError(
-    "broken",
-    `The PNG's data inflate to ${raw.length} bytes, its size asks for ${expectedBytes}.`,
-  );
-}
-
-/** PNG, section 5: length, type, data and a check sum each. */
-function pngChunks(image: Uint8Array): { palette: Uint8Array | undefined; data: Uint8Array } {
-  const view = new DataView(image.buffer, image.byteOffset, image.byteLength);
-  let palette: Uint8Array | undefined;
-  const data: Uint8Array[] = [];
-  for (let at = 33; at + 12 <= image.length;) {
-    const length = view.getUint32(at);
-    const type = String.fromCharCode(...image.subarray(at + 4, at + 8));
-    const end = at + 8 + length;
-    if (end + 4 > image.length) break;
-    if (type === "IEND") return { palette, data: joined(data) };
-    if (type === "PLTE") palette = image.subarray(at + 8, end);
-    if (type === "IDAT") data.push(image.subarray(at + 8, end));
-    at = end + 4;
-  }
-  throw new ImageError("broken", "The PNG ends before its end (IEND).");
+  throw wrongPngLength(raw.length, expectedBytes);
 }
 
 /** Without check sum: the library does not ask for it, as the data were not checked before either. */
@@ -176,14 +138,4 @@ function pngChunk(type: string, data: Uint8Array): Uint8Array {
   for (let index = 0; index < 4; index++) chunk[4 + index] = type.charCodeAt(index);
   chunk.set(data, 8);
   return chunk;
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }
