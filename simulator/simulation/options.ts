@@ -163,16 +163,27 @@ export function drawOptions({ seed, given = {} }: DrawOptions): RunOptions {
 }
 
 /**
- * How long everything may take after the last fault: what can be waited for on the way there and
- * back, and the work itself, as if each order had to wait for all others.
+ * How long everything may take after the last fault. It is the sum of what each of the two stages may
+ * wait for once, of the work, as if all of it were done by one after the other, and of the times at
+ * which a bus of little room is full:
+ *
+ * - A lease that a dead owner holds, that of whoever takes over and dies, one for each of relay and
+ *   processor; a lease of the bus; the back-offs that relay, lambda and processor have come to; a poll
+ *   of relay and processor, as wake-ups are hints.
+ * - Orders × what one costs: three effects, each with its share of claims, marks and calls, as if no
+ *   batch ever held two. How long something takes varies up to half as much again.
+ * - When all is full, a relay has to try again for each `capacity` messages. It waits for its first
+ *   back-off, and then at most as long again as the bus had needed to get room, as each back-off is twice
+ *   the one before: that is work, and counts twice.
  */
 export function recoveryMsOf(options: RunOptions): number {
-  const { leaseMs, busLeaseMs, backoffCapMs, pollMs, workMs, statementMs, commitMs, linkMs } =
-    options;
-  // A handler that outlasts its lease, then the lease of whoever takes over; one for each relay.
+  const { leaseMs, busLeaseMs, backoffCapMs, backoffBaseMs, pollMs } = options;
+  const { workMs, statementMs, commitMs, linkMs, orders, capacity } = options;
   const waitsMs = 4 * leaseMs + busLeaseMs + 3 * backoffCapMs + 2 * pollMs;
   const effectMs = 1.5 * (workMs + 12 * statementMs + 4 * commitMs + 4 * linkMs);
-  return 2 * waitsMs + 3 * effectMs * options.orders;
+  const timesFull = Math.ceil(orders / capacity) - 1;
+  const fullMs = timesFull * (backoffBaseMs + capacity * effectMs);
+  return 2 * (waitsMs + fullMs) + 3 * effectMs * orders;
 }
 
 function drawFaults(draw: Draw): FaultRates {

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { type Row, type Surroundings, transact, type Transaction } from "./ports.ts";
+import { type Row, type Surroundings, transact, type Transaction, type Value } from "./ports.ts";
 import { attempt, backoffMs, failureOf, messageOf, type Settings, type Stage } from "./settings.ts";
 import type { Step } from "./step.ts";
 
@@ -43,28 +43,45 @@ export function* relay(part: Surroundings, settings: Settings, stage: Stage): St
   };
   for (;;) {
     let sent = 0;
+    let waitMs = Infinity;
     for (let shard = 0; shard < settings.shards; shard++) {
-      const done = yield* attempt(part, () => serveShard(state, `shard-${shard}`));
-      sent += done?.value ?? 0;
+      const served = (yield* attempt(part, () => serveShard(state, `shard-${shard}`)))?.value;
+      if (served === undefined) continue;
+      sent += served.sent;
+      waitMs = Math.min(waitMs, served.waitMs);
     }
     if (sent > 0) continue;
-    const limitMs = settings.pollMs * (0.5 + part.chance.random());
-    state.woken = yield* part.sleepUntilWoken(limitMs);
+    const pollMs = settings.pollMs * (0.5 + part.chance.random());
+    // A bus that is full takes some messages after each back-off: a whole poll between them would make
+    // it the slower, the smaller it is.
+    state.woken = yield* part.sleepUntilWoken(Math.max(5, Math.min(pollMs, waitMs)));
   }
 }
 
-/** Sends what can be sent of a shard, if it is this relay's; gives how many have been sent. */
-function* serveShard(relay: Relay, shard: string): Step<number> {
+/** What has become of a shard. */
+interface Served {
+  /** Messages that the bus has accepted. */
+  readonly sent: number;
+  /** When something of it can be tried again, in milliseconds from now. */
+  readonly waitMs: number;
+}
+
+const nothing: Served = { sent: 0, waitMs: Infinity };
+
+/** Sends what can be sent of a shard, if it is this relay's. */
+function* serveShard(relay: Relay, shard: string): Step<Served> {
   const { part, settings, stage } = relay;
-  if ((relay.others.get(shard) ?? -Infinity) > part.clock.nowMs()) return 0;
+  if ((relay.others.get(shard) ?? -Infinity) > part.clock.nowMs()) return nothing;
   const { rows: open, nowMs } = yield* part.store.read("outbox", { queue: shard });
-  if (open.length === 0) return 0;
+  if (open.length === 0) return nothing;
+  const waitMs = dueAtMs(open) - nowMs;
+  if (waitMs > 0) return { sent: 0, waitMs };
   const ownership = settings.plant === 3
     ? yield* ownByHeartbeat(relay, shard)
     : yield* ownByLease(relay, shard, nowMs);
-  if (ownership === undefined) return 0;
+  if (ownership === undefined) return nothing;
   const claimed = yield* claim(relay, ownership);
-  if (claimed.length === 0) return 0;
+  if (claimed.length === 0) return nothing;
   const failed = new Map<number, number>();
   const blocked = new Set<string>();
   for (const row of claimed) {
@@ -92,7 +109,21 @@ function* serveShard(relay: Relay, shard: string): Step<number> {
     }
   }
   yield* markSent(relay, ownership, claimed, failed);
-  return settings.plant === 20 ? claimed.length : claimed.length - failed.size;
+  const sent = settings.plant === 20 ? claimed.length : claimed.length - failed.size;
+  // What has failed is looked at again at once, to see when it is due.
+  return { sent, waitMs: 0 };
+}
+
+/** When the first of the rows that are next of their keys may be tried. */
+function dueAtMs(open: readonly Row[]): number {
+  const keys = new Set<Value>();
+  let dueAtMs = Infinity;
+  for (const row of open) {
+    if (keys.has(row["key"]!)) continue;
+    keys.add(row["key"]!);
+    dueAtMs = Math.min(dueAtMs, row["nextAtMs"] as number);
+  }
+  return dueAtMs;
 }
 
 /**
