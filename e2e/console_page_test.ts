@@ -200,6 +200,7 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     await rows(page, 1);
     await row(page, "PUT /orders").waitFor();
     await page.goBack();
+    await panel.getByText("checkout → bank").waitFor();
     await page.keyboard.press("t");
     const edges = page.getByRole("region", { name: "Edges" });
     assert.match(await edges.innerText(), /checkout → bank[\s\S]*100\s%/);

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { signal } from "@preact/signals";
 
 /** A key and what it does. */
@@ -32,7 +32,8 @@ export { registered as shortcuts };
 export function useShortcuts(shortcuts: readonly Shortcut[]): void {
   const current = useRef(shortcuts);
   current.current = shortcuts;
-  useEffect(() => {
+  // With the commit, not after the next paint: what can be seen has its keys already.
+  useLayoutEffect(() => {
     // The closures of a later render are found through the reference.
     const mine = shortcuts.map(({ key, label }): Shortcut => ({
       key,
