@@ -104,7 +104,7 @@ export async function startOrbServer(
   const stores = undo.adopt(await openStores(options, context), (one) => one.close());
   const { records: store, images, isAlone } = stores;
   const dataDir = options.dataDir ?? defaultDataFolder("orb-server");
-  const auth = undo.use(await openOrbAccess(options, dataDir, context));
+  const auth = undo.use(await openOrbAccess(options, { dataDir, store }, context));
   const { access } = auth;
   const budget = new BodyBudget(options.maxBufferedBytes ?? 256 * 1024 ** 2);
   const uniqueness = undo.adopt(openImageComparison(options, context), (one) => one.close());

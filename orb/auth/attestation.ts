@@ -3,8 +3,7 @@
  * and for the signature it gets a short-lived token. So does orb-software's attest.
  *
  * A challenge is a statement of this server, signed, so nothing is kept until it is answered; which
- * were answered is, until they end: one token each. Of several servers with the same key each
- * remembers its own, so that within its minute a challenge could be answered once at each.
+ * were answered is, until they end: one token each, also where several servers share key and records.
  *
  * @module
  */
@@ -13,6 +12,7 @@ import type { Caller } from "../../service/bearer_auth.ts";
 import { ProblemError } from "../../service/problem.ts";
 import type { KeySetFile } from "../../service/key_set_file.ts";
 import { realWorld, type World } from "../../service/world/world.ts";
+import type { AnsweredChallenges } from "./answered_challenges.ts";
 import type { AttestationKey } from "./attestation_key.ts";
 import { challengeText } from "./challenge_text.ts";
 
@@ -23,7 +23,7 @@ const challengeAudience = "urn:orrery:orb-challenge";
 const challengeLifetimeSeconds = 60;
 /** What a device may do with its token. */
 const deviceScope = "orb:signup orb:telemetry";
-/** Answered challenges that are remembered, at most; beyond it 503 until some have ended. */
+/** Challenges that are answered here within their minute, at most; beyond it 503. */
 const maxAnswered = 200_000;
 
 /** Options of {@linkcode Attestation}. */
@@ -34,6 +34,8 @@ export interface AttestationOptions {
   key: AttestationKey;
   /** The tokens' `aud`. */
   audience: string;
+  /** Which challenges were answered. */
+  answered: Pick<AnsweredChallenges, "add">;
   /** How long a token lives, in seconds. @default 900 */
   tokenLifetimeSeconds?: number;
   /** Time and chance. @default the real world */
@@ -60,8 +62,8 @@ export interface GrantedToken {
 export class Attestation {
   readonly #options: AttestationOptions;
   readonly #world: World;
-  /** By `jti`, when they end, in the order they were answered. */
-  readonly #answered = new Map<string, number>();
+  /** When the challenges end that were answered here, in the order of the answers. */
+  readonly #ends: number[] = [];
 
   constructor(options: AttestationOptions) {
     this.#options = options;
@@ -78,6 +80,7 @@ export class Attestation {
    *
    * @throws {ProblemError} 401 it is no challenge of ours, over, answered already, or not signed by
    * that device; 503 too many were answered within a minute
+   * @throws {StoreError} it cannot be noted that the challenge is answered
    */
   async grant(challenge: string, signature: Uint8Array): Promise<GrantedToken> {
     const { sub: device = "", jti = "", exp = 0 } = await this.#verify(
@@ -88,17 +91,18 @@ export class Attestation {
       throw refused("The challenge is not signed by the key of a device that is known here.");
     }
     this.#forgetEnded();
-    if (this.#answered.has(jti)) {
-      throw refused("The challenge was answered before. Ask for another.");
-    }
-    if (this.#answered.size >= maxAnswered) {
+    if (this.#ends.length >= maxAnswered) {
       throw new ProblemError(503, {
         title: "Overloaded",
         detail: "Too many devices ask for tokens at present. Try again later.",
       }, { "retry-after": String(challengeLifetimeSeconds) });
     }
-    this.#answered.set(jti, exp * 1_000);
-    const { audience, tokenLifetimeSeconds: lifetimeSeconds = 900 } = this.#options;
+    const endsMs = exp * 1_000;
+    this.#ends.push(endsMs);
+    const { answered, audience, tokenLifetimeSeconds: lifetimeSeconds = 900 } = this.#options;
+    if (!await answered.add({ id: jti, endsMs })) {
+      throw refused("The challenge was answered before. Ask for another.");
+    }
     const token = await this.#sign({ sub: device, scope: deviceScope }, audience, lifetimeSeconds);
     return { token, lifetimeSeconds, scope: deviceScope };
   }
@@ -159,10 +163,8 @@ export class Attestation {
 
   #forgetEnded(): void {
     const nowMs = this.#world.nowMs() - 10_000;
-    for (const [jti, endsMs] of this.#answered) {
-      if (endsMs > nowMs) return;
-      this.#answered.delete(jti);
-    }
+    const left = this.#ends.findIndex((endsMs) => endsMs > nowMs);
+    this.#ends.splice(0, left === -1 ? this.#ends.length : left);
   }
 }
 

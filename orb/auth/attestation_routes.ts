@@ -6,6 +6,7 @@
 import { bodyLimit } from "hono/body-limit";
 import { problemResponse } from "../../service/problem.ts";
 import { createRoute, type OrbApi, problems, z } from "../api/orb_api.ts";
+import { inWords } from "../signups/signup_intake.ts";
 import type { Attestation } from "./attestation.ts";
 import type { AuditLog } from "./audit_log.ts";
 
@@ -80,7 +81,7 @@ const tokenRoute = createRoute({
       401: "No challenge of this server, over, answered before, or not signed by that device.",
       413: "The body is too large.",
       422: "The body has not the right form.",
-      503: "Too many devices ask for tokens.",
+      503: "Too many devices ask for tokens, or the records cannot be written.",
     }),
   },
 });
@@ -95,7 +96,7 @@ export function addAttestationRoutes(api: OrbApi, attestation: Attestation, audi
     const { challenge, signature } = c.req.valid("json");
     const bytes = Uint8Array.fromBase64(signature, { alphabet: "base64url" });
     try {
-      const { token, lifetimeSeconds, scope } = await attestation.grant(challenge, bytes);
+      const { token, lifetimeSeconds, scope } = await inWords(attestation.grant(challenge, bytes));
       return c.json(
         {
           access_token: token,

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { exportJWK, generateKeyPair, type JWK } from "jose";
 import { VirtualWorld } from "../../service/world/virtual_world.ts";
+import { TestRecordDocuments } from "../devices/test_record_documents.ts";
 import { Attestation } from "./attestation.ts";
+import { AnsweredChallenges } from "./answered_challenges.ts";
 import { challengeText } from "./challenge_text.ts";
 
 async function testAttestation() {
@@ -9,21 +11,26 @@ async function testAttestation() {
   const pair = await generateKeyPair("EdDSA", { extractable: true });
   const world = new VirtualWorld();
   const devices = new Map<string, JWK>([["orb-1", await exportJWK(pair.publicKey)]]);
-  const attestation = new Attestation({
-    devices: { find: (id) => Promise.resolve(devices.get(id)) },
-    key: { id: "k", ...own },
-    audience: "orb",
-    tokenLifetimeSeconds: 300,
-    world,
-  });
-  async function answer(challenge: string) {
+  const store = new TestRecordDocuments();
+  /** Each with memory of its own, and the same key and records. */
+  const makeServer = () =>
+    new Attestation({
+      devices: { find: (id) => Promise.resolve(devices.get(id)) },
+      key: { id: "k", ...own },
+      audience: "orb",
+      answered: new AnsweredChallenges({ store, world }),
+      tokenLifetimeSeconds: 300,
+      world,
+    });
+  const attestation = makeServer();
+  async function answer(challenge: string, server = attestation) {
     const bytes = new TextEncoder().encode(challengeText(challenge));
     const signature = await crypto.subtle.sign("Ed25519", pair.privateKey, bytes);
-    return await attestation.grant(challenge, new Uint8Array(signature));
+    return await server.grant(challenge, new Uint8Array(signature));
   }
   const later = (ms: number) =>
     world.runUntil(new Promise<void>((resolve) => world.setTimeout(resolve, ms)));
-  return { attestation, devices, answer, later };
+  return { attestation, makeServer, store, devices, answer, later };
 }
 
 Deno.test("a challenge ends after a minute, a token after its life", async () => {
@@ -43,4 +50,27 @@ Deno.test("a device that is taken off the list has no token any more", async () 
   devices.delete("orb-1");
   await assert.rejects(attestation.check(token), /not known here any more/);
   await assert.rejects(answer(await attestation.challenge("orb-1")), /not signed by the key/);
+});
+
+Deno.test("a challenge that was answered at one server is refused at another", async () => {
+  const { attestation, makeServer, answer } = await testAttestation();
+  const other = makeServer();
+  const challenge = await attestation.challenge("orb-1");
+  // At once, too: one of the two gets it.
+  const results = await Promise.allSettled([answer(challenge, other), answer(challenge)]);
+  assert.deepEqual(results.map(({ status }) => status).sort(), ["fulfilled", "rejected"]);
+  await assert.rejects(answer(challenge, other), /answered before/);
+  await assert.rejects(answer(challenge, makeServer()), /answered before/, "nor after a restart");
+});
+
+Deno.test("answered challenges that have ended are not kept", async () => {
+  const { attestation, answer, store, later } = await testAttestation();
+  const kept = async () =>
+    (await store.run({ type: "listDocuments", collection: "answered_challenges", limit: 100 }))
+      .length;
+  for (let count = 0; count < 10; count++) await answer(await attestation.challenge("orb-1"));
+  assert.equal(await kept(), 10);
+  await later(180_000);
+  for (let count = 0; count < 3; count++) await answer(await attestation.challenge("orb-1"));
+  assert.equal(await kept(), 3);
 });

@@ -11,6 +11,8 @@ import { KeySetFile } from "../../service/key_set_file.ts";
 import { type ServiceContext, StartError } from "../../service/life_cycle.ts";
 import { reasonOf } from "../../service/resilience.ts";
 import { openAccess, type OrbAccess, type OrbApi } from "../api/orb_api.ts";
+import type { RecordStore } from "../stores/record_store.ts";
+import { AnsweredChallenges } from "./answered_challenges.ts";
 import { Attestation } from "./attestation.ts";
 import { openAttestationKey } from "./attestation_key.ts";
 import { addAttestationRoutes } from "./attestation_routes.ts";
@@ -47,13 +49,13 @@ export interface OpenedAccess extends Disposable {
  *
  * @example
  * ```ts
- * using auth = await openOrbAccess(options, dataDir, context);
+ * using auth = await openOrbAccess(options, { dataDir, store }, context);
  * app.post("/api/reset", auth.access.require("orb:admin"), reset);
  * ```
  */
 export async function openOrbAccess(
   flags: OrbAccessFlags,
-  dataDir: string,
+  { dataDir, store }: { dataDir: string; store: Pick<RecordStore, "run"> },
   context: ServiceContext,
 ): Promise<OpenedAccess> {
   const { oauthIssuer: issuer, oauthJwksUri: jwksUri, deviceKeys, oauthAudience } = flags;
@@ -71,7 +73,7 @@ export async function openOrbAccess(
   const audience = oauthAudience ?? "orb";
   const attestation = deviceKeys === undefined
     ? undefined
-    : await openAttestation(deviceKeys, { audience, dataDir, flags }, context);
+    : await openAttestation(deviceKeys, { audience, dataDir, store, flags }, context);
   const audit = openAudit(join(dataDir, "refused.jsonl"), context);
   const access = createOrbAccess({ issuer, audience, jwksUri, attestation, audit, log, world });
   return {
@@ -83,7 +85,12 @@ export async function openOrbAccess(
 
 async function openAttestation(
   path: string,
-  { audience, dataDir, flags }: { audience: string; dataDir: string; flags: OrbAccessFlags },
+  { audience, dataDir, store, flags }: {
+    audience: string;
+    dataDir: string;
+    store: Pick<RecordStore, "run">;
+    flags: OrbAccessFlags;
+  },
   { log, world }: ServiceContext,
 ): Promise<Attestation> {
   return new Attestation({
@@ -94,6 +101,7 @@ async function openAttestation(
     }),
     key: await openAttestationKey(flags.attestationKey ?? join(dataDir, "attestation_key.json")),
     audience,
+    answered: new AnsweredChallenges({ store, world }),
     tokenLifetimeSeconds: (flags.deviceTokenLifetime ?? 900_000) / 1_000,
     world,
   });

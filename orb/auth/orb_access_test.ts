@@ -6,6 +6,8 @@ import { testContext } from "../../service/testing/context.ts";
 import { startIssuer, type TestIssuer } from "../../service/testing/issuer.ts";
 import { testWith } from "../../service/testing/permissions.ts";
 import type { OrbEnv } from "../api/orb_api.ts";
+import { TestRecordDocuments } from "../devices/test_record_documents.ts";
+import { AnsweredChallenges } from "./answered_challenges.ts";
 import { Attestation } from "./attestation.ts";
 import { openAttestationKey } from "./attestation_key.ts";
 import { openAuditLog, type RefusedCall } from "./audit_log.ts";
@@ -46,6 +48,7 @@ async function withApp(
     devices: { find: (id) => Promise.resolve(known.get(id)) },
     key: await openAttestationKey(`${folder}/key.json`),
     audience: "orb",
+    answered: new AnsweredChallenges({ store: new TestRecordDocuments(), world }),
   });
   const access = createOrbAccess({
     issuer: issuer.url,

@@ -3,8 +3,10 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { startProgram } from "../../service/testing/program.ts";
 import { startOidcIssuer } from "../../stack/oidc_issuer.ts";
+import { startPostgresql } from "../../stack/postgresql.ts";
 import { testWithStack } from "../../stack/test_with_stack.ts";
-import { publicKeysFile } from "./device_keys.ts";
+import { challengeText } from "./challenge_text.ts";
+import { openDeviceKeys, publicKeysFile } from "./device_keys.ts";
 
 const serverEntry = new URL("../server.ts", import.meta.url);
 const clientEntry = new URL("../client.ts", import.meta.url);
@@ -123,5 +125,45 @@ authTest(
     ]);
     await stranger.line(/unable to connect .*answered 401: .*not signed by the key/);
     assert.equal(await reset(server.url), 401);
+  },
+);
+
+authTest(
+  "a challenge that was answered at one of two servers on PostgreSQL is refused at the other",
+  async (folder) => {
+    const keys = join(folder, "devices");
+    const [device] = await openDeviceKeys(keys, 1);
+    await using postgresql = await startPostgresql();
+    const flags = [
+      ...["--database-url", postgresql.databaseUrl, "--device-keys", join(keys, publicKeysFile)],
+      ...["--attestation-key", join(folder, "attestation_key.json")],
+    ];
+    await using one = await startServer(join(folder, "one"), ...flags);
+    await using other = await startServer(join(folder, "other"), ...flags);
+    const post = async (url: string, body: unknown) => {
+      const response = await fetch(url, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify(body),
+      });
+      return { status: response.status, body: await response.json() };
+    };
+    const asked = await post(`${one.url}/v2/auth/challenges`, { device: device!.id });
+    const { challenge } = asked.body as { challenge: string };
+    const bytes = new TextEncoder().encode(challengeText(challenge));
+    const signed = new Uint8Array(await crypto.subtle.sign("Ed25519", device!.privateKey, bytes));
+    const answer = {
+      challenge,
+      signature: signed.toBase64({ alphabet: "base64url", omitPadding: true }),
+    };
+    const both = await Promise.all(
+      [one, other].map(({ url }) => post(`${url}/v2/auth/tokens`, answer)),
+    );
+    assert.deepEqual(both.map(({ status }) => status).sort(), [200, 401]);
+    for (const { url } of [one, other]) {
+      const again = await post(`${url}/v2/auth/tokens`, answer);
+      assert.equal(again.status, 401);
+      assert.match(again.body.detail, /answered before/);
+    }
   },
 );
