@@ -12,52 +12,7 @@ import { readText } from "./request_body.ts";
 import { settledWithin } from "./resilience.ts";
 import { noDeadline, testContext } from "./testing/context.ts";
 import { eventually } from "./testing/eventually.ts";
-
-/** A connection of which all that comes is kept. */
-class Peer {
-  received = "";
-  readonly ended: Promise<void>;
-  readonly #connection: Deno.TcpConn;
-
-  private constructor(connection: Deno.TcpConn) {
-    this.#connection = connection;
-    this.ended = this.#read();
-  }
-
-  static async connect(port: number): Promise<Peer> {
-    return new Peer(await Deno.connect({ hostname: "127.0.0.1", port }));
-  }
-
-  async send(text: string): Promise<void> {
-    await this.#connection.write(new TextEncoder().encode(text));
-  }
-
-  async sendLatin1(text: string): Promise<void> {
-    await this.#connection.write(Uint8Array.from(text, (one) => one.charCodeAt(0)));
-  }
-
-  close(): void {
-    try {
-      this.#connection.close();
-    } catch (error) {
-      if (!(error instanceof Deno.errors.BadResource)) throw error;
-    }
-  }
-
-  async #read(): Promise<void> {
-    const decoder = new TextDecoder();
-    try {
-      const buffer = new Uint8Array(4_096);
-      for (;;) {
-        const count = await this.#connection.read(buffer);
-        if (count === null) return;
-        this.received += decoder.decode(buffer.subarray(0, count), { stream: true });
-      }
-    } catch {
-      // Reset, or closed by the test.
-    }
-  }
-}
+import { Peer } from "./testing/tcp_peer.ts";
 
 async function within(what: string, promise: Promise<void>, timeoutMs = 5_000): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined;

@@ -3,31 +3,31 @@
  * is a reason in words; requests under way, connections and every wait are bounded; and a stop drains
  * with a deadline.
  *
- * It is `node:http` below, not `Deno.serve` (2.9.6): that answers an upgrade it does not know, such
- * as `Upgrade: h2c` with a body, by an empty 400 before a handler sees it, where RFC 9110, section
- * 7.8, lets a server ignore it; an `accept` that fails ends the process; and a header, a body or a
- * connection has no time-out. What it costs is in `bench/README.md`.
+ * It is `node:net` below and llhttp, the parser of `node:http`, not `Deno.serve` (2.9.6): that
+ * answers an upgrade it does not know, such as `Upgrade: h2c` with a body, by an empty 400 before a
+ * handler sees it, where RFC 9110, section 7.8, lets a server ignore it; an `accept` that fails ends
+ * the process; and a header, a body or a connection has no time-out. `node:http` itself can all that
+ * at twice the price, as it makes two streams a request. What each costs is in `bench/README.md`.
  *
  * @module
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import http, { ServerResponse } from "node:http";
-import https from "node:https";
-import type { AddressInfo, Socket } from "node:net";
-import { TLSSocket } from "node:tls";
+import net, { type AddressInfo } from "node:net";
+import tls from "node:tls";
 import { flag, parsePort } from "./command_line.ts";
-import { HttpConnections, type HttpConnectionsOptions } from "./http_connections.ts";
-import {
-  type NodeRequest,
-  rawAnswer,
-  type RequestInfo,
-  sendResponse,
-  toRequest,
-} from "./http_exchange.ts";
-import { asksForWebSocket, isWebSocketAnswer } from "./http_upgrade.ts";
+import type { Exchange } from "./http1/connection.ts";
+import { HttpConnections, type HttpConnectionsOptions } from "./http1/connections.ts";
+import { toRequest } from "./http1/incoming_request.ts";
+import { isWebSocketAnswer } from "./http_upgrade.ts";
 import { type Service, StartError } from "./life_cycle.ts";
 import { problemResponse } from "./problem.ts";
 import { aborted, reasonOf, settledWithin } from "./resilience.ts";
+
+/** What else is known of a request. */
+export interface RequestInfo {
+  /** Who asks. */
+  readonly remoteAddr: Deno.NetAddr;
+}
 
 /** Answers a request; `fetch` of a Hono app is one. */
 export type RequestHandler = (
@@ -53,10 +53,6 @@ export interface ListenOptions extends HttpConnectionsOptions {
   onHttp2?: () => void;
   /** Requests under way at once; one more is answered 503 with `Retry-After`. @default 1024 */
   maxRequestsInFlight?: number;
-  /** How long a request's line and header may take, from the connection's first moment for the first one, in milliseconds; then 408, and it is closed. @default 15_000 */
-  headerTimeoutMs?: number;
-  /** How long a connection may wait for its next request, in milliseconds; then it is closed. @default 75_000 */
-  idleTimeoutMs?: number;
 }
 
 /** A listening server. */
@@ -119,22 +115,22 @@ export async function listen(
       `Refuses to listen on ${host}: it is not a loopback address and nobody has to authenticate. Listen on 127.0.0.1, turn authentication on, or say --allow-remote-without-auth.`,
     );
   }
-  const underWay = new RequestsUnderWay(handler, maxRequestsInFlight);
   const server = nodeServer(options);
   const bound = await bind(server, host, options);
-  const wildcard = bound.address === "0.0.0.0" || bound.address === "::";
-  const urlHost = wildcard ? "127.0.0.1" : bound.address;
-  const url = `${options.tls ? "https" : "http"}://${
-    urlHost.includes(":") ? `[${urlHost}]` : urlHost
-  }:${bound.port}`;
-  const connections = new HttpConnections(server, bound.address, options);
-  answerRequests({ server, url, underWay, connections, options });
+  const url = urlOf(bound, options.tls !== undefined);
+  const underWay = new RequestsUnderWay({ handler, url, maxRequestsInFlight, log: options.log });
+  const connections = new HttpConnections(server, bound.address, {
+    handle: (exchange) => underWay.handle(exchange),
+    isUpgraded: isWebSocketAnswer,
+    onHttp2: () => options.onHttp2?.(),
+  }, options);
+  acceptConnections(server, connections, options);
   return {
     host: bound.address,
     port: bound.port,
     url,
     replaceCertificate(pair) {
-      if (!(server instanceof https.Server)) throw new TypeError("It serves no HTTPS");
+      if (!(server instanceof tls.Server)) throw new TypeError("It serves no HTTPS");
       checkPair(pair);
       server.setSecureContext(pair);
     },
@@ -142,23 +138,15 @@ export async function listen(
   };
 }
 
-type NodeServer = http.Server | https.Server;
-
-function nodeServer(options: ListenOptions): NodeServer {
-  const { headerTimeoutMs = 15_000, requestTimeoutMs = 60_000, idleTimeoutMs = 75_000, tls } =
-    options;
-  const common = {
-    headersTimeout: Math.min(headerTimeoutMs, requestTimeoutMs),
-    requestTimeout: requestTimeoutMs,
-    keepAliveTimeout: idleTimeoutMs,
-    connectionsCheckingInterval: 250,
-    // Any other upgrade is ignored, and the request answered as if it had not asked (RFC 9110, section 7.8).
-    shouldUpgradeCallback: asksForWebSocket,
-  };
-  if (tls) checkPair(tls);
-  return tls
-    ? https.createServer({ ...common, ...tls, handshakeTimeout: common.headersTimeout })
-    : http.createServer(common);
+function nodeServer({ tls: pair, headerTimeoutMs = 15_000 }: ListenOptions): net.Server {
+  if (!pair) return net.createServer({ noDelay: true });
+  checkPair(pair);
+  return tls.createServer({
+    ...pair,
+    noDelay: true,
+    ALPNProtocols: ["http/1.1"],
+    handshakeTimeout: headerTimeoutMs,
+  });
 }
 
 /**
@@ -173,7 +161,7 @@ function checkPair({ cert, key }: { cert: string; key: string }): void {
 
 /** @throws {StartError} the address cannot be had */
 async function bind(
-  server: NodeServer,
+  server: net.Server,
   host: string,
   options: ListenOptions,
 ): Promise<AddressInfo> {
@@ -192,142 +180,125 @@ async function bind(
   return server.address() as AddressInfo;
 }
 
-interface Answering {
-  server: NodeServer;
-  url: string;
-  underWay: RequestsUnderWay;
-  connections: HttpConnections;
-  options: ListenOptions;
-}
-
-function answerRequests({ server, url, underWay, connections, options }: Answering): void {
-  const answer = async (node: NodeRequest, outgoing: ServerResponse) => {
-    const { socket } = node.incoming;
-    connections.begin(socket);
-    outgoing.once("close", () => connections.end(node.incoming));
-    const request = toRequest(node, url);
-    const response = request
-      ? await underWay.answer(request, infoOf(socket)).catch((error) => failed(error, options))
-      : badTarget();
-    if (isWebSocketAnswer(response)) return connections.remove(socket);
-    await sendResponse(response, node, outgoing);
-  };
-  server.on(options.tls ? "secureConnection" : "connection", (socket) => connections.add(socket));
-  server.on("request", (incoming, outgoing) => answer({ incoming }, outgoing));
-  server.on("checkContinue", (incoming, outgoing) => {
-    answer({ incoming, askForBody: () => outgoing.writeContinue() }, outgoing);
-  });
-  server.on("upgrade", (incoming, stream, head) => {
-    const socket = stream as Socket;
-    // A client that goes away meanwhile is found by whoever writes to it.
-    socket.on("error", () => {});
-    // What comes from now on is for the WebSocket to read.
-    socket.pause();
-    const outgoing = new ServerResponse(incoming);
-    outgoing.shouldKeepAlive = false;
-    outgoing.assignSocket(socket);
-    outgoing.once("finish", () => socket.destroySoon());
-    answer({ incoming, upgrade: { socket, head } }, outgoing);
-  });
-  server.on("clientError", (error: Error & { code?: string }, stream) => {
-    if (error.code === "HPE_PAUSED_H2_UPGRADE") options.onHttp2?.();
-    refuseBroken(error, stream as Socket);
-  });
+function acceptConnections(
+  server: net.Server,
+  connections: HttpConnections,
+  options: ListenOptions,
+): void {
+  server.on(
+    options.tls ? "secureConnection" : "connection",
+    (socket: net.Socket) => connections.add(socket),
+  );
+  // What it was greeted with is no TLS, or it does not take the certificate: it can be told nothing.
+  server.on("tlsClientError", (_error: Error, socket: net.Socket) => socket.destroy());
   server.on("error", (error) => {
     options.log?.warn("The HTTP server has an error", { reason: reasonOf(error) });
   });
 }
 
-function infoOf({ remoteAddress, remotePort }: Socket): RequestInfo {
-  return {
-    remoteAddr: { transport: "tcp", hostname: remoteAddress ?? "", port: remotePort ?? 0 },
-  };
+function urlOf({ address, port }: AddressInfo, isHttps: boolean): string {
+  const isWildcard = address === "0.0.0.0" || address === "::";
+  const host = isWildcard ? "127.0.0.1" : address;
+  return `${isHttps ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
-function failed(error: unknown, { log }: ListenOptions): Response {
-  log?.warn("A request handler failed", { reason: reasonOf(error) });
-  return problemResponse(500, {
-    title: "Internal error",
-    detail: "The request failed on our side; the log has the cause.",
-  });
+interface Answering {
+  handler: RequestHandler;
+  url: string;
+  maxRequestsInFlight: number;
+  log: ListenOptions["log"];
 }
-
-function badTarget(): Response {
-  return problemResponse(400, {
-    title: "Bad request",
-    detail: "The request's target or its Host header is not well-formed.",
-  }, { connection: "close" });
-}
-
-/** Answers what is not HTTP, or has not become a request in time, if nothing was answered yet. */
-function refuseBroken(error: Error & { code?: string }, socket: Socket): void {
-  const begun = (socket as { _httpMessage?: ServerResponse })._httpMessage;
-  const isGreeted = !(socket instanceof TLSSocket) || socket.alpnProtocol !== null;
-  if (!socket.writable || error.code === "ECONNRESET" || begun || !isGreeted) {
-    socket.destroy();
-    return;
-  }
-  const [status, title, detail] = brokenReasons[error.code ?? ""] ??
-    [400, "Bad Request", `This is not HTTP/1.1: ${error.message}.`] as const;
-  const problem = JSON.stringify({ type: "about:blank", title, status, detail });
-  socket.end(rawAnswer(status, title, problem));
-  socket.destroySoon();
-}
-
-const brokenReasons: Record<string, readonly [number, string, string]> = {
-  ERR_HTTP_REQUEST_TIMEOUT: [
-    408,
-    "Request Timeout",
-    "The request did not arrive in time. Send it again, whole.",
-  ],
-  HPE_HEADER_OVERFLOW: [
-    431,
-    "Request Header Fields Too Large",
-    "The header is too large. Send less of it.",
-  ],
-};
 
 /** What is being answered: not more than so many requests, each of which can be cut short. */
 class RequestsUnderWay {
-  readonly #handler: RequestHandler;
-  readonly #max: number;
-  /** One entry a request: what answers it early when the drain deadline has passed. */
-  readonly #answers = new Set<(response: Response) => void>();
+  readonly #options: Answering;
+  readonly #open = new Set<Exchange>();
   #idle: PromiseWithResolvers<void> | undefined;
 
-  constructor(handler: RequestHandler, max: number) {
-    this.#handler = handler;
-    this.#max = max;
+  constructor(options: Answering) {
+    this.#options = options;
   }
 
-  answer(request: Request, info: RequestInfo): Promise<Response> {
-    if (this.#idle) return Promise.resolve(stopping());
-    if (this.#answers.size >= this.#max) return Promise.resolve(overloaded(this.#max));
-    const { promise, resolve, reject } = Promise.withResolvers<Response>();
-    this.#answers.add(resolve);
-    const done = () => {
-      this.#answers.delete(resolve);
-      if (this.#answers.size === 0) this.#idle?.resolve();
-    };
-    promise.then(done, done);
-    try {
-      Promise.resolve(this.#handler(request, info)).then(resolve, reject);
-    } catch (error) {
-      reject(error);
+  handle(exchange: Exchange): void {
+    const { handler, url, maxRequestsInFlight } = this.#options;
+    const request = refusalOf(exchange) ?? toRequest(exchange, url) ?? badRequest(badTarget);
+    if (request instanceof Response) return exchange.answer(request);
+    if (this.#idle) return exchange.answer(stopping());
+    if (this.#open.size >= maxRequestsInFlight) {
+      return exchange.answer(overloaded(maxRequestsInFlight));
     }
-    return promise;
+    this.#open.add(exchange);
+    try {
+      const response = handler(request, { remoteAddr: exchange.connection.peer });
+      if (response instanceof Response) this.#end(exchange, response);
+      else {
+        response.then(
+          (response) => this.#end(exchange, response),
+          (error) => this.#end(exchange, this.#failed(error)),
+        );
+      }
+    } catch (error) {
+      this.#end(exchange, this.#failed(error));
+    }
+  }
+
+  #end(exchange: Exchange, response: Response): void {
+    this.#open.delete(exchange);
+    exchange.answer(response);
+    if (this.#open.size === 0) this.#idle?.resolve();
+  }
+
+  #failed(error: unknown): Response {
+    this.#options.log?.warn("A request handler failed", { reason: reasonOf(error) });
+    return problemResponse(500, {
+      title: "Internal error",
+      detail: "The request failed on our side; the log has the cause.",
+    });
   }
 
   /** Takes nothing new, and resolves when all is answered. */
   drain(): Promise<void> {
     this.#idle ??= Promise.withResolvers<void>();
-    if (this.#answers.size === 0) this.#idle.resolve();
+    if (this.#open.size === 0) this.#idle.resolve();
     return this.#idle.promise;
   }
 
   cut(): void {
-    for (const answer of this.#answers) answer(cutShort());
+    for (const exchange of [...this.#open]) this.#end(exchange, cutShort());
   }
+}
+
+const badTarget = "The request's target or its Host header is not well-formed.";
+
+/** What is no HTTP/1.1 although its head could be read (RFC 9112, sections 2.5 and 3.2; RFC 9110, 9.3.6 and 10.1.1). */
+function refusalOf({ head, awaitsBody }: Exchange): Response | undefined {
+  const { version, hosts, method, expect } = head;
+  if (version !== "1.1" && version !== "1.0") {
+    return problemResponse(505, {
+      title: "HTTP version not supported",
+      detail: `This server speaks HTTP/1.1, not HTTP/${version}.`,
+    }, { connection: "close" });
+  }
+  if (version === "1.1" && hosts !== 1) {
+    return badRequest(`A request has one Host header, not ${hosts}.`);
+  }
+  if (method === "CONNECT") {
+    return problemResponse(501, {
+      title: "Not implemented",
+      detail: "This server is no proxy: it makes no tunnels.",
+    }, { connection: "close" });
+  }
+  if (expect !== undefined && !awaitsBody && expect !== "100-continue") {
+    return problemResponse(417, {
+      title: "Expectation failed",
+      detail: "The only expectation that can be met is 100-continue.",
+    }, { connection: "close" });
+  }
+  return undefined;
+}
+
+function badRequest(detail: string): Response {
+  return problemResponse(400, { title: "Bad request", detail }, { connection: "close" });
 }
 
 /**
@@ -338,7 +309,7 @@ class RequestsUnderWay {
  * or the deadline has passed.
  */
 async function drain(
-  server: NodeServer,
+  server: net.Server,
   underWay: RequestsUnderWay,
   connections: HttpConnections,
   deadline: AbortSignal,

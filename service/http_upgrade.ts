@@ -9,7 +9,8 @@ import { Buffer } from "node:buffer";
 import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import type { WebSocket as WsWebSocket } from "ws";
-import { nodeRequestOf } from "./http_exchange.ts";
+import { sourceOf } from "./http1/incoming_request.ts";
+import { hasToken } from "./http1/request_parser.ts";
 import { ProblemError } from "./problem.ts";
 import { realWorld } from "./world/world.ts";
 
@@ -27,11 +28,6 @@ export interface UpgradeOptions {
 export interface Upgraded {
   readonly socket: WebSocket;
   readonly response: Response;
-}
-
-/** Whether a request is to become a WebSocket; one that asks for any other protocol stays HTTP. */
-export function asksForWebSocket({ headers, method }: IncomingMessage): boolean {
-  return method === "GET" && hasToken(headers.upgrade, "websocket");
 }
 
 /**
@@ -55,12 +51,11 @@ export async function upgradeWebSocket(
   options: UpgradeOptions = {},
 ): Promise<Upgraded> {
   checkHandshake(request.headers);
-  const node = nodeRequestOf(request);
-  if (!node?.upgrade) throw badHandshake("Connection does not say Upgrade");
-  const { socket } = node.upgrade;
-  const upgraded = socket instanceof TLSSocket
-    ? await upgradeOverTls(node.incoming, node.upgrade, options)
-    : upgradeOverTcp(request, node.upgrade, options);
+  const upgrade = sourceOf(request)?.upgrade;
+  if (!upgrade) throw badHandshake("Connection does not say Upgrade");
+  const upgraded = upgrade.socket instanceof TLSSocket
+    ? await upgradeOverTls(request, upgrade, options)
+    : upgradeOverTcp(request, upgrade, options);
   answers.add(upgraded.response);
   return upgraded;
 }
@@ -82,7 +77,7 @@ function upgradeOverTcp(
 
 /** `Deno.upgradeWebSocket` (2.9.6) takes no TLS socket of node's; npm `ws` does. */
 async function upgradeOverTls(
-  incoming: IncomingMessage,
+  { method, url, headers: asked }: Request,
   { socket, head }: { socket: Socket; head: Uint8Array },
   { protocol, idleTimeoutS = 30, headers = [] }: UpgradeOptions,
 ): Promise<Upgraded> {
@@ -96,6 +91,8 @@ async function upgradeOverTls(
   server.on("headers", (lines: string[]) => {
     for (const [name, value] of headers) lines.push(`${name}: ${value}`);
   });
+  // As much of a request as it looks at.
+  const incoming = { method, url, headers: Object.fromEntries(asked) } as IncomingMessage;
   return await new Promise((resolve) => {
     server.handleUpgrade(incoming, socket, Buffer.from(head), (opened: WsWebSocket) => {
       closeWhenSilent(opened, idleTimeoutS);
@@ -163,10 +160,6 @@ function badHandshake(reason: string): ProblemError {
     detail:
       `${reason} (RFC 6455, section 4.2.1). Connect with a WebSocket client, and let proxies in between pass Connection and Upgrade on.`,
   });
-}
-
-function hasToken(field: string | null | undefined, token: string): boolean {
-  return field?.split(",").some((one) => one.trim().toLowerCase() === token) ?? false;
 }
 
 /**
