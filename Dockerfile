@@ -23,11 +23,14 @@ ENV DENO_DIR=/tmp/deno DENO_NO_UPDATE_CHECK=1 NO_COLOR=1
 
 FROM program AS console
 COPY --from=bundle /app/dist/console.js ./
-EXPOSE 4318 8080
+# Where --store and --token-file may lie.
+COPY --from=bundle --chown=65532:65532 /data /data
+EXPOSE 4317 4318 8080
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --start-interval=1s --retries=3 \
   CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:8080/readyz')).ok ? 0 : 1)"]
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
-  "--allow-net", "--allow-read=/app", "--allow-env=CONSOLE_*", "console.js"]
+  "--allow-net", "--allow-read=/app,/data", "--allow-write=/data", "--allow-env=CONSOLE_*", \
+  "console.js"]
 CMD ["--host", "0.0.0.0", "--allow-remote-without-auth"]
 
 FROM program AS orb-server

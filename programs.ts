@@ -172,6 +172,7 @@ export const programs: readonly Program[] = [
     entry: "console/server.ts",
     task: "console",
     envPrefix: "CONSOLE",
+    files: "reads the page, reads and writes --store and --token-file",
     page: "console",
     ports: {
       page: {
@@ -183,6 +184,11 @@ export const programs: readonly Program[] = [
         usual: 4318,
         flags: ["--otlp-port"],
         demoFlag: ["--otlp-port", "port of the console's OTLP receiver"],
+      },
+      grpc: {
+        usual: 4317,
+        flags: ["--grpc-port"],
+        demoFlag: ["--grpc-port", "port of the console's OTLP/gRPC receiver"],
       },
     },
     health: "page",

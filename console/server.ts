@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --allow-net --allow-read=dist/pages --allow-env=CONSOLE_*
+#!/usr/bin/env -S deno run --allow-net --allow-read --allow-write --allow-env=CONSOLE_*
 /**
  * The console: an OpenTelemetry collector and viewer in one process, for one machine. It takes in
  * traces, metrics and logs by OTLP/HTTP and OTLP/gRPC, keeps the newest up to stated limits, shows them on a
@@ -10,6 +10,7 @@
  * ```sh
  * deno task console                                      # OTLP on 4318 and 4317 (gRPC), page on 8080
  * deno task console --forward http://collector:4318      # and pass everything on
+ * deno task console --store console.sqlite               # and have it again after a restart
  * deno task console --max-spans 500000 --max-held-bytes 1GiB
  * ```
  *
@@ -19,62 +20,38 @@
  * @module
  */
 import type { Hono } from "hono";
-import {
-  commandLine,
-  flag,
-  parseByteCount,
-  parseHttpUrl,
-  parseInteger,
-  parsePort,
-} from "../service/command_line.ts";
 import { httpApp } from "../service/http_app.ts";
-import { guardFlags, parseOrigins, type Refusal } from "../service/http_guard.ts";
-import { hostFlags, type HttpServer, listen, portFlag } from "../service/http_server.ts";
-import {
-  runService,
-  type Service,
-  type ServiceContext,
-  StartError,
-} from "../service/life_cycle.ts";
+import type { Refusal } from "../service/http_guard.ts";
+import { isLoopback } from "../service/http_server.ts";
+import { runService, type Service, type ServiceContext } from "../service/life_cycle.ts";
 import { limitedLog } from "../service/limited_log.ts";
-import { type OtlpGrpcServer, serveOtlpGrpc } from "../service/otlp/otlp_grpc.ts";
+import type { OtlpReceiver } from "../service/otlp/otlp_receiver.ts";
 import { pageRoutes } from "../service/page/assets.ts";
 import { problemResponse } from "../service/problem.ts";
 import { version } from "../service/version.ts";
 import type { TimerId } from "../service/world/world.ts";
-import { pagePaths } from "./page_api/api.ts";
-import type { ConsoleLimits, StatsEvent } from "./page_api/stream_events.ts";
+import { ConsoleAccess, newToken, readToken } from "./access.ts";
+import { consoleCommand } from "./console_command.ts";
+import { type ConsoleOptions, endpointsOf, limitsOf } from "./console_options.ts";
+import { ConsolePorts } from "./console_ports.ts";
+import { type DiskStore, openDiskStore } from "./disk/disk_store.ts";
+import { inDiskWorker } from "./disk/disk_worker.ts";
+import { restore, type Restored } from "./disk/restore.ts";
 import { Forwarder } from "./forwarder.ts";
-import { LiveStream } from "./page_api/live_stream.ts";
 import { consoleReceiver } from "./intake/console_receiver.ts";
 import { recordOwnMetrics } from "./own_metrics.ts";
+import { pagePaths } from "./page_api/api.ts";
+import { LiveStream } from "./page_api/live_stream.ts";
 import { pageApi } from "./page_api/page_api.ts";
+import type { StatsEvent } from "./page_api/stream_events.ts";
 import {
   negotiatedEscaping,
   prometheusContentTypes,
   prometheusText,
 } from "./queries/prometheus_text.ts";
-import { defaultLimits, TelemetryStore } from "./stores/telemetry_store.ts";
+import { TelemetryStore } from "./stores/telemetry_store.ts";
 
-/** Options of {@linkcode startConsole}; the limits are {@linkcode ConsoleLimits}, each with a default. */
-export interface ConsoleOptions extends Partial<ConsoleLimits> {
-  /** Address of all ports; loopback is both of its families. @default "127.0.0.1" and "::1" */
-  host?: string;
-  /** Lets it listen beyond loopback, where clients need not authenticate. @default false */
-  allowRemoteWithoutAuth?: true;
-  /** Host names it answers to, besides those of loopback and `host`. @default none */
-  allowedHost?: readonly string[];
-  /** Port of the OTLP receiver; 0 takes a free one. */
-  otlpPort: number;
-  /** Port of OTLP/gRPC; 0 takes a free one. @default 4317 if `otlpPort` is 4318, else a free one */
-  grpcPort?: number;
-  /** Port of the page, the API and `/metrics`; 0 takes a free one. */
-  pagePort: number;
-  /** Other OTLP/HTTP endpoints that get every accepted request. @default none */
-  forward?: string | readonly string[];
-  /** Origins of web pages that may send telemetry; `*` for all. @default none */
-  corsOrigin?: string[];
-}
+export type { ConsoleOptions } from "./console_options.ts";
 
 /** A running console. */
 export interface ConsoleService extends Service {
@@ -87,8 +64,6 @@ export interface ConsoleService extends Service {
 }
 
 const ownMetricsIntervalMs = 5_000;
-const usualOtlpPort = 4318;
-const usualGrpcPort = 4317;
 
 /** What the console takes from its life cycle. */
 export type ConsoleContext = Pick<ServiceContext, "health" | "log" | "world">;
@@ -96,7 +71,8 @@ export type ConsoleContext = Pick<ServiceContext, "health" | "log" | "world">;
 /**
  * Starts the console.
  *
- * @throws {StartError} a port is taken, or `forward` is the console itself.
+ * @throws {StartError} a port is taken, `forward` is the console itself, or the file of the store or
+ * of the token cannot be used.
  *
  * @example
  * ```ts
@@ -109,7 +85,7 @@ export async function startConsole(
   options: ConsoleOptions,
   context: ConsoleContext,
 ): Promise<ConsoleService> {
-  const service = new RunningConsole(options, context);
+  const service = new RunningConsole(options, context, await tokenOf(options, context));
   try {
     await service.listen();
   } catch (error) {
@@ -117,6 +93,15 @@ export async function startConsole(
     throw error;
   }
   return service;
+}
+
+/** What everybody has to show; nothing where nobody has to. */
+async function tokenOf(
+  { host = "127.0.0.1", allowRemoteWithoutAuth, tokenFile }: ConsoleOptions,
+  { world }: ConsoleContext,
+): Promise<string | undefined> {
+  if (tokenFile !== undefined) return await readToken(tokenFile, world);
+  return isLoopback(host) || allowRemoteWithoutAuth ? undefined : newToken(world);
 }
 
 /** The parts of a console: receiver, store, live stream, page. */
@@ -127,46 +112,102 @@ class RunningConsole implements ConsoleService {
   readonly #instance: string;
   readonly #store: TelemetryStore;
   readonly #forwarders: readonly Forwarder[];
-  readonly #receiver: ReturnType<typeof consoleReceiver>;
+  readonly #access: ConsoleAccess | undefined;
+  readonly #receiver: OtlpReceiver;
   readonly #stream: LiveStream;
+  readonly #ports: ConsolePorts;
   readonly #ownTimer: TimerId;
-  #otlp: HttpServer | undefined;
-  #grpc: OtlpGrpcServer | undefined;
-  #pages: HttpServer | undefined;
-  /** The same for the other family of loopback. */
-  readonly #others: { stop(deadline: AbortSignal): Promise<void> }[] = [];
+  #disk: DiskStore | undefined;
 
-  constructor(options: ConsoleOptions, context: ConsoleContext) {
-    const { host, allowedHost: allowedHosts, corsOrigin } = options;
+  constructor(options: ConsoleOptions, context: ConsoleContext, token: string | undefined) {
     const { log, world } = context;
     this.#options = options;
     this.#context = context;
     this.#startedMs = world.nowMs();
     this.#instance = world.randomUuid();
-    const store = new TelemetryStore(limitsOf(options));
-    const forwarders = endpointsOf(options).map((endpoint) =>
+    this.#store = new TelemetryStore(limitsOf(options));
+    sayNotices(this.#store, limitedLog(log, { maxLinesPerSecond: 5, world }));
+    this.#forwarders = endpointsOf(options).map((endpoint) =>
       new Forwarder({ endpoint, log, world })
     );
-    this.#store = store;
-    const warn = limitedLog(log, { maxLinesPerSecond: 5, world });
-    store.notices.say = ({ signal, sender, reason, detail, count, example }) =>
-      warn("Refused or mended telemetry", {
-        signal,
-        sender,
-        reason,
-        detail,
-        count,
-        ...(example !== "" && { example }),
-      });
-    this.#forwarders = forwarders;
-    this.#receiver = consoleReceiver({
+    this.#access = token === undefined ? undefined : new ConsoleAccess({
+      token,
+      basePath: options.basePath,
+      sayTicket: (path) =>
+        log.info("A link to the page, for one use", { page: this.pageUrl + path }),
+      world,
+    });
+    this.#receiver = this.#makeReceiver();
+    this.#stream = this.#makeStream();
+    this.#ports = new ConsolePorts({
+      options,
+      authenticated: this.#access !== undefined,
+      log,
+      otlp: this.#receiver.app.fetch,
+      grpc: this.#receiver.grpc,
+      pages: this.#pageApp().fetch,
+      onGrpcAtHttp: () => this.#knockedByGrpc(),
+    });
+    this.#ownTimer = world.setInterval(() => this.#recordOwnMetrics(), ownMetricsIntervalMs);
+  }
+
+  get otlpUrl(): string {
+    return this.#ports.otlpUrl;
+  }
+
+  get grpcAddress(): string {
+    return this.#ports.grpcAddress;
+  }
+
+  get pageUrl(): string {
+    return this.#ports.pageUrl;
+  }
+
+  async listen(): Promise<void> {
+    const { health, log } = this.#context;
+    const { store } = this.#options;
+    const restored = store === undefined ? undefined : await this.#openDisk(store);
+    await this.#ports.listen();
+    health.set("otlp", "ok");
+    const ticket = this.#access?.newTicket() ?? "";
+    log.info("The console is ready", {
+      page: this.pageUrl + ticket,
+      otlp: this.otlpUrl,
+      ...(this.grpcAddress !== "" && { grpc: this.grpcAddress }),
+      ...(this.#forwarders.length > 0 && {
+        forward: this.#forwarders.map(({ endpoint }) => endpoint).join(","),
+      }),
+      ...(restored && { store, restored: restored.requests }),
+    });
+    if (restored !== undefined && restored.unreadable > 0) {
+      log.warn("Requests of before could not be read", { store, unreadable: restored.unreadable });
+    }
+  }
+
+  async stop(deadline: AbortSignal): Promise<void> {
+    this.#context.world.clearInterval(this.#ownTimer);
+    this.#stream.stop();
+    await this.#ports.stop(deadline);
+    await Promise.all([
+      ...this.#forwarders.map((one) => one.stop(deadline)),
+      this.#disk?.stop(deadline),
+    ]);
+  }
+
+  #makeReceiver(): OtlpReceiver {
+    const { host, allowedHost, corsOrigin } = this.#options;
+    const { log, world } = this.#context;
+    const store = this.#store;
+    const access = this.#access;
+    return consoleReceiver({
       store,
       log,
       world,
       host,
-      allowedHosts,
+      allowedHosts: allowedHost,
       corsOrigins: corsOrigin,
       grpcAddress: () => this.grpcAddress || undefined,
+      authorize: access && ((authorization) => access.allows(authorization)),
       onRefused: ({ status, message, sender, signal }) =>
         store.notices.add({
           signal: signal ?? "traces",
@@ -176,105 +217,49 @@ class RunningConsole implements ConsoleService {
           count: 1,
           example: "",
         }, world.nowMs()),
-      ...(forwarders.length > 0 && {
-        forward: (request) => forwarders.forEach((one) => one.enqueue(request)),
+      ...((this.#forwarders.length > 0 || this.#options.store !== undefined) && {
+        forward: (request) => {
+          this.#disk?.keep(request);
+          for (const one of this.#forwarders) one.enqueue(request);
+        },
       }),
     });
-    this.#stream = new LiveStream({
-      store,
-      world,
+  }
+
+  #makeStream(): LiveStream {
+    return new LiveStream({
+      store: this.#store,
+      world: this.#context.world,
       stats: () => this.#stats(),
       hello: () => ({
         instance: this.#instance,
         version,
         startedMs: this.#startedMs,
-        otlpEndpoint: this.otlpUrl,
-        limits: store.limits,
-      }),
-    });
-    this.#ownTimer = world.setInterval(() => this.#recordOwnMetrics(), ownMetricsIntervalMs);
-  }
-
-  get otlpUrl(): string {
-    return this.#otlp?.url ?? "";
-  }
-
-  get grpcAddress(): string {
-    return this.#grpc?.address ?? "";
-  }
-
-  get pageUrl(): string {
-    return this.#pages?.url ?? "";
-  }
-
-  async listen(): Promise<void> {
-    const { health, log } = this.#context;
-    const { host = "127.0.0.1", allowRemoteWithoutAuth } = this.#options;
-    const shared = { host, log, ...(allowRemoteWithoutAuth && { allowRemoteWithoutAuth: true }) };
-    this.#otlp = await listen(this.#receiver.app.fetch, {
-      ...shared,
-      port: this.#options.otlpPort,
-      portFlag: "--otlp-port",
-      onHttp2: () => this.#knockedByGrpc(),
-    });
-    for (const endpoint of endpointsOf(this.#options)) refuseOwnEndpoint(endpoint, this.#otlp);
-    this.#grpc = await this.#listenGrpc(host);
-    this.#pages = await listen(this.#pageApp(host).fetch, {
-      ...shared,
-      port: this.#options.pagePort,
-      portFlag: "--page-port",
-    });
-    await this.#listenOnOtherLoopback(host);
-    health.set("otlp", "ok");
-    log.info("The console is ready", {
-      page: this.pageUrl,
-      otlp: this.otlpUrl,
-      ...(this.#grpc && { grpc: this.grpcAddress }),
-      ...(this.#forwarders.length > 0 && {
-        forward: this.#forwarders.map(({ endpoint }) => endpoint).join(","),
+        otlpEndpoint: this.otlpUrl + (this.#options.basePath ?? ""),
+        ...(this.#access && { otlpHeaders: this.#access.otlpHeaders }),
+        limits: this.#store.limits,
       }),
     });
   }
 
-  /**
-   * `localhost` is ::1 first for many clients, which would find nobody there, or somebody else. Where
-   * a machine has no IPv6, or the port of that family is taken, the first one has to do.
-   */
-  async #listenOnOtherLoopback(host: string): Promise<void> {
-    if (host !== "127.0.0.1" && host !== "localhost") return;
-    const other = { host: "::1" };
-    const begin = [
-      () =>
-        listen(this.#receiver.app.fetch, {
-          ...other,
-          port: this.#otlp!.port,
-          portFlag: "--otlp-port",
-          onHttp2: () => this.#knockedByGrpc(),
-        }),
-      () =>
-        listen(this.#pageApp(host).fetch, {
-          ...other,
-          port: this.#pages!.port,
-          portFlag: "--page-port",
-        }),
-      () =>
-        this.#grpc && serveOtlpGrpc({
-          ...other,
-          intake: this.#receiver.grpc,
-          port: this.#grpc.port,
-          portFlag: "--grpc-port",
-          allowedHosts: this.#options.allowedHost,
-        }),
-    ];
-    for (const start of begin) {
-      try {
-        const server = await start();
-        if (server !== undefined) this.#others.push(server);
-      } catch (error) {
-        if (!(error instanceof StartError)) throw error;
-        this.#context.log.debug("Not on IPv6's loopback", { reason: error.message });
-      }
-    }
+  async #openDisk(path: string): Promise<Restored> {
+    const { log, world } = this.#context;
+    const { storeSyncInterval, storeMaxBytes, storeMaxAge } = this.#options;
+    this.#disk = await openDiskStore({
+      path,
+      syncIntervalMs: storeSyncInterval,
+      maxBytes: storeMaxBytes,
+      maxAgeMs: storeMaxAge,
+      world,
+      onState: (reason) =>
+        reason === undefined
+          ? log.info("The store takes telemetry again", { store: path })
+          : log.error("The store does not take telemetry; it is tried again", {
+            store: path,
+            reason,
+          }),
+    });
+    return await restore(this.#disk, this.#store);
   }
 
   /** A gRPC exporter at the door of OTLP/HTTP hears nothing but "unavailable": the operator does. */
@@ -292,46 +277,16 @@ class RunningConsole implements ConsoleService {
     }, this.#context.world.nowMs());
   }
 
-  /** Its usual port may be a collector's: then OTLP/HTTP alone is served, and said. */
-  async #listenGrpc(host: string): Promise<OtlpGrpcServer | undefined> {
-    const { grpcPort, otlpPort, allowRemoteWithoutAuth, allowedHost } = this.#options;
-    const usual = otlpPort === usualOtlpPort ? usualGrpcPort : 0;
-    try {
-      return await serveOtlpGrpc({
-        intake: this.#receiver.grpc,
-        host,
-        port: grpcPort ?? usual,
-        portFlag: "--grpc-port",
-        allowedHosts: allowedHost,
-        ...(allowRemoteWithoutAuth && { allowRemoteWithoutAuth: true }),
-      });
-    } catch (error) {
-      if (grpcPort !== undefined || !(error instanceof StartError)) throw error;
-      this.#context.log.warn("OTLP/gRPC is not served", { reason: error.message });
-      return undefined;
-    }
-  }
-
-  async stop(deadline: AbortSignal): Promise<void> {
-    this.#context.world.clearInterval(this.#ownTimer);
-    this.#stream.stop();
-    await Promise.all([
-      this.#otlp?.stop(deadline),
-      this.#grpc?.stop(deadline),
-      this.#pages?.stop(deadline),
-      ...this.#others.map((one) => one.stop(deadline)),
-    ]);
-    await Promise.all(this.#forwarders.map((one) => one.stop(deadline)));
-  }
-
-  #pageApp(host: string): Hono {
+  #pageApp(): Hono {
     const { world } = this.#context;
+    const { host, allowedHost: allowedHosts, basePath } = this.#options;
     const store = this.#store;
     // Its own requests are no telemetry: the console would show itself.
-    const app = httpApp(
-      { name: "console", host, allowedHosts: this.#options.allowedHost, refuse: refusePage },
-      this.#context,
-    );
+    const app = httpApp({ name: "console", host, allowedHosts, refuse: refusePage }, this.#context);
+    if (this.#access !== undefined) {
+      app.use(this.#access.middleware());
+      app.route("/", this.#access.routes());
+    }
     app.get("/metrics", (c) => {
       this.#recordOwnMetrics();
       const escaping = negotiatedEscaping(c.req.header("accept"));
@@ -341,9 +296,16 @@ class RunningConsole implements ConsoleService {
     });
     app.route(
       "/",
-      pageApi({ store, stream: this.#stream, stats: () => this.#stats(), world }),
+      pageApi({
+        store,
+        stream: this.#stream,
+        stats: () => this.#stats(),
+        take: (signal, body) => this.#receiver.take(signal, "application/json", body),
+        onClear: async () => await this.#disk?.clear(),
+        world,
+      }),
     );
-    app.route("/", pageRoutes("console", { routes: Object.values(pagePaths) }));
+    app.route("/", pageRoutes("console", { routes: Object.values(pagePaths), basePath }));
     return app;
   }
 
@@ -366,11 +328,25 @@ class RunningConsole implements ConsoleService {
         heldBytes: store.heldBytes,
         limitBytes: store.limits.maxHeldBytes,
       },
+      store: this.#disk?.stats ?? null,
       streams: this.#stream.clients,
       forward: forwards[0] ?? null,
       forwards,
     };
   }
+}
+
+/** What was refused, cut or mended is for whoever runs the console, too. */
+function sayNotices(store: TelemetryStore, warn: ReturnType<typeof limitedLog>): void {
+  store.notices.say = ({ signal, sender, reason, detail, count, example }) =>
+    warn("Refused or mended telemetry", {
+      signal,
+      sender,
+      reason,
+      detail,
+      count,
+      ...(example !== "" && { example }),
+    });
 }
 
 /** The page port lets no other site's page in: `--cors-origin` is for telemetry alone. */
@@ -380,117 +356,6 @@ function refusePage({ kind, title, detail }: Refusal, request: Request): Respons
   return problemResponse(403, { title, detail: `Pages of ${origin} may not use the console.` });
 }
 
-function limitsOf(options: ConsoleOptions): ConsoleLimits {
-  const limits = { ...defaultLimits };
-  for (const name of Object.keys(limits) as (keyof ConsoleLimits)[]) {
-    limits[name] = options[name] ?? limits[name];
-  }
-  return limits;
+if (import.meta.main && !inDiskWorker) {
+  await runService(consoleCommand(), startConsole, { telemetry: false });
 }
-
-function endpointsOf({ forward = [] }: ConsoleOptions): readonly string[] {
-  return typeof forward === "string" ? [forward] : forward;
-}
-
-/** A console that forwards to itself would never come to rest. */
-function refuseOwnEndpoint(forward: string, otlp: HttpServer): void {
-  const url = new URL(forward);
-  const own = url.hostname === otlp.host || url.hostname === "localhost" ||
-    url.origin === new URL(otlp.url).origin;
-  if (own && Number(url.port || "80") === otlp.port) {
-    throw new StartError(
-      `Refuses to forward to ${forward}: that is this console's own receiver. Give another endpoint with --forward, or another port with --otlp-port.`,
-    );
-  }
-}
-
-function count<Usage extends `--${string} <count>`>(
-  usage: Usage,
-  description: string,
-  limit: keyof ConsoleLimits,
-) {
-  return flag(usage, description).argParser(parseInteger({ min: 1 })).default(defaultLimits[limit]);
-}
-
-function bytes<Usage extends `--${string} <bytes>`>(
-  usage: Usage,
-  description: string,
-  limit: keyof ConsoleLimits,
-) {
-  return flag(usage, description).argParser(parseByteCount).default(defaultLimits[limit]);
-}
-
-async function main(): Promise<void> {
-  const command = commandLine({
-    name: "console",
-    summary:
-      "Takes in OpenTelemetry traces, metrics and logs by OTLP/HTTP and shows them on a live page.",
-    examples: [
-      ["deno task console", "OTLP on 4318, page on http://127.0.0.1:8080"],
-      [
-        "deno task console --page-port 0 --otlp-port 0",
-        "on free ports, printed in the first log line",
-      ],
-      ["deno task console --forward http://collector:4318", "pass everything on to a collector"],
-      ["deno task console --max-spans 500000 --max-held-bytes 1GiB", "hold more"],
-    ],
-  })
-    .addOption(hostFlags.host())
-    .addOption(hostFlags.allowRemoteWithoutAuth())
-    .addOption(guardFlags.allowedHost())
-    .addOption(portFlag("--otlp-port <port>", "port of the OTLP/HTTP receiver", usualOtlpPort))
-    .addOption(
-      flag(
-        "--grpc-port <port>",
-        "port of the OTLP/gRPC receiver; 4317, or a free one beside another --otlp-port",
-      ).argParser(parsePort),
-    )
-    .addOption(portFlag("--page-port <port>", "port of the page, the API and /metrics", 8080))
-    .addOption(
-      flag("--forward <url...>", "other OTLP/HTTP endpoints that get every accepted request")
-        .argParser((text: string, before: readonly string[] = []) => [
-          ...before,
-          ...text.split(/[\s,]+/).filter((one) => one !== "").map(parseHttpUrl),
-        ]),
-    )
-    .addOption(
-      flag(
-        "--cors-origin <origin...>",
-        "origins of web pages that may send telemetry, such as https://shop.example; * for all",
-      ).argParser(parseOrigins({ any: true })),
-    )
-    .addOption(count("--max-spans <count>", "spans held", "maxSpans"))
-    .addOption(count("--max-traces <count>", "traces held", "maxTraces"))
-    .addOption(count("--max-spans-per-trace <count>", "spans of one trace", "maxSpansPerTrace"))
-    .addOption(count("--max-logs <count>", "log records held", "maxLogs"))
-    .addOption(count("--max-series <count>", "metric series held", "maxSeries"))
-    .addOption(
-      count("--max-points-per-series <count>", "points of one series", "maxPointsPerSeries"),
-    )
-    .addOption(count("--max-services <count>", "services listed", "maxServices"))
-    .addOption(
-      count("--max-value-length <count>", "characters of an attribute's value", "maxValueLength"),
-    )
-    .addOption(
-      count(
-        "--max-attributes <count>",
-        "attributes of a span, record or resource",
-        "maxAttributes",
-      ),
-    )
-    .addOption(
-      count("--max-events-per-span <count>", "events, and links, of a span", "maxEventsPerSpan"),
-    )
-    .addOption(bytes("--max-held-bytes <bytes>", "estimated bytes held at all", "maxHeldBytes"))
-    .addOption(bytes("--max-body-bytes <bytes>", "bytes of a request's body", "maxBodyBytes"))
-    .addOption(
-      bytes(
-        "--max-decompressed-bytes <bytes>",
-        "bytes of a request's body once decompressed",
-        "maxDecompressedBytes",
-      ),
-    );
-  await runService(command, startConsole, { telemetry: false });
-}
-
-if (import.meta.main) await main();

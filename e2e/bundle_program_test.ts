@@ -11,8 +11,11 @@ const needs: Deno.PermissionName[] = ["run", "read", "write", "net", "env"];
 
 /** What shows that a bundled program does its work, alone in an empty folder. */
 const proofs: Record<string, (folder: string, file: URL) => Promise<void>> = {
-  "console": async (_folder, file) => {
-    await using program = await startProgram(file, ["--page-port", "0", "--otlp-port", "0"]);
+  "console": async (folder, file) => {
+    // Its store is a thread, which in a bundle is the bundle itself.
+    await using program = await startProgram(file, [
+      ...["--page-port", "0", "--otlp-port", "0", "--store", `${folder}/console.sqlite`],
+    ]);
     const [, url] = await program.line(/page=(http:\/\/127\.0\.0\.1:\d+)/);
     await assertServesPage(url!);
     program.kill("SIGTERM");

@@ -1,48 +1,11 @@
 import assert from "node:assert/strict";
 import { ulid } from "ulid";
-import { missingPermissions } from "../service/testing/permissions.ts";
 import { startProgram } from "../service/testing/program.ts";
+import { fillDisk, run, testWithSmallDisk } from "../service/testing/small_disk.ts";
 import { eventually } from "../service/testing/eventually.ts";
 
 const entry = new URL("./server.ts", import.meta.url);
-/** Why a small disk cannot be mounted here, if so. */
-const obstacle = whyNot();
-
-function whyNot(): string | undefined {
-  const needed = ["net", "read", "write", "run", "env", "sys"] as const;
-  const missing = missingPermissions(needed.map((name) => ({ name })));
-  if (missing.length > 0) return missing.map((name) => `--allow-${name}`).join(" ");
-  if (Deno.build.os !== "linux" || Deno.uid() !== 0) return "Linux and root, to mount a small disk";
-}
-
-function diskTest(name: string, fn: () => Promise<void>): void {
-  Deno.test({
-    name: obstacle === undefined ? name : `${name} (ignored: needs ${obstacle})`,
-    ignore: obstacle !== undefined,
-    fn,
-  });
-}
-
-async function run(...command: [string, ...string[]]): Promise<void> {
-  const [program, ...args] = command;
-  const { success, stderr } = await new Deno.Command(program, { args }).output();
-  assert.ok(success, `${command.join(" ")}: ${new TextDecoder().decode(stderr)}`);
-}
-
-/** Takes all the space that is left. */
-async function fill(path: string): Promise<void> {
-  using file = await Deno.open(path, { create: true, write: true });
-  // The last bytes in small pieces: a write that does not fit at all takes nothing.
-  for (let size = 65_536; size >= 1; size = Math.floor(size / 4)) {
-    try {
-      for (;;) await file.write(new Uint8Array(size));
-    } catch (error) {
-      assert.match(String(error), /space/);
-    }
-  }
-}
-
-diskTest(
+testWithSmallDisk(
   "a full disk refuses new images and loses none, and the server goes on when there is space",
   async () => {
     const disk = await Deno.makeTempDir();
@@ -78,7 +41,7 @@ diskTest(
         }
         assert.equal((await readiness())[0], 200);
 
-        await fill(`${disk}/filler`);
+        await fillDisk(`${disk}/filler`);
         // Space that the log had taken before may still hold a few.
         await eventually("a refusal", async () => {
           const status = await signUp(next);
@@ -117,21 +80,24 @@ diskTest(
   },
 );
 
-diskTest("a disk that is full from the start ends the server with 1 and says so", async () => {
-  const disk = await Deno.makeTempDir();
-  await run("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk);
-  try {
-    await fill(`${disk}/filler`);
-    await using program = await startProgram(entry, ["--orb-api-port=0", `--data-dir=${disk}`]);
-    assert.equal((await program.status).code, 1);
-    assert.match(program.lines.join("\n"), /Cannot open the tokens .*(full|I\/O).*--data-dir/);
-  } finally {
-    await run("umount", disk);
-    await Deno.remove(disk);
-  }
-});
+testWithSmallDisk(
+  "a disk that is full from the start ends the server with 1 and says so",
+  async () => {
+    const disk = await Deno.makeTempDir();
+    await run("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk);
+    try {
+      await fillDisk(`${disk}/filler`);
+      await using program = await startProgram(entry, ["--orb-api-port=0", `--data-dir=${disk}`]);
+      assert.equal((await program.status).code, 1);
+      assert.match(program.lines.join("\n"), /Cannot open the tokens .*(full|I\/O).*--data-dir/);
+    } finally {
+      await run("umount", disk);
+      await Deno.remove(disk);
+    }
+  },
+);
 
-diskTest(
+testWithSmallDisk(
   "v2 on a full disk: 503, nothing half kept, and on it goes when there is space",
   async () => {
     const disk = await Deno.makeTempDir();
@@ -153,7 +119,7 @@ diskTest(
         return response.status;
       };
       for (let count = 0; count < 10; count++) assert.equal(await signUp(), 202);
-      await fill(`${disk}/filler`);
+      await fillDisk(`${disk}/filler`);
       await eventually("a refusal", async () => await signUp() === 503 || undefined);
       for (let count = 0; count < 10; count++) assert.equal(await signUp(), 503);
       assert.equal((await fetch(`${url}/readyz`)).status, 503);

@@ -14,7 +14,7 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import net, { type AddressInfo } from "node:net";
 import tls from "node:tls";
-import { flag, parsePort } from "./command_line.ts";
+import { flag, InvalidArgumentError, parsePort } from "./command_line.ts";
 import type { Exchange } from "./http1/connection.ts";
 import { HttpConnections, type HttpConnectionsOptions } from "./http1/connections.ts";
 import { toRequest } from "./http1/incoming_request.ts";
@@ -43,6 +43,8 @@ export interface ListenOptions extends HttpConnectionsOptions {
   port: number;
   /** The flag that sets the port, named in the message when the port is taken. */
   portFlag: string;
+  /** The path under which a proxy has it, such as `/orrery`: taken away where the proxy leaves it. @default "" */
+  basePath?: string | undefined;
   /** Whether every request is authenticated: only then may the address be other than loopback. @default false */
   authenticated?: boolean;
   /** Lets an unauthenticated server listen beyond loopback: the operator's explicit word. @default false */
@@ -76,12 +78,28 @@ export const hostFlags = {
   host: () =>
     flag("--host <address>", "address to listen on; beyond loopback only with authentication")
       .default("127.0.0.1"),
+  basePath: () =>
+    flag("--base-path <path>", "path under which a proxy has it, such as /orrery")
+      .argParser(parseBasePath),
   allowRemoteWithoutAuth: () =>
     flag(
       "--allow-remote-without-auth",
       "listen beyond loopback although nobody has to authenticate (a container's own network)",
     ),
 };
+
+/**
+ * Reads the path under which a proxy has a server.
+ *
+ * @throws {InvalidArgumentError} it is none
+ */
+export function parseBasePath(text: string): string {
+  const path = text.replace(/\/+$/, "");
+  if (/^(?:\/[\w.~-]+)*$/.test(path) && !/\/\.\.?(?:\/|$)/.test(path)) return path;
+  throw new InvalidArgumentError(
+    "Give a path such as /orrery: letters, digits, '.', '_', '~', '-' and '/'.",
+  );
+}
 
 /** A port flag such as `--page-port <port>`. */
 export function portFlag<Usage extends `--${string} <port>`>(
@@ -118,7 +136,8 @@ export async function listen(
   const server = nodeServer(options);
   const bound = await bind(server, host, options);
   const url = urlOf(bound, options.tls !== undefined);
-  const underWay = new RequestsUnderWay({ handler, url, maxRequestsInFlight, log: options.log });
+  const { basePath, log } = options;
+  const underWay = new RequestsUnderWay({ handler, url, basePath, maxRequestsInFlight, log });
   const connections = new HttpConnections(server, bound.address, {
     handle: (exchange) => underWay.handle(exchange),
     isUpgraded: isWebSocketAnswer,
@@ -205,6 +224,7 @@ function urlOf({ address, port }: AddressInfo, isHttps: boolean): string {
 interface Answering {
   handler: RequestHandler;
   url: string;
+  basePath: string | undefined;
   maxRequestsInFlight: number;
   log: ListenOptions["log"];
 }
@@ -220,8 +240,9 @@ class RequestsUnderWay {
   }
 
   handle(exchange: Exchange): void {
-    const { handler, url, maxRequestsInFlight } = this.#options;
-    const request = refusalOf(exchange) ?? toRequest(exchange, url) ?? badRequest(badTarget);
+    const { handler, url, basePath, maxRequestsInFlight } = this.#options;
+    const request = refusalOf(exchange) ?? toRequest(exchange, url, basePath) ??
+      badRequest(badTarget);
     if (request instanceof Response) return exchange.answer(request);
     if (this.#idle) return exchange.answer(stopping());
     if (this.#open.size >= maxRequestsInFlight) {

@@ -203,7 +203,7 @@ function NoLogs() {
     return (
       <Empty title="No log record fits these filters">
         <p>New ones that fit appear here by themselves.</p>
-        <a class="button" href="/logs">Show all records</a>
+        <a class="button" href={href("/logs")}>Show all records</a>
       </Empty>
     );
   }

@@ -9,7 +9,7 @@ import { startShortcuts, useShortcuts } from "../../service/page/keys.ts";
 import { ConnectionPill, PauseButton, Shell } from "../../service/page/shell.tsx";
 import { Empty } from "../../service/page/states.tsx";
 import { startTheme } from "../../service/page/theme.tsx";
-import { address, go, setParams, startUrlState } from "../../service/page/url_state.ts";
+import { address, go, href, setParams, startUrlState } from "../../service/page/url_state.ts";
 import { pagePaths } from "../page_api/api.ts";
 import { ChartsView } from "./charts_view.tsx";
 import { LogsView } from "./logs_view.tsx";
@@ -21,11 +21,11 @@ import { TracesView } from "./traces_view.tsx";
 import { paused, view } from "./views.ts";
 
 const views = [
-  { kind: "traces", href: "/", label: "Traces" },
-  { kind: "charts", href: "/charts", label: "Charts" },
-  { kind: "logs", href: "/logs", label: "Logs" },
-  { kind: "status", href: "/status", label: "Status" },
-  { kind: "map", href: "/map", label: "Map" },
+  { kind: "traces", path: "/", label: "Traces" },
+  { kind: "charts", path: "/charts", label: "Charts" },
+  { kind: "logs", path: "/logs", label: "Logs" },
+  { kind: "status", path: "/status", label: "Status" },
+  { kind: "map", path: "/map", label: "Map" },
 ] as const;
 
 function ConsolePage() {
@@ -35,7 +35,11 @@ function ConsolePage() {
   const togglePause = () => setParams({ paused: !paused.peek() });
   useShortcuts([
     { key: "p", label: "Pause or go on", run: togglePause },
-    ...views.map(({ href, label }, i) => ({ key: String(i + 1), label, run: () => go(href) })),
+    ...views.map(({ path, label }, i) => ({
+      key: String(i + 1),
+      label,
+      run: () => go(href(path)),
+    })),
   ]);
   useEffect(() => {
     const label = views.find((one) => one.kind === current)?.label ?? "Not found";
@@ -46,7 +50,11 @@ function ConsolePage() {
   return (
     <Shell
       program="Console"
-      nav={views.map(({ kind, href, label }) => ({ href, label, current: kind === current }))}
+      nav={views.map(({ kind, path, label }) => ({
+        href: href(path),
+        label,
+        current: kind === current,
+      }))}
       notice={state.kind === "reconnecting" && state.attempt > 1 && (
         <>
           The console does not answer. What you see is the last it sent; the page tries again by
@@ -87,7 +95,7 @@ function CurrentView() {
     case "unknown":
       return (
         <Empty title="There is no such view">
-          <a class="button" href="/">Traces</a>
+          <a class="button" href={href("/")}>Traces</a>
         </Empty>
       );
   }

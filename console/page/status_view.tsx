@@ -6,6 +6,7 @@
 import type { ComponentChildren } from "preact";
 import { useRef, useState } from "preact/hooks";
 import { announce } from "../../service/page/announce.ts";
+import { withBase } from "../../service/page/base_path.ts";
 import {
   formatBytes,
   formatCount,
@@ -20,10 +21,16 @@ import { Empty, Failure, Loading } from "../../service/page/states.tsx";
 import { href } from "../../service/page/url_state.ts";
 import { useAnswer } from "../../service/page/use_answer.ts";
 import { apiPaths, type ServiceRow, type ServicesAnswer } from "../page_api/api.ts";
-import type { ConsoleLimits, ForwardStats, StatsEvent } from "../page_api/stream_events.ts";
+import type {
+  ConsoleLimits,
+  ForwardStats,
+  StatsEvent,
+  StoreStats,
+} from "../page_api/stream_events.ts";
 import { NoticesSection } from "./notices_section.tsx";
 import { PointHere } from "./point_here.tsx";
 import { epoch, hello, services, stats } from "./store.ts";
+import { TakeAlong } from "./take_along.tsx";
 
 /** See the module. */
 export function StatusView() {
@@ -50,6 +57,7 @@ export function StatusView() {
           up {formatDuration(Math.floor(now.uptimeMs / 1e3) * 1e3)}
         </p>
         <span class="spacer" />
+        <TakeAlong />
         <ClearButton />
       </div>
       <Received now={now} />
@@ -61,6 +69,7 @@ export function StatusView() {
       </section>
       <ServiceTable rows={known} />
       <Machine now={now} />
+      {now.store && <Store store={now.store} />}
       {now.forwards.map((one) => <Forward key={one.endpoint} forward={one} />)}
       {hello.value && <Limits limits={hello.value.limits} />}
     </section>
@@ -261,6 +270,27 @@ function Forward({ forward }: { forward: ForwardStats }) {
   );
 }
 
+function Store({ store }: { store: StoreStats }) {
+  return (
+    <section aria-labelledby="store-title">
+      <h2 id="store-title">Kept for the next start</h2>
+      <dl class="facts wide">
+        <Fact name="in the file">
+          {formatBytes(store.bytes)} of at most {formatBytes(store.maxBytes)}
+        </Fact>
+        <Fact name="requests written">{formatCount(store.written)}</Fact>
+        <Fact name="waiting for the disk">{formatCount(store.waiting)}</Fact>
+        <Fact name="given up">{store.dropped === 0 ? "none" : formatCount(store.dropped)}</Fact>
+        {store.lastError !== null && (
+          <Fact name="the disk refuses">
+            <span class="error-text">{store.lastError}</span>
+          </Fact>
+        )}
+      </dl>
+    </section>
+  );
+}
+
 const limitNames: Readonly<Record<keyof ConsoleLimits, string>> = {
   maxSpans: "spans held",
   maxTraces: "traces held",
@@ -302,7 +332,7 @@ function ClearButton() {
   async function clear() {
     setFailed("");
     try {
-      const response = await fetch(apiPaths.data, { method: "DELETE" });
+      const response = await fetch(withBase(apiPaths.data), { method: "DELETE" });
       if (!response.ok) {
         setFailed(`The console refused (status ${response.status}).`);
         return;

@@ -5,6 +5,7 @@
  */
 import type { ComponentChildren } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { withBase } from "../../service/page/base_path.ts";
 import { CopyButton, ShortId } from "../../service/page/copy.tsx";
 import {
   formatCounted,
@@ -128,7 +129,7 @@ function TraceGone({ traceId, onRetry }: { traceId: string; onRetry: () => void 
       </p>
       <div class="button-row">
         <button type="button" class="button" onClick={onRetry}>Try again</button>
-        <a class="button" href="/">All traces</a>
+        <a class="button" href={href("/")}>All traces</a>
       </div>
     </Empty>
   );
@@ -294,11 +295,11 @@ function TraceHead(
         <CopyButton
           label="Link"
           what="the link"
-          text={`${location.origin}/traces/${tree.traceId}`}
+          text={location.origin + href(`/traces/${tree.traceId}`)}
         />
         <a
           class="button"
-          href={`${apiPaths.export}?traceID=${encodeURIComponent(tree.traceId)}`}
+          href={withBase(`${apiPaths.export}?traceID=${encodeURIComponent(tree.traceId)}`)}
           download={`${tree.traceId}.otlp.json`}
           title="Download as OTLP JSON, which can be sent here again"
         >

@@ -197,7 +197,7 @@ function NoTraces() {
           New ones that fit appear here by themselves. {stats.value &&
             `${formatCounted(stats.value.traces.tracesHeld, "trace")} are held in all.`}
         </p>
-        <a class="button" href="/">Show all traces</a>
+        <a class="button" href={href("/")}>Show all traces</a>
       </Empty>
     );
   }

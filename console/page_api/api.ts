@@ -27,8 +27,16 @@ export const apiPaths = {
   summaries: "/api/summaries",
   /** `GET`, parameters {@linkcode TraceQuery} → {@linkcode JaegerAnswer} of whole {@linkcode JaegerTrace}s, newest first. */
   traces: "/api/traces",
-  /** `GET`, parameters {@linkcode TraceQuery} or `traceID`: whole traces as OTLP's JSON, a request that can be sent to `/v1/traces` again; at most `limit`, 1,500 by default. */
+  /**
+   * `GET`: OTLP's JSON, which can be sent to `/v1/…` or imported again. `what` is `traces` (with
+   * {@linkcode TraceQuery} or `traceID`; at most `limit`, 1,500 by default), `logs` (with
+   * {@linkcode LogQuery}; at most 2,000) or `all`: everything held, a request a line.
+   *
+   * @default what=traces
+   */
   export: "/api/export",
+  /** `POST` of such a file, one request or one a line → {@linkcode ImportAnswer}; 400 names the line that is none. */
+  import: "/api/import",
   /** `GET` → {@linkcode JaegerAnswer} with one {@linkcode JaegerTrace}; 404 when it is not (or no longer) held. */
   trace: "/api/traces/{traceId}",
   /** `GET`, parameters {@linkcode LogQuery} → {@linkcode LogsAnswer}, newest first. */
@@ -315,6 +323,16 @@ export interface NoticeRow {
 /** Answer of `/api/notices`, the latest first; at most 200. */
 export interface NoticesAnswer {
   notices: NoticeRow[];
+}
+
+/** Answer of `/api/import`. */
+export interface ImportAnswer {
+  /** Requests taken in. */
+  requests: number;
+  /** Spans, points and records of them that were refused. */
+  refused: number;
+  /** Why, at most 20. */
+  reasons: string[];
 }
 
 // Logs

@@ -4,6 +4,7 @@
  * @module
  */
 import { type Context, Hono } from "hono";
+import type { Refusal } from "../../service/otlp/otlp_message.ts";
 import { ProblemError } from "../../service/problem.ts";
 import type { World } from "../../service/world/world.ts";
 import {
@@ -19,7 +20,8 @@ import {
   type SuggestionsAnswer,
   type SummariesAnswer,
 } from "./api.ts";
-import type { StatsEvent } from "./stream_events.ts";
+import { exportAll, exportLogs, exportTraces, importOtlp } from "./portable_routes.ts";
+import type { Signal, StatsEvent } from "./stream_events.ts";
 import { dependencies } from "../queries/dependencies.ts";
 import { jaegerAnswer, jaegerTrace, spanKinds } from "../queries/jaeger.ts";
 import type { LiveStream } from "./live_stream.ts";
@@ -34,7 +36,6 @@ import {
   type Parameters,
   traceFilter,
 } from "../queries/query.ts";
-import { otlpTraces } from "../queries/otlp_export.ts";
 import { serviceMap } from "../queries/service_map.ts";
 import { suggestions } from "../queries/suggestions.ts";
 import type { TelemetryStore } from "../stores/telemetry_store.ts";
@@ -48,6 +49,10 @@ export interface PageApiOptions {
   stream: LiveStream;
   /** What `/api/stats` answers. */
   stats: () => StatsEvent;
+  /** Takes in a request of OTLP's JSON that came by import; says what of it was refused. */
+  take: (signal: Signal, body: Uint8Array<ArrayBuffer>) => Refusal | undefined;
+  /** Forgets what is kept elsewhere, when all is to be forgotten. @default nothing is */
+  onClear?: (() => Promise<void>) | undefined;
   /** Time and chance. */
   world: World;
 }
@@ -105,9 +110,15 @@ export function pageApi(options: PageApiOptions): Hono {
     (c) => stream.open(parametersOf(c), c.req.header("last-event-id")),
   );
 
-  app.delete(apiPaths.data, (c) => {
+  app.post(
+    apiPaths.import,
+    (c) => importOtlp(c, { take: options.take, limitBytes: store.limits.maxDecompressedBytes }),
+  );
+
+  app.delete(apiPaths.data, async (c) => {
     store.clear();
     stream.cleared();
+    await options.onClear?.();
     return c.body(null, 204);
   });
   return app;
@@ -161,11 +172,18 @@ function addTraceRoutes(app: Hono, { store, world }: PageApiOptions): void {
   });
 
   app.get(apiPaths.export, (c) => {
+    const what = c.req.query("what") ?? "traces";
+    if (what === "all") return exportAll(store);
+    const parameters = parametersOf(c);
+    if (what === "logs") {
+      return exportLogs(findLogs(store, parameters, { limit: 2_000, world }).logs);
+    }
+    if (what !== "traces") throw parameterProblem("what", "what must be traces, logs or all.");
     const asked = c.req.queries("traceID")?.map((id) => store.traces.get(normalTraceId(id)));
-    const traces = asked?.filter((trace) => trace !== undefined) ??
-      findTraces(store, parametersOf(c), { limit: 1_500, world, durationOfSpan: false }).traces;
-    c.header("content-disposition", 'attachment; filename="traces.otlp.json"');
-    return c.json(otlpTraces(traces));
+    return exportTraces(
+      asked?.filter((trace) => trace !== undefined) ??
+        findTraces(store, parameters, { limit: 1_500, world, durationOfSpan: false }).traces,
+    );
   });
 
   app.get(routeOf(apiPaths.trace), (c) => {
@@ -186,7 +204,10 @@ function addTraceRoutes(app: Hono, { store, world }: PageApiOptions): void {
 }
 
 function addLogAndMetricRoutes(app: Hono, { store, world }: PageApiOptions): void {
-  app.get(apiPaths.logs, (c) => c.json(findLogs(store, parametersOf(c), world)));
+  app.get(apiPaths.logs, (c) => {
+    const { logs, more } = findLogs(store, parametersOf(c), { limit: 200, world });
+    return c.json({ logs: logs.map(logRow), more, held: store.logs.length } satisfies LogsAnswer);
+  });
 
   app.get(routeOf(apiPaths.log), (c) => {
     const log = store.logs.get(Number(c.req.param("seq")));
@@ -271,9 +292,14 @@ function findTraces(
   return { traces: matching.slice(0, limit), matched: matching.length };
 }
 
-function findLogs(store: TelemetryStore, parameters: Parameters, world: World): LogsAnswer {
-  const limit = integerParameter(parameters, "limit", { fallback: 200, max: 2_000 });
-  const filter = logFilter(parameters, world);
+/** Newest first. */
+function findLogs(
+  store: TelemetryStore,
+  parameters: Parameters,
+  defaults: { limit: number; world: World },
+): { logs: StoredLog[]; more: boolean } {
+  const limit = integerParameter(parameters, "limit", { fallback: defaults.limit, max: 2_000 });
+  const filter = logFilter(parameters, defaults.world);
   const logs: StoredLog[] = [];
   let more = false;
   for (const log of store.logs.newestFirst()) {
@@ -284,7 +310,7 @@ function findLogs(store: TelemetryStore, parameters: Parameters, world: World): 
     }
     logs.push(log);
   }
-  return { logs: logs.map(logRow), more, held: store.logs.length };
+  return { logs, more };
 }
 
 function metricList(store: TelemetryStore): MetricsAnswer {

@@ -70,6 +70,8 @@ export interface HelloEvent {
   resume: "none" | "resumed" | "reset";
   /** Where senders send, such as `http://127.0.0.1:4318`. */
   otlpEndpoint: string;
+  /** What they put into `OTEL_EXPORTER_OTLP_HEADERS`; absent where nobody has to authenticate. */
+  otlpHeaders?: string;
   limits: ConsoleLimits;
 }
 
@@ -137,6 +139,21 @@ export interface ForwardStats {
   lastError: string | null;
 }
 
+/** Counters of `--store`. */
+export interface StoreStats {
+  /** Bytes of requests in the file, and the most there may be. */
+  bytes: number;
+  maxBytes: number;
+  /** Requests written since the start. */
+  written: number;
+  /** Requests that the disk has refused, to be tried again. */
+  waiting: number;
+  /** Requests given up: they are in memory only. */
+  dropped: number;
+  /** Why the disk refuses; null while it takes. */
+  lastError: string | null;
+}
+
 /** The state of the console itself. */
 export interface StatsEvent {
   atMs: number;
@@ -160,6 +177,8 @@ export interface StatsEvent {
     /** The most they may hold. */
     limitBytes: number;
   };
+  /** Null without `--store`. */
+  store: StoreStats | null;
   /** Open streams, this one included. */
   streams: number;
   /** The first of `forwards`; null without `--forward`. */

@@ -1,17 +1,13 @@
 /**
- * Traces as OTLP's JSON, the form in which they can be kept, sent on and sent here again.
+ * Traces and logs as OTLP's JSON, the form in which they can be kept, sent on and sent here again.
+ * Metrics are in `otlp_export_metrics.ts`.
  *
  * @module
  */
 import type { Scope, Source } from "../intake/source.ts";
-import {
-  Bytes,
-  type StoredAttributes,
-  type StoredValue,
-  ValueMap,
-  WholeDouble,
-} from "../intake/values.ts";
+import type { StoredLog } from "../stores/log_store.ts";
 import type { StoredSpan, Trace } from "../stores/trace_store.ts";
+import { anyValue, keyValues } from "./otlp_values.ts";
 
 /** OTLP's JSON of a request; what is in it is as the specification has it. */
 export interface OtlpTraces {
@@ -28,32 +24,82 @@ export interface OtlpTraces {
  * ```
  */
 export function otlpTraces(traces: Iterable<Trace>): OtlpTraces {
-  const bySource = new Map<Source, Map<Scope, StoredSpan[]>>();
-  for (const { spans } of traces) {
-    for (const span of spans) {
-      let scopes = bySource.get(span.source);
-      if (scopes === undefined) bySource.set(span.source, scopes = new Map());
-      const list = scopes.get(span.scope);
-      if (list === undefined) scopes.set(span.scope, [span]);
-      else list.push(span);
-    }
+  function* spans() {
+    for (const trace of traces) yield* trace.spans;
   }
   return {
-    resourceSpans: [...bySource].map(([source, scopes]) => ({
-      resource: {
-        attributes: keyValues(["service.name", source.service, ...source.attributes]),
-      },
-      scopeSpans: [...scopes].map(([scope, spans]) => ({
+    resourceSpans: bySource(spans()).map(({ resource, scopes }) => ({
+      resource,
+      scopeSpans: scopes.map(({ head, items }) => ({ ...head, spans: items.map(otlpSpan) })),
+    })),
+  };
+}
+
+/**
+ * Makes the request that would bring these log records here, in their order.
+ *
+ * @example
+ * ```ts
+ * const body = JSON.stringify(otlpLogs([...store.logs.newestFirst()].reverse()));
+ * ```
+ */
+export function otlpLogs(logs: Iterable<StoredLog>): unknown {
+  return {
+    resourceLogs: bySource(logs).map(({ resource, scopes }) => ({
+      resource,
+      scopeLogs: scopes.map(({ head, items }) => ({ ...head, logRecords: items.map(otlpLog) })),
+    })),
+  };
+}
+
+/** Items by resource and scope, each as OTLP has it. */
+export function bySource<Item extends { readonly source: Source; readonly scope: Scope }>(
+  items: Iterable<Item>,
+): {
+  resource: unknown;
+  scopes: { head: { scope: unknown; schemaUrl?: string }; items: Item[] }[];
+}[] {
+  const sources = new Map<Source, Map<Scope, Item[]>>();
+  for (const item of items) {
+    let scopes = sources.get(item.source);
+    if (scopes === undefined) sources.set(item.source, scopes = new Map());
+    const list = scopes.get(item.scope);
+    if (list === undefined) scopes.set(item.scope, [item]);
+    else list.push(item);
+  }
+  return [...sources].map(([source, scopes]) => ({
+    resource: { attributes: keyValues(["service.name", source.service, ...source.attributes]) },
+    scopes: [...scopes].map(([scope, items]) => ({
+      head: {
         scope: {
           name: scope.name,
           version: scope.version,
           attributes: keyValues(scope.attributes ?? []),
         },
-        spans: spans.map(otlpSpan),
         ...(scope.schemaUrl !== undefined && { schemaUrl: scope.schemaUrl }),
-      })),
+      },
+      items,
     })),
+  }));
+}
+
+function otlpLog(log: StoredLog) {
+  return {
+    timeUnixNano: nanoseconds(log.timeMs),
+    ...(log.observedMs !== undefined && { observedTimeUnixNano: nanoseconds(log.observedMs) }),
+    ...(log.severityNumber !== 0 && { severityNumber: log.severityNumber }),
+    ...(log.severityText !== "" && { severityText: log.severityText }),
+    ...(log.body !== null && { body: anyValue(log.body) }),
+    attributes: keyValues(log.attributes),
+    ...(log.eventName !== "" && { eventName: log.eventName }),
+    ...(log.traceId !== "" && { traceId: log.traceId }),
+    ...(log.spanId !== "" && { spanId: log.spanId }),
   };
+}
+
+/** Times are kept in whole microseconds. */
+function nanoseconds(ms: number): string {
+  return String(BigInt(Math.round(ms * 1e3)) * 1000n);
 }
 
 function otlpSpan(span: StoredSpan) {
@@ -84,28 +130,4 @@ function otlpSpan(span: StoredSpan) {
       ...(span.statusMessage !== "" && { message: span.statusMessage }),
     },
   };
-}
-
-function keyValues(attributes: StoredAttributes) {
-  const list: { key: string; value: unknown }[] = [];
-  for (let i = 0; i < attributes.length; i += 2) {
-    list.push({ key: attributes[i] as string, value: anyValue(attributes[i + 1]!) });
-  }
-  return list;
-}
-
-function anyValue(value: StoredValue): unknown {
-  if (value === null) return {};
-  if (typeof value === "string") return { stringValue: value };
-  if (typeof value === "boolean") return { boolValue: value };
-  if (typeof value === "bigint") return { intValue: String(value) };
-  if (value instanceof WholeDouble) return { doubleValue: value.value };
-  if (value instanceof Bytes) return { bytesValue: value.base64 };
-  if (value instanceof ValueMap) return { kvlistValue: { values: keyValues(value.entries) } };
-  if (typeof value === "number") {
-    if (Number.isSafeInteger(value)) return { intValue: String(value) };
-    // Protobuf's JSON has words for what JSON has no numbers for.
-    return { doubleValue: Number.isFinite(value) ? value : String(value) };
-  }
-  return { arrayValue: { values: value.map(anyValue) } };
 }

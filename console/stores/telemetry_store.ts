@@ -118,6 +118,11 @@ export class TelemetryStore {
     this.metrics.clear();
     this.logs.clear();
     this.services.clear();
+    this.resetCounters();
+  }
+
+  /** Sets the counters to 0, and forgets what was refused. */
+  resetCounters(): void {
     this.notices.clear();
     for (const counters of Object.values(this.counters)) Object.assign(counters, newCounters());
     this.#rateFrom = { traces: 0, metrics: 0, logs: 0 };

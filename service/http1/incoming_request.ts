@@ -35,8 +35,13 @@ const authority = /^[\w.~%!$&'()*+,;=:[\]-]+$/;
  * The request that handlers take; nothing where its target or its `Host` is none.
  *
  * @param base `http://127.0.0.1:8080`, for requests of HTTP/1.0 without a `Host`
+ * @param basePath what is taken away from the begin of the path, if it is there
  */
-export function toRequest(source: RequestSource, base: string): Request | undefined {
+export function toRequest(
+  source: RequestSource,
+  base: string,
+  basePath = "",
+): Request | undefined {
   const { target, host } = source.head;
   const origin = host === undefined ? base : base.slice(0, base.indexOf("//") + 2) + host;
   if (host !== undefined && !authority.test(host)) return undefined;
@@ -47,10 +52,20 @@ export function toRequest(source: RequestSource, base: string): Request | undefi
     if (target !== "*" && !whole) return undefined;
     path = whole ? whole.pathname + whole.search : "/*";
   }
-  const request = new IncomingRequest(source, origin + path) as unknown as Request;
+  const request = new IncomingRequest(
+    source,
+    origin + withoutPrefix(path, basePath),
+  ) as unknown as Request;
   // Who upgrades is all that asks.
   if (source.upgrade) sources.set(request, source);
   return request;
+}
+
+/** `/orrery/api?q=1` without `/orrery`; `/orreryx` is another path. */
+function withoutPrefix(path: string, prefix: string): string {
+  const rest = path.slice(prefix.length);
+  if (prefix === "" || !path.startsWith(prefix) || !/^(?:[/?]|$)/.test(rest)) return path;
+  return rest.startsWith("/") ? rest : `/${rest}`;
 }
 
 /** As much of a `Request` as handlers use; what else one has is asked of a real one. */

@@ -29,6 +29,8 @@ export interface GrpcCall {
 
 /** What takes calls in: the receiver of OTLP/HTTP, which counts and limits both. */
 export interface GrpcIntake {
+  /** @throws {Refused} who shows this may not send */
+  checkSender(authorization: string | undefined): void;
   /** Reads a call's body up to its limits. */
   read(stream: http2.ServerHttp2Stream): Promise<Uint8Array<ArrayBuffer>>;
   /** Takes the call in; gives its answer in protobuf. */
@@ -46,6 +48,8 @@ export interface OtlpGrpcOptions {
   port: number;
   /** The flag that sets the port, for when it is taken. */
   portFlag: string;
+  /** Whether senders have to authenticate: only then may the address be other than loopback. @default false */
+  authenticated?: boolean;
   /** Lets it listen beyond loopback, where nobody has to authenticate. @default false */
   allowRemoteWithoutAuth?: boolean;
   /** Names the server is known by, besides those of loopback and `host`. @default none */
@@ -86,7 +90,7 @@ const maxConcurrentStreams = 64;
  */
 export async function serveOtlpGrpc(options: OtlpGrpcOptions): Promise<OtlpGrpcServer> {
   const { host = "127.0.0.1", port, allowedHosts, maxConnections = 256 } = options;
-  if (!options.allowRemoteWithoutAuth && !isLoopback(host)) {
+  if (!options.authenticated && !options.allowRemoteWithoutAuth && !isLoopback(host)) {
     throw new StartError(
       `Refuses to listen on ${host}: it is not a loopback address and nobody has to authenticate. Listen on 127.0.0.1, or say --allow-remote-without-auth.`,
     );
@@ -150,6 +154,7 @@ async function answer(
   const signal = signals[headers[":path"] ?? ""];
   try {
     checkCall(headers, signal, guard);
+    intake.checkSender(headers.authorization);
     const body = await intake.read(stream);
     const { message, compressed } = unframed(body);
     const compression = compressed ? compressionOf(headers) : undefined;

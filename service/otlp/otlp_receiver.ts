@@ -55,6 +55,8 @@ export interface OtlpReceiverOptions {
   onRefused?: ((refusal: RefusedRequest) => void) | undefined;
   /** Where OTLP/gRPC is served, such as `127.0.0.1:4317`, for who knocks at the wrong door. @default nowhere */
   grpcAddress?: (() => string | undefined) | undefined;
+  /** Whether an `Authorization` field (gRPC: metadata) lets its sender send. @default everybody may */
+  authorize?: ((authorization: string | null | undefined) => boolean) | undefined;
   /** The address listened on. @default "127.0.0.1" */
   host?: string | undefined;
   /** Names the server is known by, besides those of loopback. @default none */
@@ -93,6 +95,21 @@ export interface RefusedRequest {
   readonly signal: Signal | undefined;
 }
 
+/** A receiver's parts. */
+export interface OtlpReceiver {
+  /** Its routes. */
+  readonly app: Hono;
+  /** The same for gRPC. */
+  readonly grpc: GrpcIntake;
+  readonly counters: RequestCounters;
+  /**
+   * Takes in a request that came another way, as if it had been sent here.
+   *
+   * @throws {OtlpDecodeError} it is no request of this signal
+   */
+  take(signal: Signal, encoding: Encoding, body: Uint8Array<ArrayBuffer>): Refusal | undefined;
+}
+
 /** What has become of the requests so far. */
 export interface RequestCounters {
   accepted: number;
@@ -125,7 +142,7 @@ const signals: Record<string, Signal> = {
  */
 export function otlpReceiver(
   options: OtlpReceiverOptions,
-): { app: Hono; grpc: GrpcIntake; counters: RequestCounters } {
+): OtlpReceiver {
   const receiver = new Receiver(options);
   const { name, log, host, allowedHosts, corsOrigins } = options;
   const app = httpApp({
@@ -141,7 +158,12 @@ export function otlpReceiver(
     refuse: (refusal, request) => receiver.refuseSource(refusal, request),
   }, { log, health: new Health() });
   app.all("*", (c) => receiver.answer(c));
-  return { app, grpc: receiver.grpc(), counters: receiver.counters };
+  return {
+    app,
+    grpc: receiver.grpc(),
+    counters: receiver.counters,
+    take: (signal, encoding, body) => receiver.take(signal, encoding, body),
+  };
 }
 
 /** Takes requests in, up to its limits. */
@@ -164,6 +186,7 @@ class Receiver {
     const signal = signals[c.req.path];
     const encoding = requestEncoding(request);
     try {
+      this.#checkSender(request.headers.get("authorization"));
       if (signal === undefined) {
         throw new Refused(
           404,
@@ -184,6 +207,16 @@ class Receiver {
     } catch (error) {
       return this.#refuse(asRefused(error, this.#options.log), request, signal);
     }
+  }
+
+  #checkSender(authorization: string | null | undefined): void {
+    const { authorize } = this.#options;
+    if (authorize === undefined || authorize(authorization)) return;
+    throw new Refused(
+      401,
+      "Sending here takes the receiver's token: OTEL_EXPORTER_OTLP_HEADERS=authorization=Bearer%20…",
+      { "www-authenticate": "Bearer" },
+    );
   }
 
   /** Answers who may not send at all. */
@@ -221,6 +254,7 @@ class Receiver {
       this.#options;
     const limits = { maxBodyBytes, maxDecompressedBytes, timeoutMs: bodyTimeoutMs, world };
     return {
+      checkSender: (authorization) => this.#checkSender(authorization),
       read: async (stream) => {
         using account = this.#underWay.open();
         return await readNodeStream(stream, { ...limits, account });
@@ -243,6 +277,10 @@ class Receiver {
         return refused;
       },
     };
+  }
+
+  take(signal: Signal, encoding: Encoding, body: Uint8Array<ArrayBuffer>): Refusal | undefined {
+    return this.#take(signal, encoding, body, { body, compression: undefined });
   }
 
   /** Takes in what has been read, however it came. */

@@ -20,6 +20,7 @@ export class Refused extends Error {
 /** gRPC's codes for the statuses that are sent here (google.rpc.Code). */
 export const rpcCodes: Readonly<Record<number, number>> = {
   400: 3, // INVALID_ARGUMENT
+  401: 16, // UNAUTHENTICATED
   403: 7, // PERMISSION_DENIED
   404: 5, // NOT_FOUND
   405: 12, // UNIMPLEMENTED

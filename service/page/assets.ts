@@ -17,6 +17,8 @@ export interface PageRoutesOptions {
   routes: readonly string[];
   /** Path in front of the page's assets, without a slash at the end. @default "" */
   base?: string;
+  /** The path under which a proxy has the program, such as `/orrery`. @default "" */
+  basePath?: string | undefined;
 }
 
 /** What keeps text of strangers harmless, should it ever become markup: nothing inline, nothing from elsewhere. */
@@ -38,13 +40,13 @@ const securityHeaders = {
  * ```
  */
 export function pageRoutes(program: string, options: PageRoutesOptions): Hono {
-  const { routes, base = "" } = options;
+  const { routes, base = "", basePath = "" } = options;
   const app = new Hono();
   let page: ServedPage | undefined;
 
   /** Read at the first request; a page that was not built is read again at the next. */
   function load(): ServedPage {
-    return page ??= servedPage(readPageSync(program), base);
+    return page ??= servedPage(readPageSync(program), base, basePath);
   }
 
   for (const route of routes) {
@@ -93,8 +95,14 @@ function readPageSync(program: string): PageFile {
   return embedded ?? JSON.parse(Deno.readTextFileSync(pageFileUrl(program)));
 }
 
-function servedPage(file: PageFile, base: string): ServedPage {
-  const html = base === "" ? file.html : file.html.replaceAll('="/assets/', `="${base}/assets/`);
+function servedPage(file: PageFile, base: string, basePath: string): ServedPage {
+  const prefix = basePath + base;
+  const html =
+    (prefix === "" ? file.html : file.html.replaceAll('="/assets/', `="${prefix}/assets/`))
+      .replace(
+        /(?=<link rel="icon")/,
+        basePath === "" ? "" : `<meta name="orrery-base" content="${basePath}">\n`,
+      );
   return {
     html,
     etag: `"${createHash("sha256").update(html).digest("base64url").slice(0, 22)}"`,

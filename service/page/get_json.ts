@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { withBase } from "./base_path.ts";
 import { authorization } from "./bearer.ts";
 
 /**
@@ -46,14 +47,38 @@ export interface GetJsonOptions {
  * const { traces } = await getJson<SummariesAnswer>("/api/summaries?limit=20");
  * ```
  */
-export async function getJson<Answer>(
+export function getJson<Answer>(path: string, options: GetJsonOptions = {}): Promise<Answer> {
+  return askJson(path, {}, options);
+}
+
+/**
+ * The JSON that a path answers to a body.
+ *
+ * @throws as {@linkcode getJson}.
+ *
+ * @example
+ * ```ts
+ * const { requests } = await postJson<ImportAnswer>("/api/import", file, { timeoutMs: 60_000 });
+ * ```
+ */
+export function postJson<Answer>(
   path: string,
-  { signal, timeoutMs = 10_000 }: GetJsonOptions = {},
+  body: BodyInit,
+  options: GetJsonOptions = {},
+): Promise<Answer> {
+  return askJson(path, { method: "POST", body }, options);
+}
+
+async function askJson<Answer>(
+  path: string,
+  init: RequestInit,
+  { signal, timeoutMs = 10_000 }: GetJsonOptions,
 ): Promise<Answer> {
   const timeout = AbortSignal.timeout(timeoutMs);
   let response: Response;
   try {
-    response = await fetch(path, {
+    response = await fetch(withBase(path), {
+      ...init,
       signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
       headers: { accept: "application/json", ...authorization() },
     });

@@ -7,6 +7,7 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { type Signal, useSignal } from "@preact/signals";
 import { announcement } from "./announce.ts";
+import { withBase } from "./base_path.ts";
 import { formatCount, formatDuration } from "./format.ts";
 import { Icon } from "./icon.tsx";
 import { type Shortcut, shortcuts, useShortcuts } from "./keys.ts";
@@ -73,7 +74,7 @@ export function Shell({ program, nav, actions, notice, children }: ShellProps) {
         Skip to the content
       </a>
       <header class="top">
-        <a class="brand" href="/">
+        <a class="brand" href={withBase("/")}>
           <Mark />
           <span class="brand-name">Orrery</span> <span class="brand-program">{program}</span>
         </a>

@@ -6,10 +6,11 @@
  * @module
  */
 import { signal } from "@preact/signals";
+import { withBase, withoutBase } from "./base_path.ts";
 
 /** An address of the page: path and parameters. */
 export interface Address {
-  /** Path, as `/traces/4bf9…`. */
+  /** Path, as `/traces/4bf9…`, without what a proxy puts in front of it. */
   readonly path: string;
   /** Parameters. */
   readonly params: URLSearchParams;
@@ -22,14 +23,19 @@ export const address = signal<Address>({ path: "/", params: new URLSearchParams(
 export type ParamChanges = Readonly<Record<string, string | number | boolean | undefined>>;
 
 /**
- * `path` with changed parameters, sorted, so that the same state is the same address.
+ * `path` with changed parameters, sorted, so that the same state is the same address: what a link
+ * has, with the prefix of a proxy.
  *
  * @example
  * ```ts
  * href("/logs", new URLSearchParams("service=orb"), { q: "lost", service: undefined }); // "/logs?q=lost"
  * ```
  */
-export function href(path: string, params: URLSearchParams, changes: ParamChanges = {}): string {
+export function href(
+  path: string,
+  params: URLSearchParams = new URLSearchParams(),
+  changes: ParamChanges = {},
+): string {
   const next = new URLSearchParams(params);
   for (const [name, value] of Object.entries(changes)) {
     if (value === undefined || value === false || value === "") next.delete(name);
@@ -37,7 +43,7 @@ export function href(path: string, params: URLSearchParams, changes: ParamChange
   }
   next.sort();
   const text = next.toString();
-  return text === "" ? path : `${path}?${text}`;
+  return withBase(text === "" ? path : `${path}?${text}`);
 }
 
 /**
@@ -111,11 +117,11 @@ export interface GoOptions {
 }
 
 /**
- * Goes to another address of the page.
+ * Goes to another address of the page, as `href()` makes it.
  *
  * @example
  * ```ts
- * go(`/traces/${traceId}`);
+ * go(href(`/traces/${traceId}`));
  * ```
  */
 export function go(target: string, { replace = false }: GoOptions = {}): void {
@@ -157,12 +163,16 @@ export function startUrlState(routes: readonly string[]): void {
     const link = (event.target as Element | null)?.closest?.("a[href]");
     if (!(link instanceof HTMLAnchorElement) || link.target !== "" || link.download !== "") return;
     if (link.origin !== location.origin) return;
-    if (!routes.some((route) => matchPath(route, link.pathname))) return;
+    const path = withoutBase(link.pathname);
+    if (!routes.some((route) => matchPath(route, path))) return;
     event.preventDefault();
     go(link.href);
   });
 }
 
 function readAddress(): void {
-  address.value = { path: location.pathname, params: new URLSearchParams(location.search) };
+  address.value = {
+    path: withoutBase(location.pathname),
+    params: new URLSearchParams(location.search),
+  };
 }
