@@ -16,12 +16,12 @@ testWithSmallDisk(
         ...["--store-sync-interval", "50ms"],
       ];
       {
-        await using console = await startReadyProgram("console/server.ts", args);
-        const stats = async () => await (await fetch(`${console.fields.page}/api/stats`)).json();
+        await using viewer = await startReadyProgram("console/server.ts", args);
+        const stats = async () => await (await fetch(`${viewer.fields.page}/api/stats`)).json();
         const send = async () => {
           const body = tracesRequest([{ name: "x".repeat(4_000) }]);
           const headers = { "content-type": "application/x-protobuf" };
-          const sent = await fetch(`${console.fields.otlp}/v1/traces`, {
+          const sent = await fetch(`${viewer.fields.otlp}/v1/traces`, {
             method: "POST",
             headers,
             body,
@@ -41,7 +41,7 @@ testWithSmallDisk(
           sent++;
           return (await stats()).store.lastError?.includes("full") || undefined;
         });
-        await console.line(/The store does not take telemetry/);
+        await viewer.line(/The store does not take telemetry/);
         const full = await stats();
         assert.equal(full.traces.held, sent);
         assert.ok(full.store.waiting > 0);
@@ -51,8 +51,8 @@ testWithSmallDisk(
           return (store.written === sent && store.lastError === null) || undefined;
         });
         assert.equal((await stats()).store.dropped, 0);
-        await console.line(/The store takes telemetry again/);
-        await console.stop();
+        await viewer.line(/The store takes telemetry again/);
+        await viewer.stop();
         await using again = await startReadyProgram("console/server.ts", args);
         const { traces } = await (await fetch(`${again.fields.page}/api/stats`)).json();
         assert.equal(traces.held, sent);

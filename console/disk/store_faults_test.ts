@@ -17,13 +17,13 @@ testWith(
     try {
       let acknowledged = 0;
       for (let life = 0; life < 3; life++) {
-        await using console = await startReadyProgram("console/server.ts", args);
-        const stats = async () => await (await fetch(`${console.fields.page}/api/stats`)).json();
+        await using viewer = await startReadyProgram("console/server.ts", args);
+        const stats = async () => await (await fetch(`${viewer.fields.page}/api/stats`)).json();
         const { traces } = await stats();
         assert.ok(traces.held >= acknowledged, `${traces.held} of ${acknowledged}`);
         acknowledged = traces.held;
         const send = async () => {
-          const sent = await fetch(`${console.fields.otlp}/v1/traces`, {
+          const sent = await fetch(`${viewer.fields.otlp}/v1/traces`, {
             method: "POST",
             headers: { "content-type": "application/x-protobuf" },
             body: tracesRequest([{}, {}, {}]),
@@ -36,8 +36,8 @@ testWith(
         await eventually("a sync", async () => (await stats()).store.written >= 20 || undefined);
         // Killed in the middle of writing.
         const more = Promise.allSettled(Array.from({ length: 20 }, send));
-        console.kill("SIGKILL");
-        await Promise.all([more, console.status]);
+        viewer.kill("SIGKILL");
+        await Promise.all([more, viewer.status]);
       }
     } finally {
       await Deno.remove(folder, { recursive: true });
