@@ -3,10 +3,9 @@
  *
  * @module
  */
-import { sha256 } from "@noble/hashes/sha2.js";
-import { bytesToHex } from "@noble/hashes/utils.js";
 import TinyQueue from "tinyqueue";
 import type { Draw } from "./decisions.ts";
+import { newLogHash } from "./log_hash.ts";
 import type { Change } from "./simulated_store.ts";
 import { drive, type Step, type Wait, waitFor } from "../topology/step.ts";
 
@@ -31,8 +30,8 @@ export interface Process {
 
 /** Something that is to happen. */
 export interface Event {
-  readonly atUs: number;
-  readonly order: number;
+  atUs: number;
+  order: number;
   /** `undefined` once it is called off. */
   callback: (() => void) | undefined;
   readonly process: Process | undefined;
@@ -68,7 +67,6 @@ export interface EventLoopOptions {
 }
 
 const hashChunkLength = 65_536;
-const encoder = new TextEncoder();
 const noMessages: readonly string[] = [];
 
 /** The event loop of one run. */
@@ -78,10 +76,14 @@ export class EventLoop {
   count = 0;
   /** Lines that were logged. */
   lines = 0;
+  /** What is to happen later than it was asked for. */
   readonly #queue = new TinyQueue<Event>([], byTime);
+  /** What is to happen at once, by its order: it comes after what the heap has for the same time, as that was asked for before. */
+  #now: Event[] = [];
+  #nextNow = 0;
   /** Whether anybody asks for the log's lines: else they need not be made. */
   readonly isLogged: boolean;
-  readonly #hash = sha256.create();
+  readonly #hash = newLogHash();
   readonly #onLine: ((line: string) => void) | undefined;
   readonly #onEntry: ((entry: LogEntry) => void) | undefined;
   #text = "";
@@ -107,7 +109,8 @@ export class EventLoop {
       process,
       life: process === undefined ? 0 : process.life,
     };
-    this.#queue.push(event);
+    if (event.atUs === this.nowUs) this.#now.push(event);
+    else this.#queue.push(event);
     return event;
   }
 
@@ -190,13 +193,27 @@ export class EventLoop {
 
   /** Runs the next event, if there is one until then; gives whether there was. */
   step(untilMs: number): boolean {
-    const event = this.#queue.peek();
+    const event = this.#peek();
     if (event === undefined || event.atUs > untilMs * 1_000) return false;
-    this.#queue.pop();
+    if (event === this.#now[this.#nextNow]) this.#nextNow++;
+    else this.#queue.pop();
     this.nowUs = event.atUs;
     this.#run(event);
     if (this.#failure !== undefined) throw this.#failure.error;
     return true;
+  }
+
+  #peek(): Event | undefined {
+    const later = this.#queue.peek();
+    if (this.#nextNow === this.#now.length) {
+      if (this.#nextNow > 0) {
+        this.#now = [];
+        this.#nextNow = 0;
+      }
+      return later;
+    }
+    const soon = this.#now[this.#nextNow]!;
+    return later !== undefined && byTime(later, soon) < 0 ? later : soon;
   }
 
   /** Nothing happens until then. */
@@ -207,7 +224,7 @@ export class EventLoop {
   /** The hash of the log up to now, in hex; the log takes no line after it. */
   digest(): string {
     this.#flush();
-    return bytesToHex(this.#hash.digest());
+    return this.#hash.digest();
   }
 
   #run(event: Event): void {
@@ -216,7 +233,10 @@ export class EventLoop {
     if (process !== undefined) {
       if (!process.isLive || process.life !== event.life) return;
       if (process.pausedUntilUs > this.nowUs) {
-        this.#queue.push({ ...event, atUs: process.pausedUntilUs, order: ++this.#order });
+        // The same one, so that it can still be called off.
+        event.atUs = process.pausedUntilUs;
+        event.order = ++this.#order;
+        this.#queue.push(event);
         return;
       }
     }
@@ -225,7 +245,7 @@ export class EventLoop {
   }
 
   #flush(): void {
-    this.#hash.update(encoder.encode(this.#text));
+    this.#hash.update(this.#text);
     this.#text = "";
   }
 }

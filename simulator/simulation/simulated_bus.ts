@@ -64,6 +64,9 @@ interface Queue {
   alarmUs: number;
 }
 
+/** Made once: an error's stack would cost more than the call. */
+const full = new LinkError("full", "The topic is full");
+
 /** The bus itself; processes use it through {@linkcode SimulatedBus.connect}. */
 export class SimulatedBus {
   readonly #loop: EventLoop;
@@ -138,7 +141,7 @@ export class SimulatedBus {
   *#publish(process: Process, topic: string, message: Message): Step<void> {
     const queues = this.#queues.get(topic)!;
     for (const { items } of queues.values()) {
-      if (items.size >= this.#options.capacity) throw new LinkError("full", `${topic} is full`);
+      if (items.size >= this.#options.capacity) throw full;
     }
     const lateMs = this.#options.takeReorderMs(process);
     const freeAtUs = this.#loop.nowUs + Math.round(lateMs * 1_000);

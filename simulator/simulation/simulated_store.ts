@@ -82,6 +82,14 @@ interface Claim {
   transaction: SimulatedTransaction | undefined;
 }
 
+/** A row that somebody holds: who comes later gets it in the order of arrival, as in PostgreSQL. */
+interface Lock {
+  holder: SimulatedTransaction;
+  waiters: SimulatedTransaction[];
+}
+
+const nobody: SimulatedTransaction[] = [];
+
 /** Who waits to write, in the order of arrival. */
 interface Waiter {
   readonly transaction: SimulatedTransaction;
@@ -92,8 +100,13 @@ interface Waiter {
 
 const noRows: readonly Row[] = [];
 
+/** Made once: an error's stack would cost more than the statement. */
 const unavailable = new StoreError("unavailable", "The store is down");
 const full = new StoreError("unavailable", "The store is full");
+const busy = new StoreError("busy", "Others write for too long");
+const duplicate = new StoreError("duplicate", "Another row has that value");
+const deadlock = new StoreError("deadlock", "Each waits for the other: rolled back");
+const ended = new StoreError("ended", "The transaction has ended");
 
 /** The store itself; processes use it through {@linkcode SimulatedStore.connect}. */
 export class SimulatedStore {
@@ -101,7 +114,7 @@ export class SimulatedStore {
   readonly loop: EventLoop;
   readonly options: SimulatedStoreOptions;
   /** Who holds a row, by its key. */
-  readonly locks = new Map<number, SimulatedTransaction>();
+  readonly locks = new Map<number, Lock>();
   /** Whether transactions run beside each other: with one writer there is nobody to lock rows against. */
   readonly isConcurrent: boolean;
   readonly active = new Set<SimulatedTransaction>();
@@ -304,7 +317,7 @@ export class SimulatedStore {
     const transaction = new SimulatedTransaction(this, process);
     if (!this.isConcurrent) {
       if (this.#writer !== undefined && !(yield* this.#turn(transaction))) {
-        throw new StoreError("busy", "Others write for too long");
+        throw busy;
       }
       // The store may have crashed since it was given the turn.
       if (transaction.isOver) throw unavailable;
@@ -336,8 +349,10 @@ class SimulatedTransaction implements Transaction {
     readonly value: Value;
     readonly before: Claim | undefined;
   }[] = [];
-  #waiting: (() => void)[] = [];
-  #waitsFor: SimulatedTransaction | undefined;
+  /** Those who want a unique value that it has taken. */
+  #waiting: SimulatedTransaction[] = [];
+  #waitsFor: { readonly holder: SimulatedTransaction } | undefined;
+  #wake: (() => void) | undefined;
   isOver = false;
   /** Ended by its store, not by itself. */
   #isCut = false;
@@ -361,7 +376,10 @@ class SimulatedTransaction implements Transaction {
     const known = this.#store.table(table);
     const id = ++known.lastId;
     for (const { columns, claims } of known.unique) {
-      yield* this.#claim(known, claims, valueOf(columns, row), id);
+      const value = valueOf(columns, row);
+      if (claims.has(value)) yield* this.#claimable(known, claims, value);
+      this.#claimed.push({ claims, value, before: claims.get(value) });
+      claims.set(value, { id, transaction: this });
     }
     const key = known.firstKey + id;
     // Nobody else knows of it before the commit, so nobody is kept from it.
@@ -388,19 +406,19 @@ class SimulatedTransaction implements Transaction {
     for (const { id } of rows) {
       const key = firstKey + id;
       if (lock === "skip" && this.#isOthers(key)) continue;
-      if (this.#store.locks.get(key) !== this) yield* this.#lock(key);
+      if (!this.#tryLock(key)) yield* this.#lock(key);
       const row = this.#current(table, id);
       if (row !== undefined && fits(row, where, columns)) locked.push(row);
     }
     return locked;
   }
 
-  *update(table: string, id: number, changes: Readonly<Record<string, Value>>): Step<boolean> {
-    return yield* this.#write(table, id, (row) => ({ ...row, ...changes, id }));
+  update(table: string, id: number, changes: Readonly<Record<string, Value>>): Step<boolean> {
+    return this.#write(table, id, changes);
   }
 
-  *delete(table: string, id: number): Step<boolean> {
-    return yield* this.#write(table, id, () => undefined);
+  delete(table: string, id: number): Step<boolean> {
+    return this.#write(table, id, undefined);
   }
 
   *commit(): Step<void> {
@@ -452,20 +470,33 @@ class SimulatedTransaction implements Transaction {
     if (this.isOver) return;
     this.isOver = true;
     const { locks, active } = this.#store;
-    for (const key of this.#locked) locks.delete(key);
+    for (const key of this.#locked) this.#handOver(key, locks.get(key)!);
     for (const { claims, value, before } of this.#claimed.reverse()) {
       if (before === undefined) claims.delete(value);
       else claims.set(value, before);
     }
     active.delete(this);
-    for (const wake of this.#waiting) wake();
+    for (const one of this.#waiting) one.#wake?.();
+    // Its store may have ended it while it waited for another.
+    this.#wake?.();
     this.#store.released(this);
   }
 
-  #judgeOpen(): void {
-    if (this.isOver) {
-      throw this.#isCut ? unavailable : new StoreError("ended", "The transaction has ended");
+  /** Gives a row to who has waited for it longest. */
+  #handOver(key: number, lock: Lock): void {
+    const { locks } = this.#store;
+    for (let next = lock.waiters.shift(); next !== undefined; next = lock.waiters.shift()) {
+      if (next.isOver) continue;
+      lock.holder = next;
+      next.#locked.push(key);
+      next.#wake?.();
+      return;
     }
+    locks.delete(key);
+  }
+
+  #judgeOpen(): void {
+    if (this.isOver) throw this.#isCut ? unavailable : ended;
   }
 
   #pipeline(): void {
@@ -473,15 +504,21 @@ class SimulatedTransaction implements Transaction {
     this.#owedMs += this.#store.statementMs(this.process);
   }
 
-  *#write(table: string, id: number, change: (row: Row) => Row | undefined): Step<boolean> {
+  /** @param changes `undefined` removes the row */
+  *#write(
+    table: string,
+    id: number,
+    changes: Readonly<Record<string, Value>> | undefined,
+  ): Step<boolean> {
     this.#pipeline();
     const { firstKey, rows } = this.#store.table(table);
     const key = firstKey + id;
-    if (this.#store.isConcurrent && this.#store.locks.get(key) !== this) yield* this.#lock(key);
+    if (this.#store.isConcurrent && !this.#tryLock(key)) yield* this.#lock(key);
     const row = this.#current(table, id);
     if (row === undefined) return false;
     const before = rows.get(id);
-    this.#changes.set(key, { table, id, before, after: change(row) });
+    const after = changes === undefined ? undefined : { ...row, ...changes, id };
+    this.#changes.set(key, { table, id, before, after });
     return true;
   }
 
@@ -494,50 +531,62 @@ class SimulatedTransaction implements Transaction {
     }
   }
 
-  *#claim(table: Table, claims: Map<Value, Claim>, value: Value, id: number): Step<void> {
+  /** Waits until nobody else has a unique value. @throws {StoreError} somebody keeps it */
+  *#claimable(table: Table, claims: Map<Value, Claim>, value: Value): Step<void> {
     for (let claim = claims.get(value); claim !== undefined; claim = claims.get(value)) {
       const own = this.#changes.get(table.firstKey + claim.id);
       if (own !== undefined && own.after === undefined) break;
       if (claim.transaction === undefined || claim.transaction === this) {
-        throw new StoreError("duplicate", `${table.name}: taken by row ${claim.id}`);
+        throw duplicate;
       }
-      yield* this.#waitFor(claim.transaction);
+      const holder = claim.transaction;
+      holder.#waiting.push(this);
+      yield* this.#waitFor({ holder });
     }
-    this.#claimed.push({ claims, value, before: claims.get(value) });
-    claims.set(value, { id, transaction: this });
   }
 
   #isOthers(key: number): boolean {
-    const holder = this.#store.locks.get(key);
-    return holder !== undefined && holder !== this;
+    const lock = this.#store.locks.get(key);
+    return lock !== undefined && lock.holder !== this;
+  }
+
+  /** Locks a row if nobody else holds it. */
+  #tryLock(key: number): boolean {
+    const { locks } = this.#store;
+    const lock = locks.get(key);
+    if (lock !== undefined) return lock.holder === this;
+    locks.set(key, { holder: this, waiters: nobody });
+    this.#locked.push(key);
+    return true;
   }
 
   *#lock(key: number): Step<void> {
-    const { locks } = this.#store;
-    for (let holder = locks.get(key); holder !== this; holder = locks.get(key)) {
-      if (holder === undefined) {
-        locks.set(key, this);
-        this.#locked.push(key);
-        return;
-      }
-      yield* this.#waitFor(holder);
-    }
+    const lock = this.#store.locks.get(key)!;
+    if (lock.waiters === nobody) lock.waiters = [this];
+    else lock.waiters.push(this);
+    yield* this.#waitFor(lock);
   }
 
-  *#waitFor(holder: SimulatedTransaction): Step<void> {
-    const { onContention } = this.#store.options;
-    for (let one: SimulatedTransaction | undefined = holder; one; one = one.#waitsFor) {
-      if (one !== this) continue;
+  /** Waits until it is woken: the lock is its own by then, or the value's holder has ended. */
+  *#waitFor(what: { readonly holder: SimulatedTransaction }): Step<void> {
+    const { loop, options: { onContention } } = this.#store;
+    // A lock changes hands while others wait for it; whoever gets it waits for nobody, so no circle closes then.
+    let one: SimulatedTransaction | undefined = what.holder;
+    for (; one !== undefined && one !== this; one = one.#waitsFor?.holder);
+    if (one === this) {
       onContention?.("deadlock", this.process);
       this.end();
-      throw new StoreError("deadlock", "Each waits for the other: rolled back");
+      throw deadlock;
     }
     onContention?.("lock-wait", this.process);
-    this.#waitsFor = holder;
+    this.#waitsFor = what;
     yield* waitFor<void>((resume) => {
-      holder.#waiting.push(() => this.#store.loop.after(0, resume as () => void, this.process));
+      this.#wake = () => {
+        this.#wake = undefined;
+        this.#waitsFor = undefined;
+        loop.after(0, resume as () => void, this.process);
+      };
     });
-    this.#waitsFor = undefined;
     this.#judgeOpen();
   }
 
@@ -564,8 +613,9 @@ class SimulatedTransaction implements Transaction {
 
 /** The values that a row has in a unique set, as one. */
 function valueOf(columns: readonly string[], row: Readonly<Record<string, Value>>): Value {
-  if (columns.length === 1) return row[columns[0]!]!;
-  return columns.map((column) => row[column]).join("\n");
+  let value: Value = row[columns[0]!]!;
+  for (let place = 1; place < columns.length; place++) value += `\n${row[columns[place]!]}`;
+  return value;
 }
 
 function fits(

@@ -127,3 +127,29 @@ Deno.test("a store that is full can be read and emptied, and takes nothing in", 
   assert.deepEqual(kinds, ["unavailable"]);
   assert.deepEqual(store.all("jobs").map(({ name }) => name), ["c"]);
 });
+
+Deno.test("mvcc: who waits for a row gets it in the order of arrival, and is woken once", () => {
+  const loop = new EventLoop();
+  let waits = 0;
+  const store = new SimulatedStore(loop, {
+    ...{ name: "store", profile: "mvcc", schema },
+    onContention: () => void waits++,
+  });
+  store.load("jobs", { queue: "open", name: "a", by: 0 });
+  const order: number[] = [];
+  for (let index = 0; index < 10; index++) {
+    const process = newProcess(`p-${index}`);
+    loop.spawn(
+      process,
+      transact(store.connect(process), function* (tx) {
+        const [row] = yield* tx.select("jobs", { queue: "open" }, { lock: "wait" });
+        order.push(index);
+        yield* tx.update("jobs", row!.id, { by: row!["by"] as number + 1 });
+      }),
+    );
+  }
+  loop.runUntil(1_000);
+  assert.deepEqual(order, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  assert.equal(store.all("jobs")[0]!["by"], 10);
+  assert.equal(waits, 9);
+});

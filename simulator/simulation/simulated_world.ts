@@ -74,6 +74,10 @@ export interface WorldOptions {
 /** Made once: an error's stack would cost more than the call. */
 const backendDown = new LinkError("refused", "Backend 1 is down");
 const noAnswer = new LinkError("timeout", "Backend 1 does not answer");
+const poisonous = new HandlerError("The message cannot be handled");
+
+/** As wide as the names of processes. */
+const worldColumn = "world".padEnd(12);
 
 /** What a process does while it lives. */
 type Main = (part: Surroundings) => Step<unknown>;
@@ -192,7 +196,7 @@ export class SimulatedWorld {
     this.#isHealed = true;
     this.#links.heal();
     for (const store of this.backends) store.heal();
-    this.#note("heal", "", "world", "");
+    this.#note("heal", "", worldColumn, "");
     for (const process of this.#surroundings.keys()) {
       process.pausedUntilUs = 0;
       process.doom = "none";
@@ -203,7 +207,7 @@ export class SimulatedWorld {
   /** The handlers are mended, and what was parked gets another chance. */
   mend(): void {
     this.#isMended = true;
-    this.#note("mend", "", "world", "");
+    this.#note("mend", "", worldColumn, "");
     for (const [index, { store }] of this.#backends.entries()) {
       const operator = this.#newProcess(`operator-${index + 1}`);
       const part = this.#surround(operator, { store, mailboxes: new Map() });
@@ -362,7 +366,7 @@ export class SimulatedWorld {
     yield* part.clock.sleep(slowMs ?? workMs * (0.5 + part.chance.random()));
     if (this.#isMended || consumer === "stock" || !this.#poison.has(messageId)) return;
     this.#tellHandlerFault("poison", part, messageId, "");
-    throw new HandlerError(`${messageId} cannot be handled`);
+    throw poisonous;
   }
 
   #tellHandlerFault(
@@ -436,7 +440,7 @@ export class SimulatedWorld {
         const backend = this.#backends.find((one) => one.store === store)!;
         this.loop.spawn(visitor, work(this.#surround(visitor, backend)));
       },
-      note: (event, subject, detail) => this.#note(event, subject, "world", detail),
+      note: (event, subject, detail) => this.#note(event, subject, worldColumn, detail),
     };
   }
 
@@ -446,7 +450,7 @@ export class SimulatedWorld {
       if (intervention.kind === "rates") {
         const { point, rates } = intervention;
         this.#links.setRates(point, allowedRates(this.#options.ordering, point, rates));
-        this.#note("rates", String(point), "world", ratesInWords(rates));
+        this.#note("rates", String(point), worldColumn, ratesInWords(rates));
         return;
       }
       const process = [...this.#surroundings.keys()].find(({ name }) => name === intervention.part);
@@ -481,8 +485,10 @@ export class SimulatedWorld {
     process.life++;
     process.doom = "none";
     this.#links.abandon(process);
-    for (const { store } of this.#backends) {
+    for (const { store, mailboxes } of this.#backends) {
       if (store.abandon(process) > 0) this.#reach("rolled-back");
+      const mailbox = mailboxes.get(process);
+      if (mailbox !== undefined) Object.assign(mailbox, { subjects: [], wake: undefined });
     }
     const { faultMaxMs } = this.#options;
     const choose = (draw: Draw) => Math.round(logUniform(draw, 10, faultMaxMs));
@@ -534,7 +540,7 @@ export class SimulatedWorld {
       bus: this.#bus.connect(process),
       link: this.#links.connect(process),
       sleepUntilWoken: (limitMs) => this.#sleepUntilWoken(process, backend, limitMs),
-      wake: (box, subject) => wakeAll(backend, box, subject),
+      wake: (box, subject) => wakeSome(backend, box, subject),
       note: (event, subject, detail = "") => {
         if (event === "owns") {
           this.invariants.owns(process.name, `${backend.store.name} ${subject}`);
@@ -548,14 +554,15 @@ export class SimulatedWorld {
     const mailbox = backend.mailboxes.get(process)!;
     if (mailbox.subjects.length === 0) {
       yield* waitFor<void>((resume) => {
-        const wake = () => {
-          if (mailbox.wake !== wake) return;
+        mailbox.wake = () => {
           mailbox.wake = undefined;
           this.loop.callOff(timer);
           this.loop.after(0, resume as () => void, process);
         };
-        mailbox.wake = wake;
-        const timer = this.loop.after(limitMs, wake, process);
+        const timer = this.loop.after(limitMs, () => {
+          mailbox.wake = undefined;
+          resume();
+        }, process);
       });
     }
     const { subjects } = mailbox;
@@ -572,7 +579,7 @@ export class SimulatedWorld {
       busHas: (topic: string, id: string) => this.#bus.has(topic, id),
       isPoison: (id: string) => this.#poison.has(id),
       onViolation: ({ invariant, text }: { invariant: string; text: string }) =>
-        this.#note("VIOLATION", "world", "world".padEnd(12), `${invariant}: ${text}`),
+        this.#note("VIOLATION", "world", worldColumn, `${invariant}: ${text}`),
     };
   }
 
@@ -583,7 +590,7 @@ export class SimulatedWorld {
   #note(event: string, subject: string, column: string, detail: string): void {
     this.#reach(event);
     if (detail === "full") this.#reach("full");
-    this.loop.log(event, column.padEnd(12), subject, detail);
+    this.loop.log(event, column, subject, detail);
   }
 
   #reach(event: string): void {
@@ -598,7 +605,18 @@ function ratesInWords(rates: Readonly<Record<string, number>>): string {
   return words.length === 0 ? "none" : words.join(" ");
 }
 
-function wakeAll({ mailboxes }: Backend, box: Mailbox["box"], subject: string): void {
+/**
+ * Wakes whoever works at a box. Of an inbox, one who sleeps is enough; where nobody does, all are told, and
+ * look again before they sleep. Of an outbox, only its owner can do anything.
+ */
+function wakeSome({ mailboxes }: Backend, box: Mailbox["box"], subject: string): void {
+  if (box === "inbox") {
+    for (const mailbox of mailboxes.values()) {
+      if (mailbox.box !== box || mailbox.wake === undefined) continue;
+      mailbox.subjects.push(subject);
+      return mailbox.wake();
+    }
+  }
   for (const mailbox of mailboxes.values()) {
     if (mailbox.box !== box) continue;
     mailbox.subjects.push(subject);

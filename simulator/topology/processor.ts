@@ -19,6 +19,7 @@ import {
   backoffMs,
   messageOf,
   outboxRow,
+  resultIdOf,
   resultOf,
   rowOf,
   type Settings,
@@ -171,7 +172,7 @@ function* handle(processor: Processor, row: Row): Step<boolean> {
   const consumer = row["consumer"] as string;
   const message = messageOf(row);
   yield* work(part, consumer, message.id);
-  return yield* transact(part.store, function* (tx) {
+  const isDone = yield* transact(part.store, function* (tx) {
     const [current] = yield* tx.select("inbox", { queue: "open", id: row.id }, { lock: "wait" });
     const isFenced = current === undefined || current["token"] !== row["token"];
     if (isFenced && settings.plant !== 22 && settings.plant !== 24) {
@@ -186,10 +187,15 @@ function* handle(processor: Processor, row: Row): Step<boolean> {
     if (consumer === stage.producer && settings.pattern === "outbox") {
       const result = resultOf(message);
       yield* tx.insert("outbox", outboxRow(part, settings, result, tx.nowMs()));
-      part.wake("outbox", result.id);
+      if (settings.plant === 17) part.wake("outbox", result.id);
     }
     return true;
   });
+  // Not before the commit: whoever is woken would find nothing, and sleep on.
+  if (isDone && consumer === stage.producer && settings.pattern === "outbox") {
+    part.wake("outbox", resultIdOf(message.id));
+  }
+  return isDone;
 }
 
 /** What fails by itself again and again is parked; what fails by the world is only tried later. */

@@ -49,19 +49,19 @@ export interface Driver<T> {
 
 /** Drives work to its end; what has ceased to be live is dropped where it waits, as by `kill -9`. */
 export function drive<T>(step: Step<T>, driver: Driver<T>): void {
-  const settle = (advance: () => IteratorResult<Wait, T>) => {
+  const advance = (value: unknown, isError: boolean) => {
     if (!driver.isLive()) return;
     let result: IteratorResult<Wait, T>;
     try {
-      result = advance();
+      result = isError ? step.throw(value) : step.next(value);
     } catch (error) {
       return driver.failed(error);
     }
     if (result.done) driver.done(result.value);
     else result.value(resume, fail);
   };
-  const resume = (value: unknown) => settle(() => step.next(value));
-  const fail = (error: unknown) => settle(() => step.throw(error));
+  const resume = (value: unknown) => advance(value, false);
+  const fail = (error: unknown) => advance(error, true);
   resume(undefined);
 }
 
