@@ -20,6 +20,7 @@
  * @module
  */
 import type { Hono } from "hono";
+import { serveStreamMux } from "../service/event_stream_mux.ts";
 import { httpApp } from "../service/http_app.ts";
 import type { Refusal } from "../service/http_guard.ts";
 import { isLoopback } from "../service/http_server.ts";
@@ -40,7 +41,7 @@ import { restore, type Restored } from "./disk/restore.ts";
 import { Forwarder } from "./forwarder.ts";
 import { consoleReceiver } from "./intake/console_receiver.ts";
 import { recordOwnMetrics } from "./own_metrics.ts";
-import { pagePaths } from "./page_api/api.ts";
+import { apiPaths, pagePaths } from "./page_api/api.ts";
 import { LiveStream } from "./page_api/live_stream.ts";
 import { pageApi } from "./page_api/page_api.ts";
 import type { StatsEvent } from "./page_api/stream_events.ts";
@@ -117,6 +118,7 @@ class RunningConsole implements ConsoleService {
   readonly #stream: LiveStream;
   readonly #ports: ConsolePorts;
   readonly #ownTimer: TimerId;
+  readonly #stopping = new AbortController();
   #disk: DiskStore | undefined;
 
   constructor(options: ConsoleOptions, context: ConsoleContext, token: string | undefined) {
@@ -187,6 +189,7 @@ class RunningConsole implements ConsoleService {
   async stop(deadline: AbortSignal): Promise<void> {
     this.#context.world.clearInterval(this.#ownTimer);
     this.#stream.stop();
+    this.#stopping.abort();
     await this.#ports.stop(deadline);
     await Promise.all([
       ...this.#forwarders.map((one) => one.stop(deadline)),
@@ -294,6 +297,7 @@ class RunningConsole implements ConsoleService {
         headers: { "content-type": prometheusContentTypes[escaping], vary: "Accept" },
       });
     });
+    serveStreamMux(app, { paths: [apiPaths.stream], world, stopping: this.#stopping.signal });
     app.route(
       "/",
       pageApi({

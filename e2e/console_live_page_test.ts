@@ -186,6 +186,26 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     assert.equal(await streams(), 1);
   },
 
+  async "20 tabs of one browser are all live, over one connection, and what they ask is answered"(
+    { console, page, context },
+  ) {
+    const tabs = [page];
+    while (tabs.length < 20) tabs.push(await context.newPage());
+    await Promise.all(
+      tabs.map((tab, i) => tab.goto(`${console.fields.page}/?q=${i % 2 ? "name~a" : ""}`)),
+    );
+    for (const tab of tabs) await tab.locator(".pill-live").waitFor();
+    const stats = async () => await (await fetch(`${console.fields.page}/api/stats`)).json();
+    assert.equal((await stats()).streams, 20);
+    await sendTrace(console, { name: "a" });
+    for (const tab of tabs) await row(tab, "a").waitFor();
+    await tabs.pop()!.close();
+    await tabs.pop()!.goto("about:blank");
+    await eventually("18 streams", async () => (await stats()).streams === 18 || undefined);
+    await row(page, "a").click();
+    await page.getByRole("button", { name: /^charge card/ }).waitFor();
+  },
+
   async "logs and metrics arrive live and can be filtered"({ console, page }) {
     await page.goto(`${console.fields.page}/logs`);
     await page.getByText("Waiting for the first log record").waitFor();

@@ -6,6 +6,7 @@
  */
 import type { Context, Hono } from "hono";
 import { EventStreamHub } from "../service/event_stream.ts";
+import { serveStreamMux } from "../service/event_stream_mux.ts";
 import { httpApp } from "../service/http_app.ts";
 import type { ServiceContext } from "../service/life_cycle.ts";
 import { ProblemError } from "../service/problem.ts";
@@ -50,6 +51,7 @@ export function httpApi(options: HttpApiOptions, context: HttpApiContext): Hono 
     untraced: ["/api/live"],
   }, context);
   const live = liveStream(options, context);
+  serveStreamMux(app, { paths: ["/api/live"], ...context });
 
   app.get("/metrics", (c) => {
     const format = negotiate(c.req.header("accept"));

@@ -14,6 +14,7 @@
  */
 import type { Hono } from "hono";
 import { defaultDataFolder } from "../service/data_folder.ts";
+import { serveStreamMux } from "../service/event_stream_mux.ts";
 import { httpApp } from "../service/http_app.ts";
 import { pageRoutes } from "../service/page/assets.ts";
 import { type HttpServer, listen } from "../service/http_server.ts";
@@ -181,6 +182,7 @@ function orbRoutes(
     allowedOrigins: options.allowedOrigin,
     untraced: [fleetStreamPath],
   }, context);
+  serveStreamMux(app, { paths: [fleetStreamPath], stopping: context.stopping, world });
   const signup = createSignup({
     store,
     budget,

@@ -6,6 +6,7 @@
  */
 import { type Context, type Env, Hono, type MiddlewareHandler, type NotFoundHandler } from "hono";
 import type { BlankEnv } from "hono/types";
+import { streamMuxPath } from "./event_stream_mux.ts";
 import { healthPaths, healthRoutes } from "./health.ts";
 import { Guard, type GuardOptions } from "./http_guard.ts";
 import { httpTelemetry } from "./http_telemetry.ts";
@@ -56,7 +57,8 @@ export function httpApp<AppEnv extends Env = BlankEnv>(
   app.notFound(notFoundOrNotAllowed(app));
   app.use(new Guard(options).middleware());
   if (context.telemetry?.enabled) {
-    app.use(exceptFor(options.untraced ?? [], httpTelemetry(options.name)));
+    const untraced = [`${streamMuxPath}*`, ...options.untraced ?? []];
+    app.use(exceptFor(untraced, httpTelemetry(options.name)));
   }
   if (options.health !== false) app.route("/", healthRoutes(context.health));
   return app;

@@ -46,7 +46,7 @@ export interface LiveStreamOptions {
   maxRowsPerRound?: number;
   /** The most traces, and the most log records, sent to catch up after a reconnect. @default 500 */
   maxCatchUpRows?: number;
-  /** Clients at once; beyond it 503 with `Retry-After`. @default 64 */
+  /** Clients at once; beyond it 503 with `Retry-After`. @default 256 */
   maxClients?: number;
   /** Bytes waiting for a client that does not read; beyond it its rows are skipped and reported as not shown. @default 1 MiB */
   maxQueuedBytes?: number;
@@ -100,7 +100,7 @@ export class LiveStream {
       roundMs: 250,
       maxRowsPerRound: 100,
       maxCatchUpRows: 500,
-      maxClients: 64,
+      maxClients: 256,
       maxQueuedBytes: 1024 ** 2,
       maxStalledMs: 30_000,
       world: realWorld,

@@ -3,7 +3,8 @@
  * Builds the programs' pages: `<program>/page/main.tsx` and `main.css` with npm `esbuild` into
  * `dist/pages/<program>.json`, where `pageRoutes()` of `assets.ts` finds them. A further page of a
  * program lies in `<program>/<name>_page/` and is called `<program>-<name>`; a page's `worker.ts` is
- * built beside it, and its address stands in the HTML (`workerUrl()` of `worker_url.ts`). A page none
+ * built beside it, and its address stands in the HTML (`workerUrl()` of `worker_url.ts`), as does that
+ * of the worker which holds the connection that a browser's tabs share (`stream_worker.ts`). A page none
  * of whose sources has changed is left as it is, which takes some milliseconds.
  *
  * esbuild is a native program of its own: it is started (`--allow-run`) and inherits the
@@ -175,6 +176,7 @@ async function bundlePage(program: string): Promise<PageFile> {
         main: `${folder}/main.tsx`,
         style: `${folder}/main.css`,
         ...(await exists(new URL(worker, root)) && { worker }),
+        streams: "service/page/stream_worker.ts",
         icon: "service/page/icon.svg",
       },
       outdir: "assets",
@@ -238,7 +240,8 @@ function htmlOf(program: string, paths: string[]): string {
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>${title}</title>
-${worker}<link rel="icon" href="${path("icon")}" type="image/svg+xml">
+${worker}<meta name="orrery-streams" content="${path("streams")}">
+<link rel="icon" href="${path("icon")}" type="image/svg+xml">
 <link rel="stylesheet" href="${path("style")}">
 <script src="${path("theme")}"></script>
 <script type="module" src="${path("main")}"></script>

@@ -46,7 +46,7 @@ testWith(
     await buildPage("console");
     const { html, assets } = await readPage("console");
     for (const path of Object.keys(assets)) {
-      assert.match(path, /^assets\/(main|style|theme|icon)-[A-Z0-9]{8}\.(js|css|svg)$/);
+      assert.match(path, /^assets\/(main|style|theme|icon|streams)-[A-Z0-9]{8}\.(js|css|svg)$/);
       assert.ok(html.includes(`"/${path}"`), path);
     }
     assert.doesNotMatch(html, /<script>|<style|style=| on\w+=/);

@@ -6,8 +6,10 @@
  * @module
  */
 import { type ReadonlySignal, signal } from "@preact/signals";
-import { bearerToken, openAuthorizedSource } from "./bearer.ts";
+import { type EventSourceLike, openSource } from "./stream_source.ts";
 import { retryDelayMs } from "./retry_delay.ts";
+
+export type { EventSourceLike } from "./stream_source.ts";
 
 /** Where a stream is. */
 export type StreamState =
@@ -39,8 +41,9 @@ export interface LiveStreamOptions {
   /** A connection without any event for so long counts as broken, in milliseconds; the server sends one each second. @default 15_000 */
   silenceTimeoutMs?: number;
   /**
-   * A page that nobody has seen for so long gives its connection up, in milliseconds: a browser has
-   * six for a program, and a seventh tab would not load at all. Seen again, it connects and catches up.
+   * A page that nobody has seen for so long gives its stream up, in milliseconds: nobody reads it, and
+   * where a browser shares no connection among its tabs, a seventh one would not load at all. Seen
+   * again, it connects and catches up.
    *
    * @default 10_000
    */
@@ -63,20 +66,8 @@ export interface StreamPlatform {
   onVisibility?(listen: () => void): void;
 }
 
-/** The part of EventSource that is used. */
-export interface EventSourceLike {
-  addEventListener(
-    name: string,
-    listen: (event: { data?: unknown; lastEventId?: string }) => void,
-  ): void;
-  close(): void;
-}
-
 const browser: StreamPlatform = {
-  open: (url) =>
-    bearerToken() === ""
-      ? new EventSource(url) as unknown as EventSourceLike
-      : openAuthorizedSource(url),
+  open: openSource,
   nextFrame(run) {
     // A hidden tab has no frames; what it gets is taken in all the same, so that it is never behind.
     if (document.visibilityState === "hidden") setTimeout(run, 250);

@@ -6,6 +6,7 @@
 import type { Context, Hono } from "hono";
 import { z } from "zod";
 import { EventStreamHub, lastEventIdOf } from "../../service/event_stream.ts";
+import { serveStreamMux } from "../../service/event_stream_mux.ts";
 import type { ServiceContext } from "../../service/life_cycle.ts";
 import { ProblemError } from "../../service/problem.ts";
 import { readText } from "../../service/request_body.ts";
@@ -44,7 +45,8 @@ export class LiveApi {
 
   /** Adds the routes. */
   addTo(app: Hono): void {
-    const { world } = this.#context;
+    const { world, stopping } = this.#context;
+    serveStreamMux(app, { paths: ["/api/live/stream"], stopping, world });
     app.post(
       "/graphql",
       graphqlEndpoint({

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { authorization, bearerToken, openAuthorizedSource, setBearerToken } from "./bearer.ts";
+import { authorization, bearerToken, setBearerToken } from "./bearer.ts";
+import { openSource } from "./stream_source.ts";
 
 Deno.test("the token is kept, sent in the header, and forgotten", () => {
   assert.deepEqual(authorization(), {});
@@ -10,7 +11,7 @@ Deno.test("the token is kept, sent in the header, and forgotten", () => {
   assert.deepEqual(authorization(), {});
 });
 
-Deno.test("openAuthorizedSource() reads events with the token, and says when the stream ends", async () => {
+Deno.test("openSource() reads events with the token, and says when the stream ends", async () => {
   setBearerToken("abc");
   const pieces = [
     "retry: 10\n\n: alive\n\nevent: fle",
@@ -25,7 +26,7 @@ Deno.test("openAuthorizedSource() reads events with the token, and says when the
   });
   try {
     const seen: unknown[] = [];
-    const source = openAuthorizedSource(`http://127.0.0.1:${server.addr.port}/`);
+    const source = openSource(`http://127.0.0.1:${server.addr.port}/`);
     source.addEventListener("fleet", (event) => seen.push(event));
     source.addEventListener("message", (event) => seen.push(event));
     await new Promise<void>((resolve) => source.addEventListener("error", () => resolve()));
@@ -41,13 +42,13 @@ Deno.test("openAuthorizedSource() reads events with the token, and says when the
   }
 });
 
-Deno.test("openAuthorizedSource() takes a refusal for an error", async () => {
+Deno.test("openSource() takes a refusal for an error", async () => {
   const server = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen() {} },
     () => new Response("no", { status: 401 }),
   );
   try {
-    const source = openAuthorizedSource(`http://127.0.0.1:${server.addr.port}/`);
+    const source = openSource(`http://127.0.0.1:${server.addr.port}/`);
     await new Promise<void>((resolve) => source.addEventListener("error", () => resolve()));
   } finally {
     await server.shutdown();
