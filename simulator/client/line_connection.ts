@@ -95,7 +95,8 @@ export class LineConnection {
     const { host, port, world, reconnectBaseDelayMs, reconnectMaxDelayMs } = this.#options;
     for (let failures = 0; !this.#done;) {
       try {
-        const socket = await Deno.connect({ hostname: host, port });
+        const socket = await connectUntil(this.#closing.signal, { hostname: host, port });
+        if (socket === undefined) return;
         failures = 0;
         await this.#use(socket);
       } catch {
@@ -120,6 +121,13 @@ export class LineConnection {
       this.#wake?.();
     });
     this.#connected = true;
+    // A write to a server that reads no more, or has gone without a word, hangs for minutes.
+    let isCut = false;
+    const cut = () => {
+      isCut = true;
+      socket.close();
+    };
+    this.#closing.signal.addEventListener("abort", cut, { once: true });
     try {
       while (!serverEnded && !this.#done) {
         if (this.#lines.length > 0) await this.#write(socket);
@@ -127,7 +135,8 @@ export class LineConnection {
       }
     } finally {
       this.#connected = false;
-      socket.close();
+      this.#closing.signal.removeEventListener("abort", cut);
+      if (!isCut) socket.close();
       await reading;
     }
   }
@@ -146,6 +155,25 @@ export class LineConnection {
       throw error;
     }
   }
+}
+
+/**
+ * Connects, or gives nothing once the signal aborts: an address that does not answer lets a
+ * connection hang for minutes, and looking up a name heeds no signal.
+ */
+async function connectUntil(
+  signal: AbortSignal,
+  address: { hostname: string; port: number },
+): Promise<Deno.TcpConn | undefined> {
+  const { promise, resolve, reject } = Promise.withResolvers<Deno.TcpConn | undefined>();
+  const giveUp = () => resolve(undefined);
+  signal.addEventListener("abort", giveUp, { once: true });
+  if (signal.aborted) giveUp();
+  Deno.connect({ ...address, signal }).then((socket) => {
+    if (signal.aborted) socket.close();
+    resolve(signal.aborted ? undefined : socket);
+  }, reject);
+  return await promise.finally(() => signal.removeEventListener("abort", giveUp));
 }
 
 /** Resolves when the other side has ended; it sends nothing else. */

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { eventually } from "../../service/testing/eventually.ts";
+import { settledWithin } from "../../service/resilience.ts";
 import { realWorld } from "../../service/world/world.ts";
 import { eventJson, traceIdAsUuid } from "./event_json.ts";
 import { LineConnection } from "./line_connection.ts";
@@ -105,6 +106,38 @@ Deno.test("LineConnection drops the oldest beyond its buffer, counts them, and g
   await it.close(50);
   assert.ok(performance.now() - beganMs < 5_000);
   assert.deepEqual([it.buffered, it.dropped, it.connected], [0, 8, false]);
+});
+
+Deno.test("LineConnection gives up at its deadline on a server that reads nothing", async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const it = connection(listener.addr.port, 100_000);
+  const accepted = listener.accept();
+  for (let i = 0; i < 100; i++) it.send("x".repeat(200_000));
+  using _socket = await accepted;
+  const closed = await settledWithin(it.close(50), 10_000, { world: realWorld });
+  assert.ok(closed, "close() is still waiting for the write");
+});
+
+Deno.test("LineConnection gives up at its deadline on a server that answers no connection", async () => {
+  // Nobody accepts and the queue of the system is short: what comes beyond it is not answered.
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0, tcpBacklog: 1 });
+  const { port } = listener.addr;
+  const giveUp = new AbortController();
+  const filling = Array.from(
+    { length: 8 },
+    () => Deno.connect({ hostname: "127.0.0.1", port, signal: giveUp.signal }),
+  );
+  try {
+    const it = connection(port);
+    it.send("a line");
+    const closed = await settledWithin(it.close(50), 10_000, { world: realWorld });
+    assert.ok(closed, "close() is still waiting for the connection");
+  } finally {
+    giveUp.abort();
+    for (const one of await Promise.allSettled(filling)) {
+      if (one.status === "fulfilled") one.value.close();
+    }
+  }
 });
 
 Deno.test("eventJson() writes what the contract reads, nanoseconds with all their digits", () => {
