@@ -26,7 +26,7 @@ COPY --from=bundle /app/dist/console.js ./
 # Where --store and --token-file may lie.
 COPY --from=bundle --chown=65532:65532 /data /data
 EXPOSE 4317 4318 8080
-HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --start-interval=1s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
   CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:8080/readyz')).ok ? 0 : 1)"]
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
   "--allow-net", "--allow-read=/app,/data", "--allow-write=/data", "--allow-env=CONSOLE_*", \
@@ -38,7 +38,7 @@ COPY --from=bundle /app/dist/orb-server.js ./
 COPY --from=bundle --chown=65532:65532 /data /data
 VOLUME /data
 EXPOSE 4242
-HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --start-interval=1s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
   CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:4242/readyz')).ok ? 0 : 1)"]
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
   "--allow-net", "--allow-read=/app,/data", "--allow-write=/data", "--allow-env=OTEL_*,ORB_SERVER_*", \
@@ -49,7 +49,7 @@ CMD ["--host", "0.0.0.0", "--allow-remote-without-auth", "--data-dir", "/data"]
 FROM program AS issuer
 COPY --from=bundle /app/dist/issuer.js ./
 EXPOSE 4280
-HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --start-interval=1s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
   CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:4280/readyz')).ok ? 0 : 1)"]
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
   "--allow-net", "--allow-read=/app,/data", "--allow-write=/data", \
@@ -77,7 +77,7 @@ ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
 FROM program AS observer
 COPY --from=bundle /app/dist/observer.js ./
 EXPOSE 33333
-HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --start-interval=1s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
   CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:33333/readyz')).ok ? 0 : 1)"]
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
   "--v8-flags=--max-semi-space-size=2,--heap-growing-percent=20", \
@@ -99,7 +99,7 @@ COPY --from=bundle /app/dist/signer-api.js ./
 COPY --from=bundle --chown=65532:65532 /data /data
 VOLUME /data
 EXPOSE 8090
-HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --start-interval=1s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
   CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:8090/readyz')).ok ? 0 : 1)"]
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
   "--v8-flags=--max-semi-space-size=16,--heap-growing-percent=60", \
@@ -112,7 +112,7 @@ COPY --from=bundle /app/dist/signer-service.js ./
 COPY --from=bundle --chown=65532:65532 /data /data
 VOLUME /data
 EXPOSE 8091
-HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --start-interval=1s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
   CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:8091/readyz')).ok ? 0 : 1)"]
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
   "--v8-flags=--max-semi-space-size=8,--heap-growing-percent=20", \
@@ -133,7 +133,7 @@ COPY --from=bundle /app/dist/pingpong-client.js ./
 COPY --from=bundle --chown=65532:65532 /data /data
 VOLUME /data
 EXPOSE 4433/udp 4433 4480
-HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --start-interval=1s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
   CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:4480/readyz')).ok ? 0 : 1)"]
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", "--unstable-net", \
   "--v8-flags=--no-allocation-site-pretenuring", \
@@ -155,7 +155,7 @@ COPY --from=bundle /app/dist/simulator.js ./
 COPY --from=bundle --chown=65532:65532 /data /data
 VOLUME /data
 EXPOSE 1234 9292
-HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --start-interval=1s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
   CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:9292/readyz')).ok ? 0 : 1)"]
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
   "--v8-flags=--max-semi-space-size=4,--heap-growing-percent=20", \

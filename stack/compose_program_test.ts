@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { programNamed } from "../programs.ts";
 import { testWith } from "../service/testing/permissions.ts";
-import { compose, entrypoint, jsonInstruction, programStages, root } from "./test_compose.ts";
+import { compose, root } from "./compose_file.ts";
+import { entrypoint, jsonInstruction, programStages } from "./test_compose.ts";
 
 testWith(["read", "run"], "programs know the flags that containers give them", async () => {
   const { services } = await compose();

@@ -7,12 +7,17 @@ import { load as parseYaml } from "js-yaml";
 import { testWith } from "../service/testing/permissions.ts";
 import { JAEGER_MODULE_VERSION } from "./jaeger.ts";
 import { OTEL_COLLECTOR_VERSION } from "./otel_collector.ts";
-import { compose, dockerStages, programStages, root } from "./test_compose.ts";
+import { compose, root } from "./compose_file.ts";
+import { dockerStages, programStages } from "./test_compose.ts";
 
 testWith(["read"], "compose.yaml pins every image to one version", async () => {
+  const { version } = JSON.parse(await Deno.readTextFile(join(root, "deno.json"))) as {
+    version: string;
+  };
   for (const [name, { image, build }] of Object.entries((await compose()).services)) {
-    assert.ok((image === undefined) !== (build === undefined), `${name} has an image or a build`);
-    if (image) assert.match(image, /^[\w./-]+:v?\d+\.\d+\.\d+$/, `${name} runs ${image}`);
+    // What is built here is named as a release is, whose version is that of deno.json.
+    if (build) assert.equal(image, `orrery/${build.target}:\${ORRERY_VERSION:-${version}}`);
+    else assert.match(image!, /^[\w./-]+:v?\d+\.\d+\.\d+$/, `${name} runs ${image}`);
   }
 });
 
@@ -22,6 +27,23 @@ testWith(["read"], "compose.yaml runs the versions that stack/ builds", async ()
   // Jaeger numbers one release twice: module v1.76.0 is program 2.13.0.
   assert.equal(JAEGER_MODULE_VERSION, "v1.76.0");
   assert.ok(services["jaeger"]!.image!.endsWith(":2.13.0"));
+});
+
+testWith(["read"], ".env names every variable of compose.yaml, with its default", async () => {
+  const file = await Deno.readTextFile(join(root, ".env"));
+  const text = await Deno.readTextFile(join(root, "compose.yaml"));
+  const withDefaults = [...text.matchAll(/\$\{(\w+):-([^}]*)\}/g)]
+    .map(([, name, value]) => `#${name}=${value}`);
+  // A variable without a value is passed into the container where it is set.
+  const { services } = await compose();
+  const passed = Object.values(services).flatMap(({ environment = {} }) =>
+    Object.entries(environment).filter(([, value]) => value === null).map(([name]) => `#${name}=`)
+  );
+  const lines = file.split("\n").filter((line) => /^#\w+=/.test(line));
+  assert.deepEqual(
+    lines.sort(),
+    [...new Set([...withDefaults, ...passed, "#COMPOSE_PROFILES="])].sort(),
+  );
 });
 
 testWith(["read"], "compose.yaml limits every service and mounts only what exists", async () => {
@@ -53,6 +75,16 @@ testWith(["read"], "compose.yaml waits for health only where health is checked",
         );
       assert.ok(checked, `${name} waits for the health of ${other}, which has no check`);
     }
+  }
+});
+
+testWith(["read"], "health checks begin at once, in a form that every builder takes", async () => {
+  const { services } = await compose();
+  for (const [name, stage] of await programStages()) {
+    // Debian 12's Buildah refuses it; compose.yaml says it instead.
+    assert.doesNotMatch(stage, /--start-interval/, name);
+    if (!stage.includes("HEALTHCHECK") || services[name] === undefined) continue;
+    assert.equal(services[name].healthcheck?.start_interval, "1s", name);
   }
 });
 

@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --allow-run --allow-read --allow-write --allow-net=127.0.0.1 --allow-env=HOME,USERPROFILE,LOCALAPPDATA,XDG_CACHE_HOME,ORRERY_STACK_*
+#!/usr/bin/env -S deno run --allow-run --allow-read --allow-write --allow-net=127.0.0.1 --allow-sys=uid --allow-env=HOME,USERPROFILE,LOCALAPPDATA,XDG_CACHE_HOME,DENO_CERT,SSL_CERT_FILE,ORRERY_STACK_*
 /**
  * Starts the real components that Orrery's embedded defaults stand for, without Docker.
  *
@@ -16,6 +16,8 @@ import { commandLine, flag, parseHttpUrl, parsePort } from "../service/command_l
 import { runCommand } from "../service/life_cycle.ts";
 import { aborted, pause } from "../service/resilience.ts";
 import { buildOnce, requireTool, StackError } from "./build_cache.ts";
+import { buildContainers, removeContainers, startContainers } from "./containers.ts";
+import { whyNoContainers } from "./podman.ts";
 import type { RunningProcess } from "../service/supervisor.ts";
 import { AIOQUIC_RECIPE } from "./aioquic.ts";
 import { HELM_RECIPE } from "./helm.ts";
@@ -145,6 +147,11 @@ const COMPONENTS: Readonly<Record<string, Component>> = {
       ["AWS_SECRET_ACCESS_KEY", MINIO_USER.secretAccessKey],
     ],
   },
+  "containers": {
+    build: buildContainers,
+    start: (_, signal) => startContainers({ signal }),
+    links: () => [["everything of compose.yaml", "http://127.0.0.1:8080"]],
+  },
 };
 
 /** It listens on loopback only and ends with Ctrl-C, so that a secret that can be typed in is enough. */
@@ -153,6 +160,11 @@ const MINIO_USER = { accessKeyId: "orrery", secretAccessKey: "orrery-on-loopback
 /** What the tests put on the other side, and what checks the charts: built, never started here. */
 const TEST_PEERS: Readonly<Record<string, (signal: AbortSignal) => Promise<unknown>>> = {
   "aioquic": (signal) => buildOnce(AIOQUIC_RECIPE, { signal }),
+  "containers": async (signal) => {
+    const reason = await whyNoContainers();
+    if (reason === undefined) await buildContainers(signal);
+    else print(`containers are left out: ${reason}`);
+  },
   "helm": (signal) => buildOnce(HELM_RECIPE, { signal }),
   "kubernetes-validate": (signal) => buildOnce(KUBERNETES_VALIDATE_RECIPE, { signal }),
   "rkt-api-service": (signal) => buildOnce(RKT_API_SERVICE_RECIPE, { signal }),
@@ -164,7 +176,9 @@ const TELEMETRY = ["jaeger", "otel-collector", "prometheus"];
 
 /** Builds each component, one after the other as each uses all cores. */
 async function build(names: readonly string[], all: boolean, signal: AbortSignal): Promise<void> {
-  for (const [name, component] of componentsOf(all ? Object.keys(COMPONENTS) : names)) {
+  // Where containers cannot run the rest is built all the same.
+  const everything = Object.keys(COMPONENTS).filter((name) => name !== "containers");
+  for (const [name, component] of componentsOf(all ? everything : names)) {
     await component.build(signal);
     print(`${name} is ready to be started`);
   }
@@ -267,6 +281,9 @@ async function main(): Promise<void> {
     .argument("[components...]", `which: ${components} (default: ${TELEMETRY.join(", ")})`)
     .addOption(flag("--all", "every component, and all that test:stack needs beside"))
     .action((names, { all = false }) => untilSignal((signal) => build(names, all, signal)));
+  command.command("down").description("remove what 'up containers' has left, after a kill")
+    .addOption(flag("--volumes", "and what the containers have kept"))
+    .action(({ volumes = false }: { volumes?: boolean }) => removeContainers({ volumes }));
   await runCommand(command);
 }
 

@@ -1,40 +1,11 @@
 /**
- * For tests: what compose.yaml and the Dockerfile say.
+ * For tests: what the Dockerfile says.
  *
  * @module
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { CORE_SCHEMA, load as parseYaml, mergeTag } from "js-yaml";
-
-/** The project's root. */
-export const root = join(import.meta.dirname!, "..");
-
-/** compose.yaml, as far as tests ask for it. */
-export interface ComposeFile {
-  services: Record<string, ComposeService>;
-  volumes: Record<string, unknown>;
-}
-
-/** A service of compose.yaml. */
-export interface ComposeService {
-  image?: string;
-  build?: { context: string; target: string };
-  command?: string[];
-  environment?: Record<string, string>;
-  ports?: string[];
-  volumes?: string[];
-  depends_on?: Record<string, { condition: string }>;
-  healthcheck?: unknown;
-  logging: { options: Record<string, string> };
-  deploy: { resources: { limits: { cpus: string; memory: string } } };
-}
-
-/** compose.yaml. */
-export async function compose(): Promise<ComposeFile> {
-  const text = await Deno.readTextFile(join(root, "compose.yaml"));
-  return parseYaml(text, { schema: CORE_SCHEMA.withTags(mergeTag) }) as ComposeFile;
-}
+import { root } from "./compose_file.ts";
 
 /** The text of each build stage by its name. */
 export async function dockerStages(): Promise<Map<string, string>> {

@@ -1,0 +1,192 @@
+/**
+ * Runs the project's compose.yaml by podman-compose: images from the Dockerfile, containers,
+ * networks and volumes as the file says, under a project's name.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { buildOnce, type BuildOptions, type BuildRecipe } from "./build_cache.ts";
+import { compose, root } from "./compose_file.ts";
+import { denoImages } from "./container_images.ts";
+import {
+  commandError,
+  type CommandOptions,
+  type CommandResult,
+  type Podman,
+  runCommand,
+} from "./podman.ts";
+
+/** The version on PyPI; it is one file of Python and knows the compose specification well. */
+export const PODMAN_COMPOSE_VERSION = "1.6.0";
+
+/** podman-compose with what it needs, in a folder for `PYTHONPATH`. */
+export const PODMAN_COMPOSE_RECIPE: BuildRecipe = {
+  name: "podman-compose",
+  version: PODMAN_COMPOSE_VERSION,
+  tools: [{ command: "python3", install: "install Python 3.11 or newer, with pip" }],
+  firstBuildTakes: "about 10 s",
+  steps: [{
+    run: ["python3", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+      .concat("--no-warn-script-location", "--target=site")
+      .concat(`podman-compose==${PODMAN_COMPOSE_VERSION}`),
+  }],
+  keep: ["site"],
+};
+
+/** The longest that all images may take: everything is downloaded, bundled and copied. */
+const BUILD_TIMEOUT_MS = 900_000;
+
+/** The longest that the containers may take to be made and started, or stopped and removed. */
+const UP_TIMEOUT_MS = 300_000;
+
+/** Options of {@linkcode openCompose}. */
+export interface ComposeOptions extends BuildOptions {
+  /**
+   * Prefix of containers, networks and volumes.
+   *
+   * @default "orrery"
+   */
+  project?: string;
+  /**
+   * Profiles that are on, besides what belongs to none.
+   *
+   * @default none
+   */
+  profiles?: readonly string[];
+  /**
+   * Values of compose.yaml's variables.
+   *
+   * @default none
+   */
+  env?: Readonly<Record<string, string>>;
+  /**
+   * Further compose files, which add to the first or replace parts of it.
+   *
+   * @default none
+   */
+  files?: readonly string[];
+}
+
+/** A project of compose.yaml. */
+export interface Compose {
+  /** The prefix of all that is its own. */
+  readonly project: string;
+  /** Builds the named services' images, or all. */
+  build(services?: readonly string[]): Promise<void>;
+  /** Makes and starts the named services, or all; their images must be there. */
+  up(services?: readonly string[]): Promise<void>;
+  /** Stops and removes the containers and the networks, and the volumes if asked to. */
+  down(options?: { volumes?: boolean }): Promise<void>;
+  /** What runs podman-compose with `args`, for those who start it themselves. */
+  command(args: readonly string[]): ComposeCommand;
+  /** Runs a command of podman-compose. */
+  run(args: readonly string[], options?: CommandOptions): Promise<string>;
+  /** The name of a service's container. */
+  container(service: string): string;
+  /** The containers that there are, running or not, by their service. */
+  services(): Promise<Map<string, ContainerState>>;
+}
+
+/** A command line with what its environment needs. */
+export interface ComposeCommand {
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+}
+
+/** A container as Podman has it. */
+export interface ContainerState {
+  readonly name: string;
+  /** `running`, `exited` and so on. */
+  readonly state: string;
+}
+
+/** Gets podman-compose, and gives the project. */
+export async function openCompose(podman: Podman, options: ComposeOptions = {}): Promise<Compose> {
+  const { project = "orrery", profiles = [], env = {}, files = [], ...build } = options;
+  const { signal } = build;
+  const site = join(await buildOnce(PODMAN_COMPOSE_RECIPE, build), "site");
+  const flags = ["--project-name", project, "--file", join(root, "compose.yaml")]
+    .concat("--file", await writeForPodman(podman))
+    .concat(files.flatMap((file) => ["--file", file]))
+    .concat(profiles.flatMap((profile) => ["--profile", profile]));
+  const command = (args: readonly string[]): ComposeCommand => ({
+    command: "python3",
+    args: ["-m", "podman_compose", ...flags, ...args],
+    env: { ...podman.env, PYTHONPATH: site, ...env },
+  });
+  const attempt = (
+    args: readonly string[],
+    options: CommandOptions = {},
+  ): Promise<CommandResult> => {
+    const { command: python, args: words, env } = command(args);
+    return runCommand(python, words, { signal, ...options, env: { ...env, ...options.env } });
+  };
+  const run = async (args: readonly string[], options?: CommandOptions): Promise<string> => {
+    const result = await attempt(args, options);
+    if (result.code === 0) return result.stdout;
+    throw commandError("podman-compose", args, result);
+  };
+  return {
+    project,
+    command,
+    run,
+    container: (service) => `${project}_${service}_1`,
+    async build(services = []) {
+      await denoImages(podman, build);
+      // Dependencies come by the host's network.
+      const passed = "--isolation chroot --network host --pull=never --format docker";
+      // One after the other: the first makes the stage with the bundles, the others find it.
+      await run(["--parallel", "1", "--podman-build-args", passed, "build", ...services], {
+        timeoutMs: BUILD_TIMEOUT_MS,
+      });
+    },
+    async up(services = []) {
+      await run(["up", "--detach", "--no-build", ...services], { timeoutMs: UP_TIMEOUT_MS });
+    },
+    async down({ volumes = false } = {}) {
+      await run(["down", ...(volumes ? ["--volumes"] : [])], { timeoutMs: UP_TIMEOUT_MS });
+    },
+    services: () => servicesOf(podman, project),
+  };
+}
+
+/**
+ * Podman before 4.4 knows no interval of its own for the start, and podman-compose passes it on: a
+ * file that takes it away again.
+ */
+async function writeForPodman(podman: Podman): Promise<string> {
+  const names = Object.entries((await compose()).services)
+    .filter(([, { healthcheck }]) => healthcheck?.start_interval !== undefined)
+    .map(([name]) => name);
+  const path = join(podman.folder, "compose.podman.yaml");
+  await Deno.writeTextFile(
+    path,
+    "services:\n" +
+      names.map((name) => `  ${name}: { healthcheck: { start_interval: !reset null } }\n`).join(""),
+  );
+  return path;
+}
+
+async function servicesOf(podman: Podman, project: string): Promise<Map<string, ContainerState>> {
+  const label = "io.podman.compose.project";
+  const text = await podman.run([
+    ...["ps", "--all", "--filter", `label=${label}=${project}`, "--format"],
+    `{{.Names}}\t{{.State}}\t{{index .Labels "com.docker.compose.service"}}`,
+  ]);
+  return new Map(
+    text.split("\n").filter((line) => line !== "").map((line) => {
+      const [name = "", state = "", service = ""] = line.split("\t");
+      return [service, { name, state }];
+    }),
+  );
+}
+
+/**
+ * Asks a container's own health check, as Docker's engine and systemd do by themselves.
+ *
+ * @returns whether it passed
+ */
+export async function isHealthy(podman: Podman, container: string): Promise<boolean> {
+  return (await podman.attempt(["healthcheck", "run", container])).code === 0;
+}
