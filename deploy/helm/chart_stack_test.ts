@@ -10,10 +10,11 @@ const chart = fileURLToPath(new URL("orrery", import.meta.url));
 testWithStack("the whole chart has every part, and leaves out what is not enabled", async () => {
   const sources = async (values: Record<string, unknown>) =>
     new Set((await renderChart(chart, { values })).match(/(?<=^# Source: orrery\/charts\/)\w+/gm));
-  assert.deepEqual([...await sources({})].sort(), ["orb", "pingpong", "signer", "simulator"]);
-  for (const part of ["orb", "pingpong", "signer", "simulator"]) {
+  const parts = ["console", "observer", "orb", "pingpong", "signer", "simulator"];
+  assert.deepEqual([...await sources({})].sort(), parts);
+  for (const part of parts) {
     const left = await sources({ [`${part}.enabled`]: false });
-    assert.equal(left.size, 3);
+    assert.equal(left.size, parts.length - 1);
     assert.ok(!left.has(part), part);
   }
 });
@@ -42,17 +43,20 @@ testWithStack(
           return [container!.name, delay, terminationGracePeriodSeconds];
         }).sort();
     assert.deepEqual(await pods({}), [
+      ["console", "--shutdown-delay=5s", 20],
       ["pingpong-server", "--shutdown-delay=5s", 20],
       ["signer-api", "--shutdown-delay=5s", 25],
       ["simulator", "--shutdown-delay=5s", 20],
     ]);
     assert.deepEqual(
       await pods({
+        "console.shutdownDelaySeconds": 2,
         "pingpong.shutdownDelaySeconds": 0,
         "signer.api.shutdownDelaySeconds": 30,
         "simulator.shutdownDelaySeconds": 1,
       }),
       [
+        ["console", "--shutdown-delay=2s", 17],
         ["pingpong-server", "--shutdown-delay=0s", 15],
         ["signer-api", "--shutdown-delay=30s", 50],
         ["simulator", "--shutdown-delay=1s", 16],
