@@ -1,58 +1,25 @@
 /**
- * One call that hands in a signup, by the first or the second version of the API, and what exactly
- * its answer means. Only what the contract calls a success is one: no redirect is followed, and the
- * token must have its form.
+ * One call that hands in a signup, by the first or the second version of the API. No redirect is
+ * followed, and the token must have its form.
  *
  * @module
  */
-import { reasonOf, timeoutSignal } from "../../service/resilience.ts";
+import { timeoutSignal } from "../../service/resilience.ts";
 import { realWorld, type World } from "../../service/world/world.ts";
+import { type OrbCall, type PlainAnswer, readStart } from "../api/orb_client.ts";
+import {
+  callFailed,
+  type CallResult,
+  failureOf,
+  imageOf,
+  type OutgoingSignup,
+} from "./call_result.ts";
+import { SignupWireV2 } from "./signup_wire_v2.ts";
+
+export type { CallResult, LaterResult, OutgoingSignup } from "./call_result.ts";
 
 /** Which version of the server's API is spoken. */
 export type OrbApiVersion = "v1" | "v2";
-
-/** A signup that is to be handed in. */
-export interface OutgoingSignup {
-  /** Its ULID: in v2 the idempotency key. */
-  readonly id: string;
-  /** The device, by the number it has in its fleet, from 1. */
-  readonly orb: number;
-  /** Reads the image, the same each time: it is not held while a signup waits. */
-  readonly readImage: () => Promise<Uint8Array>;
-}
-
-/**
- * What became of one call.
- *
- * - `accepted`, `duplicate`, `rejected`: the server has decided.
- * - `refused`: it will never take this signup as it is.
- * - `later`: it cannot now; `afterMs` is what it asked to wait.
- * - `no_image`: the image cannot be read, so no call was made.
- * - `unusable`: the answer is not that of an orb server that lets us in (a redirect, a login page,
- *   no access). Nothing was decided.
- */
-export type CallResult =
-  | { readonly kind: "accepted"; readonly token?: string }
-  | { readonly kind: "duplicate" }
-  | { readonly kind: "rejected"; readonly reason: string }
-  | { readonly kind: "refused"; readonly reason: string; readonly status: number }
-  | { readonly kind: "no_image"; readonly reason: string }
-  | LaterResult
-  | { readonly kind: "unusable"; readonly reason: string; readonly status: number };
-
-/** The server cannot now. */
-export interface LaterResult {
-  readonly kind: "later";
-  readonly reason: string;
-  /** Absent when there was no answer. */
-  readonly status?: number;
-  /** What `Retry-After` asks for, in milliseconds. */
-  readonly afterMs?: number;
-  /** The server has the signup, durably; only its decision is missing. */
-  readonly handedIn?: true;
-  /** No call was made: the client held it back by itself. */
-  readonly notCalled?: true;
-}
 
 /** Options of {@linkcode createSignupWire}. */
 export interface SignupWireOptions {
@@ -81,10 +48,6 @@ export interface SignupWire {
   send(signup: OutgoingSignup, handedIn?: boolean): Promise<CallResult>;
 }
 
-/** The most bytes of an answer that are read: a token has 16, a status resource some hundred. */
-const maxAnswerBytes = 16_384;
-/** How long the server is asked to wait for a decision, in seconds; less than a call may take. */
-const decisionWaitS = 5;
 /** SipHash-1-3 in lower-case hex, without leading zeros. */
 const tokenForm = /^(0|[1-9a-f][0-9a-f]{0,15})$/;
 
@@ -98,47 +61,35 @@ const tokenForm = /^(0|[1-9a-f][0-9a-f]{0,15})$/;
  * ```
  */
 export function createSignupWire(options: SignupWireOptions): SignupWire {
-  const call = caller(options);
-  return options.api === "v1"
-    ? { send: (signup) => sendV1(signup, signupUrl(options.server), call) }
-    : { send: (signup, handedIn) => sendV2(signup, options, call, handedIn) };
-}
-
-interface Answer {
-  status: number;
-  text: string;
-  headers: Headers;
-  afterMs?: number;
-}
-
-type Call = (orb: number, url: string, init: RequestInit) => Promise<Answer>;
-
-function caller(options: SignupWireOptions): Call {
-  const { world = realWorld, cut, requestTimeoutMs, fetch } = options;
-  return async function callOnce(orb, url, init) {
+  const { server, api, idOf = (orb) => `orb-${orb}`, fetch, world = realWorld } = options;
+  const { cut, requestTimeoutMs } = options;
+  /** One call of an orb, with its time. */
+  const callOf = (orb: number): OrbCall => async (url, init) => {
     using deadline = timeoutSignal(requestTimeoutMs, { signal: cut, world });
-    const response = await fetch(orb, url, {
+    const { status, headers, body } = await fetch(orb, url, {
       ...init,
       // A signup that is redirected becomes a GET of something else, whose 200 says nothing.
       redirect: "manual",
       signal: deadline.signal,
     });
-    const text = await readStart(response);
-    const afterMs = retryAfterMs(response.headers.get("retry-after"), world);
-    return {
-      status: response.status,
-      text,
-      headers: response.headers,
-      ...(afterMs !== undefined && { afterMs }),
-    };
+    // Within its time, too.
+    return { status, headers, text: await readStart(body) };
   };
+  return api === "v1"
+    ? { send: (signup) => sendV1(signup, signupUrl(server), callOf(signup.orb), world) }
+    : new SignupWireV2({ server: baseUrl(server), idOf, callOf, world });
 }
 
-async function sendV1(signup: OutgoingSignup, url: string, call: Call): Promise<CallResult> {
-  let answer: Answer;
+async function sendV1(
+  signup: OutgoingSignup,
+  url: string,
+  call: OrbCall,
+  world: Pick<World, "nowMs">,
+): Promise<CallResult> {
+  let answer: PlainAnswer;
   try {
     const image = await imageOf(signup);
-    answer = await call(signup.orb, url, {
+    answer = await call(url, {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify({ id: signup.id, image_base64: image.toBase64() }),
@@ -148,205 +99,10 @@ async function sendV1(signup: OutgoingSignup, url: string, call: Call): Promise<
   }
   const { status, text } = answer;
   if (status === 409) return { kind: "duplicate" };
-  if (status !== 200) return failureOf(answer);
+  if (status !== 200) return failureOf(answer, world);
   return tokenForm.test(text)
     ? { kind: "accepted", token: text }
     : { kind: "unusable", status, reason: "the answer is no token" };
-}
-
-async function sendV2(
-  signup: OutgoingSignup,
-  { server, idOf = (orb) => `orb-${orb}` }: SignupWireOptions,
-  call: Call,
-  handedIn = false,
-): Promise<CallResult> {
-  const url = `${baseUrl(server)}/v2/signups/${signup.id}`;
-  try {
-    let answer: Answer | undefined;
-    if (handedIn) {
-      answer = await askDecision(signup, url, call);
-      // The server has lost it, or was put back to an earlier state: it is handed in again.
-      if (answer.status === 404) answer = undefined;
-    }
-    if (answer === undefined) {
-      answer = await handIn(signup, url, idOf(signup.orb), call);
-      if (resourceOf(answer) !== undefined && resultOf(resourceOf(answer)!) === undefined) {
-        answer = await askDecision(signup, url, call).catch(() => answer!);
-        handedIn = true;
-      }
-    }
-    return resultOfV2(answer, handedIn);
-  } catch (error) {
-    const failure = callFailed(error);
-    return failure.kind === "later" && handedIn ? { ...failure, handedIn: true } : failure;
-  }
-}
-
-class ImageError extends Error {}
-
-async function imageOf(signup: OutgoingSignup): Promise<Uint8Array> {
-  try {
-    return await signup.readImage();
-  } catch (error) {
-    throw new ImageError(reasonOf(error));
-  }
-}
-
-function callFailed(error: unknown): CallResult {
-  return { kind: error instanceof ImageError ? "no_image" : "later", reason: reasonOf(error) };
-}
-
-async function handIn(
-  signup: OutgoingSignup,
-  url: string,
-  orbId: string,
-  call: Call,
-): Promise<Answer> {
-  const image = await imageOf(signup);
-  return await call(signup.orb, url, {
-    method: "PUT",
-    headers: {
-      "content-type": mediaTypeOf(image),
-      "accept": "application/json",
-      "orb-id": orbId,
-      ...waitForDecision,
-    },
-    body: image as BodyInit,
-  });
-}
-
-/** A long poll (RFC 7240, section 4.3): the server answers when it has decided, or after the wait. */
-const waitForDecision = { prefer: `wait=${decisionWaitS}` };
-
-function askDecision(signup: OutgoingSignup, url: string, call: Call): Promise<Answer> {
-  return call(signup.orb, url, {
-    headers: { accept: "application/json", ...waitForDecision },
-  });
-}
-
-function resultOfV2(answer: Answer, handedIn: boolean): CallResult {
-  const resource = resourceOf(answer);
-  if (resource === undefined) {
-    const { status } = answer;
-    if (status === 409) {
-      return { kind: "refused", status, reason: detailOf(answer) ?? "another image has this id" };
-    }
-    if (status >= 200 && status < 300) {
-      return { kind: "unusable", status, reason: "the answer is no signup" };
-    }
-    const failure = failureOf(answer);
-    return failure.kind === "later" && handedIn ? { ...failure, handedIn: true } : failure;
-  }
-  return resultOf(resource) ?? {
-    kind: "later",
-    status: answer.status,
-    reason: `not decided yet: ${resource.state}`,
-    handedIn: true,
-  };
-}
-
-interface StatusResource {
-  state: string;
-  token?: unknown;
-  reason?: unknown;
-}
-
-const states = ["queued", "processing", "accepted", "duplicate", "rejected", "dead_letter"];
-
-/** The status resource of a 2xx answer, if it is one. */
-function resourceOf({ status, text }: Answer): StatusResource | undefined {
-  if (status < 200 || status > 299) return undefined;
-  try {
-    const value = JSON.parse(text) as Partial<StatusResource> | null;
-    return typeof value?.state === "string" && states.includes(value.state)
-      ? value as StatusResource
-      : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** What is decided, or `undefined` while it is not. */
-function resultOf({ state, token, reason }: StatusResource): CallResult | undefined {
-  switch (state) {
-    case "accepted":
-      return { kind: "accepted", ...(typeof token === "string" && { token }) };
-    case "duplicate":
-      return { kind: "duplicate" };
-    case "rejected":
-      return { kind: "rejected", reason: String(reason ?? "no reason given") };
-    case "dead_letter":
-      return { kind: "rejected", reason: `put aside for an operator: ${reason ?? "no reason"}` };
-    default:
-      return undefined;
-  }
-}
-
-/** Statuses that say: this signup, as it is, never. */
-const never = new Set([400, 413, 415, 422]);
-/** Statuses that say: not now. */
-const notNow = new Set([408, 425, 429, 500, 502, 503, 504]);
-
-function failureOf(answer: Answer): Exclude<CallResult, { kind: "accepted" | "duplicate" }> {
-  const { status, afterMs } = answer;
-  const detail = detailOf(answer);
-  if (notNow.has(status)) {
-    return {
-      kind: "later",
-      status,
-      reason: detail ?? `status ${status}`,
-      ...(afterMs !== undefined && { afterMs }),
-    };
-  }
-  if (never.has(status)) return { kind: "refused", status, reason: detail ?? `status ${status}` };
-  const isRedirect = status >= 300 && status < 400;
-  return {
-    kind: "unusable",
-    status,
-    reason: isRedirect
-      ? `redirected to ${answer.headers.get("location") ?? "nowhere"}, which is not followed`
-      : detail ?? `status ${status}`,
-  };
-}
-
-/** What a problem document (RFC 9457) says of itself. */
-function detailOf({ headers, text }: Answer): string | undefined {
-  if (!headers.get("content-type")?.startsWith("application/problem+json")) return undefined;
-  try {
-    const { detail } = JSON.parse(text) as { detail?: unknown };
-    return typeof detail === "string" ? detail.slice(0, 300) : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** RFC 9110, section 10.2.3: seconds, or a date. */
-function retryAfterMs(header: string | null, world: Pick<World, "nowMs">): number | undefined {
-  if (header === null) return undefined;
-  if (/^\d{1,9}$/.test(header.trim())) return Number(header) * 1_000;
-  const atMs = Date.parse(header);
-  return Number.isNaN(atMs) ? undefined : Math.max(0, atMs - world.nowMs());
-}
-
-async function readStart(response: Response): Promise<string> {
-  let text = "";
-  let length = 0;
-  const decoder = new TextDecoder();
-  for await (const chunk of response.body ?? []) {
-    text += decoder.decode(chunk, { stream: true });
-    length += chunk.length;
-    // Leaving the loop drops the rest, and the connection with it.
-    if (length > maxAnswerBytes) break;
-  }
-  return text.slice(0, maxAnswerBytes);
-}
-
-/** By the first bytes, as a folder may hold anything. */
-function mediaTypeOf(image: Uint8Array): string {
-  const [first, second, third, fourth] = image;
-  if (first === 0x89 && second === 0x50 && third === 0x4e && fourth === 0x47) return "image/png";
-  if (first === 0xff && second === 0xd8 && third === 0xff) return "image/jpeg";
-  return "application/octet-stream";
 }
 
 /**

@@ -8,6 +8,13 @@ import type { Counter, Meter } from "@opentelemetry/api";
 import type { LogFields } from "../../service/log.ts";
 import { pause, reasonOf, timeoutSignal } from "../../service/resilience.ts";
 import type { World } from "../../service/world/world.ts";
+import {
+  createOrbClient,
+  fetchedBy,
+  type OrbCall,
+  type OrbClient,
+  readStart,
+} from "../api/orb_client.ts";
 import type { Command, CommandRequest, DeviceStatus } from "./device_status.ts";
 import type { LoopControl } from "./loop_control.ts";
 import type { VirtualDevice } from "./virtual_device.ts";
@@ -44,8 +51,6 @@ export interface DeviceReporterOptions {
 
 /** Commands that are remembered, so that one that comes twice is obeyed once. */
 const maxKnownCommands = 64;
-/** The most bytes of an answer that are read: 16 commands have some 5 kB. */
-const maxAnswerBytes = 64 * 1024;
 
 type CommandResult = NonNullable<DeviceStatus["command_results"]>[number];
 
@@ -69,7 +74,7 @@ export async function reportStatus(options: DeviceReporterOptions): Promise<void
 
 class DeviceReporter {
   readonly #options: DeviceReporterOptions;
-  readonly #url: string;
+  readonly #client: OrbClient;
   readonly #reports: Counter;
   /** Commands that were obeyed, and what came of them. */
   readonly #obeyed = new Map<string, CommandResult>();
@@ -78,8 +83,7 @@ class DeviceReporter {
 
   constructor(options: DeviceReporterOptions) {
     this.#options = options;
-    const base = options.server.replace(/\/+$/, "");
-    this.#url = `${base}/v2/orbs/${encodeURIComponent(options.id)}/status`;
+    this.#client = createOrbClient({ server: options.server });
     this.#reports = options.meter.createCounter("orb.client.status_reports", {
       description: "Reports of an orb's status, by outcome.",
       unit: "{report}",
@@ -103,24 +107,24 @@ class DeviceReporter {
   }
 
   async #send(results: readonly CommandResult[]): Promise<readonly Command[]> {
-    const { device, fetch, requestTimeoutMs, cut, world } = this.#options;
+    const { id, device, fetch, requestTimeoutMs, cut, world } = this.#options;
     using deadline = timeoutSignal(requestTimeoutMs, { signal: cut, world });
     const status: DeviceStatus = {
       ...device.status(),
       ...(results.length > 0 && { command_results: [...results] }),
     };
-    const response = await fetch(this.#url, {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify(status),
-      redirect: "manual",
-      signal: deadline.signal,
+    const call: OrbCall = async (url, init) => {
+      const response = await fetch(url, { ...init, redirect: "manual", signal: deadline.signal });
+      const { status, headers, body } = response;
+      return { status, headers, text: await readStart(body) };
+    };
+    const { data, response } = await this.#client.POST("/v2/orbs/{id}/status", {
+      params: { path: { id } },
+      body: status,
+      fetch: fetchedBy(call),
     });
-    if (response.status !== 200) {
-      await response.body?.cancel();
-      throw new Error(`the answer has status ${response.status}`);
-    }
-    const { commands } = JSON.parse(await limitedText(response)) as { commands?: unknown };
+    if (response.status !== 200) throw new Error(`the answer has status ${response.status}`);
+    const { commands } = (data ?? {}) as { commands?: unknown };
     if (!Array.isArray(commands)) throw new Error("the answer has no commands");
     return commands.filter(isCommand);
   }
@@ -146,16 +150,4 @@ function isCommand(value: unknown): value is Command {
   const { id, command } = value as { id?: unknown; command?: Partial<CommandRequest> };
   return typeof id === "string" &&
     (command?.type === "reset" || command?.type === "sign_up" || command?.type === "set_interval");
-}
-
-async function limitedText(response: Response): Promise<string> {
-  let text = "";
-  let bytes = 0;
-  const decoder = new TextDecoder();
-  for await (const chunk of response.body ?? []) {
-    bytes += chunk.length;
-    if (bytes > maxAnswerBytes) throw new Error(`the answer has more than ${maxAnswerBytes} bytes`);
-    text += decoder.decode(chunk, { stream: true });
-  }
-  return text;
 }
