@@ -13,6 +13,7 @@ import {
   fetchedBy,
   type OrbCall,
   type OrbClient,
+  type OrbSchemas,
   readStart,
 } from "../api/orb_client.ts";
 import type { Command, CommandRequest, DeviceStatus } from "./device_status.ts";
@@ -120,7 +121,8 @@ class DeviceReporter {
     };
     const { data, response } = await this.#client.POST("/v2/orbs/{id}/status", {
       params: { path: { id } },
-      body: status,
+      // What is undefined is left out, as JSON has none.
+      body: status as OrbSchemas["DeviceStatus"],
       fetch: fetchedBy(call),
     });
     if (response.status !== 200) throw new Error(`the answer has status ${response.status}`);
