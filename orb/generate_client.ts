@@ -6,10 +6,14 @@
  *
  * @module
  */
+import { metrics, trace } from "@opentelemetry/api";
 import { join } from "node:path";
+import { Health } from "../service/health.ts";
+import type { ServiceContext } from "../service/life_cycle.ts";
+import { createLog } from "../service/log.ts";
+import { realWorld } from "../service/world/world.ts";
 import { generatedClient, generatedHeader } from "./api/generated_client.ts";
 import { startOrbServer } from "./server.ts";
-import { noDeadline, testContext } from "../service/testing/context.ts";
 
 /** Kept, and without a dependency at run time. */
 const generator = "openapi-typescript@7.13.0";
@@ -23,16 +27,28 @@ export async function completeOpenApi(): Promise<object> {
     await Deno.writeTextFile(deviceKeys, JSON.stringify({ keys: [] }));
     const server = await startOrbServer(
       { orbApiPort: 0, dataDir: join(folder, "data"), deviceKeys, signupWorkers: 0 },
-      testContext(),
+      quietContext(),
     );
     try {
       return await (await fetch(`${server.url}/openapi.json`)).json();
     } finally {
-      await server.stop(noDeadline);
+      await server.stop(AbortSignal.timeout(10_000));
     }
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+}
+
+/** For a server that is asked one thing only. */
+function quietContext(): ServiceContext {
+  const [tracer, meter] = [trace.getTracer("orb-server"), metrics.getMeter("orb-server")];
+  return {
+    log: createLog({ name: "orb-server", level: "warn" }),
+    health: new Health(),
+    telemetry: { enabled: false, tracer, meter, shutdown: () => Promise.resolve() },
+    stopping: new AbortController().signal,
+    world: realWorld,
+  };
 }
 
 async function generate(): Promise<void> {
