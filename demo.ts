@@ -27,8 +27,9 @@ import {
   makePlace,
 } from "./demo/place.ts";
 import { isReady } from "./demo/readiness.ts";
+import { ProgramListFile } from "./demo/program_list_file.ts";
 import { openBrowser, say, StatusLine } from "./demo/terminal.ts";
-import { type Place, type Program, programs, serviceOf } from "./programs.ts";
+import { type Place, type Program, programNamed, programs, serviceOf } from "./programs.ts";
 import {
   commandLine,
   flag,
@@ -40,6 +41,8 @@ import {
 } from "./service/command_line.ts";
 import { runService, type Service, type ServiceContext } from "./service/life_cycle.ts";
 import { programArguments } from "./service/program_file.ts";
+import { consoleUrlVariable } from "./service/program_list.ts";
+import { reasonOf } from "./service/resilience.ts";
 import { type RunningProcess, startProcess } from "./service/supervisor.ts";
 
 /** Options of the demo, as its flags give them. */
@@ -120,7 +123,14 @@ export async function startDemo(options: DemoOptions, context: ServiceContext): 
   const started = programs.filter((program) => takesPart(program, options, place));
 
   say("Orrery is starting …");
-  const kept = await startAll(started, place, context, undo);
+  const list = new ProgramListFile({
+    path: place.path("programs.json"),
+    place,
+    world,
+    onError: (error) => say(`The list of programs cannot be written: ${reasonOf(error)}`),
+  });
+  undo.defer(() => list.written());
+  const kept = await startAll(started, place, list, context, undo);
   announce(started, place);
   say(
     `Ready after ${
@@ -128,7 +138,9 @@ export async function startDemo(options: DemoOptions, context: ServiceContext): 
     } s. Ctrl-C stops all of it.`,
   );
   say(`Logs of the programs: ${folder}/<program>/*.log\n`);
-  if (options.open) await openBrowser(place.url("console"));
+  if (options.open) {
+    await openBrowser(place.url("console", programNamed("console").demo!.path));
+  }
 
   const status = new StatusLine(kept, place, world);
   status.start();
@@ -159,6 +171,7 @@ function takesPart(program: Program, { only }: DemoOptions, place: Place): boole
 async function startAll(
   started: readonly Program[],
   place: Place,
+  list: ProgramListFile,
   { stopping, world }: ServiceContext,
   undo: AsyncDisposableStack,
 ): Promise<KeptProgram[]> {
@@ -171,6 +184,7 @@ async function startAll(
       name: program.name,
       start: () => startOne(program, place, signal),
       say: (text) => say(`\n${text}`),
+      onState: (state, ended) => list.set(program.name, state, ended),
       stopping,
       world,
     });
@@ -215,6 +229,7 @@ async function startOne(
     env: {
       // Telemetry is what the demo is for, whatever the caller's environment says of it.
       OTEL_SDK_DISABLED: "false",
+      [consoleUrlVariable]: place.url("console"),
       OTEL_EXPORTER_OTLP_ENDPOINT: localUrl(place.port("console", "otlp")),
       // Someone is watching: a second is long.
       OTEL_BSP_SCHEDULE_DELAY: "250",

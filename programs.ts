@@ -172,7 +172,7 @@ export const programs: readonly Program[] = [
     entry: "console/server.ts",
     task: "console",
     envPrefix: "CONSOLE",
-    files: "reads the page, reads and writes --store and --token-file",
+    files: "reads the page and --programs, reads and writes --store and --token-file",
     page: "console",
     ports: {
       page: {
@@ -194,14 +194,19 @@ export const programs: readonly Program[] = [
     health: "page",
     demo: {
       what: "traces, metrics and logs",
-      args: ({ options: { forward, only }, url }) => {
+      // The map of what runs comes first.
+      path: "/map",
+      args: ({ options: { forward, only }, url, path }) => {
         // The simulator shows every program whose telemetry it gets.
         const simulated = only === undefined || only.includes("simulator");
         const endpoints = [
           ...(forward === undefined ? [] : [forward]),
           ...(simulated ? [url("simulator")] : []),
         ];
-        return endpoints.length === 0 ? [] : ["--forward", endpoints.join(",")];
+        return [
+          ...["--programs", path("programs.json")],
+          ...(endpoints.length === 0 ? [] : ["--forward", endpoints.join(",")]),
+        ];
       },
     },
   },

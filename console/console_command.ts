@@ -84,6 +84,12 @@ export function consoleCommand() {
       ).argParser(parseOrigins({ any: true })),
     )
     .addOption(
+      flag(
+        "--programs <file>",
+        "JSON file with the programs that run beside it, as the demo writes",
+      ),
+    )
+    .addOption(
       flag("--store <file>", "SQLite file that keeps what was taken in for the next start"),
     )
     .addOption(

@@ -33,6 +33,8 @@ export interface ConsoleOptions extends Partial<ConsoleLimits> {
   forward?: string | readonly string[];
   /** Origins of web pages that may send telemetry; `*` for all. @default none */
   corsOrigin?: string[];
+  /** File with the programs that run beside it (`service/program_list.ts`), read when a page asks. @default none is known */
+  programs?: string;
   /** SQLite file that keeps accepted requests for the next start. @default what it holds ends with it */
   store?: string;
   /** How often that file is written, in milliseconds: what a killed console may lose. @default 1_000 */

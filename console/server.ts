@@ -28,6 +28,7 @@ import { runService, type Service, type ServiceContext } from "../service/life_c
 import { limitedLog } from "../service/limited_log.ts";
 import type { OtlpReceiver } from "../service/otlp/otlp_receiver.ts";
 import { pageRoutes } from "../service/page/assets.ts";
+import { type ListedProgram, readProgramList } from "../service/program_list.ts";
 import { problemResponse } from "../service/problem.ts";
 import { version } from "../service/version.ts";
 import type { TimerId } from "../service/world/world.ts";
@@ -305,12 +306,18 @@ class RunningConsole implements ConsoleService {
         stream: this.#stream,
         stats: () => this.#stats(),
         take: (signal, body) => this.#receiver.take(signal, "application/json", body),
+        programs: () => this.#programs(),
         onClear: async () => await this.#disk?.clear(),
         world,
       }),
     );
     app.route("/", pageRoutes("console", { routes: Object.values(pagePaths), basePath }));
     return app;
+  }
+
+  async #programs(): Promise<readonly ListedProgram[]> {
+    const { programs } = this.#options;
+    return programs === undefined ? [] : await readProgramList(programs);
   }
 
   #recordOwnMetrics(): void {

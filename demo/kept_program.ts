@@ -5,6 +5,7 @@
  * @module
  */
 import { backoffDelayMs, pause, reasonOf } from "../service/resilience.ts";
+import type { ProgramState } from "../service/program_list.ts";
 import type { RunningProcess } from "../service/supervisor.ts";
 import type { World } from "../service/world/world.ts";
 
@@ -16,6 +17,8 @@ export interface KeptProgramOptions {
   start: () => Promise<RunningProcess>;
   /** Prints a line for a person. */
   say: (text: string) => void;
+  /** Hears how it is from now on, and how it ended. @default nobody does */
+  onState?: (state: ProgramState, ended?: string) => void;
   /** Aborts when it is to end for good. */
   stopping: AbortSignal;
   world: World;
@@ -48,7 +51,9 @@ export class KeptProgram implements AsyncDisposable {
 
   /** Starts it for the first time; from then on it is kept up. @throws what `start` throws */
   async start(): Promise<this> {
+    this.#options.onState?.("starting");
     this.#process = await this.#options.start();
+    this.#options.onState?.("up");
     this.#kept = this.#keep(this.#process);
     return this;
   }
@@ -70,6 +75,7 @@ export class KeptProgram implements AsyncDisposable {
         const status = await running.exited;
         if (signal.aborted) return;
         this.#process = undefined;
+        this.#options.onState?.("down", howItEnded(status));
         // What it has left behind, such as the writer of its log.
         await running.stop();
         if (world.monotonicMs() - upSinceMs >= stableMs) this.#failures = 0;
@@ -88,6 +94,7 @@ export class KeptProgram implements AsyncDisposable {
     const { start, say } = this.#options;
     try {
       this.#process = await start();
+      this.#options.onState?.("up");
       say(`${this.name} is up again.`);
       return this.#process;
     } catch (error) {

@@ -15,7 +15,8 @@ Deno.test("demoArguments() gives a program its ports and what its entry in the t
   // What the console gets, the simulator shows.
   assert.equal(
     argumentsOf("console"),
-    "--page-port 8080 --otlp-port 4318 --grpc-port 4317 --forward http://127.0.0.1:9292",
+    "--page-port 8080 --otlp-port 4318 --grpc-port 4317 --programs /tmp/demo/programs.json " +
+      "--forward http://127.0.0.1:9292",
   );
   assert.equal(argumentsOf("orb-server"), "--orb-api-port 4242 --data-dir /tmp/demo/orb-server");
   assert.match(argumentsOf("orb-client"), /^--orb-server http:\/\/127\.0\.0\.1:4242 .*--orbs 7 /);

@@ -18,9 +18,12 @@ export async function open(_: Tab, undo: AsyncDisposableStack): Promise<Fixture>
 }
 
 /** Starts a console, on free ports unless they are given. */
-export function startConsole(ports = { otlp: "0", page: "0" }): Promise<ReadyProgram> {
+export function startConsole(
+  ports = { otlp: "0", page: "0" },
+  args: readonly string[] = [],
+): Promise<ReadyProgram> {
   return startReadyProgram("console/server.ts", [
-    ...["--otlp-port", ports.otlp, "--page-port", ports.page],
+    ...["--otlp-port", ports.otlp, "--page-port", ports.page, ...args],
   ]);
 }
 

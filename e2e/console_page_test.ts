@@ -7,7 +7,7 @@
 import assert from "node:assert/strict";
 import { axeFindings, type Tab, testPage } from "../service/testing/browser.ts";
 import { eventually } from "../service/testing/eventually.ts";
-import { type Fixture, open, row, rows } from "./console_fixture.ts";
+import { type Fixture, open, row, rows, startConsole } from "./console_fixture.ts";
 import { quoted } from "../console/queries/search_language.ts";
 import { childId, post, resource, sendLog, sendMetric, sendTrace, span } from "./otlp_json.ts";
 
@@ -74,6 +74,41 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     await page.getByRole("button", { name: "Link" }).click();
     await page.getByText("Copied the link").waitFor();
     assert.equal(await copied(), `${console.fields.page}/traces/${traceId}`);
+  },
+
+  async "a trace is shared as one file that opens without a server"({ console, page, context }) {
+    const traceId = await sendTrace(console, {
+      name: "PUT </script><b>x",
+      failed: "card declined",
+    });
+    await sendLog(console, { body: "charging the card", traceId, spanId: childId });
+    await page.goto(`${console.fields.page}/traces/${traceId}`);
+    const downloading = page.waitForEvent("download");
+    await page.getByRole("link", { name: "HTML" }).click();
+    const folder = await Deno.makeTempDir();
+    try {
+      const path = `${folder}/trace.html`;
+      await (await downloading).saveAs(path);
+      await console.stop({ force: true });
+      const alone = await context.newPage();
+      const requests: string[] = [];
+      alone.on("request", (request) => requests.push(request.url()));
+      const errors: string[] = [];
+      alone.on("pageerror", (error) => errors.push(error.message));
+      alone.on("console", (message) => message.type() === "error" && errors.push(message.text()));
+      await alone.goto(`file://${path}`);
+      await alone.getByRole("heading", { name: "PUT </script><b>x" }).waitFor();
+      await alone.getByRole("button", { name: /^charge card/ }).click();
+      const detail = alone.getByRole("complementary", { name: "Span" });
+      await detail.getByText("card declined").waitFor();
+      await detail.getByText("charging the card").waitFor();
+      await alone.goBack();
+      await detail.waitFor({ state: "detached" });
+      assert.deepEqual(requests, [`file://${path}`]);
+      assert.deepEqual(errors, []);
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
   },
 
   async "filters are in the address, and back undoes them"({ console, page }) {
@@ -210,6 +245,50 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     await page.getByRole("region", { name: "Services" }).getByRole("link", { name: "bank" })
       .click();
     await page.getByRole("complementary", { name: "Service" }).getByText("Called by").waitFor();
+  },
+
+  async "the programs of a demo: on the map with their state and page, and behind the brand"(
+    { page },
+  ) {
+    const folder = await Deno.makeTempDir();
+    try {
+      const path = `${folder}/programs.json`;
+      const orb = { name: "orb-server", what: "device signup", page: "http://127.0.0.1:4242" };
+      const list = (...programs: object[]) => Deno.writeTextFile(path, JSON.stringify(programs));
+      const sinceMs = Date.now() - 12_000;
+      await list({ ...orb, state: "up", sinceMs }, {
+        name: "image-service",
+        what: "a simulated store",
+        state: "down",
+        sinceMs,
+        ended: "by SIGKILL",
+      });
+      await using viewer = await startConsole(undefined, ["--programs", path]);
+      await page.goto(`${viewer.fields.page}/map`);
+      await page.getByText("1 program run").waitFor();
+      await page.getByText(/image-service died .* ago \(by SIGKILL\)/).waitFor();
+      await page.keyboard.press("t");
+      await page.getByRole("region", { name: "Services" }).getByRole("link", { name: "orb-server" })
+        .click();
+      const its = page.getByRole("complementary", { name: "Service" }).getByRole("link", {
+        name: "Its page",
+      });
+      assert.equal(await its.getAttribute("href"), "http://127.0.0.1:4242");
+      await page.getByText("1 down").click();
+      const menu = page.locator(".switch-list");
+      await menu.getByText("down (by SIGKILL)").waitFor();
+      assert.equal(
+        await menu.getByRole("link", { name: "orb-server" }).getAttribute("href"),
+        "http://127.0.0.1:4242",
+      );
+      await list({ ...orb, state: "down", sinceMs: Date.now(), ended: "with code 1" });
+      await menu.getByText("down (with code 1)").waitFor();
+      assert.deepEqual(await axeFindings(page, ["serious", "critical"]), []);
+      await page.keyboard.press("Escape");
+      await menu.waitFor({ state: "hidden" });
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
   },
 
   async "text of strangers is shown as text and runs nothing"({ console, page, complaints }) {

@@ -11,6 +11,7 @@ import { healthPaths, healthRoutes } from "./health.ts";
 import { Guard, type GuardOptions } from "./http_guard.ts";
 import { httpTelemetry } from "./http_telemetry.ts";
 import type { ServiceContext } from "./life_cycle.ts";
+import { programsPath } from "./program_list.ts";
 import { problemNotFound, problemOnError, problemResponse } from "./problem.ts";
 
 /** Options of {@linkcode httpApp}: those of the guard, and these. */
@@ -57,7 +58,7 @@ export function httpApp<AppEnv extends Env = BlankEnv>(
   app.notFound(notFoundOrNotAllowed(app));
   app.use(new Guard(options).middleware());
   if (context.telemetry?.enabled) {
-    const untraced = [`${streamMuxPath}*`, ...options.untraced ?? []];
+    const untraced = [`${streamMuxPath}*`, programsPath, ...options.untraced ?? []];
     app.use(exceptFor(untraced, httpTelemetry(options.name)));
   }
   if (options.health !== false) app.route("/", healthRoutes(context.health));

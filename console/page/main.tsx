@@ -6,6 +6,7 @@
 import { render } from "preact";
 import { useEffect } from "preact/hooks";
 import { startShortcuts, useShortcuts } from "../../service/page/keys.ts";
+import { sharedData } from "../../service/page/shared_data.ts";
 import { ConnectionPill, PauseButton, Shell } from "../../service/page/shell.tsx";
 import { Empty } from "../../service/page/states.tsx";
 import { startTheme } from "../../service/page/theme.tsx";
@@ -50,7 +51,7 @@ function ConsolePage() {
   return (
     <Shell
       program="Console"
-      nav={views.map(({ kind, path, label }) => ({
+      nav={sharedData() ? [] : views.map(({ kind, path, label }) => ({
         href: href(path),
         label,
         current: kind === current,
@@ -61,7 +62,7 @@ function ConsolePage() {
           itself. If it was stopped, start it: <code>deno task console</code>
         </>
       )}
-      actions={
+      actions={!sharedData() && (
         <>
           <ConnectionPill
             state={state}
@@ -70,7 +71,7 @@ function ConsolePage() {
           />
           <PauseButton paused={paused.value} onToggle={togglePause} />
         </>
-      }
+      )}
     >
       <CurrentView />
     </Shell>
@@ -104,5 +105,5 @@ function CurrentView() {
 startUrlState(Object.values(pagePaths));
 startTheme();
 startShortcuts();
-startStore();
+if (sharedData() === undefined) startStore();
 render(<ConsolePage />, document.getElementById("page")!);

@@ -8,6 +8,7 @@ import { useEffect, useMemo, useState } from "preact/hooks";
 import { CommandLine } from "../../service/page/copy.tsx";
 import { formatCounted, formatDuration, formatPercent } from "../../service/page/format.ts";
 import { useShortcuts } from "../../service/page/keys.ts";
+import { reachable } from "../../service/page/program_switch.tsx";
 import { ServiceMark } from "../../service/page/service_mark.tsx";
 import { Empty, Failure, Loading } from "../../service/page/states.tsx";
 import { address, href, setParams } from "../../service/page/url_state.ts";
@@ -67,9 +68,19 @@ function NoMap() {
   );
 }
 
-/** Whether a program has fallen silent. */
-export function isSilent({ lastSeenMs }: MapNode, nowMs: number): boolean {
+/** Whether a program has ended, or, where that is not known, has fallen silent. */
+export function isSilent({ lastSeenMs, program }: MapNode, nowMs: number): boolean {
+  if (program !== undefined) return program.state === "down";
   return lastSeenMs !== null && nowMs - lastSeenMs > silentAfterMs;
+}
+
+/** Since when, in words. */
+function silenceOf({ name, lastSeenMs, program }: MapNode, nowMs: number): string {
+  return program === undefined
+    ? `${name} is silent for ${formatDuration(seconds(nowMs - lastSeenMs!))}`
+    : `${name} died ${formatDuration(seconds(nowMs - program.sinceMs))} ago${
+      program.ended === undefined ? "" : ` (${program.ended})`
+    }`;
 }
 
 function MapHead({ map, asTables }: { map: MapAnswer; asTables: boolean }) {
@@ -80,11 +91,13 @@ function MapHead({ map, asTables }: { map: MapAnswer; asTables: boolean }) {
   return (
     <div class="toolbar">
       <p class="map-sentence">
-        <b>{formatCounted(services.length - silent.length, "service")} speak</b>
+        <b>
+          {services.some(({ program }) => program)
+            ? `${formatCounted(services.length - silent.length, "program")} run`
+            : `${formatCounted(services.length - silent.length, "service")} speak`}
+        </b>
         {silent.map((node) => (
-          <span key={node.name} class="error-text">
-            {node.name} is silent for {formatDuration(seconds(nowMs - node.lastSeenMs!))}
-          </span>
+          <span key={node.name} class="error-text">{silenceOf(node, nowMs)}</span>
         ))}
         {failing.length > 0 && <span>{formatCounted(failing.length, "service")} with errors</span>}
         {map.nodesInAll > map.nodes.length && (
@@ -156,14 +169,14 @@ function NodePanel({ node, map }: { node: MapNode; map: MapAnswer }) {
       <h2>
         {node.kind === "service" && <ServiceMark name={node.name} />} {node.name}
       </h2>
-      {silent && (
-        <p class="error-text">
-          Silent for {formatDuration(seconds(Date.now() - node.lastSeenMs!))}
-        </p>
-      )}
+      {silent && <p class="error-text">{silenceOf(node, Date.now())}</p>}
+      {node.program && <p class="quiet">{node.program.what}</p>}
       <Figures of={node} />
       {node.kind === "service" && (
         <div class="button-row">
+          {node.program?.page !== undefined && (
+            <a class="button" href={reachable(node.program.page)}>Its page</a>
+          )}
           <a class="button" href={tracesHref(condition("service", node.name))}>Traces</a>
           <a class="button" href={href("/logs", new URLSearchParams(), { service: node.name })}>
             Logs

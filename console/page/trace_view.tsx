@@ -19,6 +19,7 @@ import { Icon } from "../../service/page/icon.tsx";
 import { useShortcuts } from "../../service/page/keys.ts";
 import { serviceLook } from "../../service/page/service_look.ts";
 import { ServiceMark } from "../../service/page/service_mark.tsx";
+import { sharedData } from "../../service/page/shared_data.ts";
 import { Empty, Failure, Loading } from "../../service/page/states.tsx";
 import { address, go, href, setParams } from "../../service/page/url_state.ts";
 import { useAnswer } from "../../service/page/use_answer.ts";
@@ -31,6 +32,8 @@ import {
   type LogRow,
   type LogsAnswer,
   type SummariesAnswer,
+  traceLogsPath,
+  tracePath,
 } from "../page_api/api.ts";
 import { clockSkews, withoutSkew } from "./clock_skew.ts";
 import { criticalPath, type Section } from "./critical_path.ts";
@@ -49,15 +52,10 @@ import {
 } from "./waterfall.ts";
 import { LogLine, percent, Ruler, SpanLine } from "./waterfall_lines.tsx";
 
-/** Shown inline at the beginning; more would bury the spans. */
-const maxInlineLogs = 500;
-
 /** See the module. */
 export function TraceView({ traceId }: { traceId: string }) {
-  const path = apiPaths.trace.replace("{traceId}", encodeURIComponent(traceId));
-  const trace = useAnswer<JaegerAnswer<JaegerTrace>>(path);
-  const logsPath = `${apiPaths.logs}?traceId=${encodeURIComponent(traceId)}&limit=${maxInlineLogs}`;
-  const logs = useAnswer<LogsAnswer>(logsPath);
+  const trace = useAnswer<JaegerAnswer<JaegerTrace>>(tracePath(traceId));
+  const logs = useAnswer<LogsAnswer>(traceLogsPath(traceId));
   const found = trace.answer?.data[0];
   const skews = useMemo(() => found && clockSkews(found), [found]);
   const adjusted = address.value.params.has("adjust");
@@ -266,8 +264,12 @@ function TraceHead(
   return (
     <header class="trace-head">
       <div class="trace-crumbs">
-        <a href={href("/", filtersOf(address.value.params))}>Traces</a>
-        <Neighbours traceId={tree.traceId} />
+        {!sharedData() && (
+          <>
+            <a href={href("/", filtersOf(address.value.params))}>Traces</a>
+            <Neighbours traceId={tree.traceId} />
+          </>
+        )}
       </div>
       <h1 id="trace-title">
         {root && <ServiceMark name={root.service} />}
@@ -292,19 +294,7 @@ function TraceHead(
           {moreLogs && "newest "}
           {formatCounted(logs.length, "log record")}
         </label>
-        <CopyButton
-          label="Link"
-          what="the link"
-          text={location.origin + href(`/traces/${tree.traceId}`)}
-        />
-        <a
-          class="button"
-          href={withBase(`${apiPaths.export}?traceID=${encodeURIComponent(tree.traceId)}`)}
-          download={`${tree.traceId}.otlp.json`}
-          title="Download as OTLP JSON, which can be sent here again"
-        >
-          OTLP
-        </a>
+        {!sharedData() && <KeepLinks traceId={tree.traceId} />}
         <CopyButton label="JSON" what="the trace as JSON" text={json} />
       </div>
       {logsFailed !== undefined && (
@@ -314,6 +304,36 @@ function TraceHead(
       <Shares tree={tree} />
       {children}
     </header>
+  );
+}
+
+/** Ways to keep the trace and to show it to others. */
+function KeepLinks({ traceId }: { traceId: string }) {
+  const id = encodeURIComponent(traceId);
+  return (
+    <>
+      <CopyButton
+        label="Link"
+        what="the link"
+        text={location.origin + href(`/traces/${traceId}`)}
+      />
+      <a
+        class="button"
+        href={withBase(apiPaths.tracePage.replace("{traceId}", id))}
+        download={`trace-${traceId.slice(0, 8)}.html`}
+        title="Download as one HTML file, which opens anywhere without a server"
+      >
+        HTML
+      </a>
+      <a
+        class="button"
+        href={withBase(`${apiPaths.export}?traceID=${id}`)}
+        download={`${traceId}.otlp.json`}
+        title="Download as OTLP JSON, which can be sent here again"
+      >
+        OTLP
+      </a>
+    </>
   );
 }
 

@@ -14,6 +14,7 @@
  *
  * @module
  */
+import type { ListedProgram } from "../../service/program_list.ts";
 
 /** Every path of the page port that answers with data. `{…}` stands for a path segment. */
 export const apiPaths = {
@@ -39,6 +40,8 @@ export const apiPaths = {
   import: "/api/import",
   /** `GET` → {@linkcode JaegerAnswer} with one {@linkcode JaegerTrace}; 404 when it is not (or no longer) held. */
   trace: "/api/traces/{traceId}",
+  /** `GET` → the trace as one HTML file that opens without a server. */
+  tracePage: "/api/traces/{traceId}/page",
   /** `GET`, parameters {@linkcode LogQuery} → {@linkcode LogsAnswer}, newest first. */
   logs: "/api/logs",
   /** `GET` → {@linkcode LogDetail}; 404 when it is not (or no longer) held. */
@@ -60,6 +63,16 @@ export const apiPaths = {
   /** `DELETE`: forgets everything received so far → 204. Only from the page's own origin or from no browser at all. */
   data: "/api/data",
 } as const;
+
+/** The path of a trace. */
+export function tracePath(traceId: string): string {
+  return apiPaths.trace.replace("{traceId}", encodeURIComponent(traceId));
+}
+
+/** The path of the log records that stand in a trace: more would bury its spans. */
+export function traceLogsPath(traceId: string): string {
+  return `${apiPaths.logs}?traceId=${encodeURIComponent(traceId)}&limit=500`;
+}
 
 /** A problem (RFC 9457). `title` names the kind, `detail` says what happened and what to do. */
 export interface ProblemDetails {
@@ -266,8 +279,10 @@ export interface MapNode extends MapFigures {
   kind: "service" | "topic";
   /** `service.namespace`; empty if there is none. */
   namespace: string;
-  /** When anything was last received from it; null for topics. */
+  /** When anything was last received from it; null for topics, and for programs that have sent nothing. */
   lastSeenMs: number | null;
+  /** How it is, where it is a program of the same demo: known at once. */
+  program?: ListedProgram;
 }
 
 /** A caller and a callee. */

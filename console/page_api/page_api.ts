@@ -6,6 +6,11 @@
 import { type Context, Hono } from "hono";
 import type { Refusal } from "../../service/otlp/otlp_message.ts";
 import { ProblemError } from "../../service/problem.ts";
+import {
+  type ListedProgram,
+  type ProgramsAnswer,
+  programsPath,
+} from "../../service/program_list.ts";
 import type { World } from "../../service/world/world.ts";
 import {
   apiPaths,
@@ -20,7 +25,7 @@ import {
   type SuggestionsAnswer,
   type SummariesAnswer,
 } from "./api.ts";
-import { exportAll, exportLogs, exportTraces, importOtlp } from "./portable_routes.ts";
+import { exportAll, exportLogs, exportTraces, importOtlp, tracePage } from "./portable_routes.ts";
 import type { Signal, StatsEvent } from "./stream_events.ts";
 import { dependencies } from "../queries/dependencies.ts";
 import { jaegerAnswer, jaegerTrace, spanKinds } from "../queries/jaeger.ts";
@@ -51,6 +56,8 @@ export interface PageApiOptions {
   stats: () => StatsEvent;
   /** Takes in a request of OTLP's JSON that came by import; says what of it was refused. */
   take: (signal: Signal, body: Uint8Array<ArrayBuffer>) => Refusal | undefined;
+  /** The programs that run beside the console. */
+  programs: () => Promise<readonly ListedProgram[]>;
   /** Forgets what is kept elsewhere, when all is to be forgotten. @default nothing is */
   onClear?: (() => Promise<void>) | undefined;
   /** Time and chance. */
@@ -77,7 +84,15 @@ export function pageApi(options: PageApiOptions): Hono {
 
   addTraceRoutes(app, options);
   addLogAndMetricRoutes(app, options);
-  app.get(apiPaths.map, (c) => {
+  app.get(programsPath, async (c) => {
+    const answer: ProgramsAnswer = {
+      console: new URL(c.req.url).origin,
+      programs: await options.programs(),
+    };
+    return c.json(answer);
+  });
+  app.get(apiPaths.map, async (c) => {
+    const programs = await options.programs();
     const toMs = world.nowMs();
     const lookbackUs = durationParameter(parametersOf(c), "lookback") ?? 300_000_000;
     const answer: MapAnswer = serviceMap({
@@ -86,6 +101,7 @@ export function pageApi(options: PageApiOptions): Hono {
       serviceOf: (name) => store.services.get(name),
       fromMs: toMs - lookbackUs / 1000,
       toMs,
+      programs,
     });
     return c.json(answer);
   });
@@ -186,21 +202,32 @@ function addTraceRoutes(app: Hono, { store, world }: PageApiOptions): void {
     );
   });
 
-  app.get(routeOf(apiPaths.trace), (c) => {
-    const traceId = normalTraceId(c.req.param("traceId")!);
-    const trace = store.traces.get(traceId);
-    if (trace === undefined) {
-      throw new ProblemError(404, {
-        title: "Trace not found",
-        detail:
-          `No span of trace ${traceId} is held: none has arrived yet, or newer ones took its place.`,
-        // Jaeger's own form of the same, for its clients.
-        data: null,
-        errors: [{ code: 404, msg: "trace not found", traceID: traceId }],
-      });
-    }
-    return c.json(jaegerAnswer([jaegerTrace(trace)]));
-  });
+  app.get(
+    routeOf(apiPaths.tracePage),
+    (c) => tracePage(store, heldTrace(store, c.req.param("traceId")!)),
+  );
+
+  app.get(
+    routeOf(apiPaths.trace),
+    (c) => c.json(jaegerAnswer([jaegerTrace(heldTrace(store, c.req.param("traceId")!))])),
+  );
+}
+
+/** @throws {ProblemError} 404 when it is not, or no longer, held */
+function heldTrace(store: TelemetryStore, id: string): Trace {
+  const traceId = normalTraceId(id);
+  const trace = store.traces.get(traceId);
+  if (trace === undefined) {
+    throw new ProblemError(404, {
+      title: "Trace not found",
+      detail:
+        `No span of trace ${traceId} is held: none has arrived yet, or newer ones took its place.`,
+      // Jaeger's own form of the same, for its clients.
+      data: null,
+      errors: [{ code: 404, msg: "trace not found", traceID: traceId }],
+    });
+  }
+  return trace;
 }
 
 function addLogAndMetricRoutes(app: Hono, { store, world }: PageApiOptions): void {

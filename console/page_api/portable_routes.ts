@@ -8,17 +8,21 @@ import type { Context } from "hono";
 import { OtlpDecodeError, type Refusal } from "../../service/otlp/otlp_message.ts";
 import { ProblemError } from "../../service/problem.ts";
 import { readText } from "../../service/request_body.ts";
+import { standalonePage } from "../../service/page/assets.ts";
 import { otlpLogs, otlpTraces } from "../queries/otlp_export.ts";
 import { otlpMetrics } from "../queries/otlp_export_metrics.ts";
-import type { StoredLog } from "../stores/log_store.ts";
+import { jaegerAnswer, jaegerTrace } from "../queries/jaeger.ts";
+import { logDetail, logRow, type StoredLog } from "../stores/log_store.ts";
 import type { TelemetryStore } from "../stores/telemetry_store.ts";
-import type { Trace } from "../stores/trace_store.ts";
-import type { ImportAnswer } from "./api.ts";
+import { type Trace, traceSummary } from "../stores/trace_store.ts";
+import { apiPaths, type ImportAnswer, type LogsAnswer, traceLogsPath, tracePath } from "./api.ts";
 import type { Signal } from "./stream_events.ts";
 
 /** Traces of one line of an export of everything: a line must stay shorter than a request may be. */
 const tracesPerLine = 100;
 const logsPerLine = 2_000;
+/** Log records shown in a trace. */
+const maxLogsInTrace = 500;
 const importTimeoutMs = 60_000;
 
 /** Answers with traces, a request to `/v1/traces`. */
@@ -47,6 +51,34 @@ export function exportAll(store: TelemetryStore): Response {
   });
 }
 
+/** Answers with a trace and its log records as one HTML file. */
+export function tracePage(store: TelemetryStore, trace: Trace): Response {
+  const { traceId } = trace;
+  const logs: StoredLog[] = [];
+  for (const log of store.logs.newestFirst()) {
+    if (log.traceId === traceId && logs.push(log) === maxLogsInTrace) break;
+  }
+  const logsAnswer: LogsAnswer = { logs: logs.map(logRow), more: false, held: logs.length };
+  const { rootName } = traceSummary(trace);
+  const html = standalonePage("console", {
+    path: `/traces/${traceId}`,
+    answers: {
+      [tracePath(traceId)]: jaegerAnswer([jaegerTrace(trace)]),
+      [traceLogsPath(traceId)]: logsAnswer,
+      ...Object.fromEntries(
+        logs.map((log) => [apiPaths.log.replace("{seq}", String(log.seq)), logDetail(log)]),
+      ),
+    },
+  }, `${rootName} · Trace ${traceId.slice(0, 8)}`);
+  return new Response(html, {
+    headers: {
+      ...attachment(`trace-${traceId.slice(0, 8)}.html`, "text/html; charset=utf-8"),
+      // Were it opened here all the same, it would be a page of nobody.
+      "content-security-policy": "sandbox",
+    },
+  });
+}
+
 function* allRequests({ traces, logs, metrics }: TelemetryStore): Generator<unknown> {
   // What comes meanwhile is none of it.
   const held = [...traces.newestFirst()].reverse();
@@ -64,7 +96,7 @@ function download(body: string, name: string): Response {
   return new Response(body, { headers: attachment(name, "application/json") });
 }
 
-function attachment(name: string, type: string): HeadersInit {
+function attachment(name: string, type: string): Record<string, string> {
   return { "content-type": type, "content-disposition": `attachment; filename="${name}"` };
 }
 

@@ -6,6 +6,7 @@
  */
 import type { MapAnswer, MapEdge, MapNode } from "../page_api/api.ts";
 import { type StoredAttributes, valueText } from "../intake/values.ts";
+import type { ListedProgram } from "../../service/program_list.ts";
 import { statusError, type StoredSpan, type Trace } from "../stores/trace_store.ts";
 import { spanKinds } from "./jaeger.ts";
 import type { ServiceEntry } from "../intake/source.ts";
@@ -17,6 +18,8 @@ export interface ServiceMapInput {
   traceOf: (traceId: string) => Trace | undefined;
   /** What is known of a service beyond its spans. */
   serviceOf: (name: string) => Pick<ServiceEntry, "lastSeenMs"> | undefined;
+  /** Programs that run beside the console: on the map also when they have sent nothing. @default none */
+  programs?: readonly ListedProgram[];
   /** The time that is looked at, milliseconds since the epoch. */
   fromMs: number;
   toMs: number;
@@ -98,8 +101,14 @@ export function serviceMap(input: ServiceMapInput): MapAnswer {
     }
   }
 
+  const programs = new Map((input.programs ?? []).map((one) => [one.name, one]));
+  for (const name of programs.keys()) node(name, "service");
   const seconds = Math.max(1, (input.toMs - Math.max(input.fromMs, firstMs)) / 1000);
-  const busiest = [...nodes].sort(([, a], [, b]) => b.calls - a.calls).slice(0, maxNodes);
+  // A program that has died must not be what there is no room for.
+  const isDown = (name: string) => Number(programs.get(name)?.state === "down");
+  const busiest = [...nodes]
+    .sort(([a, one], [b, other]) => isDown(b) - isDown(a) || other.calls - one.calls)
+    .slice(0, maxNodes);
   const shown = new Set(busiest.map(([name]) => name));
   return {
     nodes: busiest.map(([name, { kind, namespace, ...counted }]): MapNode => ({
@@ -108,6 +117,7 @@ export function serviceMap(input: ServiceMapInput): MapAnswer {
       namespace,
       ...figures(counted, seconds),
       lastSeenMs: kind === "service" ? input.serviceOf(name)?.lastSeenMs ?? null : null,
+      ...(programs.has(name) && { program: programs.get(name)! }),
     })).sort((a, b) => a.name < b.name ? -1 : 1),
     edges: [...edges.values()]
       .filter(({ from, to }) => shown.has(from) && shown.has(to))

@@ -8,8 +8,11 @@ import { createHash } from "node:crypto";
 import { brotliDecompressSync, gzipSync } from "node:zlib";
 import { type Context, Hono } from "hono";
 import { matchesEtag } from "../etag.ts";
-import { problemResponse } from "../problem.ts";
+import { ProblemError, problemResponse } from "../problem.ts";
+import { askConsole, consoleUrl, programsPath } from "../program_list.ts";
 import { type PageFile, pageFileUrl } from "./page_file.ts";
+import type { SharedData } from "./shared_data.ts";
+import { standaloneHtml } from "./standalone.ts";
 
 /** Options of {@linkcode pageRoutes}. */
 export interface PageRoutesOptions {
@@ -31,7 +34,7 @@ const securityHeaders = {
 } as const;
 
 /**
- * The page and its assets as routes: compressed, cached for good where the name carries a hash, with
+ * The page, what runs beside it (`/api/programs`), and its assets as routes: compressed, cached for good where the name carries a hash, with
  * a strict Content-Security-Policy.
  *
  * @example
@@ -58,6 +61,7 @@ export function pageRoutes(program: string, options: PageRoutesOptions): Hono {
       }
     });
   }
+  app.get(programsPath, async (c) => c.json(await askConsole(consoleUrl())));
   app.get(`${base}/assets/:name`, (c) => {
     let assets: ServedPage["assets"];
     try {
@@ -74,6 +78,22 @@ export function pageRoutes(program: string, options: PageRoutesOptions): Hono {
       : answerAsset(c, asset);
   });
   return app;
+}
+
+/**
+ * A page as one file that shows what is in it.
+ *
+ * @throws {ProblemError} 503: the page is not built
+ */
+export function standalonePage(program: string, data: SharedData, title: string): string {
+  try {
+    return standaloneHtml(readPageSync(program), data, title);
+  } catch (error) {
+    throw new ProblemError(503, {
+      title: "Page not built",
+      detail: notBuiltDetail(program, error),
+    });
+  }
 }
 
 interface ServedAsset {
@@ -153,14 +173,18 @@ function acceptedEncodings(header = ""): Set<string> {
   );
 }
 
-function notBuilt(c: Context, program: string, error: unknown): Response {
-  const detail = error instanceof Deno.errors.NotFound
+function notBuiltDetail(program: string, error: unknown): string {
+  return error instanceof Deno.errors.NotFound
     ? `The page of ${program} is not built yet. Run: deno task pages`
     : error instanceof Deno.errors.NotCapable
     ? `The page of ${program} may not be read. Start the program with --allow-read=dist/pages, or with its task.`
     : `The page of ${program} cannot be read (${
       error instanceof Error ? error.message : String(error)
     }). Run: deno task pages`;
+}
+
+function notBuilt(c: Context, program: string, error: unknown): Response {
+  const detail = notBuiltDetail(program, error);
   const headers = { ...securityHeaders, "cache-control": "no-store" };
   if (!c.req.header("accept")?.includes("text/html")) {
     return problemResponse(503, { title: "Page not built", detail }, headers);

@@ -5,6 +5,7 @@
  */
 import { withBase } from "./base_path.ts";
 import { authorization } from "./bearer.ts";
+import { sharedData } from "./shared_data.ts";
 
 /**
  * What went wrong: an answer that is no 2xx (`status`), none in time (`timeout`), one that is not
@@ -74,6 +75,12 @@ async function askJson<Answer>(
   init: RequestInit,
   { signal, timeoutMs = 10_000 }: GetJsonOptions,
 ): Promise<Answer> {
+  const shared = sharedData();
+  if (shared !== undefined) {
+    const answer = shared.answers[path];
+    if (answer !== undefined) return answer as Answer;
+    throw new RequestError("unreachable", "Not in this file", "The file holds one trace alone.");
+  }
   const timeout = AbortSignal.timeout(timeoutMs);
   let response: Response;
   try {

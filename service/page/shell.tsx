@@ -7,11 +7,11 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { type Signal, useSignal } from "@preact/signals";
 import { announcement } from "./announce.ts";
-import { withBase } from "./base_path.ts";
 import { formatCount, formatDuration } from "./format.ts";
 import { Icon } from "./icon.tsx";
 import { type Shortcut, shortcuts, useShortcuts } from "./keys.ts";
 import type { StreamState } from "./live_stream.ts";
+import { ProgramSwitch } from "./program_switch.tsx";
 import { ThemeSwitch } from "./theme.tsx";
 
 /** A view in the navigation. */
@@ -74,10 +74,7 @@ export function Shell({ program, nav, actions, notice, children }: ShellProps) {
         Skip to the content
       </a>
       <header class="top">
-        <a class="brand" href={withBase("/")}>
-          <Mark />
-          <span class="brand-name">Orrery</span> <span class="brand-program">{program}</span>
-        </a>
+        <ProgramSwitch mark={<Mark />} program={program} />
         <nav class="views" aria-label="Views">
           {nav.map((item) => (
             <a key={item.href} href={item.href} aria-current={item.current ? "page" : undefined}>

@@ -31,7 +31,8 @@ export function startTheme(): void {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
     themeVersion.value++;
   });
-  addEventListener("storage", () => choice.value = rememberedTheme());
+  // What was chosen meanwhile in another tab or on another page.
+  document.addEventListener("visibilitychange", () => choice.value = rememberedTheme());
 }
 
 /** Goes round: system, light, dark. */

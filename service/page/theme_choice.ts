@@ -12,7 +12,7 @@ const key = "orrery-theme";
 /** The choice that this browser remembers. */
 export function rememberedTheme(): ThemeChoice {
   try {
-    const value = localStorage.getItem(key);
+    const value = /(?:^|;\s*)orrery-theme=(\w+)/.exec(document.cookie)?.[1];
     return value === "light" || value === "dark" ? value : "system";
   } catch {
     // A browser that forbids storage follows the system.
@@ -23,8 +23,9 @@ export function rememberedTheme(): ThemeChoice {
 /** Remembers and applies a choice. */
 export function rememberTheme(choice: ThemeChoice): void {
   try {
-    if (choice === "system") localStorage.removeItem(key);
-    else localStorage.setItem(key, choice);
+    // A cookie is of the host, whatever the port: the theme is the same on all pages of a demo.
+    const ageS = choice === "system" ? 0 : 365 * 86_400;
+    document.cookie = `${key}=${choice}; Path=/; Max-Age=${ageS}; SameSite=Lax`;
   } catch {
     // Nothing to remember it in: it holds for this visit.
   }

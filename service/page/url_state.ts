@@ -7,6 +7,7 @@
  */
 import { signal } from "@preact/signals";
 import { withBase, withoutBase } from "./base_path.ts";
+import { sharedData } from "./shared_data.ts";
 
 /** An address of the page: path and parameters. */
 export interface Address {
@@ -125,6 +126,7 @@ export interface GoOptions {
  * ```
  */
 export function go(target: string, { replace = false }: GoOptions = {}): void {
+  if (sharedData() !== undefined) return goInFile(target, replace);
   const url = new URL(target, location.href);
   const same = url.pathname === location.pathname && url.search === location.search;
   if (same) return;
@@ -155,13 +157,19 @@ export function setParams(changes: ParamChanges, options: GoOptions = {}): void 
  */
 export function startUrlState(routes: readonly string[]): void {
   readAddress();
-  addEventListener("popstate", readAddress);
+  addEventListener(sharedData() === undefined ? "popstate" : "hashchange", readAddress);
   document.addEventListener("click", (event) => {
     if (event.defaultPrevented || event.button !== 0) return;
     // A link opened elsewhere is the browser's business.
     if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
     const link = (event.target as Element | null)?.closest?.("a[href]");
     if (!(link instanceof HTMLAnchorElement) || link.target !== "" || link.download !== "") return;
+    if (sharedData() !== undefined) {
+      const target = link.getAttribute("href")!;
+      if (!target.startsWith("/")) return;
+      event.preventDefault();
+      return go(target);
+    }
     if (link.origin !== location.origin) return;
     const path = withoutBase(link.pathname);
     if (!routes.some((route) => matchPath(route, path))) return;
@@ -170,7 +178,22 @@ export function startUrlState(routes: readonly string[]): void {
   });
 }
 
+/** A file has one path: where the page is stands behind its `#`. */
+function goInFile(target: string, replace: boolean): void {
+  const hash = `#${target}`;
+  if (hash === location.hash) return;
+  if (replace) history.replaceState(null, "", hash);
+  else history.pushState(null, "", hash);
+  readAddress();
+}
+
 function readAddress(): void {
+  const shared = sharedData();
+  if (shared !== undefined) {
+    const url = new URL(location.hash.slice(1) || shared.path, "http://file.invalid");
+    address.value = { path: url.pathname, params: url.searchParams };
+    return;
+  }
   address.value = {
     path: withoutBase(location.pathname),
     params: new URLSearchParams(location.search),

@@ -8,6 +8,7 @@ import { useRef } from "preact/hooks";
 import { computed, signal } from "@preact/signals";
 import { announce } from "../../service/page/announce.ts";
 import { CommandLine, ShortId } from "../../service/page/copy.tsx";
+import { TraceId } from "../../service/page/program_switch.tsx";
 import {
   formatCounted,
   formatDuration,
@@ -321,7 +322,7 @@ function Failed(
           Send again
         </button>
       )}
-      <TraceId outcome={entry.outcome} />
+      <TraceOf outcome={entry.outcome} />
     </div>
   );
 }
@@ -346,7 +347,7 @@ function Signed(
       <Fact label="Algorithm">
         <span>{ok.algorithm}</span>
       </Fact>
-      <TraceId outcome={entry.outcome} />
+      <TraceOf outcome={entry.outcome} />
       <span class="answer-verdict" role="status">
         {verdict === undefined || verdict === "asking"
           ? (
@@ -369,11 +370,11 @@ function Signed(
   );
 }
 
-function TraceId({ outcome }: { outcome: SignOutcome | undefined }) {
+function TraceOf({ outcome }: { outcome: SignOutcome | undefined }) {
   if (!outcome?.traceId) return null;
   return (
     <Fact label="Trace">
-      <ShortId id={outcome.traceId} what="the trace id" />
+      <TraceId id={outcome.traceId} />
     </Fact>
   );
 }
