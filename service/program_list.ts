@@ -4,6 +4,8 @@
  *
  * @module
  */
+import { timeoutSignal } from "./resilience.ts";
+import { realWorld } from "./world/world.ts";
 
 /** How a program is: on its way up, up, or ended unasked and to be started again. */
 export type ProgramState = "starting" | "up" | "down";
@@ -63,7 +65,8 @@ export async function readProgramList(path: string): Promise<readonly ListedProg
 export async function askConsole(url: string | undefined): Promise<ProgramsAnswer> {
   if (url === undefined) return { programs: [] };
   try {
-    const response = await fetch(url + programsPath, { signal: AbortSignal.timeout(1_000) });
+    using timeout = timeoutSignal(1_000, { world: realWorld });
+    const response = await fetch(url + programsPath, { signal: timeout.signal });
     const { programs } = await response.json() as ProgramsAnswer;
     return { console: url, programs };
   } catch {
