@@ -67,6 +67,9 @@ export interface Flight {
 /** What an outage does: 1 refuses, 2 lets calls time out, 3 lets them through and loses the answers. */
 export type OutageMode = 1 | 2 | 3;
 
+/** The same, in words: both ways are cut; the way there; the way back. */
+export const outageEffects = { 1: "refuse", 2: "time-out", 3: "lose-answer" } as const;
+
 /** A point that is out. */
 export interface Outage {
   readonly sinceMs: number;

@@ -92,12 +92,16 @@ export interface RunOptions {
   readonly poison: number;
   /** How many of the messages take their handler longer than the lease. */
   readonly slow: number;
+  /** How many of the messages their lambda fails at, until somebody mends it. */
+  readonly lambdaPoison: number;
+  /** How many of the messages take their lambda longer than the lease of the bus. */
+  readonly lambdaSlow: number;
 }
 
 /** No trouble beside the faults of calls. */
 export const noTrouble = {
   ...{ crashes: 0, pauses: 0, starvations: 0, swizzles: 0, storeCrashes: 0, storeFulls: 0 },
-  ...{ sessions: 0, idleMs: 0, skewMs: 0, poison: 0, slow: 0 },
+  ...{ sessions: 0, idleMs: 0, skewMs: 0, poison: 0, slow: 0, lambdaPoison: 0, lambdaSlow: 0 },
 } as const satisfies Partial<RunOptions>;
 
 /** Options of {@linkcode drawOptions}. */
@@ -155,6 +159,8 @@ export function drawOptions({ seed, given = {} }: DrawOptions): RunOptions {
     skewMs: draw() < 0.5 ? 0 : Math.round(logUniform(draw, 10, 10_000)),
     poison: draw() < 0.5 ? 0 : round3(logUniform(draw, 0.01, 0.2)),
     slow: draw() < 0.5 ? 0 : round3(logUniform(draw, 0.01, 0.2)),
+    lambdaPoison: draw() < 0.5 ? 0 : round3(logUniform(draw, 0.01, 0.1)),
+    lambdaSlow: draw() < 0.5 ? 0 : round3(logUniform(draw, 0.01, 0.1)),
   };
   const options = { ...drawn, ...given };
   return options.ordering === "queue"
@@ -168,22 +174,28 @@ export function drawOptions({ seed, given = {} }: DrawOptions): RunOptions {
  * which a bus of little room is full:
  *
  * - A lease that a dead owner holds, that of whoever takes over and dies, one for each of relay and
- *   processor; a lease of the bus; the back-offs that relay, lambda and processor have come to; a poll
- *   of relay and processor, as wake-ups are hints.
+ *   processor; a lambda that outlasts its lease of the bus, at most by as long again, and then the lease
+ *   of what it has got beside; the back-offs that relay, lambda and processor have come to; a poll of
+ *   relay and processor, as wake-ups are hints.
  * - Orders × what one costs: three effects, each with its share of claims, marks and calls, as if no
  *   batch ever held two. How long something takes varies up to half as much again.
  * - When all is full, a relay has to try again for each `capacity` messages. It waits for its first
  *   back-off, and then at most as long again as the bus had needed to get room, as each back-off is twice
  *   the one before: that is work, and counts twice.
+ * - What a lambda fails at is given out `maxAttempts` times, a back-off apart, before it is parked; where
+ *   queues keep the order, or are full, others wait for it.
+ *
+ * @param poisoned messages that lambdas fail at
  */
-export function recoveryMsOf(options: RunOptions): number {
+export function recoveryMsOf(options: RunOptions, poisoned = 0): number {
   const { leaseMs, busLeaseMs, backoffCapMs, backoffBaseMs, pollMs } = options;
-  const { workMs, statementMs, commitMs, linkMs, orders, capacity } = options;
-  const waitsMs = 4 * leaseMs + busLeaseMs + 3 * backoffCapMs + 2 * pollMs;
+  const { workMs, statementMs, commitMs, linkMs, orders, capacity, maxAttempts } = options;
+  const waitsMs = 4 * leaseMs + 3 * busLeaseMs + 3 * backoffCapMs + 2 * pollMs;
   const effectMs = 1.5 * (workMs + 12 * statementMs + 4 * commitMs + 4 * linkMs);
   const timesFull = Math.ceil(orders / capacity) - 1;
   const fullMs = timesFull * (backoffBaseMs + capacity * effectMs);
-  return 2 * (waitsMs + fullMs) + 3 * effectMs * orders;
+  const poisonMs = poisoned * maxAttempts * backoffCapMs;
+  return 2 * (waitsMs + fullMs) + 3 * effectMs * orders + poisonMs;
 }
 
 function drawFaults(draw: Draw): FaultRates {

@@ -108,7 +108,6 @@ export class Execution {
     const { seed, plant = 0, given = {}, interventions = [], isObserved = false } = input;
     this.#input = input;
     this.options = drawOptions({ seed, given });
-    this.#recoveryMs = recoveryMsOf(this.options);
     const { arrivalMs, idleMs, faultMaxMs } = this.options;
     this.#untilMs = arrivalMs + idleMs + faultMaxMs;
     this.#decisions = this.#newDecisions();
@@ -126,6 +125,7 @@ export class Execution {
         ...(input.onEntry && { onEntry: input.onEntry }),
       })
     );
+    this.#recoveryMs = recoveryMsOf(this.options, this.world.poisonedAtLambdas);
   }
 
   get phase(): Phase {

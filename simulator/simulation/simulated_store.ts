@@ -178,7 +178,8 @@ export class SimulatedStore {
    * @param hasCommitted whether such a commit was done all the same
    */
   crash(downMs: number, hasCommitted: (process: Process) => boolean): void {
-    this.#downUntilUs = this.loop.nowUs + downMs * 1_000;
+    // Who is down for longer already stays down.
+    this.#downUntilUs = Math.max(this.#downUntilUs, this.loop.nowUs + downMs * 1_000);
     for (const transaction of [...this.active]) {
       transaction.cut(transaction.isCommitting && hasCommitted(transaction.process));
     }
@@ -186,7 +187,7 @@ export class SimulatedStore {
 
   /** It takes nothing in for so long; what is there can be read, and removed. */
   fill(durationMs: number): void {
-    this.#fullUntilUs = this.loop.nowUs + durationMs * 1_000;
+    this.#fullUntilUs = Math.max(this.#fullUntilUs, this.loop.nowUs + durationMs * 1_000);
   }
 
   /** It is up, and has room. */

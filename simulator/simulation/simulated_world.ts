@@ -7,12 +7,13 @@ import { type Order, placeOrder, submitOrder } from "../topology/backend_one.ts"
 import { janitor, redrive } from "../topology/janitor.ts";
 import { lambda } from "../topology/lambda.ts";
 import { LinkError, type Surroundings } from "../topology/ports.ts";
-import { HandlerError, processor, type Work } from "../topology/processor.ts";
+import { processor } from "../topology/processor.ts";
 import { relay } from "../topology/relay.ts";
 import {
   backendSchema,
   initialRows,
   orderStage,
+  resultIdOf,
   resultStage,
   type Settings,
   type Stage,
@@ -20,7 +21,8 @@ import {
 import { type Step, waitFor } from "../topology/step.ts";
 import { type Decisions, type Draw, logUniform } from "./decisions.ts";
 import { EventLoop, jittered, type LogEntry, newProcess, type Process } from "./event_loop.ts";
-import { FaultyLinks } from "./faulty_link.ts";
+import { FaultyLinks, outageEffects } from "./faulty_link.ts";
+import { HandlerFaults } from "./handler_faults.ts";
 import type { Intervention } from "./interventions.ts";
 import { Invariants } from "./invariants.ts";
 import { allowedRates, type RunOptions } from "./options.ts";
@@ -50,6 +52,13 @@ export const rareEvents = [
   "store-crash",
   "store-full",
   "cut",
+  "outage-refuse",
+  "outage-time-out",
+  "outage-lose-answer",
+  "poison@processor",
+  "poison@lambda",
+  "slow@processor",
+  "slow@lambda",
 ] as const;
 
 /** Options of {@linkcode SimulatedWorld}. */
@@ -74,7 +83,6 @@ export interface WorldOptions {
 /** Made once: an error's stack would cost more than the call. */
 const backendDown = new LinkError("refused", "Backend 1 is down");
 const noAnswer = new LinkError("timeout", "Backend 1 does not answer");
-const poisonous = new HandlerError("The message cannot be handled");
 
 /** As wide as the names of processes. */
 const worldColumn = "world".padEnd(12);
@@ -116,13 +124,11 @@ export class SimulatedWorld {
   /** How often each order has been asked for. */
   readonly #asked = new Map<string, number>();
   readonly #frontend: Process;
-  readonly #poison = new Set<string>();
-  readonly #slow = new Map<string, number>();
+  readonly #handlers: HandlerFaults;
   readonly #isObserved: boolean;
   readonly #onWatched: RunWatch | undefined;
   #hasChanged = true;
   #isHealed = false;
-  #isMended = false;
 
   constructor(world: WorldOptions) {
     const { options, plant, decisions, jitterOf, interventions } = world;
@@ -145,6 +151,7 @@ export class SimulatedWorld {
     ];
     this.#bus = this.#newBus();
     this.#links = this.#newLinks(world.isObserved);
+    this.#handlers = this.#newHandlers();
     this.#frontend = this.#add("frontend", this.#backends[0], undefined);
     this.#apis = Array.from(
       { length: options.apis },
@@ -191,10 +198,16 @@ export class SimulatedWorld {
     return this.#links;
   }
 
+  /** Messages that lambdas fail at, until they are mended. */
+  get poisonedAtLambdas(): number {
+    return this.#handlers.poisonedAtLambdas;
+  }
+
   /** No faults from now on; who is down comes up. Poison stays. */
   heal(): void {
     this.#isHealed = true;
     this.#links.heal();
+    this.#handlers.heal();
     for (const store of this.backends) store.heal();
     this.#note("heal", "", worldColumn, "");
     for (const process of this.#surroundings.keys()) {
@@ -206,7 +219,7 @@ export class SimulatedWorld {
 
   /** The handlers are mended, and what was parked gets another chance. */
   mend(): void {
-    this.#isMended = true;
+    this.#handlers.mend();
     this.#note("mend", "", worldColumn, "");
     for (const [index, { store }] of this.#backends.entries()) {
       const operator = this.#newProcess(`operator-${index + 1}`);
@@ -316,7 +329,10 @@ export class SimulatedWorld {
         if (point === 1) this.#asked.set(subject, (this.#asked.get(subject) ?? 0) + 1);
         this.invariants.called(point, subject);
       },
-      onOutage: (point, outage) => this.invariants.metOutage(point, outage),
+      onOutage: (point, outage) => {
+        this.#reach(`outage-${outageEffects[outage.mode]}`);
+        this.invariants.metOutage(point, outage);
+      },
       onFault: (kind, point, subject, process) => {
         this.#note(`fault-${point}`, subject, process.column, kind);
         this.#reach(`${kind}@${point}`);
@@ -328,7 +344,7 @@ export class SimulatedWorld {
     const [first, second] = this.#backends;
     const settings = this.#settings;
     const { relays, lambdas, processors, pattern } = this.#options;
-    const work = this.#work();
+    const { work, lambdaWork } = this.#handlers;
     const many = (count: number, name: string, backend: Backend, main: Main) => {
       for (let index = 0; index < count; index++) {
         const process = this.#add(`${name}.${index}`, backend, main);
@@ -341,7 +357,7 @@ export class SimulatedWorld {
         many(relays, `relay-${number}`, from, (part) => relay(part, settings, stage));
       }
       const other = 3 - number;
-      many(lambdas, `lambda-${other}`, to, (part) => lambda(part, settings, stage));
+      many(lambdas, `lambda-${other}`, to, (part) => lambda(part, settings, stage, lambdaWork));
       many(processors, `processor-${other}`, to, (part) => processor(part, settings, stage, work));
       many(1, `janitor-${number}`, from, (part) => janitor(part, settings));
     }
@@ -352,47 +368,28 @@ export class SimulatedWorld {
     yield [second, first, resultStage, 2];
   }
 
-  /** What handlers do beside the store. */
-  #work(): Work {
-    return (part, consumer, messageId) => this.#handle(part, consumer, messageId);
-  }
-
-  *#handle(part: Surroundings, consumer: string, messageId: string): Step<void> {
-    const { workMs } = this.#options;
-    const slowMs = this.#isHealed ? undefined : this.#slow.get(messageId);
-    if (slowMs !== undefined) {
-      this.#tellHandlerFault("slow-consumer", part, messageId, `${slowMs} ms`);
-    }
-    yield* part.clock.sleep(slowMs ?? workMs * (0.5 + part.chance.random()));
-    if (this.#isMended || consumer === "stock" || !this.#poison.has(messageId)) return;
-    this.#tellHandlerFault("poison", part, messageId, "");
-    throw poisonous;
-  }
-
-  #tellHandlerFault(
-    kind: "poison" | "slow-consumer",
-    { name }: Surroundings,
-    subject: string,
-    detail: string,
-  ): void {
-    const atMs = this.loop.nowMs;
-    this.#onWatched?.({ type: "handler-fault", kind, part: name, subject, atMs, detail });
+  #newHandlers(): HandlerFaults {
+    return new HandlerFaults({
+      options: this.#options,
+      decisions: this.#decisions,
+      onFault: (kind, { name }, subject, detail) => {
+        const where = name.startsWith("lambda") ? "lambda" : "processor";
+        this.#reach(`${kind === "poison" ? kind : "slow"}@${where}`);
+        const atMs = this.loop.nowMs;
+        this.#onWatched?.({ type: "handler-fault", kind, part: name, subject, atMs, detail });
+      },
+    });
   }
 
   #placeOrders(): void {
-    const { orders, keys, orderKeys, burst, arrivalMs, idleMs, timeoutMs, poison, slow, leaseMs } =
-      this.#options;
+    const { orders, keys, orderKeys, burst, arrivalMs, idleMs, timeoutMs } = this.#options;
     const draw = this.#frontend.draw ?? (() => 0.5);
     for (let number = 1; number <= orders; number++) {
       const order: Order = {
         id: `o${number}`,
         key: orderKeys?.[number - 1] ?? `k${1 + number % keys}`,
       };
-      for (const id of [order.id, `r${number}`]) {
-        if (this.#chance("poison", id, poison)) this.#poison.add(id);
-        const slowMs = this.#magnitude("slow", id, slow, leaseMs, 2 * leaseMs);
-        if (slowMs > 0) this.#slow.set(id, slowMs);
-      }
+      for (const id of [order.id, resultIdOf(order.id)]) this.#handlers.plan(id);
       const first = number - (number - 1) % burst;
       // Half of the orders come after a time in which nothing happens.
       const idle = number > orders / 2 ? idleMs : 0;
@@ -458,19 +455,6 @@ export class SimulatedWorld {
       if (intervention.kind === "crash") this.#crash(process, intervention.durationMs);
       else this.#pause(process, intervention.durationMs);
     });
-  }
-
-  #chance(what: string, subject: string, rate: number): boolean {
-    return rate > 0 && this.#decisions.decide(what, subject, (draw) => draw() < rate ? 1 : 0) > 0;
-  }
-
-  #magnitude(what: string, subject: string, rate: number, min: number, max: number): number {
-    if (rate === 0) return 0;
-    return this.#decisions.decide(
-      what,
-      subject,
-      (draw) => draw() < rate ? Math.round(logUniform(draw, min, max)) : 0,
-    );
   }
 
   #pause(process: Process, durationMs: number): void {
@@ -577,7 +561,7 @@ export class SimulatedWorld {
       source: (stage: Stage) => this.#backends[stage === orderStage ? 0 : 1].store,
       target: (stage: Stage) => this.#backends[stage === orderStage ? 1 : 0].store,
       busHas: (topic: string, id: string) => this.#bus.has(topic, id),
-      isPoison: (id: string) => this.#poison.has(id),
+      isPoison: (id: string) => this.#handlers.isPoison(id),
       onViolation: ({ invariant, text }: { invariant: string; text: string }) =>
         this.#note("VIOLATION", "world", worldColumn, `${invariant}: ${text}`),
     };

@@ -6,6 +6,7 @@
 import type { FaultPoint, Row } from "../topology/ports.ts";
 import { orderStage, resultStage, type Stage } from "../topology/settings.ts";
 import type { Process } from "./event_loop.ts";
+import { outageEffects } from "./faulty_link.ts";
 import type { Execution, Phase } from "./run.ts";
 import type { SimulatedWorld } from "./simulated_world.ts";
 
@@ -106,8 +107,6 @@ export interface Snapshot {
   readonly outages: readonly OutageState[];
   readonly counters: Counters;
 }
-
-const outageEffects = { 1: "refuse", 2: "time-out", 3: "lose-answer" } as const;
 
 /** Takes a picture; it can be sent to another thread. */
 export function snapshotOf({ world, phase }: Execution): Snapshot {

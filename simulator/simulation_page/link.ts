@@ -154,6 +154,8 @@ const bounds: Readonly<Partial<Record<keyof RunOptions, readonly [number, number
   skewMs: [0, 600_000],
   poison: [0, 1],
   slow: [0, 1],
+  lambdaPoison: [0, 1],
+  lambdaSlow: [0, 1],
 };
 
 /** Of what has none above. */

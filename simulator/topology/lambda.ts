@@ -1,6 +1,7 @@
 /**
  * A lambda takes messages from the bus and writes them into an inbox, one row for each consumer. It
- * acknowledges what is written, or was before.
+ * acknowledges what is written, or was before. What it fails at again and again it writes as parked: there
+ * it holds up its key, and nothing else, until an operator redrives it.
  *
  * @module
  */
@@ -12,6 +13,7 @@ import {
   transact,
   type Transaction,
 } from "./ports.ts";
+import { HandlerError, type LambdaWork } from "./processor.ts";
 import {
   attempt,
   backoffMs,
@@ -23,8 +25,17 @@ import {
 } from "./settings.ts";
 import type { Step } from "./step.ts";
 
-/** Works for as long as its process lives. */
-export function* lambda(part: Surroundings, settings: Settings, stage: Stage): Step<never> {
+/**
+ * Works for as long as its process lives.
+ *
+ * @param work what it does with a message before it writes it; by default nothing
+ */
+export function* lambda(
+  part: Surroundings,
+  settings: Settings,
+  stage: Stage,
+  work?: LambdaWork,
+): Step<never> {
   for (let failures = 0;;) {
     const got = yield* attempt(part, () =>
       part.link.call(
@@ -42,7 +53,7 @@ export function* lambda(part: Surroundings, settings: Settings, stage: Stage): S
     for (const delivery of got.value) {
       const { key } = delivery.message;
       if (failedKeys.has(key) && settings.plant !== 13) yield* giveBack(part, settings, delivery);
-      else if (!(yield* takeIn(part, settings, stage, delivery))) failedKeys.add(key);
+      else if (!(yield* takeIn(part, settings, stage, delivery, work))) failedKeys.add(key);
     }
   }
 }
@@ -53,14 +64,22 @@ function* takeIn(
   settings: Settings,
   stage: Stage,
   delivery: Delivery,
+  work: LambdaWork | undefined,
 ): Step<boolean> {
-  const { message } = delivery;
+  const { message, attempt } = delivery;
   if (settings.plant === 9) yield* acknowledge(part, stage, delivery);
   try {
+    const isHandled = work === undefined || (yield* isHandledBy(work, part, message.id));
+    if (!isHandled && attempt < settings.maxAttempts) {
+      yield* giveBack(part, settings, delivery);
+      return false;
+    }
+    if (!isHandled) part.note("parked", message.id, stage.topic);
+    const state = isHandled ? "pending" : "parked";
     yield* part.link.call(
       stage.writePoint,
       message.id,
-      () => writeInbox(part, settings, stage, message),
+      () => writeInbox(part, settings, stage, message, state),
       message.trace,
     );
   } catch (error) {
@@ -71,6 +90,18 @@ function* takeIn(
   }
   if (settings.plant !== 9) yield* acknowledge(part, stage, delivery);
   return true;
+}
+
+/** Whether the message is none that the lambda fails at. */
+function* isHandledBy(work: LambdaWork, part: Surroundings, id: string): Step<boolean> {
+  try {
+    yield* work(part, id);
+    return true;
+  } catch (error) {
+    if (!(error instanceof HandlerError)) throw error;
+    part.note("lambda-failed", id);
+    return false;
+  }
 }
 
 /** If it fails, the lease runs out and the message comes again. */
@@ -94,13 +125,14 @@ export function* writeInbox(
   settings: Settings,
   stage: Stage,
   message: Message,
+  state: "pending" | "parked" = "pending",
 ): Step<void> {
   try {
     if (settings.plant === 5) yield* recordFirst(part, message);
     yield* transact(part.store, function* (tx) {
       if (settings.plant === 4 && (yield* isKnown(tx, message))) return;
       for (const consumer of stage.consumers) {
-        yield* insertFor(part, settings, message, consumer, tx);
+        yield* insertFor(part, settings, message, consumer, state, tx);
       }
     });
     part.wake("inbox", message.id);
@@ -130,6 +162,7 @@ function* insertFor(
   settings: Settings,
   message: Message,
   consumer: string,
+  state: "pending" | "parked",
   tx: Transaction,
 ): Step<void> {
   const row = {
@@ -137,7 +170,7 @@ function* insertFor(
     queue: "open",
     consumer,
     slot: slotOf(consumer, message.key),
-    state: "pending",
+    state,
     token: 0,
     untilMs: 0,
     attempts: 0,

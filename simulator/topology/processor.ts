@@ -36,6 +36,9 @@ export class HandlerError extends Error {
 /** What the handler does beside the store: it takes time, and may throw {@linkcode HandlerError}. */
 export type Work = (part: Surroundings, consumer: string, messageId: string) => Step<void>;
 
+/** What a lambda does with a message before it writes it: it takes time, and may throw {@linkcode HandlerError}. */
+export type LambdaWork = (part: Surroundings, messageId: string) => Step<void>;
+
 /** A processor's state. */
 interface Processor {
   readonly part: Surroundings;
