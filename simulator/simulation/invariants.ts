@@ -6,7 +6,7 @@
  */
 import type { FaultPoint, Message, Row, Value } from "../topology/ports.ts";
 import type { InvariantName } from "../topology/plants.ts";
-import { orderStage, resultStage, type Stage } from "../topology/settings.ts";
+import { orderStage, resultIdOf, resultStage, type Stage } from "../topology/settings.ts";
 import type { Outage } from "./faulty_link.ts";
 import type { Change, SimulatedStore } from "./simulated_store.ts";
 
@@ -42,10 +42,12 @@ export interface InvariantsOptions {
   readonly retryMs: number;
   /** Keys that messages have: of each, one is tried at a time. */
   readonly keys: number;
+  /** Calls of the bus that a message may cost for each second that it has to wait. */
+  readonly callsPerSecond: number;
 }
 
-/** Calls of the bus that a message may cost: some, and some for each second it has to wait. */
-const amplification = { calls: 15, callsPerSecond: 5 };
+/** Calls of the bus that a message may cost beside those of {@linkcode InvariantsOptions.callsPerSecond}. */
+const freeCalls = 15;
 
 interface Calls {
   readonly sinceMs: number;
@@ -68,6 +70,8 @@ export class Invariants {
   readonly #takenIn = new Set<string>();
   readonly #calls = new Map<string, Calls>();
   readonly #owners = new Map<string, { owner: string; atMs: number }>();
+  /** Rows of inboxes that are parked, and hold up what comes after them. */
+  #parked = 0;
 
   constructor(world: Observed, options: InvariantsOptions) {
     this.#world = world;
@@ -119,7 +123,7 @@ export class Invariants {
     }
     calls.count++;
     const seconds = (nowMs - calls.sinceMs) / 1_000;
-    const most = amplification.calls + amplification.callsPerSecond * seconds;
+    const most = freeCalls + this.#options.callsPerSecond * seconds;
     if (calls.count > most) {
       this.#violated(
         "amplification",
@@ -133,9 +137,9 @@ export class Invariants {
   metOutage(point: FaultPoint, outage: Outage): void {
     outage.calls++;
     if (point !== 2 && point !== 6) return;
-    const { keys, orders } = this.#options;
+    const { keys, orders, callsPerSecond } = this.#options;
     const seconds = (this.#world.nowMs() - outage.sinceMs) / 1_000;
-    const most = orders + keys * (amplification.calls + amplification.callsPerSecond * seconds);
+    const most = orders + keys * (freeCalls + callsPerSecond * seconds);
     if (outage.calls <= most) return;
     this.#violated(
       "amplification",
@@ -171,7 +175,10 @@ export class Invariants {
   /** Judged so long after the last fault that everything must have been done but what is poison. */
   judgeProgress(): void {
     for (const stage of [orderStage, resultStage]) this.#judgeIdle(stage);
-    const late = this.missing().filter(({ key, stage }) => !this.#keyHasPoison(key, stage));
+    const poisoned = new Map(
+      [orderStage, resultStage].map((stage) => [stage, this.#poisonedKeys(stage)]),
+    );
+    const late = this.missing().filter(({ key, stage }) => !poisoned.get(stage)!.has(key));
     if (late.length === 0) return;
     this.#violated(
       "progress",
@@ -215,8 +222,10 @@ export class Invariants {
     return [orderStage, resultStage].every((stage) => {
       const source = this.#world.source(stage);
       if (source.count("outbox", "shard-0") + source.count("outbox", "shard-1") > 0) return false;
+      const target = this.#world.target(stage);
+      if (this.#parked === 0) return target.count("inbox", "open") === 0;
       const parked = new Set<Value>();
-      return this.#world.target(stage).find("inbox", "open").toSorted(byId).every((row) => {
+      return target.find("inbox", "open").toSorted(byId).every((row) => {
         if (row["state"] === "parked") parked.add(row["slot"]!);
         return parked.has(row["slot"]!);
       });
@@ -295,6 +304,8 @@ export class Invariants {
   }
 
   #inboxChanged(store: SimulatedStore, { before, after }: Change): void {
+    if (after?.["state"] === "parked") this.#parked++;
+    if (before?.["state"] === "parked") this.#parked--;
     if (before === undefined) {
       this.#takenIn.add(after!["messageId"] as string);
       this.#judgeBound(store);
@@ -338,8 +349,9 @@ export class Invariants {
 
   /** Rows that nothing keeps from being handled, and that still lie there. */
   #judgeIdle(stage: Stage): void {
+    const poisoned = this.#poisonedKeys(stage);
     const idle = this.#world.target(stage).find("inbox", "open").filter((row) =>
-      row["state"] !== "parked" && !this.#keyHasPoison(row["key"] as string, stage)
+      row["state"] !== "parked" && !poisoned.has(row["key"]!)
     );
     const unsent = this.#openOutbox(stage);
     if (idle.length + unsent.length === 0) return;
@@ -397,7 +409,7 @@ export class Invariants {
         missing.push({ stage: orderStage, consumer, id, key });
       }
       if (!this.#effects.has(`${orderStage.producer}/${id}`)) continue;
-      const resultId = `r${id.slice(1)}`;
+      const resultId = resultIdOf(id);
       for (const consumer of resultStage.consumers) {
         if (this.#effects.has(`${consumer}/${resultId}`)) continue;
         missing.push({ stage: resultStage, consumer, id: resultId, key });
@@ -418,13 +430,15 @@ export class Invariants {
     );
   }
 
-  #keyHasPoison(key: string, stage: Stage): boolean {
+  /** Keys that have a message which its handler fails at, up to that stage. */
+  #poisonedKeys(stage: Stage): ReadonlySet<Value> {
+    const { isPoison } = this.#world;
+    const keys = new Set<Value>();
     for (const [id, row] of this.#placed) {
-      if (row["key"] !== key) continue;
-      if (this.#world.isPoison(id)) return true;
-      if (stage === resultStage && this.#world.isPoison(`r${id.slice(1)}`)) return true;
+      const isHere = isPoison(id) || stage === resultStage && isPoison(resultIdOf(id));
+      if (isHere) keys.add(row["key"]!);
     }
-    return false;
+    return keys;
   }
 
   #whereIs({ stage, consumer, id }: Missing): string {

@@ -198,6 +198,15 @@ export function recoveryMsOf(options: RunOptions, poisoned = 0): number {
   return 2 * (waitsMs + fullMs) + 3 * effectMs * orders + poisonMs;
 }
 
+/**
+ * Calls that a message may cost for each second that it has to wait: once back-offs have come to their cap,
+ * one after each, which by its variance is at least half of the cap. Until then, and where relays take over
+ * from each other, there are more; that is 5 at most.
+ */
+export function callsPerSecondOf({ backoffCapMs }: RunOptions): number {
+  return Math.max(5, 1_000 / (0.5 * backoffCapMs));
+}
+
 function drawFaults(draw: Draw): FaultRates {
   const absent = new Set(faultKinds.filter(() => draw() < 0.5));
   const rates: Partial<Record<FaultPoint, Partial<Record<FaultKind, number>>>> = {};

@@ -34,6 +34,13 @@ Deno.test("seeds in which relays waited for whole polls are done in time", () =>
   }
 });
 
+Deno.test("a message that waits long costs no more calls than its back-offs allow", () => {
+  // Its back-offs are of 200 ms at most: more than 5 calls a second.
+  const { violations, reached } = runSimulation({ seed: 51, given: { orders: 200 } });
+  assert.ok(reached.get("not-sent")! > 0);
+  assert.deepEqual(violations, []);
+});
+
 Deno.test("a bus with less room is given more time, and one with room for all none", () => {
   const { options } = runSimulation({ seed: 1, given: { ...narrow, orders: 2 } });
   const timeFor = (capacity: number) => recoveryMsOf({ ...options, orders: 200, capacity });

@@ -64,8 +64,15 @@ interface Table {
   /** For each set of columns that no two rows may have alike, who has which values. */
   readonly unique: readonly UniqueSet[];
   readonly rows: Map<number, Row>;
-  readonly byIndex: Map<Value, Map<number, Row>>;
+  readonly byIndex: Map<Value, IndexedRows>;
   lastId: number;
+}
+
+/** Committed rows that have the same value in the index. */
+interface IndexedRows {
+  readonly byId: Map<number, Row>;
+  /** The same by ascending id, until one of them changes. */
+  list: readonly Row[] | undefined;
 }
 
 interface UniqueSet {
@@ -168,7 +175,7 @@ export class SimulatedStore {
   /** Committed rows with that value in the index; for judging a run. */
   find(table: string, value: Value): readonly Row[] {
     const rows = this.table(table).byIndex.get(value);
-    return rows === undefined ? noRows : [...rows.values()];
+    return rows === undefined ? noRows : listOf(rows);
   }
 
   /**
@@ -241,39 +248,40 @@ export class SimulatedStore {
       throw new Error(`Give '${table.schema.index}' to find rows of ${name}`);
     }
     const rows = table.byIndex.get(value);
-    if (rows === undefined || rows.size === 0) return noRows;
+    if (rows === undefined || rows.byId.size === 0) return noRows;
     const columns = Object.keys(where);
     const id = where["id"];
     if (id !== undefined) {
-      const row = rows.get(id as number);
+      const row = rows.byId.get(id as number);
       return row !== undefined && fits(row, where, columns) ? [row] : noRows;
     }
-    const found: Row[] = [];
-    for (const row of rows.values()) {
-      if (columns.length === 1 || fits(row, where, columns)) found.push(row);
-    }
-    return sorted(found);
+    const list = listOf(rows);
+    return columns.length === 1 ? list : list.filter((row) => fits(row, where, columns));
   }
 
   /** How many committed rows have that value in the index; for judging a run. */
   count(table: string, value: Value): number {
-    return this.table(table).byIndex.get(value)?.size ?? 0;
+    return this.table(table).byIndex.get(value)?.byId.size ?? 0;
   }
 
   apply({ table: name, id, before, after }: Change): void {
     const table = this.table(name);
     const { index } = table.schema;
-    const isMoved = before !== undefined && before[index] !== after?.[index];
-    if (isMoved) table.byIndex.get(before[index]!)?.delete(id);
+    if (before !== undefined && before[index] !== after?.[index]) {
+      const rows = table.byIndex.get(before[index]!)!;
+      rows.byId.delete(id);
+      rows.list = undefined;
+    }
     if (after === undefined) {
       table.rows.delete(id);
       return;
     }
     table.rows.set(id, after);
     const value = after[index]!;
-    const rows = table.byIndex.get(value);
-    if (rows === undefined) table.byIndex.set(value, new Map([[id, after]]));
-    else rows.set(id, after);
+    let rows = table.byIndex.get(value);
+    if (rows === undefined) table.byIndex.set(value, rows = { byId: new Map(), list: undefined });
+    rows.byId.set(id, after);
+    rows.list = undefined;
   }
 
   released(transaction: SimulatedTransaction): void {
@@ -451,9 +459,13 @@ class SimulatedTransaction implements Transaction {
 
   /** Makes its changes seen by all, at once. */
   #finish(): void {
-    const changes = [...this.#changes.values()]
-      .filter(({ before, after }) => before !== undefined || after !== undefined);
-    for (const change of changes) this.#apply(change);
+    const changes: Change[] = [];
+    for (const change of this.#changes.values()) {
+      // What has come and gone within it is nobody's business.
+      if (change.before === undefined && change.after === undefined) continue;
+      changes.push(change);
+      this.#apply(change);
+    }
     for (const { claims, value } of this.#claimed) claims.get(value)!.transaction = undefined;
     this.#claimed.length = 0;
     this.end();
@@ -602,7 +614,8 @@ class SimulatedTransaction implements Transaction {
     if (this.#changes.size === 0) return rows;
     const columns = Object.keys(where);
     const { firstKey } = this.#store.table(table);
-    const visible = rows.filter(({ id }) => !this.#changes.has(firstKey + id));
+    const visible: Row[] = [];
+    for (const row of rows) if (!this.#changes.has(firstKey + row.id)) visible.push(row);
     for (const change of this.#changes.values()) {
       const { after } = change;
       if (change.table !== table || after === undefined) continue;
@@ -630,6 +643,10 @@ function fits(
 
 function byId(a: Row, b: Row): number {
   return a.id - b.id;
+}
+
+function listOf(rows: IndexedRows): readonly Row[] {
+  return rows.list ??= sorted([...rows.byId.values()]);
 }
 
 /** Rows mostly are in order: they are put in by ascending id. */

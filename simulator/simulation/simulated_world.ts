@@ -25,7 +25,7 @@ import { FaultyLinks, outageEffects } from "./faulty_link.ts";
 import { HandlerFaults } from "./handler_faults.ts";
 import type { Intervention } from "./interventions.ts";
 import { Invariants } from "./invariants.ts";
-import { allowedRates, type RunOptions } from "./options.ts";
+import { allowedRates, callsPerSecondOf, type RunOptions } from "./options.ts";
 import type { RunWatch } from "./run_watch.ts";
 import { SimulatedBus } from "./simulated_bus.ts";
 import { SimulatedStore } from "./simulated_store.ts";
@@ -144,6 +144,7 @@ export class SimulatedWorld {
       orders: options.orders,
       retryMs: 4 * options.backoffCapMs,
       keys: options.keys,
+      callsPerSecond: callsPerSecondOf(options),
     });
     this.#backends = [
       this.#newBackend(1, ["confirmation"]),
