@@ -26,6 +26,26 @@ const sipHash = new WebAssembly.Instance(
 let view = new Uint8Array(sipHash.memory.buffer);
 
 /**
+ * Memory in which an image may be made, so that {@linkcode hashToken} need not copy it. It is
+ * everybody's: whatever is in it is there until this or `hashToken` is called again.
+ *
+ * @example
+ * ```ts
+ * const image = tokenMemory(5);
+ * image.set([1, 2, 3, 4, 5]);
+ * hashToken(image); // "371dd8e3f2423f4a"
+ * ```
+ */
+export function tokenMemory(length: number): Uint8Array {
+  const missingBytes = messageOffset + length + slackBytes - view.length;
+  if (missingBytes > 0) {
+    sipHash.memory.grow(Math.ceil(missingBytes / pageBytes));
+    view = new Uint8Array(sipHash.memory.buffer);
+  }
+  return view.subarray(messageOffset, messageOffset + length);
+}
+
+/**
  * The token of an image.
  *
  * @example
@@ -34,11 +54,6 @@ let view = new Uint8Array(sipHash.memory.buffer);
  * ```
  */
 export function hashToken(image: Uint8Array): string {
-  const missingBytes = messageOffset + image.length + slackBytes - view.length;
-  if (missingBytes > 0) {
-    sipHash.memory.grow(Math.ceil(missingBytes / pageBytes));
-    view = new Uint8Array(sipHash.memory.buffer);
-  }
-  view.set(image, messageOffset);
+  if (image.buffer !== view.buffer) tokenMemory(image.length).set(image);
   return BigInt.asUintN(64, sipHash.hash(image.length)).toString(16);
 }

@@ -10,10 +10,11 @@ import { hash } from "node:crypto";
 import type { Counter, Histogram, Meter, Tracer } from "@opentelemetry/api";
 import type { Log } from "../service/log.ts";
 import { ProblemError, problemResponse } from "../service/problem.ts";
-import { readText } from "../service/request_body.ts";
+import { readPieces, textOf } from "../service/request_body.ts";
 import { reasonOf } from "../service/resilience.ts";
 import { realWorld, type World } from "../service/world/world.ts";
 import { hashToken } from "./hash_token.ts";
+import { imageMark, readLargeSignup } from "./large_signup.ts";
 import { BodyBudget } from "./overload/body_budget.ts";
 import type { RecordStore } from "./stores/record_store.ts";
 import { StoreError } from "./stores/store_error.ts";
@@ -106,13 +107,15 @@ class Signup {
 
   async #signUp(request: Request): Promise<[outcome: string, response: Response]> {
     const { store, log, maxBodyBytes: limitBytes, bodyTimeoutMs: timeoutMs, world } = this.#options;
-    const body = await readText(request, { limitBytes, timeoutMs, world });
-    const { id, imageBase64 } = parseSignup(body);
+    const pieces = await readPieces(request, { limitBytes, timeoutMs, world });
+    const large = readLargeSignup(pieces);
+    const { id, imageBase64 } = parseSignup(large?.envelope ?? textOf(pieces));
     log.info(`📩 New Signup request Id: ${id}`);
 
     let image: Uint8Array;
     try {
-      image = decodeBase64(imageBase64);
+      // In memory that is shared: it is hashed before anything is awaited.
+      image = large && imageBase64 === imageMark ? large.image : decodeBase64(imageBase64);
     } catch (error) {
       const reason = `Failed to decode Base64 image: ${reasonOf(error)}`;
       log.warn(reason);

@@ -3,6 +3,8 @@
  *
  * @module
  */
+import { piecesOf } from "./http1/incoming_request.ts";
+import { joined } from "./http1/request_body.ts";
 import { ProblemError } from "./problem.ts";
 import { realWorld, type World } from "./world/world.ts";
 
@@ -54,6 +56,40 @@ export async function readText(request: Request, options: ReadBodyOptions): Prom
     ? request.text()
     : readChunks(request.body, options.limitBytes).then((bytes) => new TextDecoder().decode(bytes));
   return await inTime(read, options);
+}
+
+/**
+ * Reads the whole body in the pieces in which it came, one of them or many: for who reads a large one
+ * piece by piece. They are not to be changed.
+ *
+ * @throws {ProblemError} as {@linkcode readBody}.
+ *
+ * @example
+ * ```ts
+ * for (const piece of await readPieces(c.req.raw, { limitBytes: 1024 ** 2 })) hash.update(piece);
+ * ```
+ */
+export async function readPieces(
+  request: Request,
+  options: ReadBodyOptions,
+): Promise<readonly Uint8Array[]> {
+  if (!options.encoded) refuseEncoded(request);
+  const read = isDeclaredWithin(request, options.limitBytes)
+    ? piecesOf(request)
+    : readChunks(request.body, options.limitBytes).then((bytes) => [bytes]);
+  return await inTime(read, options);
+}
+
+/**
+ * Pieces as one text; bytes that are not UTF-8 become U+FFFD.
+ *
+ * @example
+ * ```ts
+ * const text = textOf(await readPieces(c.req.raw, { limitBytes: 1024 ** 2 }));
+ * ```
+ */
+export function textOf(pieces: readonly Uint8Array[]): string {
+  return new TextDecoder().decode(pieces.length === 1 ? pieces[0] : joined(pieces));
 }
 
 /** RFC 9110, section 15.5.16: with what would be understood. */
@@ -155,13 +191,7 @@ async function readChunks(
     if (length > limitBytes) throw tooLarge(limitBytes);
     chunks.push(chunk);
   }
-  const whole = new Uint8Array(length);
-  let offset = 0;
-  for (const chunk of chunks) {
-    whole.set(chunk, offset);
-    offset += chunk.length;
-  }
-  return whole;
+  return joined(chunks);
 }
 
 function tooLarge(limitBytes: number): ProblemError {

@@ -113,11 +113,11 @@ class IncomingRequest {
   }
 
   async bytes(): Promise<Uint8Array<ArrayBuffer>> {
-    return joined(await this.#pieces());
+    return joined(await this.pieces());
   }
 
   async text(): Promise<string> {
-    const pieces = await this.#pieces();
+    const pieces = await this.pieces();
     return new TextDecoder().decode(pieces.length === 1 ? pieces[0] : joined(pieces));
   }
 
@@ -144,7 +144,8 @@ class IncomingRequest {
     });
   }
 
-  #pieces(): readonly Uint8Array[] | Promise<readonly Uint8Array[]> {
+  /** The body as it came; not of `Request`. */
+  pieces(): readonly Uint8Array[] | Promise<readonly Uint8Array[]> {
     if (this.#body) {
       const body = new Response(this.#body as ReadableStream<Uint8Array<ArrayBuffer>>);
       return body.bytes().then((bytes) => [bytes]);
@@ -187,6 +188,14 @@ class IncomingRequest {
       },
     }, new ByteLengthQueuingStrategy({ highWaterMark: 65_536 }));
   }
+}
+
+/**
+ * The whole body in the pieces in which it came: a large one is never joined, which costs as much as
+ * to receive it.
+ */
+export async function piecesOf(request: Request): Promise<readonly Uint8Array[]> {
+  return request instanceof IncomingRequest ? await request.pieces() : [await request.bytes()];
 }
 
 // So that `request instanceof Request` holds; of Request's own accessors none is reached.

@@ -1,0 +1,120 @@
+/**
+ * The body of a large signup without the text that it is: base64 is decoded out of the pieces in
+ * which it came, straight to where it is hashed. An image of 213 kB is otherwise written five times
+ * (joined, as text, as JSON's string, decoded, hashed), which takes longer than to hash it.
+ *
+ * It knows the form that programs send, and leaves every other one, and every fault, to
+ * `parseSignup`.
+ *
+ * @module
+ */
+import { Buffer } from "node:buffer";
+import { tokenMemory } from "./hash_token.ts";
+
+/** What stands for the image in what is left of the body. */
+export const imageMark = "@";
+
+/** A signup whose image is decoded already. */
+export interface LargeSignup {
+  /** The body, with {@linkcode imageMark} for its image. */
+  readonly envelope: string;
+  /** In `tokenMemory`: to be used before anything else is awaited. */
+  readonly image: Uint8Array;
+}
+
+/** Below it the plain way is as fast. */
+const minBytes = 16_384;
+/** The most bytes of what is not the image. */
+const maxEnvelopeBytes = 4_096;
+const opening = Buffer.from('"image_base64":"');
+const quote = 0x22;
+
+/**
+ * Reads a signup; nothing where the body has not the form that is known here.
+ *
+ * @example
+ * ```ts
+ * const large = readLargeSignup(await readPieces(request, { limitBytes }));
+ * const { id } = parseSignup(large.envelope);
+ * ```
+ */
+export function readLargeSignup(pieces: readonly Uint8Array[]): LargeSignup | undefined {
+  let length = 0;
+  for (const piece of pieces) length += piece.length;
+  if (length < minBytes) return undefined;
+  const [first, ...others] = pieces.map(asBuffer);
+  const start = first!.subarray(0, maxEnvelopeBytes).indexOf(opening);
+  if (start < 0) return undefined;
+  const from = start + opening.length;
+  const text = untilQuote([first!.subarray(from), ...others]);
+  if (!text) return undefined;
+  const before = new TextDecoder().decode(first!.subarray(0, from));
+  const after = new TextDecoder().decode(text.rest);
+  // An escape could be the mark, and the mark in another place would be taken for the image.
+  if (/[\\@]/.test(before) || /[\\@]/.test(after)) return undefined;
+  const envelope = before + imageMark + after;
+  const image = isJson(envelope) ? decode(text.parts) : undefined;
+  return image && { envelope, image };
+}
+
+/** What is none is refused by who reads the whole body, and can say where. */
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function asBuffer({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, byteLength);
+}
+
+/** What comes before the next quote, and what from it on, which is short. */
+function untilQuote(
+  pieces: readonly Buffer[],
+): { parts: Buffer[]; rest: Buffer } | undefined {
+  for (const [index, piece] of pieces.entries()) {
+    const end = piece.indexOf(quote);
+    if (end < 0) continue;
+    const rest = [piece.subarray(end), ...pieces.slice(index + 1)];
+    if (rest.reduce((sum, { length }) => sum + length, 0) > maxEnvelopeBytes) return undefined;
+    return {
+      parts: [...pieces.slice(0, index), piece.subarray(0, end)],
+      rest: Buffer.concat(rest),
+    };
+  }
+  return undefined;
+}
+
+/** Standard base64 with its padding and nothing else (RFC 4648, section 4), in parts of any length. */
+function decode(parts: readonly Buffer[]): Uint8Array | undefined {
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  if (length === 0 || length % 4 !== 0) return undefined;
+  const memory = tokenMemory(length / 4 * 3);
+  let left = "";
+  let read = 0;
+  let written = 0;
+  for (const part of parts) {
+    const text = left + part.toString("latin1");
+    const whole = text.length - text.length % 4;
+    left = text.slice(whole);
+    read += whole;
+    const bytes = decodePart(text.slice(0, whole), memory.subarray(written));
+    if (bytes === undefined) return undefined;
+    written += bytes;
+    // White space is skipped, and padding is for the end only.
+    if (read < length && bytes !== whole / 4 * 3) return undefined;
+  }
+  return Math.ceil(written / 3) * 4 === length ? memory.subarray(0, written) : undefined;
+}
+
+function decodePart(text: string, target: Uint8Array): number | undefined {
+  try {
+    return target.setFromBase64(text, { lastChunkHandling: "strict" }).written;
+  } catch {
+    // No base64: who reads the body the plain way says so, in its words.
+    return undefined;
+  }
+}
