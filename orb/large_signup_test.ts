@@ -77,3 +77,11 @@ Deno.test("an image elsewhere, or one that is not the last of its name, is not t
     assert.equal(parseSignup(large!.envelope).imageBase64, "QUJD");
   }
 });
+
+Deno.test("padding is for the end only, also where a piece ends behind it", () => {
+  const head = '{"id":"one","image_base64":"QQ==';
+  const body = `${head}${image.subarray(0, 19_998).toBase64()}"}`;
+  const encoder = new TextEncoder();
+  const pieces = [encoder.encode(head), encoder.encode(body.slice(head.length))];
+  assert.equal(readLargeSignup(pieces), undefined);
+});
