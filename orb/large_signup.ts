@@ -71,18 +71,25 @@ function asBuffer({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
   return Buffer.from(buffer, byteOffset, byteLength);
 }
 
-/** What comes before the next quote, and what from it on, which is short. */
+/**
+ * What comes before the next quote, and what from it on, which is short. So it is looked for at the
+ * end only: one before that is found by who decodes what has none in it.
+ */
 function untilQuote(
   pieces: readonly Buffer[],
 ): { parts: Buffer[]; rest: Buffer } | undefined {
+  let from = -maxEnvelopeBytes;
+  for (const { length } of pieces) from += length;
   for (const [index, piece] of pieces.entries()) {
-    const end = piece.indexOf(quote);
+    // Of a typed array: a Buffer's own goes byte by byte in JavaScript.
+    const end = from >= piece.length
+      ? -1
+      : Uint8Array.prototype.indexOf.call(piece, quote, Math.max(0, from));
+    from -= piece.length;
     if (end < 0) continue;
-    const rest = [piece.subarray(end), ...pieces.slice(index + 1)];
-    if (rest.reduce((sum, { length }) => sum + length, 0) > maxEnvelopeBytes) return undefined;
     return {
       parts: [...pieces.slice(0, index), piece.subarray(0, end)],
-      rest: Buffer.concat(rest),
+      rest: Buffer.concat([piece.subarray(end), ...pieces.slice(index + 1)]),
     };
   }
   return undefined;
