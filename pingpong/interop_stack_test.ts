@@ -9,6 +9,8 @@ import { encodeFrame, FrameDecoder } from "./protocol/frames.ts";
 import type { Message } from "./protocol/message.ts";
 import { aioquicPeer } from "../stack/aioquic.ts";
 import { testWithStack } from "../stack/test_with_stack.ts";
+import { pywebtransportPeer } from "../stack/pywebtransport.ts";
+import { webtransportGoPeer } from "../stack/webtransport_go.ts";
 import { type PeerCommand, wtransportPeer } from "../stack/wtransport.ts";
 import { findChromium, openBrowser } from "../service/testing/browser.ts";
 import { generateCertificates } from "./certificates/generate.ts";
@@ -40,12 +42,15 @@ const cases = modes
   .flatMap((mode) => [{ mode, each: false }, { mode, each: true }])
   .filter(({ mode, each }) => mode !== "datagram" || !each);
 
-const peers: Record<string, () => Promise<PeerCommand>> = {
+const clients: Record<string, () => Promise<PeerCommand>> = {
   "aioquic 1.7": aioquicPeer,
   "wtransport 0.7": wtransportPeer,
+  "pywebtransport 0.21": pywebtransportPeer,
 };
 
-for (const [name, peer] of Object.entries(peers)) {
+const servers = { ...clients, "webtransport-go 0.13": webtransportGoPeer };
+
+for (const [name, peer] of Object.entries(clients)) {
   testWithStack(`${name} as client pings our server in every mode`, async () => {
     await using server = await startTestServer();
     for (const { mode, each } of cases) {
@@ -60,7 +65,9 @@ for (const [name, peer] of Object.entries(peers)) {
       told(`${name} → ours`, mode, each, p50Us);
     }
   });
+}
 
+for (const [name, peer] of Object.entries(servers)) {
   testWithStack(`our client pings ${name} as server in every mode`, async () => {
     await using server = await startPeerServer(await peer());
     for (const { mode, each } of cases) {
@@ -82,6 +89,22 @@ for (const [name, peer] of Object.entries(peers)) {
     }
   });
 }
+
+testWithStack(
+  "webtransport-go's client still refuses our server: when this fails, Deno's QUIC has RESET_STREAM_AT",
+  async () => {
+    await using server = await startTestServer();
+    const { command, args } = await webtransportGoPeer();
+    const { code, stderr } = await new Deno.Command(command, {
+      args: [...args, "client", server.server.url, server.server.certificateHash().toHex()],
+      stdin: "null",
+      signal: AbortSignal.timeout(patience),
+    }).output();
+    const said = new TextDecoder().decode(stderr);
+    assert.match(said, /server didn't enable QUIC stream reset partial delivery/);
+    assert.equal(code, 1);
+  },
+);
 
 testWithStack(
   "streams that aioquic resets or stops end alone and give their credit back; a stop is answered by a reset",

@@ -79,10 +79,17 @@ export async function* readData(source: ByteSource): AsyncGenerator<Uint8Array> 
   }
 }
 
+/** What `:protocol` says of a session: until draft 14, and from draft 15 on (section 9.1). */
+const connectProtocols = ["webtransport", "webtransport-h3"] as const;
+
+/** One of the values of `:protocol` that ask for a session. */
+export type ConnectProtocol = typeof connectProtocols[number];
+
 /** Whether a request asks for a session (RFC 8441, section 4; draft-ietf-webtrans-http3, section 3.2). */
 export function isConnect(fields: readonly Field[]): boolean {
+  const protocol = fieldValue(fields, ":protocol");
   return fieldValue(fields, ":method") === "CONNECT" &&
-    fieldValue(fields, ":protocol") === "webtransport";
+    connectProtocols.some((known) => known === protocol);
 }
 
 /** The request that these fields are. */
@@ -96,13 +103,17 @@ export function connectRequest(fields: readonly Field[]): ConnectRequest {
 }
 
 /** The fields of a CONNECT to a URL, for today's drafts and that of 2022. */
-export function connectFields(target: URL, fields: readonly Field[]): Field[] {
+export function connectFields(
+  target: URL,
+  protocol: ConnectProtocol,
+  fields: readonly Field[],
+): Field[] {
   return [
     [":method", "CONNECT"],
     [":scheme", "https"],
     [":authority", target.host],
     [":path", target.pathname + target.search],
-    [":protocol", "webtransport"],
+    [":protocol", protocol],
     ["sec-webtransport-http3-draft02", "1"],
     ["origin", target.origin],
     ...fields,

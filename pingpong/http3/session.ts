@@ -30,7 +30,13 @@ import {
 } from "./frames.ts";
 import { type Field, fieldValue, QpackError } from "./qpack.ts";
 import { inTime } from "./quic.ts";
-import { controlStreamStart, readControlStream, type Settings, takesSessions } from "./settings.ts";
+import {
+  controlStreamStart,
+  protocolOf,
+  readControlStream,
+  type Settings,
+  takesSessions,
+} from "./settings.ts";
 import {
   readStreamHeader,
   refuseStream,
@@ -124,7 +130,7 @@ export class Http3Session implements WebTransportSession {
     const path = target.pathname + target.search;
     const stream = await this.#step("opening the CONNECT stream", this.#openConnect());
     this.request = { path, authority: target.host, origin: target.origin, fields };
-    const connect = headersFrame(connectFields(target, fields));
+    const connect = headersFrame(connectFields(target, protocolOf(settings), fields));
     await this.#step("sending CONNECT", stream.writer.write(connect));
     this.#begin(stream);
     const answer = readFinalHeaders(stream.source);

@@ -5,7 +5,7 @@
  */
 import { type ByteSource, concat, typeLengthValue } from "./bytes.ts";
 import { h3Codes, type Violation } from "./errors.ts";
-import { frameTypes } from "./frames.ts";
+import { type ConnectProtocol, frameTypes } from "./frames.ts";
 import { streamTypes } from "./stream_header.ts";
 import { decodeVarint, encodeVarint } from "./varint.ts";
 
@@ -16,12 +16,16 @@ export type Settings = ReadonlyMap<bigint, bigint>;
 const enableWebTransport = 0x2b603742n;
 /** WEBTRANSPORT_MAX_SESSIONS (draft 07, section 8.2). */
 const maxSessions = 0xc671706an;
-/** WT_MAX_SESSIONS as the drafts from 13 on have it. */
+/** WT_MAX_SESSIONS of drafts 13 and 14, which Safari asks for. */
 const latestMaxSessions = 0x14e9cd29n;
+/** WT_ENABLED (draft 15, section 9.2): with it `:protocol` is `webtransport-h3`. */
+const enabled = 0x2c7cf000n;
 
 /**
  * What both ends announce: no QPACK dynamic table, extended CONNECT (RFC 9220), HTTP datagrams
- * (RFC 9297, and under the id that the 2022 draft knows), WebTransport (drafts 02 and 07).
+ * (RFC 9297, and under the id that the 2022 draft knows), WebTransport (drafts 02, 07, 13 and 15).
+ * None of the settings for flow control of a session: without them there is none (draft 15, section
+ * 5.1), and QUIC's bounds what is open.
  */
 const ourSettings: readonly (readonly [id: bigint, value: bigint])[] = [
   [0x01n, 0n],
@@ -31,6 +35,8 @@ const ourSettings: readonly (readonly [id: bigint, value: bigint])[] = [
   [0xffd277n, 1n],
   [enableWebTransport, 1n],
   [maxSessions, 1n],
+  [latestMaxSessions, 1n],
+  [enabled, 1n],
 ];
 
 /** The most bytes of a SETTINGS frame that are read. */
@@ -50,8 +56,13 @@ export function controlStreamStart(): Uint8Array<ArrayBuffer> {
 
 /** Whether a server with these settings takes sessions, by whichever draft. */
 export function takesSessions(settings: Settings): boolean {
-  return [enableWebTransport, maxSessions, latestMaxSessions]
+  return [enableWebTransport, maxSessions, latestMaxSessions, enabled]
     .some((id) => (settings.get(id) ?? 0n) > 0n);
+}
+
+/** The `:protocol` that a server with these settings knows a session by. */
+export function protocolOf(settings: Settings): ConnectProtocol {
+  return (settings.get(enabled) ?? 0n) > 0n ? "webtransport-h3" : "webtransport";
 }
 
 /**

@@ -110,14 +110,14 @@ export async function rawWrite(stream: WritableStream<Uint8Array>, hex: string):
   writer.releaseLock();
 }
 
-/** A CONNECT request. */
-export function connectHeaders(): string {
+/** A CONNECT request, of a draft before the 15th by itself. */
+export function connectHeaders(protocol = "webtransport"): string {
   return frame(encodeFields([
     [":method", "CONNECT"],
     [":scheme", "https"],
     [":authority", "localhost"],
     [":path", "/"],
-    [":protocol", "webtransport"],
+    [":protocol", protocol],
   ]));
 }
 

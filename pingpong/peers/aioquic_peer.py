@@ -10,9 +10,7 @@ pin a hash, so the client compares the certificate's after the handshake, before
 
 import asyncio
 import hashlib
-import json
 import ssl
-import struct
 import sys
 import time
 from collections import defaultdict
@@ -25,51 +23,7 @@ from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.events import ProtocolNegotiated, StreamReset
 from cryptography.hazmat.primitives.serialization import Encoding
 
-PING, PONG = 0, 1
-
-
-def encode(tag, ident, request_id, text):
-    parts = [struct.pack("<IQ", tag, len(ident)), ident]
-    if tag == PONG:
-        parts += [struct.pack("<Q", len(request_id)), request_id]
-    data = text.encode()
-    return b"".join(parts + [struct.pack("<IQ", tag, len(data)), data])
-
-
-def frame(message):
-    return struct.pack(">Q", len(message)) + message
-
-
-def decode(message):
-    """Tag, id and the id of the request (pongs only)."""
-    tag, length = struct.unpack_from("<IQ", message)
-    ident = message[12 : 12 + length]
-    if tag == PING:
-        return tag, ident, None
-    (length,) = struct.unpack_from("<Q", message, 12 + length)
-    at = 12 + len(ident) + 8
-    return tag, ident, message[at : at + length]
-
-
-def pong_to(message):
-    tag, ident, _ = decode(message)
-    return encode(PONG, hashlib.sha256(b"Pong!").digest(), ident, "Pong!") if tag == PING else None
-
-
-class Frames:
-    """Cuts a stream into messages."""
-
-    def __init__(self):
-        self.buffer = b""
-
-    def push(self, data):
-        self.buffer += data
-        while len(self.buffer) >= 8:
-            (length,) = struct.unpack_from(">Q", self.buffer)
-            if len(self.buffer) < 8 + length:
-                return
-            yield self.buffer[8 : 8 + length]
-            self.buffer = self.buffer[8 + length :]
+from messages import PING, Frames, decode, encode, frame, ping, pong_to, report
 
 
 class Peer(QuicConnectionProtocol):
@@ -191,9 +145,9 @@ class ClientPeer(Peer):
         return stream_id
 
     async def exchange(self, send, number):
-        ident = struct.pack(">Q", number) + hashlib.sha256(b"Ping!").digest()[8:]
+        ident, message = ping(number)
         began = time.perf_counter()
-        send(encode(PING, ident, None, "Ping!"))
+        send(message)
         self.transmit()
         while True:
             message = await asyncio.wait_for(self.arrived.get(), 5)
@@ -256,9 +210,7 @@ async def run_client(url, wanted, mode, pings, each):
                 while sid not in peer.ended:
                     await asyncio.wait_for(peer.arrived.get(), 5)
                 ends += 1
-    times.sort()
-    at = lambda part: round(times[min(int(len(times) * part), len(times) - 1)], 1) if times else 0
-    print(json.dumps({"received": len(times), "ends": ends, "resets": resets, "p50Us": at(0.5), "p99Us": at(0.99)}))
+    report(times, ends, resets)
 
 
 async def run_server(cert, key):
