@@ -12,7 +12,9 @@ import { testWithStack } from "../stack/test_with_stack.ts";
 import { pywebtransportPeer } from "../stack/pywebtransport.ts";
 import { webtransportGoPeer } from "../stack/webtransport_go.ts";
 import { type PeerCommand, wtransportPeer } from "../stack/wtransport.ts";
+import { buildPage } from "../service/page/build.ts";
 import { findChromium, openBrowser } from "../service/testing/browser.ts";
+import { findFirefox, openFirefox } from "../service/testing/firefox.ts";
 import { generateCertificates } from "./certificates/generate.ts";
 import { startTestServer, testPing, type TestServer } from "./test_server.ts";
 import { connect } from "./http3/mod.ts";
@@ -173,6 +175,33 @@ testWithStack("Chromium pings our server in every mode, and its close is seen", 
   } finally {
     await browser.close();
   }
+});
+
+testWithStack("Firefox pings our server in every mode, and our page pings in it", async () => {
+  const firefox = findFirefox();
+  assert.ok(firefox, "There is no Firefox on this machine: apt-get install firefox-esr");
+  await using server = await startTestServer();
+  await using browser = await openFirefox(firefox);
+  const plain = await browser.open(`${server.server.pageUrl}/.well-known/pingpong.json`);
+  const version = browser.version.split(".")[0];
+  for (const { mode, each } of cases) {
+    const { received, ends, p50Us } = await plain.evaluate<Told>(
+      `(${pingFromPage})(${
+        JSON.stringify({
+          ...{ url: server.server.url, hash: [...server.server.certificateHash()] },
+          ...{ mode, each, pings },
+        })
+      })`,
+    );
+    assert.equal(received, pings, `${mode} ${each}`);
+    if (mode === "bidi") assert.equal(ends, each ? pings : 1);
+    told(`Firefox ${version} → ours`, mode, each, p50Us);
+  }
+  await buildPage("pingpong");
+  const page = await browser.open(server.server.pageUrl);
+  // Behind the mode's name: sent, answered. Each mode has had some answers.
+  await page.waitFor(`[...document.querySelectorAll(".figures-table tbody tr")]
+    .filter((row) => Number(row.cells[2].textContent) > 5).length === 3`);
 });
 
 /** The page ends each session with a code and a reason; the server's log has them. */
