@@ -178,7 +178,7 @@ function makeCommand() {
         .conflicts("interval"),
     )
     .addOption(
-      flag("-s, --size <bytes>", "length of a ping's text (default: 5)")
+      flag("-s, --size <bytes>", "length of a ping's text, and of its pong's (default: 5)")
         .argParser(parseInteger({ max: 1_000_000 })),
     )
     .addOption(

@@ -90,6 +90,26 @@ testWith(
   },
 );
 
+testWith(
+  files,
+  "pongs have the size that --size gives pings, and without it the usual one",
+  async () => {
+    await using server = await startTestServer();
+    for (const mode of ["bidi", "uni", "datagram", "websocket"] as const) {
+      // A pong is 96 bytes longer than its text, and on streams has a head of 8.
+      const head = mode === "bidi" || mode === "uni" ? 8 : 0;
+      for (const [size, bytes] of [[1_000, 1_096], [0, 96], [undefined, 101]] as const) {
+        const { lines } = await server.ping({
+          ...{ mode, pingCount: 2, json: true },
+          ...(size !== undefined && { size }),
+        });
+        const pongs = lines.map((line) => JSON.parse(line)).filter(({ kind }) => kind === "pong");
+        assert.deepEqual(pongs.map((pong) => pong.bytes), Array(2).fill(bytes + head), mode);
+      }
+    }
+  },
+);
+
 testWith(files, "exit codes are ones that monitoring can use", async () => {
   await using server = await startTestServer();
   const nobody = { port: 9, connectTimeoutMs: 5_000, pin: "00".repeat(32) };

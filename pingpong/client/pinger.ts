@@ -41,6 +41,8 @@ export interface PingerOptions {
   concurrency?: number;
   /** The text of a ping. @default "Ping!" */
   data?: string;
+  /** Asks servers of ours for pongs with as many bytes of text as the pings have. @default false */
+  sizedPongs?: boolean;
   /** After so many milliseconds a datagram's ping is lost; above 0. @default 1_000 */
   pingTimeoutMs?: number;
   /** After so many milliseconds without any answer a stream's link is opened anew; above 0. @default 10_000 */
@@ -130,6 +132,7 @@ export class Pinger {
       intervalMs: 0,
       concurrency: 1,
       data: "Ping!",
+      sizedPongs: false,
       pingTimeoutMs: 1_000,
       stallTimeoutMs: 10_000,
       mailboxWaitMs: 1_000,
@@ -344,6 +347,7 @@ export class Pinger {
     if (link.waiting !== undefined) {
       const [lowest] = this.#outstanding.keys();
       ping.extension = { seq: entry.seq, ackBelow: lowest ?? entry.seq };
+      if (this.#options.sizedPongs) ping.extension.sizedPong = true;
       if (this.#mailboxLeft === 0) ping.extension.mailboxReceived = true;
       if (entry.span?.isRecording()) ping.extension.trace = entry.span.spanContext();
     }

@@ -38,7 +38,7 @@ export interface PingpongClientOptions extends TargetOptions, TrustOptions {
   pingCount?: number;
   /** Milliseconds from one ping to the next at least. @default 0 */
   intervalMs?: number;
-  /** Bytes of a ping's text, from 0. @default 5, "Ping!" */
+  /** Bytes of a ping's text, and with servers of ours of its pong's, from 0. @default 5, "Ping!" and "Pong!" */
   size?: number;
   /**
    * Pings unanswered at once, at least 1.
@@ -256,6 +256,7 @@ function pingerOf(
     intervalMs,
     concurrency: options.concurrency ?? (intervalMs > 0 ? 1_000 : 1),
     data: options.size === undefined ? "Ping!" : textOf(options.size),
+    sizedPongs: options.size !== undefined,
     pingTimeoutMs: options.timeoutMs ?? 1_000,
     ...(room && { room }),
     tracer: telemetry.tracer,

@@ -63,7 +63,8 @@ export interface Pong {
 
 /**
  * What our peers tell each other behind a message: 4 bytes `PPX1`, a byte of flags (1: trace
- * context follows, 2: from the mailbox, 4: the mailbox has been received), `seq` and `ackBelow` as
+ * context follows, 2: from the mailbox, 4: the mailbox has been received, 8: a pong of the ping's
+ * size is wanted), `seq` and `ackBelow` as
  * u64 little-endian, and, if flagged, 16 bytes trace id, 8 bytes span id, 1 byte trace flags.
  */
 export interface Extension {
@@ -75,6 +76,8 @@ export interface Extension {
   fromMailbox?: boolean;
   /** A ping: all that was in the mailbox at the session's start has arrived. @default false */
   mailboxReceived?: boolean;
+  /** A ping: its pong's text is to have as many bytes as its own, where they can be sent. @default false */
+  sizedPong?: boolean;
   /** The W3C trace context of the ping. @default none */
   trace?: TraceContext;
 }
@@ -96,6 +99,7 @@ const traceBytes = 25;
 const traceFlag = 1;
 const fromMailboxFlag = 2;
 const mailboxReceivedFlag = 4;
+const sizedPongFlag = 8;
 
 const utf8 = new TextEncoder();
 
@@ -134,7 +138,8 @@ function putExtension(to: Cursor, extension: Extension): void {
   put(to, extensionMagic);
   to.bytes[to.at++] = (extension.trace ? traceFlag : 0) |
     (extension.fromMailbox ? fromMailboxFlag : 0) |
-    (extension.mailboxReceived ? mailboxReceivedFlag : 0);
+    (extension.mailboxReceived ? mailboxReceivedFlag : 0) |
+    (extension.sizedPong ? sizedPongFlag : 0);
   putU64(to, extension.seq);
   putU64(to, extension.ackBelow);
   if (extension.trace) {
@@ -205,6 +210,7 @@ function decodeExtension(bytes: Uint8Array, at: number): Extension | undefined {
   const extension: Extension = { seq, ackBelow };
   if (flags & fromMailboxFlag) extension.fromMailbox = true;
   if (flags & mailboxReceivedFlag) extension.mailboxReceived = true;
+  if (flags & sizedPongFlag) extension.sizedPong = true;
   const traceAt = at + extensionBytes;
   if (flags & traceFlag && bytes.length - traceAt >= traceBytes) {
     extension.trace = {

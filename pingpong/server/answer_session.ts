@@ -12,18 +12,22 @@ import {
   trace,
   type Tracer,
 } from "@opentelemetry/api";
-import { encodeFrame, pongFramer } from "../protocol/frames.ts";
+import { Buffer } from "node:buffer";
+import { createHash } from "node:crypto";
+import { encodeFrame, frameHeadBytes, pongFramer } from "../protocol/frames.ts";
 import type { Message, Ping } from "../protocol/message.ts";
 import type { ProtocolError } from "../protocol/protocol_error.ts";
 import { closeCodes, type Mode, type NamedClient } from "../protocol/session_terms.ts";
 import type { KeptAnswer, Mailbox } from "./mailbox.ts";
 
 const pongText = "Pong!";
-/** Its id is the SHA-256 of the text, as the original has it. */
-const pongId = new Uint8Array(
-  await crypto.subtle.digest("SHA-256", new TextEncoder().encode(pongText)),
-);
+const pongId = idOf(pongText);
 const framePong = pongFramer(pongId, pongText);
+
+/** A message's id is the SHA-256 of its text, as the original has it. */
+function idOf(text: string): Uint8Array {
+  return new Uint8Array(createHash("sha256").update(text).digest());
+}
 
 /** What came of a ping, for the counters. */
 export type PingResult = "answered" | "repeated" | "malformed" | "ignored";
@@ -44,6 +48,8 @@ export class AnswerSession {
   readonly #init: AnswerSessionInit;
   #waiting: KeptAnswer[];
   #closed = false;
+  /** Frames pongs whose text has so many bytes: a client's pings are all of one size. */
+  #sized: { bytes: number; frame: (requestId: Uint8Array) => Uint8Array } | undefined;
 
   constructor(init: AnswerSessionInit) {
     this.#init = init;
@@ -81,13 +87,14 @@ export class AnswerSession {
 
   /**
    * The frames of the answers to these messages, kept before they are returned. What is no ping is
-   * ignored. Comes after {@linkcode takeWaiting}: whatever is kept is then on its way already.
+   * ignored. A pong of the ping's size is of the usual one where it would have more than `maxBytes`
+   * without its head. Comes after {@linkcode takeWaiting}: whatever is kept is then on its way already.
    */
-  answer(messages: readonly Message[], mode: Mode): Uint8Array[] {
+  answer(messages: readonly Message[], mode: Mode, maxBytes = Infinity): Uint8Array[] {
     if (this.#closed) return [];
     return this.#init.client
-      ? this.#init.mailbox.batch(() => this.#answerAll(messages, mode))
-      : this.#answerAll(messages, mode);
+      ? this.#init.mailbox.batch(() => this.#answerAll(messages, mode, maxBytes))
+      : this.#answerAll(messages, mode, maxBytes);
   }
 
   /** The session is over; a client that is done needs nothing kept. */
@@ -104,16 +111,16 @@ export class AnswerSession {
     ended();
   }
 
-  #answerAll(messages: readonly Message[], mode: Mode): Uint8Array[] {
+  #answerAll(messages: readonly Message[], mode: Mode, maxBytes: number): Uint8Array[] {
     const frames: Uint8Array[] = [];
     for (const message of messages) {
-      const frame = this.#answerOne(message, mode);
+      const frame = this.#answerOne(message, mode, maxBytes);
       if (frame) frames.push(frame);
     }
     return frames;
   }
 
-  #answerOne(message: Message, mode: Mode): Uint8Array | undefined {
+  #answerOne(message: Message, mode: Mode, maxBytes: number): Uint8Array | undefined {
     const { client, mailbox, count } = this.#init;
     if (message.kind !== "ping") {
       count(mode, "ignored");
@@ -133,7 +140,18 @@ export class AnswerSession {
     }
     count(mode, "answered");
     this.#trace(message, mode);
-    return framePong(message.id);
+    if (!extension?.sizedPong) return framePong(message.id);
+    const frame = this.#sizedFramer(message.data)(message.id);
+    return frame.length - frameHeadBytes > maxBytes ? framePong(message.id) : frame;
+  }
+
+  #sizedFramer(data: string): (requestId: Uint8Array) => Uint8Array {
+    const bytes = Buffer.byteLength(data);
+    if (this.#sized?.bytes !== bytes) {
+      const text = pongText.repeat(Math.ceil(bytes / pongText.length)).slice(0, bytes);
+      this.#sized = { bytes, frame: pongFramer(idOf(text), text) };
+    }
+    return this.#sized.frame;
   }
 
   #trace(ping: Ping, mode: Mode): void {

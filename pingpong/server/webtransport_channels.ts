@@ -118,7 +118,7 @@ async function answerDatagrams(
   while (true) {
     const datagram = await session.readDatagram();
     if (datagram === undefined) return;
-    const pongs = answerMessage(datagram, answers, "datagram");
+    const pongs = answerMessage(datagram, answers, "datagram", session.maxDatagramSize);
     for (const pong of pongs) {
       // Too large for the path, or the session has ended: a datagram may be lost.
       await session.sendDatagram(pong).catch(() => {});
@@ -131,6 +131,7 @@ export function answerMessage(
   bytes: Uint8Array,
   answers: AnswerSession,
   mode: "datagram" | "websocket",
+  maxBytes?: number,
 ): Uint8Array[] {
   let message: Message;
   try {
@@ -140,7 +141,7 @@ export function answerMessage(
     answers.malformed(mode, error);
     return [];
   }
-  return [...answers.takeWaiting(), ...answers.answer([message], mode)].map(messageIn);
+  return [...answers.takeWaiting(), ...answers.answer([message], mode, maxBytes)].map(messageIn);
 }
 
 /** The message of a frame. */
