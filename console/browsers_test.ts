@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { parseOrigins } from "../service/http_guard.ts";
 import { testConsole, tracesRequest } from "./test_console.ts";
+import { hasIpv6 } from "../service/testing/ipv6.ts";
 
 Deno.test("pages of a listed origin may send with credentials, as sendBeacon always does", async () => {
   for (const corsOrigin of [["https://shop.example"], ["*"]]) {
@@ -47,16 +48,6 @@ Deno.test("--cors-origin takes a port wildcard for loopback, and refuses what ca
     ] as const
   ) assert.throws(() => parse(text), says, text);
 });
-
-/** Whether this machine has ::1 at all. */
-function hasIpv6(): boolean {
-  try {
-    Deno.listen({ hostname: "::1", port: 0 }).close();
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 Deno.test({
   name: "the console answers on both families of loopback",

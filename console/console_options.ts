@@ -8,7 +8,7 @@ import { defaultLimits } from "./stores/telemetry_store.ts";
 
 /** Options of `startConsole()`; the limits are {@linkcode ConsoleLimits}, each with a default. */
 export interface ConsoleOptions extends Partial<ConsoleLimits> {
-  /** Address of all ports; loopback is both of its families. @default "127.0.0.1" and "::1" */
+  /** Address of all ports; `localhost` is both families of loopback. @default "localhost" */
   host?: string;
   /** Lets it listen beyond loopback, where clients need not authenticate. @default false */
   allowRemoteWithoutAuth?: true;

@@ -63,12 +63,12 @@ export class ConsolePorts {
    */
   async listen(): Promise<void> {
     const { options, otlp, pages } = this.#given;
-    const { host = "127.0.0.1" } = options;
+    const { host = "localhost" } = options;
     this.#otlp = await listen(otlp, this.#httpOptions("otlp", host, options.otlpPort));
     for (const endpoint of endpointsOf(options)) refuseOwnEndpoint(endpoint, this.#otlp);
-    this.#grpc = await this.#listenGrpc(host);
+    this.#grpc = await this.#listenGrpc(host === "localhost" ? "127.0.0.1" : host);
     this.#pages = await listen(pages, this.#httpOptions("page", host, options.pagePort));
-    if (host === "127.0.0.1" || host === "localhost") await this.#listenOnOtherLoopback();
+    if (host === "localhost") await this.#listenOnOtherLoopback();
   }
 
   /** Closes them. */
@@ -122,26 +122,14 @@ export class ConsolePorts {
     }
   }
 
-  /**
-   * `localhost` is ::1 first for many clients, which would find nobody there, or somebody else. Where
-   * a machine has no IPv6, or the port of that family is taken, the first one has to do.
-   */
+  /** The others listen on both by themselves. Where there is no IPv6 the first one has to do. */
   async #listenOnOtherLoopback(): Promise<void> {
-    const { otlp, pages, log } = this.#given;
-    const host = "::1";
-    const begin = [
-      () => listen(otlp, this.#httpOptions("otlp", host, this.#otlp!.port)),
-      () => listen(pages, this.#httpOptions("page", host, this.#pages!.port)),
-      () => this.#grpc && serveOtlpGrpc(this.#grpcOptions(host, this.#grpc.port)),
-    ];
-    for (const start of begin) {
-      try {
-        const server = await start();
-        if (server !== undefined) this.#others.push(server);
-      } catch (error) {
-        if (!(error instanceof StartError)) throw error;
-        log.debug("Not on IPv6's loopback", { reason: error.message });
-      }
+    if (!this.#grpc) return;
+    try {
+      this.#others.push(await serveOtlpGrpc(this.#grpcOptions("::1", this.#grpc.port)));
+    } catch (error) {
+      if (!(error instanceof StartError)) throw error;
+      this.#given.log.debug("OTLP/gRPC is not on IPv6's loopback", { reason: error.message });
     }
   }
 }

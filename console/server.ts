@@ -99,7 +99,7 @@ export async function startConsole(
 
 /** What everybody has to show; nothing where nobody has to. */
 async function tokenOf(
-  { host = "127.0.0.1", allowRemoteWithoutAuth, tokenFile }: ConsoleOptions,
+  { host = "localhost", allowRemoteWithoutAuth, tokenFile }: ConsoleOptions,
   { world }: ConsoleContext,
 ): Promise<string | undefined> {
   if (tokenFile !== undefined) return await readToken(tokenFile, world);

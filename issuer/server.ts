@@ -15,11 +15,11 @@
  * @module
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
 import { commandLine, flag, parseHttpUrl, parseInteger } from "../service/command_line.ts";
 import { defaultDataFolder, openDataFolder } from "../service/data_folder.ts";
 import type { Health } from "../service/health.ts";
 import { Guard } from "../service/http_guard.ts";
+import { bindAll } from "../service/http_bind.ts";
 import { hostFlags, isLoopback, portFlag } from "../service/http_server.ts";
 import { KeySetFile } from "../service/key_set_file.ts";
 import {
@@ -92,8 +92,10 @@ export async function startIssuer(
     onFault: (reason) => log.warn("The devices' keys cannot be read", { reason }),
   });
 
-  const server = createServer();
-  const port = await listenOn(server, host, options.port);
+  const bound = await bindAll(() => createServer(), {
+    ...{ host, port: options.port, portFlag: "--port", log },
+  });
+  const { port } = bound[0]!.address;
   const url = options.url ?? `http://127.0.0.1:${port}`;
   const issue = createOidcIssuer({
     ...files,
@@ -105,27 +107,19 @@ export async function startIssuer(
     deviceScopes: options.deviceScopes ?? ["orb:signup", "orb:telemetry"],
     tokenLifetimeSeconds: options.tokenLifetime ?? 900,
   });
-  server.on("request", guarded(issue, { url, host, health }));
+  const servers = bound.map(({ server }) => server);
+  for (const server of servers) server.on("request", guarded(issue, { url, host, health }));
   health.set("issuer", "ok");
   log.info("The issuer is ready", { url, audience, dataDir: folder });
-  return { url, stop: (deadline) => stop(server, deadline) };
+  return {
+    url,
+    async stop(deadline) {
+      await Promise.all(servers.map((server) => stop(server, deadline)));
+    },
+  };
 }
 
 const orbScopes = ["orb:signup", "orb:telemetry", "orb:admin"];
-
-function listenOn(server: Server, host: string, port: number): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.once("error", (error: Error & { code?: string }) =>
-      reject(
-        new StartError(
-          error.code === "EADDRINUSE"
-            ? `Cannot listen on ${host}:${port}: the port is in use. Choose another with --port; 0 takes a free one.`
-            : `Cannot listen on ${host}:${port}: ${error.message}`,
-        ),
-      ));
-    server.listen(port, host, () => resolve((server.address() as AddressInfo).port));
-  });
-}
 
 /** The house's rule of who may ask, and health, before the library's own routes. */
 function guarded(

@@ -206,7 +206,7 @@ async function main(): Promise<void> {
       ["deno task observer:image-service --images 20000", "a large store"],
     ],
   })
-    .addOption(hostFlags.host())
+    .addOption(hostFlags.host().default("127.0.0.1", "127.0.0.1"))
     .addOption(hostFlags.allowRemoteWithoutAuth())
     .addOption(portFlag("--rkt-port <port>", "port of rkt's API", 15441))
     .addOption(portFlag("--cri-port <port>", "port of the Container Runtime Interface", 15442))

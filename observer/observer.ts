@@ -58,7 +58,7 @@ export interface StoreOptions {
 
 /** Options of {@linkcode startObserver}. */
 export interface ObserverOptions extends StoreOptions {
-  /** Where `/metrics` and the page are. @default 127.0.0.1:33333 */
+  /** Where `/metrics` and the page are. @default localhost:33333, both families of loopback */
   metricsAddress?: { host: string; port: number };
   /** Lets it listen beyond loopback. Nobody has to authenticate. @default false */
   allowRemoteWithoutAuth?: boolean;
@@ -80,7 +80,7 @@ export interface ObserverService extends Service {
   readonly observatory: Observatory;
 }
 
-const defaultMetricsAddress = { host: "127.0.0.1", port: 33333 };
+const defaultMetricsAddress = { host: "localhost", port: 33333 };
 
 /**
  * Starts the observer.
@@ -227,7 +227,10 @@ async function main(): Promise<void> {
     )
     .addOption(
       flag("--metrics-address <host:port>", "where /metrics and the page are")
-        .argParser(parseAddress).default(defaultMetricsAddress, "127.0.0.1:33333"),
+        .argParser(parseAddress).default(
+          defaultMetricsAddress,
+          "localhost:33333, 127.0.0.1 and ::1",
+        ),
     )
     .addOption(hostFlags.allowRemoteWithoutAuth())
     .addOption(guardFlags.allowedHost())

@@ -16,8 +16,10 @@ import net, { type AddressInfo } from "node:net";
 import tls from "node:tls";
 import { flag, InvalidArgumentError, parsePort } from "./command_line.ts";
 import type { Exchange } from "./http1/connection.ts";
+
 import { HttpConnections, type HttpConnectionsOptions } from "./http1/connections.ts";
 import { toRequest } from "./http1/incoming_request.ts";
+import { bindAll } from "./http_bind.ts";
 import { isWebSocketAnswer } from "./http_upgrade.ts";
 import { type Service, StartError } from "./life_cycle.ts";
 import { problemResponse } from "./problem.ts";
@@ -37,7 +39,7 @@ export type RequestHandler = (
 
 /** Options of {@linkcode listen}. */
 export interface ListenOptions extends HttpConnectionsOptions {
-  /** Address to bind. @default "127.0.0.1" */
+  /** Address to bind; `localhost` is both families of loopback. @default "127.0.0.1" */
   host?: string;
   /** Port to bind; 0 takes a free one. */
   port: number;
@@ -77,7 +79,7 @@ export interface HttpServer extends Service {
 export const hostFlags = {
   host: () =>
     flag("--host <address>", "address to listen on; beyond loopback only with authentication")
-      .default("127.0.0.1"),
+      .default("localhost", "localhost, 127.0.0.1 and ::1"),
   basePath: () =>
     flag("--base-path <path>", "path under which a proxy has it, such as /orrery")
       .argParser(parseBasePath),
@@ -133,27 +135,29 @@ export async function listen(
       `Refuses to listen on ${host}: it is not a loopback address and nobody has to authenticate. Listen on 127.0.0.1, turn authentication on, or say --allow-remote-without-auth.`,
     );
   }
-  const server = nodeServer(options);
-  const bound = await bind(server, host, options);
+  const listening = await bindAll(() => nodeServer(options), { ...options, host });
+  const servers = listening.map(({ server }) => server);
+  const bound = listening[0]!.address;
   const url = urlOf(bound, options.tls !== undefined);
   const { basePath, log } = options;
   const underWay = new RequestsUnderWay({ handler, url, basePath, maxRequestsInFlight, log });
-  const connections = new HttpConnections(server, bound.address, {
+  const connections = new HttpConnections(servers, bound.address, {
     handle: (exchange) => underWay.handle(exchange),
     isUpgraded: isWebSocketAnswer,
     onHttp2: () => options.onHttp2?.(),
   }, options);
-  acceptConnections(server, connections, options);
+  for (const server of servers) acceptConnections(server, connections, options);
   return {
     host: bound.address,
     port: bound.port,
     url,
     replaceCertificate(pair) {
-      if (!(server instanceof tls.Server)) throw new TypeError("It serves no HTTPS");
+      const secure = servers.filter((server) => server instanceof tls.Server);
+      if (secure.length === 0) throw new TypeError("It serves no HTTPS");
       checkPair(pair);
-      server.setSecureContext(pair);
+      for (const server of secure) server.setSecureContext(pair);
     },
-    stop: (deadline) => drain(server, underWay, connections, deadline),
+    stop: (deadline) => drain(servers, underWay, connections, deadline),
   };
 }
 
@@ -176,27 +180,6 @@ function nodeServer({ tls: pair, headerTimeoutMs = 15_000 }: ListenOptions): net
 function checkPair({ cert, key }: { cert: string; key: string }): void {
   const matches = new X509Certificate(cert).checkPrivateKey(createPrivateKey(key));
   if (!matches) throw new Error("The key is not that of the certificate");
-}
-
-/** @throws {StartError} the address cannot be had */
-async function bind(
-  server: net.Server,
-  host: string,
-  options: ListenOptions,
-): Promise<AddressInfo> {
-  const { port, portFlag } = options;
-  try {
-    await new Promise<void>((resolve, reject) => {
-      server.once("error", reject);
-      server.listen({ host, port }, () => {
-        server.off("error", reject);
-        resolve();
-      });
-    });
-  } catch (error) {
-    throw listenError(error, host, port, portFlag);
-  }
-  return server.address() as AddressInfo;
 }
 
 function acceptConnections(
@@ -330,7 +313,7 @@ function badRequest(detail: string): Response {
  * or the deadline has passed.
  */
 async function drain(
-  server: net.Server,
+  servers: readonly net.Server[],
   underWay: RequestsUnderWay,
   connections: HttpConnections,
   deadline: AbortSignal,
@@ -340,7 +323,7 @@ async function drain(
     if (!ended.signal.aborted) underWay.cut();
   });
   await Promise.race([underWay.drain(), cut]);
-  server.close();
+  for (const server of servers) server.close();
   const drained = connections.drain();
   await Promise.race([drained, cut.then(() => settledWithin(drained, cutGraceMs))]);
   connections.cut();
@@ -377,27 +360,4 @@ function cutShort(): Response {
 export function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || host === "[::1]" ||
     /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(host);
-}
-
-function listenError(error: unknown, host: string, port: number, portFlag: string): unknown {
-  const where = `Cannot listen on ${host}:${port}`;
-  const { code } = error as { code?: string };
-  if (code === "EADDRINUSE") {
-    return new StartError(
-      `${where}: the port is in use. Stop the program that has it, or choose another port with ${portFlag} (0 takes a free one).`,
-    );
-  }
-  if (code === "EACCES" || code === "EPERM" || error instanceof Deno.errors.NotCapable) {
-    return new StartError(
-      `${where}: not permitted (${
-        reasonOf(error)
-      }). Choose a port above 1023 with ${portFlag}, or grant --allow-net.`,
-    );
-  }
-  if (code === "EADDRNOTAVAIL" || code === "ENOTFOUND" || code === "EINVAL") {
-    return new StartError(
-      `${where}: ${reasonOf(error)}. Give an address of this machine with --host.`,
-    );
-  }
-  return error;
 }

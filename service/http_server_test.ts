@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { isLoopback, listen } from "./http_server.ts";
 import { StartError } from "./life_cycle.ts";
+import { createLog } from "./log.ts";
 import { eventually } from "./testing/eventually.ts";
+import { hasIpv6 } from "./testing/ipv6.ts";
 
 const never = new AbortController().signal;
 
@@ -32,6 +34,62 @@ Deno.test("listen() refuses an address beyond loopback unless allowed or authent
     assert.match(server.url, /^http:\/\/127\.0\.0\.1:/);
     await server.stop(never);
   }
+});
+
+Deno.test({
+  name: "listen() on localhost has both families, with one port, one limit and one end",
+  ignore: !hasIpv6(),
+  async fn() {
+    const { promise: release, resolve } = Promise.withResolvers<void>();
+    const { promise: entered, resolve: enter } = Promise.withResolvers<void>();
+    const server = await listen(async ({ url }) => {
+      if (!url.endsWith("/slow")) return new Response("hi");
+      enter();
+      await release;
+      return new Response("done");
+    }, { host: "localhost", port: 0, portFlag: "--port", maxRequestsInFlight: 1 });
+    assert.match(server.url, /^http:\/\/127\.0\.0\.1:/);
+    for (const host of ["127.0.0.1", "[::1]", "localhost"]) {
+      assert.equal(await (await fetch(`http://${host}:${server.port}`)).text(), "hi", host);
+    }
+    const slow = fetch(`http://[::1]:${server.port}/slow`);
+    await entered;
+    const second = await fetch(`http://127.0.0.1:${server.port}`);
+    assert.equal(second.status, 503, "what is under way on one counts on the other");
+    await second.body?.cancel();
+    const stopped = server.stop(never);
+    resolve();
+    assert.equal(await (await slow).text(), "done");
+    await stopped;
+    for (const host of ["127.0.0.1", "[::1]"]) {
+      await assert.rejects(fetch(`http://${host}:${server.port}`), TypeError, host);
+    }
+  },
+});
+
+Deno.test({
+  name: "listen() on localhost says that another program has its port of IPv6",
+  ignore: !hasIpv6(),
+  async fn() {
+    const other = await listen(() => new Response(), { host: "::1", port: 0, portFlag: "--port" });
+    const lines: string[] = [];
+    const log = createLog({
+      name: "test",
+      format: "text",
+      level: "info",
+      write: (line) => lines.push(line),
+    });
+    const server = await listen(() => new Response("hi"), {
+      ...{ host: "localhost", port: other.port, portFlag: "--port", log },
+    });
+    assert.equal(await (await fetch(server.url)).text(), "hi");
+    assert.match(
+      lines.join(),
+      new RegExp(`Another program has this port.*\\[::1\\]:${other.port}`),
+    );
+    await server.stop(never);
+    await other.stop(never);
+  },
 });
 
 Deno.test("isLoopback() knows loopback addresses and no look-alikes", () => {

@@ -26,7 +26,7 @@ import { WebSocketStream } from "./web/web_socket_stream.ts";
 
 /** Options of {@linkcode startSimulator}. */
 export interface SimulatorOptions {
-  /** Address of both ports. @default "127.0.0.1" */
+  /** Address of both ports; for `localhost` telemetry is on 127.0.0.1, the page on both families of loopback. @default "127.0.0.1" */
   host?: string | undefined;
   /** Listens beyond loopback although nobody has to authenticate. @default false */
   allowRemoteWithoutAuth?: boolean | undefined;
@@ -190,7 +190,7 @@ class SimulatorServer implements SimulatorService {
       this.#capture = await CaptureWriter.open({ path: capture, events: this.#log, log });
     }
     await this.#startLive();
-    this.#listenForTcp(host);
+    this.#listenForTcp(host === "localhost" ? "127.0.0.1" : host);
     await this.#listenForWeb(host);
     this.#output.startHealthchecks(this.#recorder);
     recordMetrics(this.#context.telemetry.meter, this.stats);

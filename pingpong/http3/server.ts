@@ -17,7 +17,7 @@ import {
 
 /** Options of {@linkcode serve}. */
 export interface ServeOptions extends SessionOptions {
-  /** Address to bind. @default "127.0.0.1" */
+  /** Address to bind; `localhost` is both families of loopback. @default "127.0.0.1" */
   host?: string;
   /** UDP port to bind, 0 to 65,535; 0 takes a free one. */
   port: number;
@@ -31,6 +31,8 @@ export interface ServeOptions extends SessionOptions {
   onSession: (session: WebTransportSession) => void;
   /** Gets the reason of every connection that came to nothing. @default nothing does */
   onRefused?: (reason: string) => void;
+  /** Gets the address of the other family where another program has that port of `localhost`. @default nothing does */
+  onTaken?: (address: string) => void;
   /** Sessions at once, at least 1; one more connection is refused. @default 4_096 */
   maxSessions?: number;
   /** Connections at once that are still in their handshake, at least 1. @default 1_024 */
@@ -79,7 +81,7 @@ export function serve(options: ServeOptions): WebTransportServer {
 
 class Http3Server implements WebTransportServer {
   readonly sessions = new Set<WebTransportSession>();
-  readonly #endpoint: Deno.QuicEndpoint;
+  readonly #endpoints: readonly Deno.QuicEndpoint[];
   readonly #limits: SessionLimits;
   readonly #decide: Decide;
   readonly #onSession: (session: WebTransportSession) => void;
@@ -101,22 +103,25 @@ class Http3Server implements WebTransportServer {
     this.#onRefused = onRefused;
     this.#maxSessions = maxSessions;
     this.#maxHandshakes = maxHandshakes;
-    this.#endpoint = new Deno.QuicEndpoint({ hostname: host, port: options.port });
+    this.#endpoints = bindEndpoints(host, options.port, options.onTaken);
     try {
       this.replaceCertificate(options.cert, options.key);
     } catch (error) {
-      this.#endpoint.close();
+      for (const endpoint of this.#endpoints) endpoint.close();
       throw error;
     }
   }
 
   get addr(): Deno.NetAddr {
-    return this.#endpoint.addr;
+    return this.#endpoints[0]!.addr;
   }
 
   replaceCertificate(cert: string, key: string): void {
     const transport = transportOptions(this.#limits);
-    this.#acceptAll(this.#endpoint.listen({ cert, key, alpnProtocols, ...transport }));
+    // A pair that cannot be used fails at the first one.
+    for (const endpoint of this.#endpoints) {
+      this.#acceptAll(endpoint.listen({ cert, key, alpnProtocols, ...transport }));
+    }
   }
 
   stopAccepting(): void {
@@ -126,7 +131,8 @@ class Http3Server implements WebTransportServer {
   async close(info: CloseRequest = {}): Promise<void> {
     this.#accepting = false;
     await Promise.all([...this.sessions].map((session) => session.close(info)));
-    this.#endpoint.close({ closeCode: h3Codes.noError, reason: info.reason ?? "" });
+    const end = { closeCode: h3Codes.noError, reason: info.reason ?? "" };
+    for (const endpoint of this.#endpoints) endpoint.close(end);
   }
 
   async #acceptAll(listener: Deno.QuicListener): Promise<void> {
@@ -170,6 +176,32 @@ class Http3Server implements WebTransportServer {
       this.#onRefused(messageOf(error));
     } finally {
       this.#handshakes--;
+    }
+  }
+}
+
+/** Attempts to find a port that is free in both families. */
+const portAttempts = 8;
+
+/** The endpoint of an address, or for `localhost` those of both families with the same port. */
+function bindEndpoints(
+  host: string,
+  port: number,
+  onTaken: (address: string) => void = () => {},
+): Deno.QuicEndpoint[] {
+  if (host !== "localhost") return [new Deno.QuicEndpoint({ hostname: host, port })];
+  for (let attempt = 1;; attempt++) {
+    const first = new Deno.QuicEndpoint({ hostname: "127.0.0.1", port });
+    try {
+      return [first, new Deno.QuicEndpoint({ hostname: "::1", port: first.addr.port })];
+    } catch (error) {
+      // A machine without IPv6 has the one family.
+      if (!(error instanceof Deno.errors.AddrInUse)) return [first];
+      if (port !== 0 || attempt === portAttempts) {
+        onTaken(`[::1]:${first.addr.port}`);
+        return [first];
+      }
+      first.close();
     }
   }
 }

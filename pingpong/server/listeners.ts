@@ -23,7 +23,7 @@ import type { Answering } from "./answering.ts";
 
 /** Options of {@linkcode listenWebTransport}: those of `serve()`, and these. */
 export interface WebTransportListenerOptions
-  extends Omit<ServeOptions, "decide" | "onSession" | "onRefused"> {
+  extends Omit<ServeOptions, "decide" | "onSession" | "onRefused" | "onTaken"> {
   /** Address to bind. */
   host: string;
   /** Decides about every request for a session. */
@@ -65,6 +65,13 @@ export function listenWebTransport(options: WebTransportListenerOptions): WebTra
         );
       },
       onRefused: (reason) => log.debug("A connection came to nothing", { reason }),
+      onTaken: (address) =>
+        log.warn(
+          "Another program has this UDP port of IPv6's loopback: localhost may reach that one",
+          {
+            address,
+          },
+        ),
     });
   } catch (error) {
     throw udpError(error, options.host, options.port);

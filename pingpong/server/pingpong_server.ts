@@ -31,7 +31,7 @@ import { WebSocketSessions } from "./websocket_sessions.ts";
 
 /** Options of {@linkcode startPingpongServer}. */
 export interface PingpongServerOptions {
-  /** Address to listen on, all ports. @default "127.0.0.1" */
+  /** Address to listen on, all ports; `localhost` is both families of loopback. @default "127.0.0.1" */
   host?: string;
   /** UDP port of WebTransport, 0 to 65,535; 0 takes a free one. */
   port: number;
@@ -321,6 +321,6 @@ async function announceIfAsked(
 }
 
 function urlOf(host: string, port: number): string {
-  const reachable = host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
+  const reachable = ["0.0.0.0", "::", "localhost"].includes(host) ? "127.0.0.1" : host;
   return `https://${reachable.includes(":") ? `[${reachable}]` : reachable}:${port}/`;
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { eventually } from "../../service/testing/eventually.ts";
+import { hasIpv6 } from "../../service/testing/ipv6.ts";
 import { testWith } from "../../service/testing/permissions.ts";
 import { generateCertificates } from "../certificates/generate.ts";
 import { startTestServer, type TestServer } from "../test_server.ts";
@@ -45,3 +46,20 @@ testWith(
     }
   },
 );
+
+testWith(["read", "write"], "on localhost it answers on both families of loopback", async () => {
+  await using server = await startTestServer({ host: "localhost" });
+  assert.match(server.server.url, /^https:\/\/127\.0\.0\.1:/);
+  const hosts = hasIpv6() ? ["127.0.0.1", "::1", "localhost"] : ["127.0.0.1"];
+  for (const host of hosts) {
+    for (const mode of ["bidi", "websocket"] as const) {
+      const { exitCode, lines } = await server.ping({ host, mode });
+      assert.equal(exitCode, 0, `${host} ${mode}: ${lines.join("\n")}`);
+    }
+    const page = new URL("/.well-known/pingpong.json", server.server.pageUrl);
+    page.hostname = host.includes(":") ? `[${host}]` : host;
+    const response = await fetch(page);
+    assert.equal(response.status, 200, page.href);
+    await response.body?.cancel();
+  }
+});

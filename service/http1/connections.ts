@@ -48,7 +48,7 @@ const lookMs = 250;
 /** What is done with a connection's requests. */
 export type ConnectionEvents = Pick<ConnectionOwner, "handle" | "isUpgraded" | "onHttp2">;
 
-/** Keeps the connections of a server within bounds. */
+/** Keeps the connections of a server, or of its two on loopback, within bounds. */
 export class HttpConnections implements ConnectionOwner {
   readonly timeouts: ConnectionOwner["timeouts"];
   readonly #maxConnections: number;
@@ -65,7 +65,7 @@ export class HttpConnections implements ConnectionOwner {
 
   /** @param host an address of this machine that may be listened on, by which is seen whether a descriptor is left */
   constructor(
-    server: Server,
+    servers: readonly Server[],
     host: string,
     events: ConnectionEvents,
     options: HttpConnectionsOptions = {},
@@ -88,7 +88,7 @@ export class HttpConnections implements ConnectionOwner {
       log,
       world,
       closeIdle: (count) => this.closeIdle(count),
-      resume: () => resumeAccepting(server),
+      resume: () => servers.forEach(resumeAccepting),
     });
   }
 
