@@ -21,6 +21,7 @@ interface Fixture {
 async function startServer(folder: string, ports = ["0", "0"]): Promise<TestProgram> {
   return await startProgram(new URL("../pingpong/server.ts", import.meta.url), [
     ...["--port", ports[0]!, "--page-port", ports[1]!, "--https-port", "0"],
+    ...["--log-level", "debug"],
     ...["--certificate-path", join(folder, "cert.pem"), "--key-path", join(folder, "key.pem")],
   ]);
 }
@@ -82,6 +83,42 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     await page.getByRole("button", { name: "Begin anew" }).click();
     await answered(page, 20);
   },
+};
+
+/** A browser that makes its datagrams' writables, or has none, and whose streams are no async iterators. */
+const otherBrowsers = {
+  createWritable: `
+    const { prototype } = WebTransportDatagramDuplexStream;
+    const { get } = Object.getOwnPropertyDescriptor(prototype, "writable");
+    delete prototype.writable;
+    prototype.createWritable = function () { return get.call(this); };
+    delete ReadableStream.prototype[Symbol.asyncIterator];
+    delete ReadableStream.prototype.values;`,
+  none: `delete WebTransportDatagramDuplexStream.prototype.writable;`,
+};
+
+cases["pings in browsers that make their datagrams' writables and iterate over no stream"] = async (
+  { page },
+) => {
+  await page.addInitScript(otherBrowsers.createWritable);
+  await page.reload();
+  await answered(page, 20);
+};
+
+cases["pings in the other modes where a browser sends no datagrams, on one session"] = async (
+  { page, server },
+) => {
+  const sessions = () => server.lines.filter((line) => line.includes("A session has begun")).length;
+  await page.addInitScript(otherBrowsers.none);
+  await page.reload();
+  await page.waitForFunction(() => {
+    const rows = [...document.querySelectorAll<HTMLTableRowElement>(".figures-table tbody tr")];
+    const counts = rows.map(({ cells }) => Number(cells[2]!.textContent!.replaceAll(",", "")));
+    return counts[0]! >= 50 && counts[1]! >= 50 && counts[2] === 0;
+  });
+  await page.getByText("this browser cannot send any").waitFor();
+  assert.equal(await page.locator(".pill").textContent(), "Live");
+  assert.ok(sessions() <= 2, "one before the reload, one after");
 };
 
 testPage("ping-pong page", { page: "pingpong", open, cases });

@@ -20,6 +20,8 @@ import { buildContainers, removeContainers, startContainers } from "./containers
 import { whyNoContainers } from "./podman.ts";
 import type { RunningProcess } from "../service/supervisor.ts";
 import { AIOQUIC_RECIPE } from "./aioquic.ts";
+import { pywebtransportPeer } from "./pywebtransport.ts";
+import { webtransportGoPeer } from "./webtransport_go.ts";
 import { HELM_RECIPE } from "./helm.ts";
 import { KUBERNETES_VALIDATE_RECIPE } from "./kubernetes_validate.ts";
 import { RKT_API_SERVICE_RECIPE } from "./rkt_api_service.ts";
@@ -167,7 +169,9 @@ const TEST_PEERS: Readonly<Record<string, (signal: AbortSignal) => Promise<unkno
   },
   "helm": (signal) => buildOnce(HELM_RECIPE, { signal }),
   "kubernetes-validate": (signal) => buildOnce(KUBERNETES_VALIDATE_RECIPE, { signal }),
+  "pywebtransport": (signal) => pywebtransportPeer({ signal }),
   "rkt-api-service": (signal) => buildOnce(RKT_API_SERVICE_RECIPE, { signal }),
+  "webtransport-go": (signal) => webtransportGoPeer({ signal }),
   "wtransport": (signal) => wtransportPeer({ signal }),
 };
 

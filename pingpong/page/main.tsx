@@ -17,6 +17,7 @@ import { startTheme } from "../../service/page/theme.tsx";
 import { address, setParams, startUrlState } from "../../service/page/url_state.ts";
 import {
   connection,
+  missingModes,
   obstacle,
   pace,
   type PageMode,
@@ -107,7 +108,7 @@ function RoundTrips({ intervalMs, tick }: { intervalMs: number; tick: number }) 
         ? (
           <>
             <TimesChart tick={tick} />
-            <Figures />
+            <Figures missing={missingModes.value} />
             <Histograms />
           </>
         )
@@ -150,7 +151,8 @@ function middle(values: number[] | undefined): number | null {
   return values.sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
 }
 
-function Figures() {
+/** Reads no signal: one that does is drawn again for a signal only, and the figures are none. */
+function Figures({ missing }: { missing: readonly PageMode[] }) {
   const columns = ["p50", "p90", "p99", "max", "jitter"] as const;
   return (
     <div class="table-place" tabIndex={0} role="region" aria-label="Figures by mode">
@@ -172,6 +174,9 @@ function Figures() {
                 <th scope="row">
                   <span class="mode-mark" style={{ background: `var(${looks[mode].color})` }} />
                   {looks[mode].label}
+                  {missing.includes(mode) && (
+                    <span class="quiet">{" (this browser cannot send any)"}</span>
+                  )}
                 </th>
                 <td>{formatCount(sent)}</td>
                 <td>{formatCount(received)}</td>

@@ -28,6 +28,8 @@ export interface Sample {
 
 /** What keeps the page from pinging at all, in words. */
 export const obstacle = signal<string | undefined>(undefined);
+/** The modes that this browser has not, in which nothing is pinged. */
+export const missingModes = signal<readonly PageMode[]>([]);
 /** Where the connection stands. */
 export const connection = signal<StreamState>({ kind: "connecting" });
 
@@ -170,7 +172,7 @@ async function pingOn(session: WebTransport): Promise<void> {
     await Promise.all([
       openBidirectional(session, received).then((channel) => lane("bidi", channel)),
       openUnidirectional(session, received).then((channel) => lane("uni", channel)),
-      openDatagrams(session, received).then((channel) => lane("datagram", channel)),
+      openDatagrams(session, received).then((channel) => channel && lane("datagram", channel)),
     ]);
   } finally {
     over = true;
@@ -205,11 +207,16 @@ interface Datagrams {
   createWritable?: () => WritableStream<Uint8Array>;
 }
 
-// deno-lint-ignore require-await -- so that what is missing is a rejection, as of the other lanes
-async function openDatagrams(session: WebTransport, received: Received): Promise<Channel> {
+/** `undefined` where the browser cannot send any: the other modes are pinged all the same. */
+// deno-lint-ignore require-await -- so that what fails is a rejection, as of the other lanes
+async function openDatagrams(
+  session: WebTransport,
+  received: Received,
+): Promise<Channel | undefined> {
   const datagrams = session.datagrams as unknown as Datagrams;
   const writable = datagrams.createWritable?.() ?? datagrams.writable;
-  if (!writable) throw new Error("This browser's WebTransport cannot send datagrams");
+  missingModes.value = writable ? [] : ["datagram"];
+  if (!writable) return undefined;
   const writer = writable.getWriter();
   readAll(datagrams.readable, (datagram) => received(decodeMessage(datagram))).catch(() => {
     // As above.

@@ -31,6 +31,15 @@ export type Access =
   | { status: 400 | 401 | 403 | 404; reason: string }
   | { status: 200; client: NamedClient | undefined; fields: readonly Field[] };
 
+/** A request for a session that was refused, as the log has it. */
+export interface RefusedSession {
+  transport: "webtransport" | "websocket";
+  /** The HTTP status it was answered with. */
+  status: number;
+  /** Why, in words. */
+  reason: string;
+}
+
 /** Options of {@linkcode accessRule}. */
 export interface AccessOptions {
   /** Which hosts and which pages are ours: the rule of all servers. */

@@ -18,7 +18,7 @@ import {
   type WebTransportSession,
 } from "../http3/mod.ts";
 import type { NamedClient } from "../protocol/session_terms.ts";
-import type { Access, AccessRequest } from "./access.ts";
+import type { Access, AccessRequest, RefusedSession } from "./access.ts";
 import type { Answering } from "./answering.ts";
 
 /** Options of {@linkcode listenWebTransport}: those of `serve()`, and these. */
@@ -28,6 +28,8 @@ export interface WebTransportListenerOptions
   host: string;
   /** Decides about every request for a session. */
   decide: (request: AccessRequest) => Access;
+  /** Hears of each request for a session that is refused. */
+  onRefused: (refusal: RefusedSession) => void;
   /** Answers the pings. */
   answering: Answering;
   /** Gets what happens. */
@@ -40,7 +42,7 @@ export interface WebTransportListenerOptions
  * @throws {StartError} the port cannot be bound or the certificate cannot be used
  */
 export function listenWebTransport(options: WebTransportListenerOptions): WebTransportServer {
-  const { decide, answering, log, ...transport } = options;
+  const { decide, answering, log, onRefused, ...transport } = options;
   // The client that decide() let in, until the session it asked for is there.
   const clients = new WeakMap<object, NamedClient>();
   try {
@@ -50,7 +52,7 @@ export function listenWebTransport(options: WebTransportListenerOptions): WebTra
         const header = (name: string) => fieldValue(request.fields, name);
         const access = decide({ ...request, header });
         if (access.status !== 200) {
-          log.info("A session was refused", { status: access.status, reason: access.reason });
+          onRefused({ transport: "webtransport", ...access });
           return { status: access.status };
         }
         if (access.client) clients.set(request, access.client);

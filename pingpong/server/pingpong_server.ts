@@ -6,6 +6,7 @@
 import { Guard, type GuardOptions } from "../../service/http_guard.ts";
 import { isLoopback } from "../../service/http_server.ts";
 import { type Service, type ServiceContext, StartError } from "../../service/life_cycle.ts";
+import { limitedLog } from "../../service/limited_log.ts";
 import {
   browserObjections,
   certificateNames,
@@ -20,7 +21,7 @@ import type { WebTransportServer } from "../http3/mod.ts";
 import { closeCodes } from "../protocol/session_terms.ts";
 import { readToken } from "../protocol/token.ts";
 import { type WellKnown, wellKnownPath } from "../protocol/well_known.ts";
-import { accessRule } from "./access.ts";
+import { accessRule, type RefusedSession } from "./access.ts";
 import { Answering } from "./answering.ts";
 import { listenTcp, listenWebTransport, type TcpListeners } from "./listeners.ts";
 import type { Mailbox } from "./mailbox.ts";
@@ -141,16 +142,18 @@ export async function startPingpongServer(
   });
   const idleTimeoutMs = options.heartbeatTimeoutMs ?? 2_000;
   const maxSessions = options.maxSessions ?? 4_096;
+  const warn = limitedLog(log, { maxLinesPerSecond: 5, world });
+  const onRefused = (refusal: RefusedSession) => warn("A session was refused", { ...refusal });
   const webtransport = listenWebTransport({
     ...{ host, port: options.port, cert: pair.cert, key: pair.key, decide, answering, log, world },
-    ...{ maxSessions, keepAliveMs: options.heartbeatMs ?? 500, idleTimeoutMs },
+    ...{ maxSessions, keepAliveMs: options.heartbeatMs ?? 500, idleTimeoutMs, onRefused },
   });
   undo.defer(() => webtransport.close());
   const sessions = new WebSocketSessions({
-    ...{ answering, decide, maxSessions, idleTimeoutMs, ...limits },
+    ...{ answering, decide, maxSessions, idleTimeoutMs, onRefused, ...limits },
   });
   const wellKnown = () => describe(options, webtransport, renewal.pair);
-  const app = webApp({ guard: guardOptions, sessions, wellKnown }, context);
+  const app = webApp({ guard: guardOptions, sessions, onRefused, wellKnown }, context);
   const tcp = await listenTcp({
     ...{ handler: app.fetch, host, pair, log, world, authenticated: token !== undefined },
     ...{ pagePort: options.pagePort, httpsPort: options.httpsPort },

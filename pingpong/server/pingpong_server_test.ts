@@ -63,3 +63,35 @@ testWith(["read", "write"], "on localhost it answers on both families of loopbac
     await response.body?.cancel();
   }
 });
+
+testWith(
+  ["read", "write"],
+  "each refused session is in the log, whatever it was to go over",
+  async () => {
+    await using server = await startTestServer({ path: ["/ping"] });
+    const { port, hostname } = new URL(server.server.pageUrl);
+    const refused = (fields: RegExp) =>
+      eventually(
+        "a line of it",
+        () => server.logged.find((line) => /A session was refused/.test(line) && fields.test(line)),
+      );
+    const upgrade = async (path: string, headers: Record<string, string> = {}) => {
+      const socket = await Deno.connect({ hostname, port: Number(port) });
+      const fields = {
+        ...{ host: `127.0.0.1:${port}`, connection: "upgrade", upgrade: "websocket" },
+        ...{ "sec-websocket-version": "13", "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==" },
+        ...headers,
+      };
+      const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`).join("");
+      await socket.write(new TextEncoder().encode(`GET ${path} HTTP/1.1\r\n${lines}\r\n`));
+      return socket;
+    };
+    using _foreign = await upgrade("/ping", { origin: "https://evil.example" });
+    await refused(/transport=websocket status=403 reason=".*evil\.example/);
+    using _nowhere = await upgrade("/other");
+    await refused(/transport=websocket status=404/);
+    const nowhere = await server.ping({ host: "127.0.0.1/other", retries: 0 });
+    assert.equal(nowhere.exitCode, 2);
+    await refused(/transport=webtransport status=404/);
+  },
+);

@@ -7,7 +7,9 @@ import type { Hono } from "hono";
 import { httpApp, type HttpAppContext } from "../../service/http_app.ts";
 import type { GuardOptions } from "../../service/http_guard.ts";
 import { pageRoutes } from "../../service/page/assets.ts";
+import { problemResponse } from "../../service/problem.ts";
 import { type WellKnown, wellKnownPath } from "../protocol/well_known.ts";
+import type { RefusedSession } from "./access.ts";
 import type { WebSocketSessions } from "./websocket_sessions.ts";
 
 /** Options of {@linkcode webApp}. */
@@ -16,19 +18,29 @@ export interface WebAppOptions {
   guard: GuardOptions;
   /** Takes what is upgraded. */
   sessions: Pick<WebSocketSessions, "upgrade">;
+  /** Hears of each request for a session that the guard refuses. */
+  onRefused: (refusal: RefusedSession) => void;
   /** The document as it is now: the certificate may be renewed. */
   wellKnown: () => WellKnown;
 }
 
 /** All routes of the TCP side. */
 export function webApp(
-  { guard, sessions, wellKnown }: WebAppOptions,
+  { guard, sessions, onRefused, wellKnown }: WebAppOptions,
   context: HttpAppContext,
 ): Hono {
-  const app = httpApp({ name: "pingpong-server", ...guard }, context);
+  const app = httpApp({
+    ...{ name: "pingpong-server", ...guard },
+    refuse({ title, detail }, request) {
+      if (isForSession(request)) {
+        onRefused({ transport: "websocket", status: 403, reason: detail });
+      }
+      return problemResponse(403, { title, detail });
+    },
+  }, context);
   app.use(async (c, next) => {
     // At every path: which ones there are is for the access rule to say.
-    if (c.req.header("upgrade")?.toLowerCase() === "websocket") return sessions.upgrade(c.req.raw);
+    if (isForSession(c.req.raw)) return sessions.upgrade(c.req.raw);
     await next();
     return;
   });
@@ -54,4 +66,8 @@ export function webApp(
   });
   app.route("/", pageRoutes("pingpong", { routes: ["/"] }));
   return app;
+}
+
+function isForSession(request: Request): boolean {
+  return request.headers.get("upgrade")?.toLowerCase() === "websocket";
 }

@@ -12,6 +12,7 @@ const document: WellKnown = {
 const app = webApp({
   guard: { anyPort: true, publicPaths: ["/.well-known/pingpong.json"] },
   sessions: { upgrade: () => Promise.resolve(new Response("upgraded")) },
+  onRefused: () => {},
   wellKnown: () => document,
 }, testContext());
 

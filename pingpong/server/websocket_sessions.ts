@@ -7,7 +7,7 @@ import type { Context } from "@opentelemetry/api";
 import { upgradeWebSocket } from "../../service/http_upgrade.ts";
 import { problemResponse } from "../../service/problem.ts";
 import { closeCodes, websocketCodeBase } from "../protocol/session_terms.ts";
-import type { Access, AccessRequest } from "./access.ts";
+import type { Access, AccessRequest, RefusedSession } from "./access.ts";
 import { type Answering, contextOf } from "./answering.ts";
 import { answerMessage, messageIn } from "./webtransport_channels.ts";
 
@@ -17,6 +17,8 @@ export interface WebSocketSessionsOptions {
   answering: Answering;
   /** Decides about every request for a session. */
   decide: (request: AccessRequest) => Access;
+  /** Hears of each request that is refused. */
+  onRefused: (refusal: RefusedSession) => void;
   /** The most bytes of a message, at least 1. @default 1_048_576 */
   maxFrameBytes?: number;
   /** Sessions at once, at least 1; one more is answered 503. @default 4_096 */
@@ -52,7 +54,7 @@ export class WebSocketSessions {
 
   /** Answers a request for a session: by an upgrade, or by why there is none. */
   async upgrade(request: Request): Promise<Response> {
-    const { decide, maxSessions, idleTimeoutMs } = this.#options;
+    const { decide, maxSessions, idleTimeoutMs, onRefused } = this.#options;
     const header = (name: string) => request.headers.get(name) ?? undefined;
     const url = new URL(request.url);
     const access = decide({
@@ -62,9 +64,11 @@ export class WebSocketSessions {
       header,
     });
     if (access.status !== 200) {
+      onRefused({ transport: "websocket", ...access });
       return problemResponse(access.status, { title: "Session refused", detail: access.reason });
     }
     if (this.#sockets.size >= maxSessions) {
+      onRefused({ transport: "websocket", status: 503, reason: `${maxSessions} are open` });
       return problemResponse(503, {
         title: "Overloaded",
         detail: `${maxSessions} sessions are open already. Try again later.`,
