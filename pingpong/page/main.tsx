@@ -175,7 +175,7 @@ function Figures({ missing }: { missing: readonly PageMode[] }) {
                   <span class="mode-mark" style={{ background: `var(${looks[mode].color})` }} />
                   {looks[mode].label}
                   {missing.includes(mode) && (
-                    <span class="quiet">{" (this browser cannot send any)"}</span>
+                    <span class="quiet">: this browser cannot send any</span>
                   )}
                 </th>
                 <td>{formatCount(sent)}</td>
