@@ -61,7 +61,7 @@ export async function openFirefox(executablePath: string): Promise<Firefox> {
   }).spawn();
   // What ends with it; a Firefox that answers no command does not hang up by itself either.
   const ends: Promise<unknown>[] = [];
-  undo.defer(() => Promise.all(ends));
+  undo.defer(async () => void await Promise.all(ends));
   undo.defer(async () => {
     try {
       child.kill("SIGKILL");
