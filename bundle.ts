@@ -1,7 +1,7 @@
 #!/usr/bin/env -S deno run --allow-run --allow-read --allow-write --allow-env
 /**
  * Makes each program one file: `dist/<program>.js`, which runs with Deno in an empty folder, or
- * with `--compile` `dist/<program>`, which runs without Deno (its base binary is downloaded once).
+ * with `--compile` also `dist/<program>`, which runs without Deno (its base binary is downloaded once).
  *
  * ```sh
  * deno task bundle                 # every program
@@ -71,35 +71,65 @@ async function wasmExpression(path: URL): Promise<string> {
   return `Uint8Array.fromBase64("${(await Deno.readFile(path)).toBase64()}")`;
 }
 
+/** What binaries are made for, as `deno compile --target` names them. */
+export const targets = [
+  "x86_64-unknown-linux-gnu",
+  "aarch64-unknown-linux-gnu",
+  "x86_64-apple-darwin",
+  "aarch64-apple-darwin",
+  "x86_64-pc-windows-msvc",
+] as const;
+
+/** One of {@linkcode targets}. */
+export type Target = (typeof targets)[number];
+
+/** Options of {@linkcode compileBundle}. */
+export interface CompileOptions {
+  /** What the binary is for. @default this machine */
+  target?: Target;
+  /** Deno's base binary for it, a file. @default downloaded once */
+  baseBinary?: string;
+}
+
 /**
- * Compiles a program with `deno compile`, with the permissions of its shebang.
+ * Makes a bundle a binary with `deno compile`, with the permissions of its first line. Of the bundle,
+ * not of the entry file: the sources' `node_modules` would come along whole, 89 MB instead of one.
  *
+ * @param binary where it goes, without the `.exe` that Windows' gets
  * @throws {StartError} it does not compile, or Deno's base binary could not be downloaded.
  *
  * @example
  * ```ts
- * await compileProgram(programNamed("console"), new URL("dist/console", import.meta.url));
+ * await compileBundle(new URL("dist/console.js", import.meta.url), new URL("dist/console", import.meta.url));
  * ```
  */
-export async function compileProgram({ entry, page }: Program, target: URL): Promise<void> {
-  const pages = page === undefined ? [] : await pagesOf(page);
-  const path = fileURLToPath(new URL(entry, root));
+export async function compileBundle(
+  bundle: URL,
+  binary: URL,
+  { target, baseBinary }: CompileOptions = {},
+): Promise<void> {
+  const path = fileURLToPath(bundle);
   const [, ...permissions] = shebangArguments(await firstLine(path), path);
   await run("deno", [
-    ...["compile", "--quiet", "--output", fileURLToPath(target)],
+    ...["compile", "--quiet", "--no-config", "--output", fileURLToPath(binary)],
+    ...(target === undefined ? [] : ["--target", target]),
     ...permissions,
-    ...pages.flatMap((page) => ["--include", `dist/pages/${page}.json`]),
     path,
-  ]);
+  ], baseBinary === undefined ? {} : { DENORT_BIN: baseBinary });
 }
 
 async function firstLine(path: string): Promise<string> {
   return (await Deno.readTextFile(path)).split("\n", 1)[0]!;
 }
 
-async function run(command: string, args: string[]): Promise<void> {
+async function run(
+  command: string,
+  args: string[],
+  env: Record<string, string> = {},
+): Promise<void> {
   const { success, stderr } = await new Deno.Command(command, {
     args,
+    env,
     cwd: root,
     stdout: "inherit",
     stderr: "piped",
@@ -109,22 +139,43 @@ async function run(command: string, args: string[]): Promise<void> {
   throw new StartError(`'${command} ${args.join(" ")}' failed:\n${reason}`);
 }
 
+/** What the command line says. */
+interface Flags {
+  compile?: boolean;
+  target?: Target;
+}
+
 /** Makes the named programs, or all, and says how large each has become. */
-async function makeAll(names: string[], compile: boolean): Promise<void> {
+async function makeAll(names: string[], { compile = false, target }: Flags): Promise<void> {
   const known = programs.map(({ name }) => name);
   const unknown = names.find((name) => !known.includes(name));
   if (unknown !== undefined) {
     throw new StartError(`There is no program '${unknown}'. Programs: ${known.join(", ")}`);
   }
-  await Deno.mkdir(new URL("dist/", root), { recursive: true });
-  for (const program of names.length > 0 ? names.map(programNamed) : programs) {
-    const file = `dist/${program.name}${compile ? "" : ".js"}`;
-    const target = new URL(file, root);
-    await (compile ? compileProgram : bundleProgram)(program, target);
-    const { size } = await Deno.stat(target);
-    // deno-lint-ignore no-console -- the result of a tool that a person runs
-    console.log(`${file}  ${Math.round(size / 1000)} kB`);
+  if (target !== undefined && !compile) {
+    throw new StartError("--target is for --compile: a bundle is the same everywhere");
   }
+  const folder = target === undefined ? "dist/" : `dist/${target}/`;
+  await Deno.mkdir(new URL(folder, root), { recursive: true });
+  for (const program of names.length > 0 ? names.map(programNamed) : programs) {
+    const bundle = `dist/${program.name}.js`;
+    await bundleProgram(program, new URL(bundle, root));
+    if (!compile) await printSize(bundle);
+    else {
+      const binary = `${folder}${program.name}`;
+      await compileBundle(new URL(bundle, root), new URL(binary, root), {
+        ...(target !== undefined && { target }),
+      });
+      const isForWindows = target?.includes("windows") ?? Deno.build.os === "windows";
+      await printSize(isForWindows ? `${binary}.exe` : binary);
+    }
+  }
+}
+
+async function printSize(file: string): Promise<void> {
+  const { size } = await Deno.stat(new URL(file, root));
+  // deno-lint-ignore no-console -- the result of a tool that a person runs
+  console.log(`${file}  ${Math.round(size / 1000)} kB`);
 }
 
 async function main(): Promise<void> {
@@ -135,6 +186,7 @@ async function main(): Promise<void> {
       ["deno task bundle", "every program, as JavaScript for Deno"],
       ["deno task bundle orb-server", "one program"],
       ["deno task compile", "every program, as a binary of its own"],
+      ["deno task compile --target aarch64-apple-darwin", "for another machine"],
     ],
   })
     .argument(
@@ -143,9 +195,10 @@ async function main(): Promise<void> {
       [] as string[],
     )
     .addOption(flag("--compile", "make binaries with deno compile"))
-    .action((names: string[], { compile = false }: { compile?: boolean }) =>
-      makeAll(names, compile)
-    );
+    .addOption(
+      flag("--target <triple>", "what the binaries are for, into dist/<triple>/").choices(targets),
+    )
+    .action((names: string[], flags: Flags) => makeAll(names, flags));
   await runCommand(command);
 }
 

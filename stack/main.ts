@@ -19,9 +19,11 @@ import { buildOnce, requireTool, StackError } from "./build_cache.ts";
 import { buildContainers, removeContainers, startContainers } from "./containers.ts";
 import { whyNoContainers } from "./podman.ts";
 import type { RunningProcess } from "../service/supervisor.ts";
+import { ACTIONLINT_RECIPE } from "./actionlint.ts";
 import { AIOQUIC_RECIPE } from "./aioquic.ts";
 import { pywebtransportPeer } from "./pywebtransport.ts";
 import { webtransportGoPeer } from "./webtransport_go.ts";
+import { DENORT_STAND_INS_RECIPE } from "./denort_stand_ins.ts";
 import { HELM_RECIPE } from "./helm.ts";
 import { KUBERNETES_VALIDATE_RECIPE } from "./kubernetes_validate.ts";
 import { RKT_API_SERVICE_RECIPE } from "./rkt_api_service.ts";
@@ -161,12 +163,14 @@ const MINIO_USER = { accessKeyId: "orrery", secretAccessKey: "orrery-on-loopback
 
 /** What the tests put on the other side, and what checks the charts: built, never started here. */
 const TEST_PEERS: Readonly<Record<string, (signal: AbortSignal) => Promise<unknown>>> = {
+  "actionlint": (signal) => buildOnce(ACTIONLINT_RECIPE, { signal }),
   "aioquic": (signal) => buildOnce(AIOQUIC_RECIPE, { signal }),
   "containers": async (signal) => {
     const reason = await whyNoContainers();
     if (reason === undefined) await buildContainers(signal);
     else print(`containers are left out: ${reason}`);
   },
+  "denort-stand-ins": (signal) => buildOnce(DENORT_STAND_INS_RECIPE, { signal }),
   "helm": (signal) => buildOnce(HELM_RECIPE, { signal }),
   "kubernetes-validate": (signal) => buildOnce(KUBERNETES_VALIDATE_RECIPE, { signal }),
   "pywebtransport": (signal) => pywebtransportPeer({ signal }),
