@@ -17,5 +17,5 @@
  * @module
  */
 export * from "./bus.ts";
-export { type KafkaBusOptions, kafkaBus } from "./kafka_bus.ts";
+export { kafkaBus, type KafkaBusOptions } from "./kafka_bus.ts";
 export { memoryBus, type MemoryBusOptions } from "./memory_bus.ts";
