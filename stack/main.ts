@@ -27,6 +27,7 @@ import { DENORT_STAND_INS_RECIPE } from "./denort_stand_ins.ts";
 import { HELM_RECIPE } from "./helm.ts";
 import { KUBERNETES_VALIDATE_RECIPE } from "./kubernetes_validate.ts";
 import { RKT_API_SERVICE_RECIPE } from "./rkt_api_service.ts";
+import { SCHEMATHESIS_RECIPE } from "./schemathesis.ts";
 import { wtransportPeer } from "./wtransport.ts";
 import { KAFKA_RECIPE, startKafka } from "./kafka.ts";
 import { JAEGER_RECIPE, startJaeger } from "./jaeger.ts";
@@ -176,6 +177,7 @@ const TEST_PEERS: Readonly<Record<string, (signal: AbortSignal) => Promise<unkno
   "pywebtransport": (signal) => pywebtransportPeer({ signal }),
   "rkt-api-service": (signal) => buildOnce(RKT_API_SERVICE_RECIPE, { signal }),
   "webtransport-go": (signal) => webtransportGoPeer({ signal }),
+  "schemathesis": (signal) => buildOnce(SCHEMATHESIS_RECIPE, { signal }),
   "wtransport": (signal) => wtransportPeer({ signal }),
 };
 

@@ -82,6 +82,12 @@ export function problems<Status extends number>(
 }
 
 /**
+ * The content of a route that answers with server-sent events. OpenAPI 3.1 has no words for the form
+ * of each event, so the route's description names them.
+ */
+export const eventStream = { "text/event-stream": { schema: z.unknown() } };
+
+/**
  * Makes an API without routes; what does not fit a schema is answered 422 with every fault named.
  *
  * @example

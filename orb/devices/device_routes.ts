@@ -99,6 +99,7 @@ function addReports(api: OrbApi, devices: DeviceRegistry, asDevice: Guard): void
         200: json(CommandListSchema, "The report is kept; these are to be carried out."),
         ...problems({
           ...refusals,
+          400: "The body is not JSON.",
           413: "The report is too large.",
           503: "It cannot be kept now.",
         }),
@@ -191,6 +192,7 @@ function addCommands(api: OrbApi, devices: DeviceRegistry, asAdmin: Guard): void
         ...problems({
           ...refusals,
           404: "No such device has reported.",
+          400: "The body is not JSON.",
           409: "It has too many commands that are open.",
           413: "The body is too large.",
           503: "It cannot be kept now.",

@@ -192,7 +192,10 @@ export type DeviceSummary = z.infer<typeof DeviceSummarySchema>;
 
 /** A device with all that is known of it. */
 export const DeviceSchema = DeviceSummarySchema.extend({
-  status: DeviceStatusSchema.nullable().openapi({ description: "Its last report." }),
+  // Not `nullable()`: of a named schema that says "both", which nothing is.
+  status: z.union([DeviceStatusSchema, z.null()]).openapi({
+    description: "Its last report; null if it never did.",
+  }),
   commands: z.array(CommandSchema),
 }).openapi("Device");
 

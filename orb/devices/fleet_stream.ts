@@ -13,7 +13,7 @@ import type {
   FleetQueue,
   FleetRow,
 } from "../api/fleet_api.ts";
-import { createRoute, type OrbAccess, type OrbApi, problems, z } from "../api/orb_api.ts";
+import { createRoute, eventStream, type OrbAccess, type OrbApi, problems } from "../api/orb_api.ts";
 import type { RecordStore } from "../stores/record_store.ts";
 import type { DeviceRegistry } from "./device_registry.ts";
 import type { DeviceSummary } from "./device_status.ts";
@@ -87,7 +87,7 @@ export function addFleetStream(api: OrbApi, options: FleetStreamOptions): void {
       responses: {
         200: {
           description: "The stream.",
-          content: { "text/event-stream": { schema: z.string() } },
+          content: eventStream,
         },
         ...problems({
           401: "A token is missing or not good.",

@@ -9,6 +9,7 @@ import { ProblemError } from "../../service/problem.ts";
 import { readBody } from "../../service/request_body.ts";
 import {
   createRoute,
+  eventStream,
   type OrbAccess,
   type OrbApi,
   type OrbEnv,
@@ -137,7 +138,7 @@ const streamSignup = createRoute({
   responses: {
     200: {
       description: "The stream.",
-      content: { "text/event-stream": { schema: z.string() } },
+      content: eventStream,
     },
     ...refusals,
     ...notFound,
