@@ -3,9 +3,7 @@ import { Buffer } from "node:buffer";
 // @ts-types="../types/dns_packet.d.ts"
 import { decode, encode, type SrvAnswer, type StringAnswer } from "dns-packet";
 import { testWith } from "../../service/testing/permissions.ts";
-import { announce } from "./announcement.ts";
 import { better, discover } from "./discovery.ts";
-import type { Target } from "../client/link.ts";
 import { startTestServer, type TestServer } from "../test_server.ts";
 
 const files: Deno.PermissionName[] = ["read", "write"];
@@ -121,31 +119,6 @@ Deno.test("discover() refuses a well-known document that is none", async () => {
   await assert.rejects(discover(url, { trust: {} }), /no description of a server/);
   await server.shutdown();
 });
-
-testWith(
-  ["sys"],
-  "discover() finds a server that announces itself on the local network",
-  async () => {
-    // Two on loopback, as on a network of their own.
-    const network = { address: "127.0.0.1", multicastInterface: "127.0.0.1" };
-    const instance = `test-${Deno.pid}`;
-    const stop = await announce({ instance, port: 4, path: "/ping", ...network });
-    const looking = {
-      trust: {},
-      multicastInterface: "127.0.0.1",
-      multicastWaitMs: 500,
-      connectTimeoutMs: 50,
-    };
-    const targets = await discover("mdns", looking);
-    await stop();
-    const ours = ({ host, port }: Target) => host === "127.0.0.1" && port === 4;
-    assert.equal(targets.find(ours)?.path, "/ping");
-    // Who has said goodbye is not found any more.
-    const left = await discover("mdns", looking).catch(() => []);
-    assert.ok(!left.some(ours));
-    await assert.rejects(announce({ instance: "a.b", port: 4, ...network }), /no dot in it/);
-  },
-);
 
 Deno.test("better() puts answering servers first, then priority, then time", () => {
   const server = (name: string, priority: number, rttMs: number | undefined) => ({

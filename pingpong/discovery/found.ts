@@ -16,6 +16,8 @@ export interface DiscoverOptions {
   multicastWaitMs?: number;
   /** The interface to ask on, by its address. @default all */
   multicastInterface?: string;
+  /** The UDP port to ask at. @default 5353, as RFC 6762 has it */
+  multicastPort?: number;
   /** The most servers that are taken into account, at least 1. @default 32 */
   maxServers?: number;
   /** The DNS server to ask. @default the system's */

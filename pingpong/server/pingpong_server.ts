@@ -310,17 +310,24 @@ function useCertificate(
 async function announceIfAsked(
   options: PingpongServerOptions,
   { addr }: WebTransportServer,
-  { log }: ServiceContext,
+  { log, world }: ServiceContext,
 ): Promise<() => Promise<void>> {
   if (options.announce === undefined) return () => Promise.resolve();
   const address = options.announceAddress ?? options.host ?? "127.0.0.1";
   const path = options.path?.[0];
-  const silence = await announce({
-    ...{ instance: options.announce, port: addr.port, address },
+  const onRenamed = (name: string) =>
+    log.warn("Another has our name on the local network: announced by another one", { name });
+  const announced = await announce({
+    ...{ instance: options.announce, port: addr.port, address, onRenamed, world },
     ...(path && { path }),
   });
-  log.info("Announced on the local network", { name: options.announce, address });
-  return silence;
+  const { instance: name, isLocal } = announced;
+  if (isLocal) {
+    log.warn("Announced on this machine only, as it listens on loopback", { name, address });
+  } else {
+    log.info("Announced on the local network", { name, address });
+  }
+  return () => announced.stop();
 }
 
 function urlOf(host: string, port: number): string {

@@ -2,6 +2,7 @@
 export interface Options {
   bind?: string;
   interface?: string;
+  port?: number;
 }
 
 export interface DnsRecord {
@@ -14,15 +15,17 @@ export interface DnsRecord {
 export interface Packet {
   questions?: { name: string; type: string }[];
   answers?: DnsRecord[];
+  authorities?: DnsRecord[];
   additionals?: DnsRecord[];
 }
 
 export interface MulticastDns {
   on(name: "query" | "response", listener: (packet: Packet) => void): this;
   on(name: "warning", listener: (error: Error) => void): this;
+  off(name: "query" | "response", listener: (packet: Packet) => void): this;
   once(name: "ready", listener: () => void): this;
   once(name: "error", listener: (error: Error) => void): this;
-  query(name: string, type: string): void;
+  query(packet: Packet | Packet["questions"]): void;
   respond(packet: Packet, sent?: () => void): void;
   destroy(done: () => void): void;
 }
