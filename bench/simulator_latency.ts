@@ -1,10 +1,13 @@
 #!/usr/bin/env -S deno run --allow-net --allow-read --allow-env --allow-run
 /**
- * How long an event takes from TCP to a WebSocket, at 10,000 events a second with 50 web clients.
+ * How long an event takes from TCP to a WebSocket, at 10,000 events a second with 50 web clients,
+ * and what that costs the server. Server and crowd are processes of their own; what sends and what
+ * measures are one, as they need one clock.
  *
  * @module
  */
 import { quantile } from "./observer_programs.ts";
+import { cpuSeconds } from "./process_memory.ts";
 import { report } from "./report.ts";
 import { connect, line, startSimulator, writeAll } from "./simulator_programs.ts";
 
@@ -14,27 +17,32 @@ const warmUpSeconds = 2;
 const seconds = 8;
 const ticksPerSecond = 200;
 
-await using simulator = await startSimulator();
-const socketUrl = `${simulator.url.replace("http", "ws")}/ws`;
+/** 49 clients that read and throw away; the 50th measures. */
+async function startCrowd(port: string) {
+  const entry = new URL("./simulator_crowd.ts", import.meta.url).pathname;
+  const child = new Deno.Command("deno", {
+    args: ["run", "--allow-net=127.0.0.1", entry, port, `${webClients - 1}`],
+    stdout: "piped",
+  }).spawn();
+  const reader = child.stdout.getReader();
+  const { done } = await reader.read();
+  if (done) throw new Error("The crowd has not come");
+  return {
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGTERM");
+      await child.status;
+      await reader.cancel();
+    },
+  };
+}
 
-/** 49 clients that read and throw away, in a thread of their own; the 50th measures. */
-const crowd = new Worker(
-  `data:text/javascript,${
-    encodeURIComponent(
-      `for (let i = 0; i < ${webClients - 1}; i++) new WebSocket(${
-        JSON.stringify(socketUrl)
-      }).onmessage = () => {};
-       setTimeout(() => postMessage("ready"), 1000);`,
-    )
-  }`,
-  { type: "module" },
-);
-await new Promise((resolve) => crowd.onmessage = resolve);
+await using simulator = await startSimulator();
+await using _crowd = await startCrowd(new URL(simulator.url).port);
 
 const times: number[] = [];
 let measuring = false;
 let received = 0;
-const socket = new WebSocket(socketUrl);
+const socket = new WebSocket(`${simulator.url.replace("http", "ws")}/ws`);
 await new Promise((resolve) => socket.onopen = resolve);
 socket.onmessage = ({ data }) => {
   const nowMs = performance.now();
@@ -47,6 +55,7 @@ socket.onmessage = ({ data }) => {
 const sender = await connect(simulator.port);
 const encoder = new TextEncoder();
 let sent = 0;
+const beganCpu = await cpuSeconds(simulator.pid);
 const startMs = performance.now();
 for (let tick = 0; tick < (warmUpSeconds + seconds) * ticksPerSecond; tick++) {
   measuring = tick >= warmUpSeconds * ticksPerSecond;
@@ -61,9 +70,9 @@ for (let tick = 0; tick < (warmUpSeconds + seconds) * ticksPerSecond; tick++) {
 while (received < sent && performance.now() - startMs < 30_000) {
   await new Promise((resolve) => setTimeout(resolve, 50));
 }
+const usedCpu = await cpuSeconds(simulator.pid) - beganCpu;
 sender.close();
 socket.close();
-crowd.terminate();
 
 report({
   name: "simulator: events that arrived, of those sent",
@@ -79,4 +88,8 @@ report({
   name: `simulator: TCP to WebSocket at ${perSecond}/s, ${webClients} clients, p99, ms`,
   measured: quantile(times, 0.99),
   target: { atMost: 10 },
+});
+report({
+  name: "simulator: the same, the server's processor time for an event, µs",
+  measured: usedCpu / sent * 1e6,
 });

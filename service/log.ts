@@ -159,6 +159,8 @@ export interface LineWriter {
 export interface LineWriterOptions {
   /** Lines that may wait; one more is dropped. @default 10_000 */
   maxQueuedLines?: number;
+  /** Bytes that may wait; a line that goes beyond it is dropped. @default 8_388_608 */
+  maxQueuedBytes?: number;
   /** How long lines gather after a write, in milliseconds, as a write costs more than many lines. @default 5 */
   gatherMs?: number;
   /** Whose timers are used. @default the real world */
@@ -185,13 +187,16 @@ export function createLineWriter(sink: LineSink, options: LineWriterOptions = {}
   return new QueuedLineWriter(sink, options);
 }
 
+/** Holds what waits as bytes: as strings, a flood of lines would be moved among the old objects of the heap. */
 class QueuedLineWriter implements LineWriter {
   readonly #sink: LineSink;
   readonly #maxQueuedLines: number;
+  readonly #maxQueuedBytes: number;
   readonly #gatherMs: number;
   readonly #world: Pick<World, "setTimeout" | "clearTimeout">;
-  readonly #encoder = new TextEncoder();
-  #queue: string[] = [];
+  #queue = new ByteQueue();
+  /** Takes what comes while the other one is written. */
+  #other = new ByteQueue();
   #dropped = 0;
   #writing: Promise<void> | undefined;
   /** Ends the gathering. */
@@ -199,10 +204,16 @@ class QueuedLineWriter implements LineWriter {
 
   constructor(
     sink: LineSink,
-    { maxQueuedLines = 10_000, gatherMs = 5, world = realWorld }: LineWriterOptions,
+    {
+      maxQueuedLines = 10_000,
+      maxQueuedBytes = 8_388_608,
+      gatherMs = 5,
+      world = realWorld,
+    }: LineWriterOptions,
   ) {
     this.#sink = sink;
     this.#maxQueuedLines = maxQueuedLines;
+    this.#maxQueuedBytes = maxQueuedBytes;
     this.#gatherMs = gatherMs;
     this.#world = world;
   }
@@ -213,11 +224,13 @@ class QueuedLineWriter implements LineWriter {
 
   // Both are handed on by themselves, as `write: stdoutLines.write`.
   readonly write = (line: string): void => {
-    if (this.#queue.length >= this.#maxQueuedLines) {
+    if (
+      this.#queue.lines >= this.#maxQueuedLines ||
+      !this.#queue.push(line, this.#maxQueuedBytes)
+    ) {
       this.#dropped++;
       return;
     }
-    this.#queue.push(line);
     this.#writing ??= this.#drain();
   };
 
@@ -230,24 +243,74 @@ class QueuedLineWriter implements LineWriter {
   async #drain(): Promise<void> {
     // Wait for the end of this turn, so that a burst of lines becomes one write.
     await Promise.resolve();
-    while (this.#queue.length > 0) {
-      const lines = this.#queue;
-      this.#queue = [];
-      await this.#writeAll(lines);
+    while (this.#queue.lines > 0) {
+      const full = this.#queue;
+      this.#queue = this.#other;
+      this.#other = full;
+      await this.#writeAll(full.bytes);
+      full.clear();
       await pause(this.#gatherMs, { signal: this.#flush.signal, world: this.#world });
     }
     this.#writing = undefined;
   }
 
-  async #writeAll(lines: readonly string[]): Promise<void> {
-    let bytes = this.#encoder.encode(lines.join("\n") + "\n");
+  async #writeAll(bytes: Uint8Array): Promise<void> {
     try {
       while (bytes.length > 0) bytes = bytes.subarray(await this.#sink.write(bytes));
     } catch {
       // The reader is gone; the program's work goes on, and OTLP still has the record.
-      const newline = 10;
       this.#dropped += bytes.reduce((lost, byte) => byte === newline ? lost + 1 : lost, 0);
     }
+  }
+}
+
+const encoder = new TextEncoder();
+const newline = 10;
+/** As much is kept for the next lines; what a flood needed more is given back. */
+const keptBytes = 262_144;
+
+/** Lines as bytes, each with its end. */
+class ByteQueue {
+  #buffer = new Uint8Array(1_024);
+  #used = 0;
+  #lines = 0;
+
+  /** Lines that wait. */
+  get lines(): number {
+    return this.#lines;
+  }
+
+  /** What waits; it is written over after {@linkcode clear}. */
+  get bytes(): Uint8Array {
+    return this.#buffer.subarray(0, this.#used);
+  }
+
+  /** Adds a line; `false` if it goes beyond the limit. */
+  push(line: string, maxBytes: number): boolean {
+    // No character has more than three bytes a UTF-16 unit.
+    const most = this.#used + line.length * 3 + 1;
+    if (most > this.#buffer.length) {
+      this.#grow(Math.min(Math.max(most, this.#buffer.length * 2), maxBytes));
+    }
+    const { read, written } = encoder.encodeInto(line, this.#buffer.subarray(this.#used, -1));
+    if (read < line.length) return false;
+    this.#used += written;
+    this.#buffer[this.#used++] = newline;
+    this.#lines++;
+    return true;
+  }
+
+  clear(): void {
+    this.#used = 0;
+    this.#lines = 0;
+    if (this.#buffer.length > keptBytes) this.#buffer = new Uint8Array(keptBytes);
+  }
+
+  #grow(bytes: number): void {
+    if (bytes <= this.#buffer.length) return;
+    const larger = new Uint8Array(bytes);
+    larger.set(this.bytes);
+    this.#buffer = larger;
   }
 }
 

@@ -133,6 +133,24 @@ Deno.test("createLineWriter() drops and counts beyond its limit while the reader
   assert.equal(written, "1\n2\n");
 });
 
+Deno.test("createLineWriter() holds no more bytes than its limit, however long lines are", async () => {
+  const { promise: awake, resolve: wake } = Promise.withResolvers<void>();
+  let written = "";
+  const writer = createLineWriter({
+    async write(bytes) {
+      await awake;
+      written += new TextDecoder().decode(bytes);
+      return bytes.length;
+    },
+  }, { maxQueuedBytes: 4_000, gatherMs: 0 });
+  const long = "ä".repeat(1_500);
+  for (const line of [long, long, "short", "y".repeat(5_000)]) writer.write(line);
+  assert.equal(writer.dropped, 2);
+  wake();
+  await writer.flush();
+  assert.equal(written, `${long}\nshort\n`);
+});
+
 Deno.test("createLineWriter() counts every line of a batch that is lost, but those that were written", async () => {
   let left = 3;
   const writer = createLineWriter({

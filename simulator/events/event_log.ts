@@ -5,7 +5,8 @@
  * @module
  */
 import type { World } from "../../service/world/world.ts";
-import type { TelemetryEvent } from "./telemetry_event.ts";
+import { EventRing, type KeptEvent } from "./event_ring.ts";
+import { readTelemetryEvent, type TelemetryEvent } from "./telemetry_event.ts";
 
 /** An event with its place in the log. */
 export interface LoggedEvent {
@@ -29,7 +30,7 @@ export type EventListener = (events: readonly LoggedEvent[]) => void;
 export interface EventLogOptions {
   /** Events kept for who connects later. @default 10_000 */
   maxEvents?: number;
-  /** Bytes of JSON kept, about; older events go first. @default 16_777_216 */
+  /** Bytes of JSON kept; older events go first. @default 16_777_216 */
   maxBytes?: number;
   world: World;
 }
@@ -47,17 +48,13 @@ export class EventLog {
   readonly #options: Required<EventLogOptions>;
   /** Begins each id of this run. */
   readonly #prefix: string;
-  /** A ring: the event of sequence n is at n modulo its length. */
-  readonly #ring: (LoggedEvent | undefined)[];
-  #oldest = 1;
-  #newest = 0;
-  #bytes = 0;
+  readonly #ring: EventRing;
   #batch: LoggedEvent[] = [];
   readonly #listeners = new Set<EventListener>();
 
   constructor(options: EventLogOptions) {
     this.#options = { maxEvents: 10_000, maxBytes: 16_777_216, ...options };
-    const { maxEvents, world } = this.#options;
+    const { maxEvents, maxBytes, world } = this.#options;
     if (!(Number.isSafeInteger(maxEvents) && maxEvents > 0)) {
       throw new RangeError(
         `Cannot keep events as 'maxEvents' must be a positive integer: current value is ${maxEvents}`,
@@ -65,39 +62,29 @@ export class EventLog {
     }
     const run = world.randomBytes(6).toHex();
     this.#prefix = `${run.slice(0, 8)}-${run.slice(8)}-8000-8000-`;
-    this.#ring = new Array(maxEvents);
+    this.#ring = new EventRing(maxEvents, maxBytes);
   }
 
   /** Sequence of the newest event, 0 before the first. */
   get newest(): number {
-    return this.#newest;
+    return this.#ring.newest;
   }
 
   /** Sequence of the oldest event that is kept. */
   get oldest(): number {
-    return this.#oldest;
+    return this.#ring.oldest;
   }
 
   /** Events that are kept. */
   get kept(): number {
-    return this.#newest - this.#oldest + 1;
+    return this.newest - this.oldest + 1;
   }
 
   /** Adds an event; subscribers get it before the next turn of the event loop. */
   append(client: number, event: TelemetryEvent, json: string): LoggedEvent {
-    const sequence = ++this.#newest;
-    const logged = {
-      sequence,
-      id: this.#prefix + sequence.toString(16).padStart(12, "0"),
-      client,
-      atMs: this.#options.world.nowMs(),
-      event,
-      json,
-    };
-    if (this.kept > this.#ring.length) this.#forgetOldest();
-    this.#ring[sequence % this.#ring.length] = logged;
-    this.#bytes += json.length;
-    while (this.#bytes > this.#options.maxBytes && this.kept > 1) this.#forgetOldest();
+    const atMs = this.#options.world.nowMs();
+    const sequence = this.#ring.add(client, atMs, json);
+    const logged = new Entry(this.#prefix, { sequence, client, atMs, json }, event);
     if (this.#batch.push(logged) === 1) queueMicrotask(() => this.#deliver());
     return logged;
   }
@@ -106,8 +93,8 @@ export class EventLog {
   position(id: string): Position {
     if (!id.startsWith(this.#prefix)) return { kind: "reset" };
     const after = parseInt(id.slice(this.#prefix.length), 16);
-    if (!(after >= 0 && after <= this.#newest)) return { kind: "reset" };
-    const missing = this.#oldest - 1 - after;
+    if (!(after >= 0 && after <= this.newest)) return { kind: "reset" };
+    const missing = this.oldest - 1 - after;
     return missing > 0 ? { kind: "gap", after, missing } : { kind: "resumed", after };
   }
 
@@ -115,16 +102,15 @@ export class EventLog {
   find(id: string): LoggedEvent | undefined {
     const position = this.position(id);
     if (!("after" in position)) return undefined;
-    const event = this.#ring[position.after % this.#ring.length];
-    return event?.sequence === position.after ? event : undefined;
+    return this.#entry(position.after);
   }
 
   /** What is kept after that sequence and has been delivered to subscribers already, oldest first. */
   since(after: number): LoggedEvent[] {
     const events: LoggedEvent[] = [];
-    const delivered = this.#newest - this.#batch.length;
-    for (let sequence = Math.max(after + 1, this.#oldest); sequence <= delivered; sequence++) {
-      events.push(this.#ring[sequence % this.#ring.length]!);
+    const delivered = this.newest - this.#batch.length;
+    for (let sequence = Math.max(after + 1, this.oldest); sequence <= delivered; sequence++) {
+      events.push(this.#entry(sequence)!);
     }
     return events;
   }
@@ -141,9 +127,42 @@ export class EventLog {
     for (const listener of this.#listeners) listener(batch);
   }
 
-  #forgetOldest(): void {
-    const index = this.#oldest++ % this.#ring.length;
-    this.#bytes -= this.#ring[index]!.json.length;
-    this.#ring[index] = undefined;
+  #entry(sequence: number): LoggedEvent | undefined {
+    const kept = this.#ring.get(sequence);
+    return kept && new Entry(this.#prefix, kept);
   }
+}
+
+/** An event; what only some ask for is made when they do. */
+class Entry implements LoggedEvent {
+  readonly sequence: number;
+  readonly client: number;
+  readonly atMs: number;
+  readonly json: string;
+  readonly #prefix: string;
+  #event: TelemetryEvent | undefined;
+
+  constructor(prefix: string, { sequence, client, atMs, json }: KeptEvent, event?: TelemetryEvent) {
+    this.sequence = sequence;
+    this.client = client;
+    this.atMs = atMs;
+    this.json = json;
+    this.#prefix = prefix;
+    this.#event = event;
+  }
+
+  get id(): string {
+    return this.#prefix + this.sequence.toString(16).padStart(12, "0");
+  }
+
+  get event(): TelemetryEvent {
+    return this.#event ??= eventOf(this.json);
+  }
+}
+
+/** What was an event when it was appended is one still. */
+function eventOf(json: string): TelemetryEvent {
+  const event = readTelemetryEvent(json);
+  if (typeof event === "string") throw new Error(`The log holds a line that is no event: ${event}`);
+  return event;
 }

@@ -43,6 +43,28 @@ Deno.test("EventLog keeps the last events, and the last bytes", async () => {
   assert.equal(small.since(0).length, 1, "the newest stays, however large");
 });
 
+Deno.test("EventLog keeps text byte for byte: any script, any length, over many turns of its ring", async () => {
+  const log = logOf({ maxEvents: 700 });
+  const texts = Array.from({ length: 4_000 }, (_, i) =>
+    JSON.stringify({
+      traceId: `t${i}`,
+      name: ["plain", "größer", "漢字", "🛰️", "\u2028"][i % 5]!.repeat(1 + i * 37 % 90),
+      event: "e",
+      // Now and then one that is larger than the ring's pieces.
+      padding: i % 97 === 0 ? "ß".repeat(100_000) : "",
+    }));
+  for (const [i, text] of texts.entries()) {
+    const id = log.append(i, event, text).id;
+    if (i % 500 === 0) assert.equal(log.find(id)?.json, text);
+  }
+  await Promise.resolve();
+  const kept = log.since(0);
+  assert.deepEqual(kept.map(({ json }) => json), texts.slice(-kept.length));
+  assert.deepEqual(kept.map(({ client }) => client), texts.map((_, i) => i).slice(-kept.length));
+  assert.equal(kept.length, 700);
+  assert.equal(kept.at(-1)!.event.traceId, "t3999");
+});
+
 Deno.test("EventLog does not show twice what subscribers are about to get", async () => {
   const log = logOf();
   log.append(1, event, "1");

@@ -58,9 +58,9 @@ export interface TcpIntake {
   stop(deadline: AbortSignal): Promise<void>;
 }
 
-/** A quiet connection needs no more; a busy one gets up to the most. */
+/** A quiet connection needs no more; a busy one gets up to the most, for as long as it is busy. */
 const leastBufferBytes = 2_048;
-const mostBufferBytes = 65_536;
+const mostBufferBytes = 32_768;
 const sweepIntervalMs = 1_000;
 /** How long clients get, at a stop, to send what is under way and close. */
 const lastWordsMs = 250;
@@ -205,7 +205,8 @@ class Intake implements TcpIntake {
       let buffer = new Uint8Array(leastBufferBytes);
       for (let read; (read = await socket.read(buffer)) !== null;) {
         splitter.push(buffer.subarray(0, read));
-        if (read === buffer.length && read < mostBufferBytes) buffer = new Uint8Array(read * 2);
+        const bytes = bufferBytes(buffer.length, read);
+        if (bytes !== buffer.length) buffer = new Uint8Array(bytes);
         if (stopped && connectionLimit !== undefined) break;
       }
     } catch {
@@ -231,6 +232,12 @@ class Intake implements TcpIntake {
       close(socket);
     }
   }
+}
+
+/** How large a connection's buffer is to be, after so much of it was filled. */
+function bufferBytes(size: number, filled: number): number {
+  if (filled === size) return Math.min(size * 2, mostBufferBytes);
+  return filled * 4 <= size ? Math.max(size / 2, leastBufferBytes) : size;
 }
 
 async function closeWrite(socket: Deno.TcpConn): Promise<void> {

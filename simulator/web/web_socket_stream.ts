@@ -1,15 +1,17 @@
 /**
  * `/ws`: every event to every client, or those that a client asks for. What comes in within one
- * turn of the event loop goes out as one message, made once for all who want everything. A client
- * that does not read is dropped with a reason; none slows another.
+ * turn of the event loop goes out as one message, made once for all who want everything; where that
+ * takes long, as there are many clients, what comes meanwhile gathers ({@linkcode Pace}). A client that
+ * does not read is dropped with a reason; none slows another.
  *
  * @module
  */
 import type { TimerId, World } from "../../service/world/world.ts";
-import { upgradeWebSocket } from "../../service/http_upgrade.ts";
+import { type FramedUpgrade, textFrame, upgradeToFrames } from "../../service/http_upgrade.ts";
 import { ProblemError } from "../../service/problem.ts";
 import { closeCodes, type Hello, type Stats } from "../api.ts";
 import type { EventLog, LoggedEvent } from "../events/event_log.ts";
+import { Pace } from "./pace.ts";
 import { type EventFilter, eventTest, filterOf, readSubscribe } from "./event_filter.ts";
 
 /** Options of {@linkcode WebSocketStream}. */
@@ -30,8 +32,7 @@ export interface WebSocketStreamOptions {
   idleTimeoutS?: number;
 }
 
-interface SocketClient {
-  readonly socket: WebSocket;
+interface SocketClient extends Pick<FramedUpgrade, "socket" | "sendFrame"> {
   /** Which events it gets; all where there is none. */
   wants: ((event: LoggedEvent) => boolean) | undefined;
 }
@@ -43,8 +44,11 @@ const eventsPerMessage = 500;
 export class WebSocketStream {
   readonly #options: Required<WebSocketStreamOptions>;
   readonly #clients = new Set<SocketClient>();
+  /** Delivers, no more often than it can be afforded. */
+  readonly #pace: Pace<LoggedEvent>;
   readonly #unsubscribe: () => void;
   readonly #timer: TimerId;
+  #turn = 0;
   /** Clients dropped since the start, by reason. */
   readonly dropped = { "too slow": 0, "bad message": 0 };
 
@@ -57,7 +61,10 @@ export class WebSocketStream {
       ...options,
     };
     const { log, world, statsIntervalMs } = this.#options;
-    this.#unsubscribe = log.subscribe((events) => this.#deliver(events));
+    this.#pace = new Pace((events) => this.#deliver(events), world);
+    this.#unsubscribe = log.subscribe((events) => {
+      if (this.#clients.size > 0) this.#pace.take(events);
+    });
     this.#timer = world.setInterval(() => this.#sendStats(), statsIntervalMs);
   }
 
@@ -86,9 +93,11 @@ export class WebSocketStream {
       }, { "retry-after": "5" });
     }
     const { after, ...filter } = filterOf(new URL(request.url).searchParams);
-    const { socket, response } = await upgradeWebSocket(request, { idleTimeoutS });
-    const client: SocketClient = { socket, wants: eventTest(filter) };
+    const { socket, response, sendFrame } = await upgradeToFrames(request, { idleTimeoutS });
+    const client: SocketClient = { socket, sendFrame, wants: eventTest(filter) };
     socket.onopen = () => {
+      // What gathers is not for it: it is greeted with all that is logged.
+      this.#pace.flush();
       this.#clients.add(client);
       this.#greet(client, after);
     };
@@ -100,6 +109,7 @@ export class WebSocketStream {
   /** Closes every client's connection. */
   stop(): void {
     this.#unsubscribe();
+    this.#pace.flush();
     this.#options.world.clearInterval(this.#timer);
     for (const { socket } of this.#clients) socket.close(1001, "the server stops");
     this.#clients.clear();
@@ -124,11 +134,11 @@ export class WebSocketStream {
   }
 
   #replay(client: SocketClient, after: number): void {
-    const { wants, socket } = client;
+    const { wants } = client;
     const all = this.#options.log.since(after);
     const events = wants ? all.filter(wants) : all;
     for (let from = 0; from < events.length; from += eventsPerMessage) {
-      socket.send(eventsMessage(events.slice(from, from + eventsPerMessage)));
+      client.sendFrame(eventsFrame(events.slice(from, from + eventsPerMessage)));
     }
   }
 
@@ -138,38 +148,45 @@ export class WebSocketStream {
       this.dropped["bad message"]++;
       return this.#drop(client, closeCodes.badMessage, message);
     }
+    // What gathers is still for what it wanted before.
+    this.#pace.flush();
     const filter: EventFilter = message;
     client.wants = eventTest(filter);
     if (message.after !== undefined) this.#greet(client, message.after);
   }
 
   #deliver(events: readonly LoggedEvent[]): void {
-    if (this.#clients.size === 0) return;
-    let whole: string | undefined;
-    for (const client of this.#clients) {
-      if (client.wants === undefined) this.#send(client, whole ??= eventsMessage(events));
+    let whole: Uint8Array | undefined;
+    for (const client of this.#inTurn()) {
+      if (client.wants === undefined) this.#send(client, whole ??= eventsFrame(events));
       else {
         const wanted = events.filter(client.wants);
-        if (wanted.length > 0) this.#send(client, eventsMessage(wanted));
+        if (wanted.length > 0) this.#send(client, eventsFrame(wanted));
       }
     }
   }
 
-  #sendStats(): void {
-    if (this.#clients.size === 0) return;
-    const message = JSON.stringify(this.#options.stats());
-    for (const client of this.#clients) this.#send(client, message);
+  /** All clients, and another one first each time: none is always the last to know. */
+  #inTurn(): SocketClient[] {
+    const clients = [...this.#clients];
+    const first = this.#turn++ % Math.max(1, clients.length);
+    return [...clients.slice(first), ...clients.slice(0, first)];
   }
 
-  #send(client: SocketClient, message: string): void {
+  #sendStats(): void {
+    if (this.#clients.size === 0) return;
+    const frame = textFrame(JSON.stringify(this.#options.stats()));
+    for (const client of this.#clients) this.#send(client, frame);
+  }
+
+  #send(client: SocketClient, frame: Uint8Array): void {
     const { socket } = client;
-    if (socket.readyState !== WebSocket.OPEN) return;
     if (socket.bufferedAmount > this.#options.maxQueuedBytes) {
       this.dropped["too slow"]++;
       const mebibytes = Math.round(this.#options.maxQueuedBytes / 1_048_576);
       return this.#drop(client, closeCodes.tooSlow, `more than ${mebibytes} MiB waited to be read`);
     }
-    socket.send(message);
+    client.sendFrame(frame);
   }
 
   #drop(client: SocketClient, code: number, reason: string): void {
@@ -180,11 +197,11 @@ export class WebSocketStream {
 }
 
 /** One message; the events' JSON goes in as it came. */
-function eventsMessage(events: readonly LoggedEvent[]): string {
+function eventsFrame(events: readonly LoggedEvent[]): Uint8Array {
   let text = '{"type":"events","events":[';
   for (let i = 0; i < events.length; i++) {
     const { id, client, atMs, json } = events[i]!;
     text += `${i === 0 ? "" : ","}{"id":"${id}","client":${client},"atMs":${atMs},"data":${json}}`;
   }
-  return `${text}]}`;
+  return textFrame(`${text}]}`);
 }
