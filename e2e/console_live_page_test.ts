@@ -21,6 +21,8 @@ import {
   span,
 } from "./otlp_json.ts";
 
+const rootId = "00000000000000aa";
+
 const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
   async "an empty page says what to do and shows the first trace as it arrives"({ console, page }) {
     await page.goto(console.fields.page!);
@@ -109,6 +111,56 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     await page.getByRole("button", { name: "2 new" }).click();
     await row(page, "after").waitFor();
     await row(page, "meanwhile").waitFor();
+  },
+
+  async "under a resting pointer nothing moves and nothing renames itself"({ console, page }) {
+    for (let i = 0; i < 5; i++) await sendTrace(console, { name: `before ${i}` });
+    await page.goto(console.fields.page!);
+    await rows(page, 5);
+    // Incomplete: its name is that of a span whose parent is to come.
+    const traceId = "ab".repeat(16);
+    await sendSpan(console, {
+      traceId,
+      spanId: childId,
+      name: "child first",
+      parentSpanId: rootId,
+    });
+    await rows(page, 6);
+    await page.locator(".trace-row.incomplete").waitFor();
+    await row(page, "before 3").hover();
+    const before = await names(page);
+    for (let i = 0; i < 3; i++) await sendTrace(console, { name: `after ${i}` });
+    await sendSpan(console, { traceId, spanId: rootId, name: "the root" });
+    await page.getByRole("button", { name: "3 new" }).waitFor();
+    assert.deepEqual(await names(page), before);
+    await page.mouse.move(5, 5);
+    await rows(page, 9);
+    await row(page, "the root").waitFor();
+  },
+
+  async "a console that stands still is no live one"({ console, page }) {
+    await sendTrace(console, { name: "before" });
+    await page.goto(console.fields.page!);
+    await row(page, "before").waitFor();
+    await page.locator(".pill-live").waitFor();
+    console.kill("SIGSTOP");
+    try {
+      await page.getByText(/^No data for \d+ s$/).waitFor();
+    } finally {
+      console.kill("SIGCONT");
+    }
+    await page.locator(".pill-live").waitFor();
+  },
+
+  async "what is opened has the focus, and gives it back"({ console, page }) {
+    const traceId = await sendTrace(console, { name: "PUT /orders" });
+    await page.goto(`${console.fields.page}/traces/${traceId}`);
+    const line = page.getByRole("button", { name: /^charge card/ });
+    await line.focus();
+    await page.keyboard.press("Enter");
+    await page.locator(".detail-title:focus").waitFor();
+    await page.keyboard.press("Escape");
+    await page.waitForFunction(() => document.activeElement?.textContent?.includes("charge card"));
   },
 
   async "a console that goes away is reported, and the page lives again with the next one"(

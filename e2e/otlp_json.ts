@@ -53,10 +53,17 @@ export async function sendTrace(console: OtlpReceiver, sent: SentTrace): Promise
 
 export async function sendSpan(
   console: OtlpReceiver,
-  one: { traceId: string; spanId: string; name: string },
+  { parentSpanId, ...one }: {
+    traceId: string;
+    spanId: string;
+    name: string;
+    /** @default it is a root */
+    parentSpanId?: string;
+  },
 ): Promise<void> {
+  const spans = [{ ...span(one), ...(parentSpanId && { parentSpanId }) }];
   await post(console, "/v1/traces", {
-    resourceSpans: [resource("checkout", "scopeSpans", { spans: [span(one)] })],
+    resourceSpans: [resource("checkout", "scopeSpans", { spans })],
   });
 }
 

@@ -35,8 +35,8 @@ export type HttpApiContext = Pick<
 >;
 
 const maxImagesAnswered = 50_000;
-/** A live page counts a silence of 15 s as a broken stream. */
-const heartbeatMs = 5_000;
+/** A live page says so when nothing has come for 5 s; a heartbeat may be late by as much again. */
+const heartbeatMs = 2_000;
 /** Changes closer together than this are sent as one. */
 const liveDelayMs = 50;
 

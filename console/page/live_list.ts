@@ -14,6 +14,8 @@ export interface LiveListOptions<Row, Answer> {
   key: (row: Row) => string | number;
   /** The answer's rows, newest first. */
   rowsOf: (answer: Answer) => readonly Row[];
+  /** What rows are ordered by, the largest on top. @default the order in which they came */
+  orderOf?: (row: Row) => number;
 }
 
 /** How the beginning of the list stands. */
@@ -38,7 +40,7 @@ export class LiveList<Row, Answer> {
 
   constructor(options: LiveListOptions<Row, Answer>) {
     this.#options = options;
-    this.#rows = signal(new LiveRows<Row>({ key: options.key }));
+    this.#rows = signal(new LiveRows<Row>({ key: options.key, orderOf: options.orderOf }));
   }
 
   /** The rows shown and waiting. */

@@ -19,7 +19,8 @@ export type Figure = "value" | "rate" | "mean" | "p50" | "p95" | "p99";
 /** A line before it has a colour. */
 export interface MetricLine {
   readonly label: string;
-  readonly values: (number | null)[];
+  /** Null where there is a gap, undefined where only other lines have a point. */
+  readonly values: (number | null | undefined)[];
 }
 
 /** Lines over common times. */
@@ -89,13 +90,26 @@ function align(
   return {
     timesMs,
     lines: wanted.map(({ label, series, figure }) => {
-      const values = new Array<number | null>(timesMs.length).fill(null);
+      const values = new Array<number | null | undefined>(timesMs.length).fill(undefined);
+      const gapMs = longestStepMs(series.points);
+      let beforeMs = Infinity;
       for (const point of series.points) {
-        values[indexOf.get(point.timeMs)!] = figureOf(point, figure);
+        const at = indexOf.get(point.timeMs)!;
+        values[at] = figureOf(point, figure);
+        // A point of another line marks the gap, where there is one in it.
+        if (point.timeMs - beforeMs > gapMs && values[at - 1] === undefined) values[at - 1] = null;
+        beforeMs = point.timeMs;
       }
       return { label, values };
     }),
   };
+}
+
+/** Three times the usual step between points: beyond it something was missed. */
+function longestStepMs(points: readonly MetricPoint[]): number {
+  const steps = points.slice(1).map((point, i) => point.timeMs - points[i]!.timeMs)
+    .sort((a, b) => a - b);
+  return 3 * (steps[Math.floor(steps.length / 2)] ?? Infinity);
 }
 
 /** The last value there is. */
@@ -173,9 +187,9 @@ export function headline(
     (best, line) => best === undefined || countOf(line.values) > countOf(best.values) ? line : best,
     undefined,
   );
-  return { values: busiest?.values.filter((value) => value !== null) ?? [], last };
+  return { values: busiest?.values.filter((one) => one !== null && one !== undefined) ?? [], last };
 }
 
-function countOf(values: readonly (number | null)[]): number {
-  return values.reduce((sum: number, value) => sum + (value === null ? 0 : 1), 0);
+function countOf(values: MetricLine["values"]): number {
+  return values.filter((value) => value !== null && value !== undefined).length;
 }

@@ -54,16 +54,25 @@ const histogram: MetricSeries = {
   ],
 };
 
-Deno.test("linesOf() puts series of different times on common ones, with null where one has no point", () => {
+Deno.test("linesOf() puts series of different times on common ones; where only others have a point is no gap", () => {
   const { timesMs, lines } = linesOf([
     counter({ status: 200 }, [[1, null], [3, 5]]),
     counter({ status: 500 }, [[2, 1], [3, 2]]),
   ], "rate");
   assert.deepEqual(timesMs, [1, 2, 3]);
   assert.deepEqual(lines, [
-    { label: "200", values: [null, null, 5] },
-    { label: "500", values: [null, 1, 2] },
+    { label: "200", values: [null, undefined, 5] },
+    { label: "500", values: [undefined, 1, 2] },
   ]);
+});
+
+Deno.test("linesOf() marks a gap where more than three steps were missed", () => {
+  const steady = counter({ status: 200 }, [1, 2, 3, 4, 5, 6, 7, 8].map((at) => [at * 10, 1]));
+  const broken = counter({ status: 500 }, [[11, 1], [21, 1], [31, 1], [71, 1], [81, 1]]);
+  const [, line] = linesOf([steady, broken], "rate").lines;
+  const known = line!.values.filter((value) => value !== undefined);
+  assert.deepEqual(known, [1, 1, 1, null, 1, 1]);
+  assert.ok(linesOf([steady, broken], "rate").lines[0]!.values.every((value) => value !== null));
 });
 
 Deno.test("figuresOf() draws the percentiles of a histogram, with a gap where nothing was counted", () => {

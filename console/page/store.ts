@@ -30,6 +30,7 @@ import { logQuery, streamQuery, traceQuery, view } from "./views.ts";
 export const traces = new LiveList<TraceSummary, SummariesAnswer>({
   key: (row) => row.traceId,
   rowsOf: (answer) => answer.traces,
+  orderOf: (row) => row.startMs,
 });
 
 /** The log list. */

@@ -149,7 +149,7 @@ function TraceRow(
 ) {
   return (
     <a
-      class="trace-row"
+      class={row.complete ? "trace-row" : "trace-row incomplete"}
       href={href(`/traces/${row.traceId}`, params)}
       tabIndex={tabIndex}
     >

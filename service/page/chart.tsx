@@ -18,8 +18,8 @@ export interface ChartLine {
   color: string;
   /** Lengths of dashes and gaps in turn, in pixels, so that lines differ by more than colour. @default one stroke */
   dash?: number[];
-  /** Values by point, null where there is none. */
-  values: (number | null)[];
+  /** Values by point: null where there is a gap, undefined where only other lines have a point. */
+  values: (number | null | undefined)[];
 }
 
 /** A single point of note, such as a measurement whose trace is known. */
@@ -256,12 +256,15 @@ function resolveColor(place: HTMLElement, name: string): string {
   return color;
 }
 
-/** At rest the last value there is, under the cursor the one at that very time. */
+/**
+ * At rest the last value there is; under the cursor the one that the line has there, which is of its
+ * last point before where the point under the cursor is another line's. In a gap there is none.
+ */
 function valueAt({ values }: ChartLine, index: number, atRest: boolean): number | null {
-  if (!atRest) return values[index] ?? null;
-  for (let i = values.length - 1; i >= 0; i--) {
+  for (let i = atRest ? values.length - 1 : index; i >= 0; i--) {
     const value = values[i];
     if (value !== null && value !== undefined) return value;
+    if (value === null && !atRest) return null;
   }
   return null;
 }
@@ -293,8 +296,13 @@ function lonely(plot: uPlot, series: number): number[] {
   const values = plot.data[series]!;
   const there = (value: number | null | undefined) => value !== null && value !== undefined;
   const found: number[] = [];
+  let before: number | null | undefined = null;
   for (let i = 0; i < values.length; i++) {
-    if (there(values[i]) && !there(values[i - 1]) && !there(values[i + 1])) found.push(i);
+    if (values[i] === undefined) continue;
+    let next = i + 1;
+    while (next < values.length && values[next] === undefined) next++;
+    if (there(values[i]) && !there(before) && !there(values[next])) found.push(i);
+    before = values[i];
   }
   return found;
 }

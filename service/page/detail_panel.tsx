@@ -4,7 +4,8 @@
  *
  * @module
  */
-import type { ComponentChildren } from "preact";
+import type { ComponentChildren, RefObject } from "preact";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { Icon } from "./icon.tsx";
 import { useShortcuts } from "./keys.ts";
 import { WithBreaks } from "./with_breaks.tsx";
@@ -20,11 +21,13 @@ export function DetailPanel(
     children: ComponentChildren;
   },
 ) {
+  const heading = useRef<HTMLDivElement>(null);
+  useFocusOnOpening(heading);
   useShortcuts([{ key: "Escape", label: "Close what is open", run: onClose }]);
   return (
     <aside class="detail" aria-label={label}>
       <div class="detail-head">
-        <div class="detail-title">{title}</div>
+        <div class="detail-title" tabIndex={-1} ref={heading}>{title}</div>
         {actions}
         <button
           type="button"
@@ -39,6 +42,26 @@ export function DetailPanel(
       <div class="detail-body" tabIndex={0}>{children}</div>
     </aside>
   );
+}
+
+/**
+ * Who opened it goes on in it, and is back where it was opened once it is closed. A page that begins
+ * with it open leaves the focus where a page begins.
+ */
+function useFocusOnOpening(heading: RefObject<HTMLElement | null>): void {
+  useLayoutEffect(() => {
+    const opener = document.activeElement;
+    if (!(opener instanceof HTMLElement) || opener === document.body) return;
+    const panel = heading.current!.closest(".detail")!;
+    heading.current!.focus({ preventScroll: true });
+    return () => {
+      // Who has gone elsewhere meanwhile stays there.
+      if (!panel.contains(document.activeElement) && document.activeElement !== document.body) {
+        return;
+      }
+      setTimeout(() => opener.isConnected && opener.focus({ preventScroll: true }));
+    };
+  }, []);
 }
 
 /**

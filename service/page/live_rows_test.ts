@@ -36,9 +36,35 @@ Deno.test("LiveRows held moves nothing: what is new waits and is counted", () =>
 Deno.test("LiveRows changes a row in its place, shown or waiting, without counting it as new", () => {
   const list = empty().push(rows(1, 2), false).push(rows(3), true)
     .push([{ id: 1, text: "changed" }, { id: 3, text: "changed too" }], true);
-  assert.deepEqual(list.rows.map((row) => row.text), ["row 2", "changed"]);
-  assert.deepEqual(list.waiting.map((row) => row.text), ["changed too"]);
+  const texts = (list: readonly Row[]) => list.map((row) => row.text);
+  assert.deepEqual(texts(list.rows), ["row 2", "row 1"], "held, what is read stays as it is");
+  assert.deepEqual(texts(list.waiting), ["changed too"]);
   assert.equal(list.waitingCount, 1);
+  assert.deepEqual(texts(list.release().rows), ["changed too", "row 2", "changed"]);
+  assert.deepEqual(texts(list.push(rows(4), false).rows), [
+    ...["row 4", "changed too", "row 2", "changed"],
+  ]);
+  const unheld = empty().push(rows(1, 2), false).push([{ id: 1, text: "changed" }], false);
+  assert.deepEqual(texts(unheld.rows), ["row 2", "changed"]);
+});
+
+Deno.test("LiveRows puts new rows where they belong, and moves none that is shown", () => {
+  const at = (id: number, atMs: number) => ({ id, atMs });
+  let list = new LiveRows<{ id: number; atMs: number }>({
+    key: (row) => row.id,
+    orderOf: (row) => row.atMs,
+    maxRows: 5,
+  });
+  const order = () => list.rows.map((row) => row.id);
+  list = list.push([at(1, 10), at(2, 30)], false);
+  list = list.push([at(3, 20)], false);
+  assert.deepEqual(order(), [2, 3, 1], "it began before one that came before it");
+  list = list.push([at(1, 40)], false);
+  assert.deepEqual(order(), [2, 3, 1], "a row that changes stays");
+  list = list.push([at(4, 25)], true).push([at(5, 50)], true).release();
+  assert.deepEqual(order(), [5, 2, 4, 3, 1]);
+  list = list.push([at(6, 60)], false);
+  assert.deepEqual(order(), [6, 5, 2, 4, 3]);
 });
 
 Deno.test("LiveRows takes the last of several changes of a row in one batch", () => {

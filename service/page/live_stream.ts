@@ -15,6 +15,8 @@ export type { EventSourceLike } from "./stream_source.ts";
 export type StreamState =
   | { readonly kind: "connecting" }
   | { readonly kind: "live" }
+  /** Connected, as far as is known, but nothing has come since `sinceMs`, though something is due. */
+  | { readonly kind: "silent"; readonly sinceMs: number }
   /** `attempt` counts from 1; the next one is made at `retryAtMs`. */
   | { readonly kind: "reconnecting"; readonly attempt: number; readonly retryAtMs: number };
 
@@ -38,6 +40,8 @@ export interface LiveStreamOptions {
   retryBaseDelayMs?: number;
   /** The longest wait before any reconnection, in milliseconds, above 0. @default 8_000 */
   retryMaxDelayMs?: number;
+  /** Without any event for so long it is said: what is shown may be old, in milliseconds. @default 5_000 */
+  staleAfterMs?: number;
   /** A connection without any event for so long counts as broken, in milliseconds; the server sends one each second. @default 15_000 */
   silenceTimeoutMs?: number;
   /**
@@ -103,6 +107,7 @@ export class LiveStream {
   #attempt = 0;
   #retryTimer: unknown;
   #silenceTimer: unknown;
+  #staleTimer: unknown;
   #queue: StreamMessage[] = [];
   #frameAsked = false;
   #lost = 0;
@@ -115,6 +120,7 @@ export class LiveStream {
       maxQueuedMessages: 1_000,
       retryBaseDelayMs: 500,
       retryMaxDelayMs: 8_000,
+      staleAfterMs: 5_000,
       silenceTimeoutMs: 15_000,
       sleepAfterMs: 10_000,
       platform: browser,
@@ -162,6 +168,7 @@ export class LiveStream {
     this.#queue = [];
     this.#options.platform.clearTimer(this.#retryTimer);
     this.#options.platform.clearTimer(this.#silenceTimer);
+    this.#options.platform.clearTimer(this.#staleTimer);
   }
 
   #seenOrNot(): void {
@@ -184,6 +191,7 @@ export class LiveStream {
     this.#source?.close();
     this.#source = undefined;
     platform.clearTimer(this.#silenceTimer);
+    platform.clearTimer(this.#staleTimer);
     platform.clearTimer(this.#retryTimer);
   }
 
@@ -233,8 +241,13 @@ export class LiveStream {
   }
 
   #watchSilence(): void {
-    const { platform, silenceTimeoutMs } = this.#options;
+    const { platform, silenceTimeoutMs, staleAfterMs } = this.#options;
     platform.clearTimer(this.#silenceTimer);
+    platform.clearTimer(this.#staleTimer);
+    const sinceMs = platform.now();
+    this.#staleTimer = platform.setTimer(() => {
+      if (this.#state.peek().kind === "live") this.#state.value = { kind: "silent", sinceMs };
+    }, staleAfterMs);
     this.#silenceTimer = platform.setTimer(() => this.#broken(), silenceTimeoutMs);
   }
 
@@ -243,6 +256,7 @@ export class LiveStream {
     this.#source?.close();
     this.#source = undefined;
     platform.clearTimer(this.#silenceTimer);
+    platform.clearTimer(this.#staleTimer);
     platform.clearTimer(this.#retryTimer);
     const waitMs = retryDelayMs(
       ++this.#attempt,

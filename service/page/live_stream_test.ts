@@ -128,6 +128,20 @@ Deno.test("LiveStream reconnects with a growing wait, counts the attempts and as
   assert.equal(attemptOf(stream), 1, "a success resets the count");
 });
 
+Deno.test("LiveStream says since when nothing has come, and is live again with the next event", () => {
+  const { platform, stream } = startStream();
+  platform.last.emit("hello", {});
+  platform.pass(4_999);
+  assert.equal(stream.state.value.kind, "live");
+  platform.pass(1);
+  assert.deepEqual(stream.state.value, { kind: "silent", sinceMs: 0 });
+  platform.last.emit("traces", 1);
+  assert.equal(stream.state.value.kind, "live");
+  platform.pass(15_000);
+  assert.equal(attemptOf(stream), 1);
+  stream.stop();
+});
+
 Deno.test("LiveStream takes a silent connection and half an event for a broken one", () => {
   const { platform, stream } = startStream();
   platform.last.emit("hello", {});

@@ -77,7 +77,12 @@ export function Shell({ program, nav, actions, notice, children }: ShellProps) {
         <ProgramSwitch mark={<Mark />} program={program} />
         <nav class="views" aria-label="Views">
           {nav.map((item) => (
-            <a key={item.href} href={item.href} aria-current={item.current ? "page" : undefined}>
+            <a
+              key={item.href}
+              href={item.href}
+              aria-current={item.current ? "page" : undefined}
+              data-label={item.label}
+            >
               {item.label}
             </a>
           ))}
@@ -194,11 +199,33 @@ export function ConnectionPill(
       </button>
     );
   }
+  if (state.kind === "silent") return <Silence sinceMs={state.sinceMs} />;
   const word = state.kind === "connecting" ? "Connecting" : paused ? "Paused" : "Live";
   return (
     <span class={`pill pill-${word.toLowerCase()}`} role="status">
       <span class="pill-dot" />
       {word}
+    </span>
+  );
+}
+
+/** How long nothing has come, counted on; said once. */
+function Silence({ sinceMs }: { sinceMs: number }) {
+  const nowMs = useSignal(Date.now());
+  useEffect(() => {
+    document.documentElement.classList.add("stale");
+    const timer = setInterval(() => nowMs.value = Date.now(), 1_000);
+    return () => {
+      document.documentElement.classList.remove("stale");
+      clearInterval(timer);
+    };
+  }, []);
+  const seconds = Math.max(1, Math.round((nowMs.value - sinceMs) / 1e3));
+  return (
+    <span class="pill pill-silent" title="The program is connected, but says nothing">
+      <span class="pill-dot" />
+      <span class="hidden-text" role="status">No data</span>
+      <span aria-hidden="true">No data for {seconds} s</span>
     </span>
   );
 }

@@ -190,8 +190,8 @@ function goInFile(target: string, replace: boolean): void {
 function readAddress(): void {
   const shared = sharedData();
   if (shared !== undefined) {
-    const url = new URL(location.hash.slice(1) || shared.path, "http://file.invalid");
-    address.value = { path: url.pathname, params: url.searchParams };
+    const [path = "", query = ""] = (location.hash.slice(1) || shared.path).split("?");
+    address.value = { path, params: new URLSearchParams(query) };
     return;
   }
   address.value = {

@@ -20,8 +20,8 @@ export interface VirtualListProps<Row> {
   /** Draws a row: one element that takes the focus (a link or a button) with the given `tabIndex`. */
   children: (row: Row, tabIndex: 0 | -1) => ComponentChildren;
   /**
-   * Called with true when the list leaves its top or the keyboard's focus enters it, with false when
-   * it is back at its top without focus.
+   * Called with true when the list leaves its top, the keyboard's focus enters it or a pointer rests on
+   * it, with false when it is back at its top without either.
    *
    * @default nothing is called
    */
@@ -61,8 +61,10 @@ export function VirtualList<Row>(props: VirtualListProps<Row>) {
   useReveal(props, box, view.viewHeight);
   const focus = useFocusInside(() => setView((now) => ({ ...now })));
 
-  const held = view.scrollTop > 0 || focus.inside;
-  useEffect(() => onHold?.(held), [held]);
+  const [pointed, setPointed] = useState(false);
+  const held = view.scrollTop > 0 || focus.inside || pointed;
+  // With the commit: what comes before the next paint must not move a row that is pointed at already.
+  useLayoutEffect(() => onHold?.(held), [held]);
 
   const { start, end, offset, height } = virtualWindow({ count: rows.length, rowHeight, ...view });
   const nearEnd = rows.length > 0 && end >= rows.length;
@@ -84,6 +86,9 @@ export function VirtualList<Row>(props: VirtualListProps<Row>) {
       onKeyDown={onKeyDown}
       onFocusIn={focus.onFocusIn}
       onFocusOut={focus.onFocusOut}
+      onPointerEnter={() => setPointed(true)}
+      onPointerLeave={() => setPointed(false)}
+      onPointerCancel={() => setPointed(false)}
     >
       <VirtualRows list={props} start={start} end={end} tabStop={tabStop} {...{ offset, height }} />
     </div>

@@ -32,6 +32,7 @@ import {
 import type { Resource } from "@opentelemetry/resources";
 import type { ReadableSpan, TimedEvent } from "@opentelemetry/sdk-trace";
 import { AttributeBag, type AttributeLimits } from "./attribute_bag.ts";
+import type { PreciseClock } from "./precise_clock.ts";
 import type { World } from "../world/world.ts";
 
 /** Limits of a span, and of the attributes of each of its events and links ("Span limits"). */
@@ -47,6 +48,8 @@ export interface SpanHome {
   readonly resource: Resource;
   readonly limits: SpanLimits;
   readonly world: World;
+  /** When spans begin. */
+  readonly clock: PreciseClock;
   /** Takes a span that has ended. */
   readonly onEnd: (span: RecordedSpan) => void;
 }
@@ -96,7 +99,7 @@ export class RecordedSpan implements Span, ReadableSpan {
     this.instrumentationScope = start.scope;
     if (start.startTime === undefined) {
       this.#startMs = home.world.monotonicMs();
-      this.startTime = millisToHrTime(home.world.nowMs());
+      this.startTime = millisToHrTime(home.clock.nowMs(this.#startMs));
     } else {
       this.#startMs = NaN;
       this.startTime = timeInputToHrTime(start.startTime);

@@ -21,6 +21,7 @@ import {
 import { type InstrumentationScope, isTracingSuppressed } from "@opentelemetry/core";
 import { type Sampler, SamplingDecision } from "@opentelemetry/sdk-trace";
 import { randomSpanId, randomTraceId } from "./ids.ts";
+import { PreciseClock } from "./precise_clock.ts";
 import { RecordedSpan, type SpanHome } from "./recorded_span.ts";
 
 /** Which spans are recorded. */
@@ -37,8 +38,8 @@ export class RecordingTracerProvider implements TracerProvider {
   readonly #sampling: Sampling;
   readonly #tracers = new Map<string, Tracer>();
 
-  constructor(home: SpanHome, sampling: Sampling) {
-    this.#home = home;
+  constructor(home: Omit<SpanHome, "clock">, sampling: Sampling) {
+    this.#home = { ...home, clock: new PreciseClock(home.world) };
     this.#sampling = sampling;
   }
 
