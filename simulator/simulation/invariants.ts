@@ -224,11 +224,16 @@ export class Invariants {
       if (source.count("outbox", "shard-0") + source.count("outbox", "shard-1") > 0) return false;
       const target = this.#world.target(stage);
       if (this.#parked === 0) return target.count("inbox", "open") === 0;
-      const parked = new Set<Value>();
-      return target.find("inbox", "open").toSorted(byId).every((row) => {
-        if (row["state"] === "parked") parked.add(row["slot"]!);
-        return parked.has(row["slot"]!);
-      });
+      const rows = target.find("inbox", "open");
+      // By its number, not by when it has come: what was sent first may come last.
+      const parked = new Map<Value, number>();
+      for (const { state, slot, sequence } of rows) {
+        const first = Math.min(parked.get(slot!) ?? Infinity, sequence as number);
+        if (state === "parked") parked.set(slot!, first);
+      }
+      return rows.every(({ slot, sequence }) =>
+        sequence as number >= (parked.get(slot!) ?? Infinity)
+      );
     });
   }
 
@@ -458,10 +463,6 @@ export class Invariants {
     this.violations.push(violation);
     this.#world.onViolation(violation);
   }
-}
-
-function byId(a: Row, b: Row): number {
-  return a.id - b.id;
 }
 
 /** An effect that has not come. */

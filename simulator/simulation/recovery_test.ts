@@ -41,6 +41,22 @@ Deno.test("a message that waits long costs no more calls than its back-offs allo
   assert.deepEqual(violations, []);
 });
 
+Deno.test("once only parked messages are left, and what waits for them, nobody waits for longer", () => {
+  for (const ordering of ["queue", "sequence"] as const) {
+    const given = {
+      ordering,
+      orders: 200,
+      lambdaPoison: 0.05,
+      poison: 0.05,
+      profile: "mvcc",
+    } as const;
+    const { violations, options, virtualMs } = runSimulation({ seed: 3, given });
+    assert.deepEqual(violations, []);
+    const { arrivalMs, idleMs, faultMaxMs } = options;
+    assert.ok(virtualMs < arrivalMs + idleMs + faultMaxMs + recoveryMsOf(options) / 2, ordering);
+  }
+});
+
 Deno.test("a bus with less room is given more time, and one with room for all none", () => {
   const { options } = runSimulation({ seed: 1, given: { ...narrow, orders: 2 } });
   const timeFor = (capacity: number) => recoveryMsOf({ ...options, orders: 200, capacity });
