@@ -4,7 +4,7 @@
  * @module
  */
 import { isIP } from "node:net";
-import { quicError, WebTransportError } from "./errors.ts";
+import { messageOf, quicError, WebTransportError } from "./errors.ts";
 import { connectToFirst } from "./happy_eyeballs.ts";
 import type { Field } from "./qpack.ts";
 import { alpnProtocols, inTime, transportOptions } from "./quic.ts";
@@ -126,6 +126,11 @@ async function connectQuic(
     }, limits.world);
   } catch (error) {
     if (error instanceof WebTransportError) throw error;
+    // What the TLS library says of a certificate that has none of the hashes: it asks for an authority then.
+    if (certificateHashes && /UnknownIssuer/.test(messageOf(error))) {
+      const message = `${where} shows a certificate that is not pinned`;
+      throw new WebTransportError("certificate", message, { cause: error });
+    }
     throw quicError(error, `Cannot connect to ${where}`);
   }
 }
