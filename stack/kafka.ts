@@ -60,6 +60,24 @@ export interface KafkaOptions extends StartOptions {
    * @default 512
    */
   maxHeapMiB?: number;
+  /**
+   * Demands TLS, a name and a password (SASL/PLAIN) of every client, and refuses what no ACL allows.
+   *
+   * @default anybody may do anything
+   */
+  secured?: KafkaSecurity;
+}
+
+/** Who is let in, and by which certificate the broker is known. */
+export interface KafkaSecurity {
+  /** The broker's certificate for 127.0.0.1, PEM; itself the authority that it is trusted by. */
+  cert: string;
+  /** Its private key, PEM (PKCS #8). */
+  key: string;
+  /** Passwords by name: letters, digits and hyphens. */
+  users: Readonly<Record<string, string>>;
+  /** One of the users, who may do all. */
+  superUser: string;
 }
 
 /** A Kafka that is up. Topics are made by its clients: none comes into being by being named. */
@@ -95,7 +113,10 @@ export async function startKafka(options: KafkaOptions = {}): Promise<RunningKaf
     prepare: async (runFolder) => {
       const properties = join(runFolder, "server.properties");
       await Deno.writeTextFile(join(runFolder, "log4j2.properties"), LOG_PROPERTIES);
-      await Deno.writeTextFile(properties, serverProperties({ port, controllerPort, runFolder }));
+      const { secured } = options;
+      const text = serverProperties({ port, controllerPort, runFolder, secured });
+      // It may hold passwords and a key.
+      await Deno.writeTextFile(properties, text, { mode: 0o600 });
       if (!await isFormatted(runFolder)) await formatStorage(lib, properties, options.signal);
     },
     ports: { clients: port, controller: controllerPort },
@@ -118,17 +139,23 @@ appender.console.layout.pattern = %d %p %c{1}: %m%n
 
 /** One node: everything that is replicated elsewhere has one copy here. */
 function serverProperties(
-  { port, controllerPort, runFolder }: { port: number; controllerPort: number; runFolder: string },
+  { port, controllerPort, runFolder, secured }: {
+    port: number;
+    controllerPort: number;
+    runFolder: string;
+    secured: KafkaSecurity | undefined;
+  },
 ): string {
+  const listener = secured ? "SASL_SSL" : "PLAINTEXT";
   const properties: Record<string, string | number> = {
     "process.roles": "broker,controller",
     "node.id": 1,
     "controller.quorum.voters": `1@127.0.0.1:${controllerPort}`,
-    "listeners": `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}`,
-    "advertised.listeners": `PLAINTEXT://127.0.0.1:${port}`,
-    "inter.broker.listener.name": "PLAINTEXT",
+    "listeners": `${listener}://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}`,
+    "advertised.listeners": `${listener}://127.0.0.1:${port}`,
+    "inter.broker.listener.name": listener,
     "controller.listener.names": "CONTROLLER",
-    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "listener.security.protocol.map": `${listener}:${listener},CONTROLLER:PLAINTEXT`,
     "log.dirs": join(runFolder, "data"),
     "auto.create.topics.enable": "false",
     "offsets.topic.replication.factor": 1,
@@ -140,8 +167,34 @@ function serverProperties(
     "share.coordinator.state.topic.min.isr": 1,
     // A consumer group need not wait for more members to come.
     "group.initial.rebalance.delay.ms": 0,
+    ...(secured && securityProperties(secured)),
   };
   return Object.entries(properties).map(([name, value]) => `${name}=${value}\n`).join("");
+}
+
+/** TLS by PEM, names and passwords in the file itself, and nothing that no ACL allows. */
+function securityProperties(
+  { cert, key, users, superUser }: KafkaSecurity,
+): Record<string, string> {
+  const oneLine = (pem: string) => pem.trim().replaceAll("\n", "\\n");
+  const known = Object.entries(users).map(([name, password]) => `user_${name}="${password}"`);
+  const login = `username="${superUser}" password="${users[superUser]}"`;
+  return {
+    "sasl.enabled.mechanisms": "PLAIN",
+    "sasl.mechanism.inter.broker.protocol": "PLAIN",
+    "listener.name.sasl_ssl.plain.sasl.jaas.config":
+      `org.apache.kafka.common.security.plain.PlainLoginModule required ${login} ${
+        known.join(" ")
+      };`,
+    "ssl.keystore.type": "PEM",
+    "ssl.keystore.certificate.chain": oneLine(cert),
+    "ssl.keystore.key": oneLine(key),
+    "ssl.truststore.type": "PEM",
+    "ssl.truststore.certificates": oneLine(cert),
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    // The controller's listener has no names: only this node itself is there.
+    "super.users": `User:${superUser};User:ANONYMOUS`,
+  };
 }
 
 /** Whether a node ran in this folder before: it goes on with its data then. */
