@@ -24,7 +24,7 @@ import type { RunOptions } from "./options.ts";
 import { orderStories, type OrderStory } from "./order_story.ts";
 import { recordOf, type RunRecord } from "./record.ts";
 import { Execution, type RunInput, type RunResult } from "./run.ts";
-import { rareEvents } from "./simulated_world.ts";
+import { rareEvents } from "./rare_events.ts";
 import { type Snapshot, snapshotOf } from "./snapshot.ts";
 
 export type { Decision } from "./decisions.ts";
@@ -32,7 +32,7 @@ export type { LogEntry } from "./event_loop.ts";
 export { explore, type Explored, type ExploreOptions } from "./explore.ts";
 export type { Intervention } from "./interventions.ts";
 export type { Violation } from "./invariants.ts";
-export type { Change } from "./simulated_store.ts";
+export type { Change } from "./simulated_table.ts";
 export {
   drawOptions,
   type FaultKind,

@@ -6,7 +6,7 @@
 import TinyQueue from "tinyqueue";
 import type { Draw } from "./decisions.ts";
 import { newLogHash } from "./log_hash.ts";
-import type { Change } from "./simulated_store.ts";
+import type { Change } from "./simulated_table.ts";
 import { drive, type Step, type Wait, waitFor } from "../topology/step.ts";
 
 /** A process: it crashes as a whole, and what it waited for never comes. */
@@ -267,6 +267,11 @@ export function newProcess(name: string): Process {
     skewMs: 0,
     draw: undefined,
   };
+}
+
+/** Where a crashed process stays. */
+export function forever(): Step<never> {
+  return waitFor<never>(() => {});
 }
 
 function byTime(a: Event, b: Event): number {

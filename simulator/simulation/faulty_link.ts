@@ -7,10 +7,9 @@
 import { errorWord, type FaultPoint, type Link, LinkError } from "../topology/ports.ts";
 import type { Step } from "../topology/step.ts";
 import { type Decisions, type Draw, logUniform } from "./decisions.ts";
-import { type EventLoop, newProcess, type Process } from "./event_loop.ts";
+import { type EventLoop, forever, newProcess, type Process } from "./event_loop.ts";
 import { type FaultKind, faultKinds, faultPoints, type FaultRates, isBusPoint } from "./options.ts";
 import type { CallFault, EndedCall } from "./run_watch.ts";
-import { forever } from "./simulated_store.ts";
 
 /** Options of {@linkcode FaultyLinks}. */
 export interface FaultyLinksOptions {

@@ -8,7 +8,8 @@ import type { FaultPoint, Message, Row, Value } from "../topology/ports.ts";
 import type { InvariantName } from "../topology/plants.ts";
 import { orderStage, resultIdOf, resultStage, type Stage } from "../topology/settings.ts";
 import type { Outage } from "./faulty_link.ts";
-import type { Change, SimulatedStore } from "./simulated_store.ts";
+import type { SimulatedStore } from "./simulated_store.ts";
+import type { Change } from "./simulated_table.ts";
 
 /** The first time that an invariant was found broken. */
 export interface Violation {

@@ -31,36 +31,6 @@ import { SimulatedBus } from "./simulated_bus.ts";
 import { SimulatedStore } from "./simulated_store.ts";
 import { planTrouble, type Troubled } from "./trouble.ts";
 
-/** Rare events that a sweep must reach, or say that it has not. */
-export const rareEvents = [
-  "lock-wait",
-  "deadlock",
-  "rolled-back",
-  "fenced",
-  "claim-taken",
-  "lease-over",
-  "lease-taken",
-  "duplicate",
-  "forgotten-dup",
-  "redelivered",
-  "full",
-  "parked",
-  "redriven",
-  "purged",
-  "pause",
-  "late-id",
-  "store-crash",
-  "store-full",
-  "cut",
-  "outage-refuse",
-  "outage-time-out",
-  "outage-lose-answer",
-  "poison@processor",
-  "poison@lambda",
-  "slow@processor",
-  "slow@lambda",
-] as const;
-
 /** Options of {@linkcode SimulatedWorld}. */
 export interface WorldOptions {
   readonly options: RunOptions;

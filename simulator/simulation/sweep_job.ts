@@ -6,7 +6,7 @@
 import type { Violation } from "./invariants.ts";
 import { faultKinds, faultPoints, type RunOptions } from "./options.ts";
 import { runSimulation } from "./run.ts";
-import { rareEvents } from "./simulated_world.ts";
+import { rareEvents } from "./rare_events.ts";
 
 /** A seed that fails. */
 export interface Failure {
