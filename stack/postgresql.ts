@@ -31,6 +31,11 @@ export interface PostgresqlOptions extends StartOptions {
    * @default 100
    */
   maxConnections?: number;
+  /**
+   * Makes the cluster in `data` of the run folder, and the file `password` beside it.
+   * @default an empty one, with a password of its own
+   */
+  prepareCluster?: (cluster: Cluster) => Promise<void>;
 }
 
 /** A PostgreSQL that is up. Its data is durable: it survives `kill -9` in a run folder that stays. */
@@ -52,7 +57,7 @@ export interface RunningPostgresql extends RunningProcess {
  * @throws {StackError} it cannot be started
  */
 export async function startPostgresql(options: PostgresqlOptions = {}): Promise<RunningPostgresql> {
-  const { maxConnections = 100, signal } = options;
+  const { maxConnections = 100, prepareCluster = makeCluster, signal } = options;
   const programs = await findPrograms();
   const owner = await unprivilegedUser();
   const [port] = choosePorts(options.port);
@@ -72,7 +77,7 @@ export async function startPostgresql(options: PostgresqlOptions = {}): Promise<
     args: (runFolder) => [...args, "-D", join(runFolder, "data")],
     prepare: async (runFolder) => {
       if (await exists(join(runFolder, "data", "PG_VERSION"))) return;
-      await makeCluster({ runFolder, owner, initdb: programs.initdb, signal });
+      await prepareCluster({ runFolder, owner, programs, signal });
     },
     ports: { clients: port },
     ready: async () => {
@@ -107,7 +112,8 @@ export async function findPostgresql(): Promise<Tool> {
   return (await findPrograms()).postgres;
 }
 
-async function findPrograms(): Promise<{ postgres: Tool; initdb: string; isReady: string }> {
+/** The programs of the newest version that is there. */
+export async function findPrograms(): Promise<Programs> {
   let newest = 0;
   try {
     for await (const { name } of Deno.readDir(DEBIAN_VERSIONS)) {
@@ -123,16 +129,32 @@ async function findPrograms(): Promise<{ postgres: Tool; initdb: string; isReady
     newest === 0 ? program : join(DEBIAN_VERSIONS, String(newest), "bin", program);
   const postgres = { command: path("postgres"), install: INSTALL };
   await requireTool(postgres, "a PostgreSQL of our own");
-  return { postgres, initdb: path("initdb"), isReady: path("pg_isready") };
+  return {
+    postgres,
+    initdb: path("initdb"),
+    isReady: path("pg_isready"),
+    baseBackup: path("pg_basebackup"),
+    control: path("pg_ctl"),
+  };
+}
+
+/** What of PostgreSQL is called, each as a path or a name. */
+export interface Programs {
+  readonly postgres: Tool;
+  readonly initdb: string;
+  readonly isReady: string;
+  readonly baseBackup: string;
+  readonly control: string;
 }
 
 /** Who may own a cluster: nobody else than us, unless we are root. */
-interface Owner {
+export interface Owner {
   readonly uid: number;
   readonly gid: number;
 }
 
-async function unprivilegedUser(): Promise<Owner | undefined> {
+/** Who owns what root starts. */
+export async function unprivilegedUser(): Promise<Owner | undefined> {
   if (await idOf("-u") !== 0) return undefined;
   for (const name of ["postgres", "nobody"]) {
     const [uid, gid] = [await idOf("-u", name), await idOf("-g", name)];
@@ -149,15 +171,16 @@ async function idOf(...args: string[]): Promise<number | undefined> {
 }
 
 /** What a command begins with to be run as that user; it stays the same process. */
-function asUser(owner: Owner | undefined): string[] {
+export function asUser(owner: Owner | undefined): string[] {
   if (owner === undefined) return [];
   return ["setpriv", `--reuid=${owner.uid}`, `--regid=${owner.gid}`, "--clear-groups", "--"];
 }
 
-interface Cluster {
+/** A cluster that is to be made. */
+export interface Cluster {
   readonly runFolder: string;
   readonly owner: Owner | undefined;
-  readonly initdb: string;
+  readonly programs: Programs;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -165,7 +188,7 @@ interface Cluster {
 const INIT_TIMEOUT_MS = 60_000;
 
 /** Loopback is not authentication: each cluster has a password of its own. */
-async function makeCluster({ runFolder, owner, initdb, signal }: Cluster): Promise<void> {
+async function makeCluster({ runFolder, owner, programs, signal }: Cluster): Promise<void> {
   const passwordFile = join(runFolder, "password");
   const password = randomBytes(24).toString("base64url");
   await Deno.writeTextFile(passwordFile, password, { mode: 0o600 });
@@ -175,7 +198,7 @@ async function makeCluster({ runFolder, owner, initdb, signal }: Cluster): Promi
   const timeout = AbortSignal.timeout(INIT_TIMEOUT_MS);
   const { success, printed } = await run([
     ...asUser(owner),
-    initdb,
+    programs.initdb,
     `--pgdata=${join(runFolder, "data")}`,
     `--username=${USER}`,
     `--pwfile=${passwordFile}`,
@@ -188,7 +211,8 @@ async function makeCluster({ runFolder, owner, initdb, signal }: Cluster): Promi
   throw new StackError(`Cannot start postgresql: its cluster cannot be made: ${printed}`);
 }
 
-async function run(
+/** Runs a program to its end. */
+export async function run(
   [command, ...args]: readonly string[],
   signal?: AbortSignal,
 ): Promise<{ success: boolean; stdout: string; printed: string }> {

@@ -13,6 +13,7 @@ import { openImageFolder } from "./image_folder.ts";
 import { type ImageStore, ImageStoreError } from "./image_store.ts";
 import { withRecentImages } from "./recent_images.ts";
 import type { RecordBackend } from "./record_backend.ts";
+import { hostUrls } from "./postgres/host_urls.ts";
 import { createRecordStore, type RecordStore } from "./record_store.ts";
 import { openSqliteBackend } from "./sqlite/sqlite_backend.ts";
 import { StoreError } from "./store_error.ts";
@@ -58,7 +59,7 @@ export function withStoreFlags<Args extends any[], Options extends OptionValues>
     .addOption(
       flag(
         "--database-url <url>",
-        "keep records in PostgreSQL: postgres://user:password@host/database",
+        "keep records in PostgreSQL: postgres://user:password@host/database; of hosts with commas between, in the one that takes writes",
       ).argParser(parseDatabaseUrl),
     )
     .addOption(
@@ -253,15 +254,12 @@ function tellImages(state: "ok" | ImageStoreError, { health, log }: ServiceConte
 
 /** For messages and logs. */
 function withoutPassword(databaseUrl: string): string {
-  const url = new URL(databaseUrl);
-  url.password = "";
-  url.search = "";
-  return url.href;
+  return databaseUrl.replace(/^(\w+:\/\/[^:@/]*)(:[^@/]*)?@/, "$1@").replace(/[?#].*$/, "");
 }
 
 function parseDatabaseUrl(text: string): string {
-  const url = URL.parse(text);
-  const isPostgres = url?.protocol === "postgres:" || url?.protocol === "postgresql:";
-  if (isPostgres && url.username !== "" && url.hostname !== "") return text;
-  throw new InvalidArgumentError("Give it as postgres://user:password@host:port/database.");
+  if (hostUrls(text).length > 0) return text;
+  throw new InvalidArgumentError(
+    "Give it as postgres://user:password@host:port/database; several hosts have commas between them.",
+  );
 }

@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { type RunningMinio, startMinio } from "../../stack/minio.ts";
 import { type RunningPostgresql, startPostgresql } from "../../stack/postgresql.ts";
+import { startPostgresqlStandby } from "../../stack/postgresql_standby.ts";
 import { testWithStack } from "../../stack/test_with_stack.ts";
 import { eventually } from "../../service/testing/eventually.ts";
 import { startProgram, type TestProgram } from "../../service/testing/program.ts";
@@ -18,23 +19,23 @@ interface Server {
   url: string;
 }
 
-function argumentsFor(postgresql: RunningPostgresql, minio: RunningMinio): string[] {
+function argumentsFor(databaseUrl: string, minio: RunningMinio): string[] {
   return [
-    ...["--orb-api-port", "0", "--database-url", postgresql.databaseUrl],
+    ...["--orb-api-port", "0", "--database-url", databaseUrl],
     ...["--s3-endpoint", minio.url, "--s3-access-key-id", minio.accessKeyId],
   ];
 }
 
 async function startServers(
   count: number,
-  postgresql: RunningPostgresql,
+  { databaseUrl }: Pick<RunningPostgresql, "databaseUrl">,
   minio: RunningMinio,
   undo: AsyncDisposableStack,
 ): Promise<Server[]> {
   return await Promise.all(Array.from({ length: count }, async () => {
     const dataDir = await Deno.makeTempDir();
     undo.defer(() => Deno.remove(dataDir, { recursive: true }));
-    const args = [...argumentsFor(postgresql, minio), "--data-dir", dataDir];
+    const args = [...argumentsFor(databaseUrl, minio), "--data-dir", dataDir];
     const program = await startProgram(entry, args, {
       ORB_SERVER_S3_SECRET_ACCESS_KEY: minio.secretAccessKey,
     });
@@ -142,6 +143,65 @@ testWithStack("a server waits for a database and images that go away, and goes o
     for (const folder of folders) await Deno.remove(folder, { recursive: true });
   }
 });
+
+testWithStack(
+  "a standby that is promoted takes over, and no acknowledged signup is lost",
+  async () => {
+    await using undo = new AsyncDisposableStack();
+    const folder = await Deno.makeTempDir();
+    undo.defer(() => Deno.remove(folder, { recursive: true }));
+    await Deno.chmod(folder, 0o755);
+    const primary = await startPostgresql();
+    undo.defer(() => primary.stop());
+    const standby = await startPostgresqlStandby(primary, { runFolder: folder });
+    undo.defer(() => standby.stop());
+    await waitForStandby(primary);
+    await using minio = await startMinio();
+    const hosts = [primary, standby].map(({ publicUrl }) => new URL(publicUrl).host).join(",");
+    const databaseUrl = primary.databaseUrl.replace(/@[^/]*/, `@${hosts}`);
+    const servers = await startServers(2, { databaseUrl }, minio, undo);
+    const load = new SignupLoad(() => servers.map(({ url }) => url));
+    const done = new AbortController();
+    const running = load.run(6, done.signal);
+    await eventually("signups", () => load.acknowledged.size >= 100 || undefined);
+
+    Deno.kill(primary.pid, "SIGKILL");
+    await Promise.all(
+      servers.map(({ program }) => program.line(/Tokens cannot be written/, 60_000)),
+    );
+    const before = load.acknowledged.size;
+    await standby.promote();
+    await Promise.all(
+      servers.map(({ program }) => program.line(/Tokens can be written again/, 60_000)),
+    );
+    await eventually("more signups", () => load.acknowledged.size >= before + 100 || undefined);
+    done.abort();
+    await running;
+
+    const all = await load.verify(servers[1]!.url);
+    assert.deepEqual(all.filter(({ state }) => state === "dead_letter"), []);
+    const images = await imagesInBucket(minio);
+    for (const { image } of all) assert.ok(images.includes(image.sha256), "a record without image");
+    assert.deepEqual(await Promise.all(servers.map(({ url }) => isReady(url))), [true, true]);
+  },
+);
+
+/** From here on what is committed is on the standby's disk as well: otherwise some of it may be lost. */
+async function waitForStandby({ databaseUrl }: RunningPostgresql): Promise<void> {
+  // @ts-types="./postgres/pg.d.ts"
+  const { default: pg } = await import("pg");
+  const admin = new pg.Client(databaseUrl);
+  await admin.connect();
+  await admin.query("ALTER SYSTEM SET synchronous_standby_names = '*'");
+  await admin.query("SELECT pg_reload_conf()");
+  await eventually("the synchronous standby", async () => {
+    const { rows } = await admin.query<{ sync_state: string }>(
+      "SELECT sync_state FROM pg_stat_replication",
+    );
+    return rows.some(({ sync_state }) => sync_state === "sync") || undefined;
+  });
+  await admin.end();
+}
 
 async function isReady(url: string): Promise<boolean> {
   const response = await fetch(`${url}/readyz`);

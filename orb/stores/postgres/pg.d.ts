@@ -62,8 +62,17 @@ export interface Pool {
   on(event: "error", listener: (error: Error) => void): this;
 }
 
+/** Options of a pool. */
+export interface PoolConfig extends ClientConfig {
+  max?: number;
+  /** What connections are made of. */
+  Client?: new (config: ClientConfig) => Client;
+  /** Looks at a new connection before anybody gets it. */
+  verify?: (client: ClientBase, done: (error?: Error) => void) => void;
+}
+
 declare const pg: {
-  Pool: new (config: ClientConfig & { max?: number }) => Pool;
+  Pool: new (config: PoolConfig) => Pool;
   Client: new (config: ClientConfig | string) => Client;
   types: {
     builtins: { INT8: number };

@@ -10,7 +10,7 @@
  */
 // @ts-types="./pg.d.ts"
 import pg from "pg";
-import type { ClientBase, Pool } from "./pg.d.ts";
+import type { Client, ClientBase, Pool } from "./pg.d.ts";
 import { backoffDelayMs, pause, reasonOf } from "../../../service/resilience.ts";
 import { realWorld, type World } from "../../../service/world/world.ts";
 import type { SignupState } from "../../signups/signup_record.ts";
@@ -24,13 +24,14 @@ import {
   PostgresTransaction,
   type TransactionContext,
 } from "./postgres_transaction.ts";
+import { DatabaseHosts } from "./database_hosts.ts";
 import { PostgresArchive } from "./postgres_archive.ts";
 import { migrations, schemaVersion } from "./schema.ts";
 import { type Sql, sqlOn } from "./sql.ts";
 
 /** Options of {@linkcode openPostgresBackend}. */
 export interface PostgresBackendOptions {
-  /** `postgres://user:password@host:port/database`. */
+  /** `postgres://user:password@host:port/database`; of several hosts, with commas between, the one that takes writes. */
   databaseUrl: string;
   /** Transactions at once, at least 1; connections are one more. @default 4 */
   maxParallel?: number;
@@ -78,12 +79,13 @@ export async function openPostgresBackend(options: PostgresBackendOptions): Prom
     world: realWorld,
     ...options,
   };
-  const pool = new pg.Pool({ ...connectionOptions(all), max: all.maxParallel });
+  const hosts = new DatabaseHosts(all.databaseUrl);
+  const pool = hosts.openPool({ ...connectionOptions(all), max: all.maxParallel });
   // A connection that is lost while nobody uses it: the next one is a new one.
   pool.on("error", () => {});
   try {
-    await transaction(pool, migrate);
-    const backend = new PostgresBackend(pool, all);
+    await transaction({ hosts, pool }, migrate);
+    const backend = new PostgresBackend({ hosts, pool }, all);
     await backend.startListening();
     return backend;
   } catch (error) {
@@ -106,25 +108,25 @@ export async function openPostgresBackend(options: PostgresBackendOptions): Prom
  */
 export async function openPostgresArchive(databaseUrl: string): Promise<RecordArchive> {
   const timeoutMs = 3_600_000;
-  const client = new pg.Client(connectionOptions({ databaseUrl, timeoutMs }));
-  client.on("error", () => {});
+  let client: Client | undefined;
   try {
-    await client.connect();
+    client = await new DatabaseHosts(databaseUrl).openClient(
+      connectionOptions({ timeoutMs }),
+      (client) => client.on("error", () => {}),
+    );
     await client.query("BEGIN");
     await migrate(sqlOn(client), client);
     await client.query("COMMIT");
-    return new PostgresArchive(client, () => client.end());
+    const connected = client;
+    return new PostgresArchive(connected, () => connected.end());
   } catch (error) {
-    await client.end().catch(() => {});
+    await client?.end().catch(() => {});
     throw inWords(error);
   }
 }
 
-function connectionOptions(
-  { databaseUrl, timeoutMs }: Required<Pick<PostgresBackendOptions, "databaseUrl" | "timeoutMs">>,
-) {
+function connectionOptions({ timeoutMs }: Required<Pick<PostgresBackendOptions, "timeoutMs">>) {
   return {
-    connectionString: databaseUrl,
     application_name: "orb-server",
     connectionTimeoutMillis: 5_000,
     keepAlive: true,
@@ -143,12 +145,18 @@ function connectionOptions(
   };
 }
 
+/** Where connections come from. */
+interface Connections {
+  readonly hosts: DatabaseHosts;
+  readonly pool: Pool;
+}
+
 /** Runs in one transaction; a connection on which something failed is not used again. */
 async function transaction<Result>(
-  pool: Pool,
+  { hosts, pool }: Connections,
   work: (sql: Sql, client: ClientBase) => Promise<Result>,
 ): Promise<Result> {
-  const client = await pool.connect();
+  const client = await hosts.connect(pool);
   // It would end the process; the statement under way rejects as well.
   const ignore = () => {};
   client.on("error", ignore);
@@ -215,7 +223,7 @@ class Counted<Value> {
 class PostgresBackend implements RecordBackend {
   readonly system = "postgresql";
   readonly maxParallel: number;
-  readonly #pool: Pool;
+  readonly #connections: Connections;
   readonly #options: Required<PostgresBackendOptions>;
   readonly #context: TransactionContext;
   /** Tells our own notifications from those of others. */
@@ -225,8 +233,8 @@ class PostgresBackend implements RecordBackend {
   #listening: Promise<void> | undefined;
   #closed: Promise<void> | undefined;
 
-  constructor(pool: Pool, options: Required<PostgresBackendOptions>) {
-    this.#pool = pool;
+  constructor(connections: Connections, options: Required<PostgresBackendOptions>) {
+    this.#connections = connections;
     this.#options = options;
     this.maxParallel = options.maxParallel;
     this.#name = options.world.randomUuid();
@@ -272,7 +280,7 @@ class PostgresBackend implements RecordBackend {
   async probe(): Promise<void> {
     try {
       // A standby would read, but not write.
-      await transaction(this.#pool, async (sql) => {
+      await transaction(this.#connections, async (sql) => {
         await sql`UPDATE orb_counters SET value = value WHERE name = 'epoch'`;
       });
     } catch (error) {
@@ -297,20 +305,24 @@ class PostgresBackend implements RecordBackend {
   async #close(): Promise<void> {
     this.#closing.abort();
     await this.#listening;
-    await this.#pool.end();
+    await this.#connections.pool.end();
   }
 
   /** Resolves once it listens, with what resolves once it does not any more. */
   async #listen(): Promise<{ ended: Promise<void> }> {
-    const client = new pg.Client(connectionOptions(this.#options));
-    const ended = Promise.withResolvers<void>();
-    client.on("error", () => ended.resolve());
-    client.on("end", () => ended.resolve());
-    client.on("notification", ({ payload = "" }) => this.#hear(payload));
+    let ended = Promise.withResolvers<void>();
+    const options = connectionOptions(this.#options);
+    const client = await this.#connections.hosts.openClient(options, (client) => {
+      // Of another host than the one before.
+      ended = Promise.withResolvers<void>();
+      const { resolve } = ended;
+      client.on("error", () => resolve());
+      client.on("end", () => resolve());
+      client.on("notification", ({ payload = "" }) => this.#hear(payload));
+    });
     const { signal } = this.#closing;
     const end = () => void client.end().catch(() => {});
     try {
-      await client.connect();
       await client.query(`LISTEN ${channel}`);
     } catch (error) {
       end();
@@ -343,7 +355,7 @@ class PostgresBackend implements RecordBackend {
   }
 
   async #transaction(commands: readonly RecordCommand[]): Promise<unknown[]> {
-    return await transaction(this.#pool, async (sql) => {
+    return await transaction(this.#connections, async (sql) => {
       const [row] = await sql<{ now_ms: number }>`
         SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now_ms`;
       const work = new PostgresTransaction(sql, this.#context, row!.now_ms);
