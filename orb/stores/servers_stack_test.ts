@@ -10,6 +10,7 @@ import { testWithStack } from "../../stack/test_with_stack.ts";
 import { eventually } from "../../service/testing/eventually.ts";
 import { startProgram, type TestProgram } from "../../service/testing/program.ts";
 import { SignupLoad } from "../signups/test_signup_load.ts";
+import type { QueryResult } from "./postgres/pg.d.ts";
 import { openImageBucket } from "./image_bucket.ts";
 
 const entry = new URL("../server.ts", import.meta.url);
@@ -195,7 +196,7 @@ async function waitForStandby({ databaseUrl }: RunningPostgresql): Promise<void>
   await admin.query("ALTER SYSTEM SET synchronous_standby_names = '*'");
   await admin.query("SELECT pg_reload_conf()");
   await eventually("the synchronous standby", async () => {
-    const { rows } = await admin.query<{ sync_state: string }>(
+    const { rows }: QueryResult<{ sync_state: string }> = await admin.query(
       "SELECT sync_state FROM pg_stat_replication",
     );
     return rows.some(({ sync_state }) => sync_state === "sync") || undefined;
