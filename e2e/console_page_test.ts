@@ -111,6 +111,43 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     }
   },
 
+  async "a flame graph of a trace and of an operation; two traces side by side"({ console, page }) {
+    const first = await sendTrace(console, { name: "PUT /orders" });
+    await sendTrace(console, { name: "PUT /orders" });
+    const second = await sendTrace(console, { name: "PUT /orders" });
+    await post(console, "/v1/traces", {
+      resourceSpans: [resource("bank", "scopeSpans", {
+        spans: [{
+          ...span({ traceId: second, spanId: "00000000000000d1", name: "authorize" }),
+          parentSpanId: childId,
+        }],
+      })],
+    });
+    await page.goto(`${console.fields.page}/traces/${first}`);
+    await page.getByRole("link", { name: "Flame graph" }).click();
+    await page.getByRole("button", { name: /^checkout: PUT \/orders, .* in 1 span/ }).waitFor();
+    await page.getByRole("region", { name: "Where the time goes" })
+      .getByRole("link", { name: "PUT /orders" }).click();
+    await page.getByRole("button", { name: /^checkout: PUT \/orders, .* in 3 spans/ }).focus();
+    await page.keyboard.press("ArrowDown");
+    await page.locator('.flame[data-path="0.0"]:focus').waitFor();
+    await page.keyboard.press("Enter");
+    await page.getByRole("button", { name: "Show all" }).click();
+
+    await page.goto(`${console.fields.page}/traces/${first}`);
+    await page.getByRole("link", { name: "Compare" }).click();
+    await page.getByText("Choose the trace to compare").waitFor();
+    await rows(page, 3);
+    await page.locator(`a[href$="b=${second}"]`).click();
+    await page.getByText("From A to B: 1 new.").waitFor();
+    await page.getByLabel("Only what changed").check();
+    const changed = page.locator(".compare-row");
+    await changed.getByText("authorize").waitFor();
+    assert.equal(await changed.count(), 1);
+    await page.getByRole("link", { name: "Swap" }).click();
+    await page.getByText("From A to B: 1 gone.").waitFor();
+  },
+
   async "filters are in the address, and back undoes them"({ console, page }) {
     await sendTrace(console, { name: "GET /cart" });
     await sendTrace(console, { name: "PUT /orders", failed: "card declined" });
@@ -399,6 +436,8 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
       ["/status", ".service-link"],
       ["/map", ".map-node"],
       ["/map?tables=1", ".map-tables"],
+      [`/flame?trace=${traceId}`, ".flame"],
+      [`/compare?a=${traceId}&b=${traceId}`, ".compare-row"],
     ];
     for (const colorScheme of ["light", "dark"] as const) {
       await page.emulateMedia({ colorScheme });
@@ -418,7 +457,11 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     await page.setViewportSize({ width: 360, height: 740 });
     const paths = ["/", `/traces/${traceId}`, `/traces/${traceId}?span=${childId}`, "/charts"];
     for (
-      const path of [...paths, "/charts?metric=shop.order.duration", "/logs", "/status", "/map"]
+      const path of [
+        ...paths,
+        ...["/charts?metric=shop.order.duration", "/logs", "/status", "/map"],
+        ...[`/flame?trace=${traceId}`, `/compare?a=${traceId}&b=${traceId}`],
+      ]
     ) {
       await page.goto(console.fields.page + path);
       await page.locator(".pill-live").waitFor();
@@ -428,7 +471,7 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     }
   },
 
-  async "the page is at most 300 kB, compressed, and asks nobody else for anything"(
+  async "the page is at most 150 kB, compressed, and asks nobody else for anything"(
     { console, page },
   ) {
     const requests: { url: string; bytes: Promise<number> }[] = [];
@@ -443,7 +486,7 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     for (const { url } of requests) assert.equal(new URL(url).origin, console.fields.page);
     const sizes = await Promise.all(requests.map((request) => request.bytes));
     const total = sizes.reduce((sum, bytes) => sum + bytes, 0);
-    assert.ok(total > 10_000 && total <= 300_000, `${total} bytes`);
+    assert.ok(total > 10_000 && total <= 150_000, `${total} bytes`);
   },
 
   async "the theme that was chosen is remembered, and there before the first paint"(

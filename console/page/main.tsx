@@ -13,6 +13,8 @@ import { startTheme } from "../../service/page/theme.tsx";
 import { address, go, href, setParams, startUrlState } from "../../service/page/url_state.ts";
 import { pagePaths } from "../page_api/api.ts";
 import { ChartsView } from "./charts_view.tsx";
+import { CompareView } from "./compare_view.tsx";
+import { FlameView } from "./flame_view.tsx";
 import { LogsView } from "./logs_view.tsx";
 import { MapView } from "./map_view.tsx";
 import { StatusView } from "./status_view.tsx";
@@ -31,7 +33,7 @@ const views = [
 
 function ConsolePage() {
   const now = view.value;
-  const current = now.kind === "trace" ? "traces" : now.kind;
+  const current = ["trace", "flame", "compare"].includes(now.kind) ? "traces" : now.kind;
   const state = stream.state.value;
   const togglePause = () => setParams({ paused: !paused.peek() });
   useShortcuts([
@@ -91,6 +93,10 @@ function CurrentView() {
       return <LogsView />;
     case "map":
       return <MapView />;
+    case "flame":
+      return <FlameView />;
+    case "compare":
+      return <CompareView />;
     case "status":
       return <StatusView />;
     case "unknown":

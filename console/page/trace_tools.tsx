@@ -9,7 +9,8 @@ import { announce } from "../../service/page/announce.ts";
 import { formatCount, formatDuration } from "../../service/page/format.ts";
 import { Icon } from "../../service/page/icon.tsx";
 import { useShortcuts } from "../../service/page/keys.ts";
-import { address, setParams } from "../../service/page/url_state.ts";
+import { sharedData } from "../../service/page/shared_data.ts";
+import { address, href, setParams } from "../../service/page/url_state.ts";
 import { failedSpans, inOrder, nextOf } from "./find_in_trace.ts";
 import type { TraceTree, TreeSpan } from "./waterfall.ts";
 
@@ -45,6 +46,14 @@ export function TraceTools(props: TraceToolsProps) {
       </label>
       <Depth {...props} />
       {tree.services.length > 1 && <OnlyService tree={tree} />}
+      {!sharedData() && (
+        <>
+          <a class="button" href={href("/flame", undefined, { trace: tree.traceId })}>
+            Flame graph
+          </a>
+          <a class="button" href={href("/", undefined, { compare: tree.traceId })}>Compare</a>
+        </>
+      )}
       {skewed.count > 0 && (
         <label
           class="check"

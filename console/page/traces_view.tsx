@@ -55,8 +55,23 @@ export function TracesView() {
         </label>
         <TraceFigures />
       </div>
+      <CompareNotice />
       <TraceList />
     </section>
+  );
+}
+
+/** The list is where the second of two traces is chosen. */
+function CompareNotice() {
+  const id = address.value.params.get("compare");
+  if (id === null) return null;
+  return (
+    <p class="compare-notice" role="status">
+      Choose the trace to compare with <code>{id.slice(0, 8)}</code>.{" "}
+      <button type="button" class="button" onClick={() => setParams({ compare: undefined })}>
+        Cancel
+      </button>
+    </p>
   );
 }
 
@@ -150,7 +165,7 @@ function TraceRow(
   return (
     <a
       class={row.complete ? "trace-row" : "trace-row incomplete"}
-      href={href(`/traces/${row.traceId}`, params)}
+      href={rowHref(row.traceId, params)}
       tabIndex={tabIndex}
     >
       <Moment atMs={row.startMs} />
@@ -174,6 +189,13 @@ function TraceRow(
       </span>
     </a>
   );
+}
+
+function rowHref(traceId: string, params: URLSearchParams): string {
+  const first = params.get("compare");
+  return first === null
+    ? href(`/traces/${traceId}`, params)
+    : href("/compare", undefined, { a: first, b: traceId });
 }
 
 /** From 10 µs to 100 s, a seventh of the width for each power of ten: not redrawn when another trace comes. */

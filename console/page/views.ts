@@ -17,6 +17,8 @@ export type View =
   | { readonly kind: "logs" }
   | { readonly kind: "status" }
   | { readonly kind: "map" }
+  | { readonly kind: "flame" }
+  | { readonly kind: "compare" }
   | { readonly kind: "unknown" };
 
 /** The view shown. */
@@ -28,6 +30,8 @@ export const view = computed<View>(() => {
   if (matchPath(pagePaths.charts, path)) return { kind: "charts" };
   if (matchPath(pagePaths.logs, path)) return { kind: "logs" };
   if (matchPath(pagePaths.map, path)) return { kind: "map" };
+  if (matchPath(pagePaths.flame, path)) return { kind: "flame" };
+  if (matchPath(pagePaths.compare, path)) return { kind: "compare" };
   if (matchPath(pagePaths.status, path)) return { kind: "status" };
   return { kind: "unknown" };
 });

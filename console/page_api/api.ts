@@ -543,4 +543,8 @@ export const pagePaths = {
   logs: "/logs",
   status: "/status",
   map: "/map",
+  /** Parameters `trace`, or `service` and `operation`. */
+  flame: "/flame",
+  /** Parameters `a` and `b`, ids of traces. */
+  compare: "/compare",
 } as const;
