@@ -111,6 +111,33 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     }
   },
 
+  async "links lead both ways, with what they say"({ console, page }) {
+    const traceId = await sendTrace(console, { name: "PUT /orders" });
+    const batchId = "cd".repeat(16);
+    await post(console, "/v1/traces", {
+      resourceSpans: [resource("shipping", "scopeSpans", {
+        scope: { name: "shipper", version: "2" },
+        spans: [{
+          ...span({ traceId: batchId, spanId: "00000000000000d1", name: "ship" }),
+          links: [{
+            traceId,
+            spanId: childId,
+            attributes: [{ key: "batch.index", value: { intValue: "7" } }],
+          }],
+        }],
+      })],
+    });
+    const detail = page.getByRole("complementary", { name: "Span" });
+    await page.goto(`${console.fields.page}/traces/${batchId}?span=00000000000000d1`);
+    await detail.getByText("batch.index").waitFor();
+    await detail.getByText("shipper 2").waitFor();
+    await detail.getByRole("link", { name: "charge card" }).click();
+    await page.waitForURL(`**/traces/${traceId}?span=${childId}`);
+    await detail.getByRole("heading", { name: "Linked from" }).waitFor();
+    await detail.getByRole("link", { name: "ship", exact: true }).click();
+    await page.waitForURL(`**/traces/${batchId}?span=00000000000000d1`);
+  },
+
   async "a flame graph of a trace and of an operation; two traces side by side"({ console, page }) {
     const first = await sendTrace(console, { name: "PUT /orders" });
     await sendTrace(console, { name: "PUT /orders" });

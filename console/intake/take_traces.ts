@@ -106,6 +106,12 @@ function storedSpan(
     status: span.status?.code ?? 0,
     statusMessage,
     traceState,
+    flags: span.flags,
+    dropped: dropped === 0 ? undefined : {
+      attributes: droppedAttributesCount,
+      events: droppedEventsCount,
+      links: droppedLinksCount,
+    },
     attributes,
     events,
     links,

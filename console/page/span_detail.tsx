@@ -10,6 +10,7 @@ import { formatDuration, formatPercent, formatTime } from "../../service/page/fo
 import { ServiceName } from "../../service/page/service_mark.tsx";
 import type { JaegerKeyValue, LogRow } from "../page_api/api.ts";
 import { Level } from "./level.tsx";
+import { SpanMore } from "./span_extra.tsx";
 import type { TraceTree, TreeSpan } from "./waterfall.ts";
 
 /** See the module. */
@@ -37,7 +38,7 @@ export function SpanDetail(
       <TagSection title="Attributes" tags={span.tags} />
       {span.events.length > 0 && <SpanEvents span={span} />}
       {logs.length > 0 && <SpanLogs span={span} tree={tree} logs={logs} />}
-      {span.links.length > 0 && <SpanLinks span={span} />}
+      <SpanMore traceId={tree.traceId} spanId={span.id} />
       <TagSection title="Resource" tags={span.resource} />
     </DetailPanel>
   );
@@ -112,27 +113,6 @@ function SpanLogs({ span, tree, logs }: {
           </li>
         ))}
       </ol>
-    </section>
-  );
-}
-
-function SpanLinks({ span }: { span: TreeSpan }) {
-  return (
-    <section>
-      <h3>Links</h3>
-      <ul>
-        {span.links.map((link, i) => (
-          <li key={i}>
-            <a
-              href={`/traces/${encodeURIComponent(link.traceID)}?span=${
-                encodeURIComponent(link.spanID)
-              }`}
-            >
-              <code>{link.traceID}</code>
-            </a>
-          </li>
-        ))}
-      </ul>
     </section>
   );
 }

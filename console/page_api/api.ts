@@ -40,6 +40,8 @@ export const apiPaths = {
   import: "/api/import",
   /** `GET` → {@linkcode JaegerAnswer} with one {@linkcode JaegerTrace}; 404 when it is not (or no longer) held. */
   trace: "/api/traces/{traceId}",
+  /** `GET` → {@linkcode SpanExtra}; 404 when the trace or the span is not held. */
+  span: "/api/traces/{traceId}/spans/{spanId}",
   /** `GET` → the trace as one HTML file that opens without a server. */
   tracePage: "/api/traces/{traceId}/page",
   /** `GET`, parameters {@linkcode LogQuery} → {@linkcode LogsAnswer}, newest first. */
@@ -67,6 +69,12 @@ export const apiPaths = {
 /** The path of a trace. */
 export function tracePath(traceId: string): string {
   return apiPaths.trace.replace("{traceId}", encodeURIComponent(traceId));
+}
+
+/** The path of what Jaeger's JSON has no place for. */
+export function spanPath(traceId: string, spanId: string): string {
+  return apiPaths.span.replace("{traceId}", encodeURIComponent(traceId))
+    .replace("{spanId}", encodeURIComponent(spanId));
 }
 
 /** The path of the log records that stand in a trace: more would bury its spans. */
@@ -248,6 +256,31 @@ export interface JaegerTrace {
   /** By `p1`, `p2`, …: a service and its resource attributes (without `service.name`). */
   processes: Record<string, { serviceName: string; tags: JaegerKeyValue[] }>;
   warnings: string[] | null;
+}
+
+/** The other end of a link. */
+export interface LinkEnd {
+  traceId: string;
+  spanId: string;
+  /** Of the link itself, as are the attributes. */
+  traceState: string;
+  attributes: Attributes;
+  /** The span's name and service; absent where it is not held. */
+  name?: string;
+  service?: string;
+}
+
+/** What OTLP says of a span beyond {@linkcode JaegerSpan}. */
+export interface SpanExtra {
+  scope: { name: string; version: string; attributes: Attributes; schemaUrl: string };
+  traceState: string;
+  /** OTLP's: W3C's trace flags in the lowest eight bits. */
+  flags: number;
+  /** What its sender left out. */
+  dropped: { attributes: number; events: number; links: number };
+  links: LinkEnd[];
+  /** Spans that link here, at most 100, of the traces held. */
+  linkedFrom: LinkEnd[];
 }
 
 /** A caller, a callee, and how often: Jaeger's shape, errors added. */

@@ -223,12 +223,12 @@ Deno.test("stream sends metrics' names, and that the console was cleared", async
 
 Deno.test("stream refuses a client too many with 503, and takes one when another has left", async () => {
   await using viewer = await virtualConsole();
-  const clients = await Promise.all(Array.from({ length: 64 }, () => follow(viewer)));
+  const clients = await Promise.all(Array.from({ length: 256 }, () => follow(viewer)));
   const refused = await fetch(`${viewer.pageUrl}/api/stream`);
   assert.equal(refused.status, 503);
   assert.equal(refused.headers.get("retry-after"), "5");
   await refused.body?.cancel();
-  while ((await clients[0]!.event("stats")).data.streams < 64);
+  while ((await clients[0]!.event("stats")).data.streams < 256);
   for (const client of clients.slice(1)) await client[Symbol.asyncDispose]();
   // The stats of the one that stayed show when the server has seen them leave.
   while ((await clients[0]!.event("stats")).data.streams > 1);

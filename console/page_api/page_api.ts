@@ -42,6 +42,7 @@ import {
   traceFilter,
 } from "../queries/query.ts";
 import { serviceMap } from "../queries/service_map.ts";
+import { spanExtra } from "../queries/span_extra.ts";
 import { suggestions } from "../queries/suggestions.ts";
 import type { TelemetryStore } from "../stores/telemetry_store.ts";
 import { type Trace, traceSummary } from "../stores/trace_store.ts";
@@ -200,6 +201,19 @@ function addTraceRoutes(app: Hono, { store, world }: PageApiOptions): void {
       asked?.filter((trace) => trace !== undefined) ??
         findTraces(store, parameters, { limit: 1_500, world, durationOfSpan: false }).traces,
     );
+  });
+
+  app.get(routeOf(apiPaths.span), (c) => {
+    const { spans } = heldTrace(store, c.req.param("traceId")!);
+    const id = c.req.param("spanId")!.toLowerCase();
+    const span = spans.find(({ spanId }) => spanId === id);
+    if (span === undefined) {
+      throw new ProblemError(404, {
+        title: "Span not found",
+        detail: `The trace has no span ${JSON.stringify(id.slice(0, 40))}.`,
+      });
+    }
+    return c.json(spanExtra(span, store.traces.newestFirst(), (id) => store.traces.get(id)));
   });
 
   app.get(

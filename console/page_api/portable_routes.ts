@@ -12,15 +12,25 @@ import { standalonePage } from "../../service/page/assets.ts";
 import { otlpLogs, otlpTraces } from "../queries/otlp_export.ts";
 import { otlpMetrics } from "../queries/otlp_export_metrics.ts";
 import { jaegerAnswer, jaegerTrace } from "../queries/jaeger.ts";
+import { spanExtra } from "../queries/span_extra.ts";
 import { logDetail, logRow, type StoredLog } from "../stores/log_store.ts";
 import type { TelemetryStore } from "../stores/telemetry_store.ts";
 import { type Trace, traceSummary } from "../stores/trace_store.ts";
-import { apiPaths, type ImportAnswer, type LogsAnswer, traceLogsPath, tracePath } from "./api.ts";
+import {
+  apiPaths,
+  type ImportAnswer,
+  type LogsAnswer,
+  spanPath,
+  traceLogsPath,
+  tracePath,
+} from "./api.ts";
 import type { Signal } from "./stream_events.ts";
 
 /** Traces of one line of an export of everything: a line must stay shorter than a request may be. */
 const tracesPerLine = 100;
 const logsPerLine = 2_000;
+/** Spans of a file whose links are in it: each is looked for in all that is held. */
+const maxSpansWithMore = 100;
 /** Log records shown in a trace. */
 const maxLogsInTrace = 500;
 const importTimeoutMs = 60_000;
@@ -65,6 +75,13 @@ export function tracePage(store: TelemetryStore, trace: Trace): Response {
     answers: {
       [tracePath(traceId)]: jaegerAnswer([jaegerTrace(trace)]),
       [traceLogsPath(traceId)]: logsAnswer,
+      ...Object.fromEntries(
+        trace.spans.filter(({ links }) => links.length > 0).slice(0, maxSpansWithMore)
+          .map((span) => [
+            spanPath(traceId, span.spanId),
+            spanExtra(span, store.traces.newestFirst(), (id) => store.traces.get(id)),
+          ]),
+      ),
       ...Object.fromEntries(
         logs.map((log) => [apiPaths.log.replace("{seq}", String(log.seq)), logDetail(log)]),
       ),

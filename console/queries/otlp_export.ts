@@ -109,11 +109,17 @@ function otlpSpan(span: StoredSpan) {
     spanId: span.spanId,
     ...(span.parentSpanId !== "" && { parentSpanId: span.parentSpanId }),
     ...(span.traceState !== "" && { traceState: span.traceState }),
+    ...(span.flags !== 0 && { flags: span.flags }),
     name: span.name,
     kind: span.kind,
     startTimeUnixNano: String(startNs),
     endTimeUnixNano: span.ended ? String(startNs + BigInt(Math.round(span.durationNs))) : "0",
     attributes: keyValues(span.attributes),
+    ...(span.dropped && {
+      droppedAttributesCount: span.dropped.attributes,
+      droppedEventsCount: span.dropped.events,
+      droppedLinksCount: span.dropped.links,
+    }),
     events: span.events.map((event) => ({
       timeUnixNano: String(BigInt(Math.round(event.timeUs)) * 1000n),
       name: event.name,

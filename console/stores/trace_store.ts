@@ -31,6 +31,10 @@ export interface StoredSpan {
   readonly status: number;
   readonly statusMessage: string;
   readonly traceState: string;
+  /** OTLP's: W3C's flags, and whether its parent is in another program. */
+  readonly flags: number;
+  /** What its sender has left out; undefined if nothing. */
+  readonly dropped: DroppedCounts | undefined;
   readonly attributes: StoredAttributes;
   readonly events: readonly StoredEvent[];
   readonly links: readonly StoredLink[];
@@ -40,6 +44,13 @@ export interface StoredSpan {
   readonly warnings: readonly string[];
   /** Estimated bytes it holds. */
   readonly bytes: number;
+}
+
+/** How much of a span its sender has left out. */
+export interface DroppedCounts {
+  readonly attributes: number;
+  readonly events: number;
+  readonly links: number;
 }
 
 /** An event of a span. */

@@ -43,6 +43,8 @@ function span(given: Partial<StoredSpan> = {}): StoredSpan {
     links: [],
     source: source("shop"),
     scope: { name: "", version: "" },
+    flags: 0,
+    dropped: undefined,
     warnings: [],
     bytes: 100,
     ...given,
