@@ -7,7 +7,9 @@
 import type { FaultPoint, Message, Row, Value } from "../topology/ports.ts";
 import type { InvariantName } from "../topology/plants.ts";
 import { orderStage, resultIdOf, resultStage, type Stage } from "../topology/settings.ts";
+import { Amplification, type AmplificationOptions } from "./amplification.ts";
 import type { Outage } from "./faulty_link.ts";
+import { Boxes, type Missing, type Places } from "./boxes.ts";
 import type { SimulatedStore } from "./simulated_store.ts";
 import type { Change } from "./simulated_table.ts";
 
@@ -22,37 +24,18 @@ export interface Violation {
 }
 
 /** What the invariants see of the world. */
-export interface Observed {
-  nowMs(): number;
-  /** Where a stage comes from and where it goes. */
-  source(stage: Stage): SimulatedStore;
-  target(stage: Stage): SimulatedStore;
-  /** Whether the bus can still give that message out. */
-  busHas(topic: string, messageId: string): boolean;
+export interface Observed extends Places {
   /** Whether its handler fails at that message. */
   isPoison(messageId: string): boolean;
   onViolation(violation: Violation): void;
 }
 
 /** Options of {@linkcode Invariants}. */
-export interface InvariantsOptions {
+export interface InvariantsOptions extends AmplificationOptions {
   /** Whether inboxes know duplicates: patterns without do not promise a window. */
   readonly deduplicates: boolean;
-  readonly orders: number;
   /** The longest that a next attempt may be put off: what heals must be noticed by then. */
   readonly retryMs: number;
-  /** Keys that messages have: of each, one is tried at a time. */
-  readonly keys: number;
-  /** Calls of the bus that a message may cost for each second that it has to wait. */
-  readonly callsPerSecond: number;
-}
-
-/** Calls of the bus that a message may cost beside those of {@linkcode InvariantsOptions.callsPerSecond}. */
-const freeCalls = 15;
-
-interface Calls {
-  readonly sinceMs: number;
-  count: number;
 }
 
 /** Judges one run. */
@@ -69,7 +52,8 @@ export class Invariants {
   readonly #applied = new Map<string, number>();
   readonly #accepted = new Set<string>();
   readonly #takenIn = new Set<string>();
-  readonly #calls = new Map<string, Calls>();
+  readonly #amplification: Amplification;
+  readonly #boxes: Boxes;
   readonly #owners = new Map<string, { owner: string; atMs: number }>();
   /** Rows of inboxes that are parked, and hold up what comes after them. */
   #parked = 0;
@@ -77,6 +61,8 @@ export class Invariants {
   constructor(world: Observed, options: InvariantsOptions) {
     this.#world = world;
     this.#options = options;
+    this.#amplification = new Amplification(options);
+    this.#boxes = new Boxes(world);
   }
 
   /** Orders that are stored. */
@@ -115,38 +101,14 @@ export class Invariants {
 
   /** A part calls over a link. */
   called(point: FaultPoint, subject: string): void {
-    if (point !== 2 && point !== 6) return;
-    const nowMs = this.#world.nowMs();
-    const calls = this.#calls.get(subject);
-    if (calls === undefined) {
-      this.#calls.set(subject, { sinceMs: nowMs, count: 1 });
-      return;
-    }
-    calls.count++;
-    const seconds = (nowMs - calls.sinceMs) / 1_000;
-    const most = freeCalls + this.#options.callsPerSecond * seconds;
-    if (calls.count > most) {
-      this.#violated(
-        "amplification",
-        "safety",
-        `${subject}: ${calls.count} calls of the bus in ${seconds.toFixed(1)} s`,
-      );
-    }
+    const tooMuch = this.#amplification.called(point, subject, this.#world.nowMs());
+    if (tooMuch !== undefined) this.#violated("amplification", "safety", tooMuch);
   }
 
-  /** A part calls what is out: of each key some, and some for each second that the outage lasts. */
+  /** A part calls what is out. */
   metOutage(point: FaultPoint, outage: Outage): void {
-    outage.calls++;
-    if (point !== 2 && point !== 6) return;
-    const { keys, orders, callsPerSecond } = this.#options;
-    const seconds = (this.#world.nowMs() - outage.sinceMs) / 1_000;
-    const most = orders + keys * (freeCalls + callsPerSecond * seconds);
-    if (outage.calls <= most) return;
-    this.#violated(
-      "amplification",
-      "safety",
-      `point ${point}: ${outage.calls} calls in ${seconds.toFixed(1)} s of an outage`,
-    );
+    const tooMuch = this.#amplification.metOutage(point, outage, this.#world.nowMs());
+    if (tooMuch !== undefined) this.#violated("amplification", "safety", tooMuch);
   }
 
   accepted(message: Message): void {
@@ -184,7 +146,7 @@ export class Invariants {
     this.#violated(
       "progress",
       "liveness",
-      `${late.length} effects are late, such as ${this.#whereIs(late[0]!)}`,
+      `${late.length} effects are late, such as ${this.#boxes.whereIs(late[0]!)}`,
     );
   }
 
@@ -192,18 +154,18 @@ export class Invariants {
   judgeEnd(): void {
     for (const stage of [orderStage, resultStage]) this.#judgeBoxes(stage);
     const missing = this.missing();
-    const lost = missing.filter((one) => !this.#isCarried(one));
+    const lost = missing.filter((one) => !this.#boxes.isCarried(one));
     if (lost.length > 0) {
       this.#violated(
         "no-lost-effect",
         "safety",
-        `${lost.length} effects are lost, such as ${this.#whereIs(lost[0]!)}`,
+        `${lost.length} effects are lost, such as ${this.#boxes.whereIs(lost[0]!)}`,
       );
     } else if (missing.length > 0) {
       this.#violated(
         "progress",
         "liveness",
-        `${missing.length} effects never came, such as ${this.#whereIs(missing[0]!)}`,
+        `${missing.length} effects never came, such as ${this.#boxes.whereIs(missing[0]!)}`,
       );
     }
   }
@@ -211,7 +173,7 @@ export class Invariants {
   /** Whether all is done and all boxes are empty. */
   isAtRest(): boolean {
     if (this.outstanding > 0 || this.#placed.size < this.#options.orders) return false;
-    return [orderStage, resultStage].every((stage) => this.#openRows(stage) === 0);
+    return [orderStage, resultStage].every((stage) => this.#boxes.openRows(stage) === 0);
   }
 
   /**
@@ -221,20 +183,9 @@ export class Invariants {
   isStuck(): boolean {
     if (this.#placed.size < this.#options.orders) return false;
     return [orderStage, resultStage].every((stage) => {
-      const source = this.#world.source(stage);
-      if (source.count("outbox", "shard-0") + source.count("outbox", "shard-1") > 0) return false;
-      const target = this.#world.target(stage);
-      if (this.#parked === 0) return target.count("inbox", "open") === 0;
-      const rows = target.find("inbox", "open");
-      // By its number, not by when it has come: what was sent first may come last.
-      const parked = new Map<Value, number>();
-      for (const { state, slot, sequence } of rows) {
-        const first = Math.min(parked.get(slot!) ?? Infinity, sequence as number);
-        if (state === "parked") parked.set(slot!, first);
-      }
-      return rows.every(({ slot, sequence }) =>
-        sequence as number >= (parked.get(slot!) ?? Infinity)
-      );
+      if (this.#boxes.unsent(stage) > 0) return false;
+      if (this.#parked === 0) return this.#boxes.inbox(stage).length === 0;
+      return this.#boxes.isHeldUp(stage);
     });
   }
 
@@ -333,7 +284,7 @@ export class Invariants {
     if (mark !== undefined && mark["forgotten"] as number >= (row["sequence"] as number)) return;
     const stage = id.startsWith("o") ? orderStage : resultStage;
     const isToCome = this.#world.busHas(stage.topic, id) ||
-      this.#openOutbox(stage).some((one) => one["messageId"] === id);
+      this.#boxes.outbox(stage).some((one) => one["messageId"] === id);
     if (!isToCome) return;
     this.#violated(
       "deduplication-window",
@@ -356,10 +307,10 @@ export class Invariants {
   /** Rows that nothing keeps from being handled, and that still lie there. */
   #judgeIdle(stage: Stage): void {
     const poisoned = this.#poisonedKeys(stage);
-    const idle = this.#world.target(stage).find("inbox", "open").filter((row) =>
+    const idle = this.#boxes.inbox(stage).filter((row) =>
       row["state"] !== "parked" && !poisoned.has(row["key"]!)
     );
-    const unsent = this.#openOutbox(stage);
+    const unsent = this.#boxes.outbox(stage);
     if (idle.length + unsent.length === 0) return;
     this.#violated(
       "boxes-bounded-and-drained",
@@ -385,24 +336,13 @@ export class Invariants {
   }
 
   #judgeBoxes(stage: Stage): void {
-    const open = this.#openRows(stage);
+    const open = this.#boxes.openRows(stage);
     if (open === 0) return;
     this.#violated(
       "boxes-bounded-and-drained",
       "liveness",
       `${open} rows of the ${stage.topic} stay in their boxes`,
     );
-  }
-
-  #openRows(stage: Stage): number {
-    const [source, target] = [this.#world.source(stage), this.#world.target(stage)];
-    return target.count("inbox", "open") + target.count("inbox", "parked") +
-      source.count("outbox", "shard-0") + source.count("outbox", "shard-1");
-  }
-
-  #openOutbox(stage: Stage): Row[] {
-    const store = this.#world.source(stage);
-    return ["shard-0", "shard-1"].flatMap((queue) => [...store.find("outbox", queue)]);
   }
 
   /** Effects that are to come. */
@@ -424,18 +364,6 @@ export class Invariants {
     return missing;
   }
 
-  /** Whether something still holds it that will move it on by itself. */
-  #isCarried({ stage, consumer, id }: Missing): boolean {
-    if (this.#world.busHas(stage.topic, id)) return true;
-    const { target } = this.#world;
-    const inbox = target.call(this.#world, stage).find("inbox", "open");
-    if (inbox.some((row) => row["messageId"] === id && row["consumer"] === consumer)) return true;
-    const nowMs = this.#world.nowMs();
-    return this.#openOutbox(stage).some((row) =>
-      row["messageId"] === id && row["nextAtMs"] as number > nowMs
-    );
-  }
-
   /** Keys that have a message which its handler fails at, up to that stage. */
   #poisonedKeys(stage: Stage): ReadonlySet<Value> {
     const { isPoison } = this.#world;
@@ -447,29 +375,10 @@ export class Invariants {
     return keys;
   }
 
-  #whereIs({ stage, consumer, id }: Missing): string {
-    const places: string[] = [];
-    if (this.#openOutbox(stage).some((row) => row["messageId"] === id)) places.push("the outbox");
-    if (this.#world.busHas(stage.topic, id)) places.push("the bus");
-    const inbox = this.#world.target(stage).find("inbox", "open");
-    const row = inbox.find((one) => one["messageId"] === id && one["consumer"] === consumer);
-    if (row !== undefined) places.push(`the inbox (${row["state"]})`);
-    const where = places.length === 0 ? "nowhere" : `in ${places.join(" and ")}`;
-    return `${id} for ${consumer}: ${where}`;
-  }
-
   #violated(invariant: InvariantName, kind: "safety" | "liveness", text: string): void {
     if (this.violations.some((one) => one.invariant === invariant)) return;
     const violation = { invariant, kind, atMs: this.#world.nowMs(), text };
     this.violations.push(violation);
     this.#world.onViolation(violation);
   }
-}
-
-/** An effect that has not come. */
-export interface Missing {
-  readonly stage: Stage;
-  readonly consumer: string;
-  readonly id: string;
-  readonly key: string;
 }

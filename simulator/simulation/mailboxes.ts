@@ -1,0 +1,80 @@
+/**
+ * How the relays and processors of a backend are woken: each has a mailbox with what it was woken about.
+ *
+ * @module
+ */
+import { type Step, waitFor } from "../topology/step.ts";
+import type { EventLoop, Process } from "./event_loop.ts";
+
+/** What can be worked at. */
+export type Box = "outbox" | "inbox";
+
+interface Mailbox {
+  readonly box: Box;
+  subjects: string[];
+  /** `undefined` unless its process sleeps. */
+  wake: (() => void) | undefined;
+}
+
+/** Those of a backend. */
+export class Mailboxes {
+  readonly #loop: EventLoop;
+  readonly #ofProcesses = new Map<Process, Mailbox>();
+
+  constructor(loop: EventLoop) {
+    this.#loop = loop;
+  }
+
+  /** Gives a process a mailbox. */
+  add(process: Process, box: Box): void {
+    this.#ofProcesses.set(process, { box, subjects: [], wake: undefined });
+  }
+
+  /** Empties the mailbox of a process that has crashed. */
+  clear(process: Process): void {
+    const mailbox = this.#ofProcesses.get(process);
+    if (mailbox === undefined) return;
+    mailbox.subjects = [];
+    mailbox.wake = undefined;
+  }
+
+  /**
+   * Wakes whoever works at a box. Of an inbox, one who sleeps is enough; where nobody does, all are told,
+   * and look again before they sleep. Of an outbox, only its owner can do anything.
+   */
+  wake(box: Box, subject: string): void {
+    if (box === "inbox") {
+      for (const mailbox of this.#ofProcesses.values()) {
+        if (mailbox.box !== box || mailbox.wake === undefined) continue;
+        mailbox.subjects.push(subject);
+        return mailbox.wake();
+      }
+    }
+    for (const mailbox of this.#ofProcesses.values()) {
+      if (mailbox.box !== box) continue;
+      mailbox.subjects.push(subject);
+      mailbox.wake?.();
+    }
+  }
+
+  /** Waits to be woken, at most so long; gives what it was about. */
+  *sleep(process: Process, limitMs: number): Step<readonly string[]> {
+    const mailbox = this.#ofProcesses.get(process)!;
+    if (mailbox.subjects.length === 0) {
+      yield* waitFor<void>((resume) => {
+        mailbox.wake = () => {
+          mailbox.wake = undefined;
+          this.#loop.callOff(timer);
+          this.#loop.after(0, resume as () => void, process);
+        };
+        const timer = this.#loop.after(limitMs, () => {
+          mailbox.wake = undefined;
+          resume();
+        }, process);
+      });
+    }
+    const { subjects } = mailbox;
+    mailbox.subjects = [];
+    return subjects;
+  }
+}
