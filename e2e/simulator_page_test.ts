@@ -155,6 +155,89 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     await recent(page).filter({ hasText: "third" }).waitFor();
   },
 
+  async "follows one trace: drawn, listed in words in its order, stepped, scrubbed and played"(
+    { page, simulator },
+  ) {
+    const begin = 1_795_798_574_686_000_000n;
+    const span = (name: string, pid: number, endUs: number, more: Record<string, unknown>) =>
+      eventLine("processingPerformed", {
+        ...{ traceId: "shared", name, timeUnixNano: 0 },
+        attributes: Object.entries({ pid, ...more }).map(([key, value]) => ({
+          key,
+          value: typeof value === "number" ? { value } : { stringValue: value },
+        })),
+      }).replace('"timeUnixNano":0', `"timeUnixNano":${begin + BigInt(endUs) * 1_000n}`);
+    // As spans come: whoever ended first is first, and each says how long it took.
+    const spans = [
+      span("store", 3, 4_000, {
+        spanId: "c",
+        parentSpanId: "b",
+        duration: 1_500_000,
+        args: "INSERT",
+      }),
+      span("orb-server", 2, 5_000, {
+        spanId: "b",
+        parentSpanId: "a",
+        duration: 3_800_000,
+        args: "POST",
+      }),
+      span("orb", 17, 6_300, { spanId: "a", duration: 6_300_000, args: "sign up" }),
+    ];
+    await using connections = new AsyncDisposableStack();
+    for (const line of [eventLine("alone"), ...spans]) {
+      const raw = connections.use(await rawClient(simulator.port));
+      await raw.send(line);
+    }
+    for (const word of ["INSERT", "POST", "sign up"]) {
+      await recent(page).filter({ hasText: word }).waitFor();
+    }
+    await page.keyboard.press("]");
+    const steps = page.locator(".trace-steps li");
+    await steps.nth(2).waitFor();
+    assert.match(page.url(), /trace=shared/);
+    const words = [
+      "0 ms, orb 17, sign up",
+      "1.2 ms, orb 17 to orb-server 2, POST",
+      "2.5 ms, orb-server 2 to store 3, INSERT",
+    ];
+    const plain = (texts: string[]) => texts.map((text) => text.replaceAll(/\s/g, " "));
+    assert.deepEqual(plain(await steps.allTextContents()), words);
+    const current = page.locator(".trace-steps [aria-current=step]");
+    const scrubber = page.getByRole("slider", { name: "Place in the trace" });
+    assert.match(
+      (await scrubber.getAttribute("aria-valuetext"))!,
+      /^0\sms of 2\.5\sms, × 1\/1,000$/,
+    );
+
+    await page.keyboard.press("ArrowRight");
+    await current.filter({ hasText: "POST" }).waitFor();
+    await page.locator(".trace-where", { hasText: /^1\.2\sms of/ }).waitFor();
+    await page.keyboard.press("ArrowRight");
+    await current.filter({ hasText: "INSERT" }).waitFor();
+    await page.keyboard.press("ArrowLeft");
+    await current.filter({ hasText: "POST" }).waitFor();
+    await scrubber.fill("2.5");
+    await current.filter({ hasText: "INSERT" }).waitFor();
+    await scrubber.blur();
+    await page.keyboard.press(" ");
+    await current.filter({ hasText: "sign up" }).waitFor();
+    await current.filter({ hasText: "INSERT" }).waitFor();
+
+    assert.deepEqual(await axeFindings(page, ["serious", "critical"]), []);
+    for (const width of [1280, 360]) {
+      await page.setViewportSize({ width, height: 740 });
+      await steps.first().waitFor();
+      await scrubber.waitFor();
+      await eventually("the stage's height", async () => {
+        const { height } = (await page.locator(".stage").boundingBox())!;
+        return (width === 360 ? height === 160 : height > 300) || undefined;
+      }, 10_000);
+    }
+    await page.keyboard.press("Escape");
+    await steps.first().waitFor({ state: "detached" });
+    assert.doesNotMatch(page.url(), /trace=/);
+  },
+
   async "finds clients and events by a word, and the address brings the search back"(
     { page, client, simulator },
   ) {
@@ -240,7 +323,7 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
         );
       }
     }
-    await page.keyboard.press("]");
+    await page.keyboard.press(".");
     assert.match(page.url(), /client=1/);
     assert.deepEqual(await axeFindings(page, ["serious", "critical"]), [], "detail");
     await page.setViewportSize({ width: 360, height: 740 });

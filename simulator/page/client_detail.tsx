@@ -10,6 +10,7 @@ import { formatCount, formatTime, formatTimeWithZone } from "../../service/page/
 import { ServiceName } from "../../service/page/service_mark.tsx";
 import { setParams } from "../../service/page/url_state.ts";
 import type { SeenEvent, Sprite } from "./stage_model.ts";
+import { follow } from "./trace_store.ts";
 import { capture, model, selected, traceLink, version } from "./store.ts";
 
 const shownEvents = 20;
@@ -59,6 +60,7 @@ function TraceLine({ traceId }: { traceId: string }) {
   return (
     <p class="trace-line">
       <span class="quiet">Trace</span> <ShortId id={traceId} what="the trace id" />
+      <button type="button" class="button" onClick={() => follow(traceId)}>Follow</button>
       {link && <a href={link}>Open in the console</a>}
     </p>
   );

@@ -32,11 +32,14 @@ import {
   waiting,
 } from "./store.ts";
 import { Timeline } from "./timeline.tsx";
+import { followed, followNext, playTrace, refreshPath } from "./trace_store.ts";
+import { TraceDetail, TraceScrubber, useTraceKeys } from "./trace_view.tsx";
 
 const shownMs = 60_000;
 
 function SimulatorPage() {
   const state = socket.state.value;
+  const isDetailed = selected.value !== undefined || followed.value !== undefined;
   const togglePause = () => setParams({ paused: !paused.peek() });
   useShortcuts([
     { key: "p", label: "Pause or go on", run: togglePause },
@@ -46,9 +49,10 @@ function SimulatorPage() {
       label: "Stage or list",
       run: () => setParams({ view: view.peek() === "stage" ? "list" : undefined }),
     },
-    { key: "[", label: "Client before", run: () => selectNext(-1) },
-    { key: "]", label: "Next client", run: () => selectNext(1) },
+    { key: ",", label: "Client before", run: () => selectNext(-1) },
+    { key: ".", label: "Next client", run: () => selectNext(1) },
   ]);
+  useTraceKeys();
   return (
     <Shell
       program="Simulator"
@@ -78,13 +82,15 @@ function SimulatorPage() {
         </>
       }
     >
-      <div class={selected.value === undefined ? "simulator" : "simulator simulator-detail"}>
+      <div class={isDetailed ? "simulator simulator-detail" : "simulator"}>
         <Toolbar />
         {view.value === "stage" ? <StageView /> : <ClientList />}
+        <TraceScrubber />
         <aside class="side">
           <ClientDetail />
-          {selected.value === undefined && <RecentEvents />}
-          {selected.value === undefined && <Figures />}
+          <TraceDetail />
+          {!isDetailed && <RecentEvents />}
+          {!isDetailed && <Figures />}
         </aside>
         <LiveTimeline />
       </div>
@@ -115,6 +121,14 @@ function Toolbar() {
           Step{waiting.value > 0 ? ` (${formatCount(waiting.value)} wait)` : ""}
         </button>
       )}
+      <button
+        type="button"
+        class="button"
+        title="One trace, from process to process ([ and ])"
+        onClick={() => followNext(1)}
+      >
+        Follow a trace
+      </button>
       <span class="toolbar-rest">
         {played
           ? <CaptureControls name={played.name} />
@@ -261,5 +275,8 @@ function Titled() {
 startUrlState(["/"]);
 startTheme();
 startShortcuts();
-startStore();
+startStore((elapsedMs, isDrawn) => {
+  playTrace(elapsedMs);
+  if (isDrawn) refreshPath();
+});
 render(<Titled />, document.getElementById("page")!);

@@ -26,6 +26,8 @@ export interface SeenEvent {
   /** The span it is about, where it is about one, and that span's parent. */
   readonly spanId?: string | undefined;
   readonly parentSpanId?: string | undefined;
+  /** How long it took until its time, where it says so, in nanoseconds: all digits. */
+  readonly durationNano?: string | undefined;
 }
 
 /** A word beside a sprite. */
@@ -351,6 +353,7 @@ export function seenEvent({ id, client, atMs, data }: StreamedEvent): SeenEvent 
     fault,
     spanId: values.get("spanId"),
     parentSpanId: values.get("parentSpanId"),
+    durationNano: values.get("duration"),
   };
 }
 

@@ -7,6 +7,7 @@
 import { serviceLook, type ServiceShape } from "../../service/page/service_look.ts";
 import { cell, detailAt, type StageLayout, type View } from "./stage_layout.ts";
 import { type Flight, labelOf, type Sprite, stageLimits, type StageModel } from "./stage_model.ts";
+import { arcPoint, drawTrace, type Point, type ShownTrace } from "./trace_painter.ts";
 
 /** What the stylesheet has in force. */
 export interface StageColors {
@@ -34,6 +35,8 @@ export interface Frame {
   /** Whether a sprite is among those searched for; all are where nothing is. */
   readonly fits: (sprite: Sprite) => boolean;
   readonly selected: number | undefined;
+  /** The trace that is followed; the rest is dim then, and does not fly. */
+  readonly trace: ShownTrace | undefined;
 }
 
 const shapes: Readonly<Record<ServiceShape, (path: Path2D, radius: number) => void>> = {
@@ -92,11 +95,20 @@ export class StagePainter {
     this.#drawFields(frame);
     if (detail === "density") this.#drawDensity(frame);
     else {
-      if (!frame.still) this.#drawFlights(frame);
+      if (!frame.still && frame.trace === undefined) this.#drawFlights(frame);
       if (detail === "dots") this.#drawDots(frame);
       else this.#drawSprites(frame);
     }
     if (frame.selected !== undefined) this.#drawSelection(frame);
+    if (frame.trace !== undefined) {
+      drawTrace(context, this.#colors, frame.trace, {
+        placeOf: (number) => {
+          const sprite = frame.model.sprites.get(number);
+          return sprite && this.#placeOf(frame, sprite);
+        },
+        still: frame.still,
+      });
+    }
   }
 
   #toScreen({ view, width, height }: Frame, x: number, y: number): [x: number, y: number] {
@@ -161,21 +173,15 @@ export class StagePainter {
   /** A comet on a gentle arc, brightest in the middle of its way. */
   #drawFlight(
     { fromMs, fault }: Flight,
-    [x1, y1]: [number, number],
-    [x2, y2]: [number, number],
+    begin: Point,
+    end: Point,
     { nowMs, view }: Frame,
   ): void {
     const context = this.#context;
     const way = Math.min(1, (nowMs - fromMs) / stageLimits.flightMs);
-    const bend = 0.12;
-    const [mx, my] = [(x1 + x2) / 2 + (y1 - y2) * bend, (y1 + y2) / 2 + (x2 - x1) * bend];
-    const at = (t: number): [number, number] => [
-      (1 - t) ** 2 * x1 + 2 * (1 - t) * t * mx + t * t * x2,
-      (1 - t) ** 2 * y1 + 2 * (1 - t) * t * my + t * t * y2,
-    ];
     const head = 1 - (1 - way) ** 2;
-    const [tailX, tailY] = at(Math.max(0, head - 0.14));
-    const [headX, headY] = at(head);
+    const [tailX, tailY] = arcPoint(begin, end, Math.max(0, head - 0.14));
+    const [headX, headY] = arcPoint(begin, end, head);
     context.globalAlpha = Math.min(1, 3 * Math.sin(Math.PI * Math.min(0.98, way + 0.02)));
     context.strokeStyle = fault ? this.#colors.error : this.#colors.accent;
     context.lineWidth = Math.max(1.5, Math.min(3, 3 * view.scale));

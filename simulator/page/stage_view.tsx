@@ -13,6 +13,7 @@ import { useMediaQuery } from "../../service/page/use_media_query.ts";
 import { fitView, type View, zoomView } from "./stage_layout.ts";
 import { type Frame, readColors, spriteAt, StagePainter } from "./stage_painter.ts";
 import { fits, layout, model, selected, stageNow } from "./store.ts";
+import { path, playheadMs, shownStep } from "./trace_store.ts";
 
 /** The canvas with what a person does to it. */
 class Stage {
@@ -89,6 +90,7 @@ class Stage {
   }
 
   #scene(): Frame {
+    const followed = path.peek();
     return {
       model,
       layout,
@@ -96,8 +98,10 @@ class Stage {
       ...this.#size,
       nowMs: stageNow(),
       still: this.still,
-      fits,
+      fits: followed ? ({ number }) => followed.names.has(number) : fits,
       selected: selected.peek(),
+      trace: followed &&
+        { path: followed, atMs: playheadMs.peek(), step: shownStep.peek() },
     };
   }
 

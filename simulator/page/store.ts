@@ -111,8 +111,12 @@ export const socket = new EventSocket({
   onDropped: (reason) => announce(`The server has closed the connection: ${reason}`),
 });
 
-/** Begins. */
-export function startStore(): void {
+/**
+ * Begins.
+ *
+ * @param onTick called with each frame, before lists are drawn anew, with the time since the last one
+ */
+export function startStore(onTick: (elapsedMs: number, isDrawn: boolean) => void): void {
   socket.start();
   effect(() => {
     if (paused.value || droppedWhilePaused === 0) return;
@@ -121,8 +125,10 @@ export function startStore(): void {
   });
   let drawnMs = 0;
   const tick = (atMs: number) => {
-    advance(atMs);
-    if (atMs - drawnMs > 250) {
+    const elapsedMs = advance(atMs);
+    const isDrawn = atMs - drawnMs > 250;
+    onTick(elapsedMs, isDrawn);
+    if (isDrawn) {
       drawnMs = atMs;
       version.value++;
     }
@@ -133,18 +139,20 @@ export function startStore(): void {
   requestAnimationFrame(tick);
 }
 
-function advance(atMs: number): void {
+/** Lets the stage go on; gives the time since the last frame, as far as it counts. */
+function advance(atMs: number): number {
   const elapsedMs = lastFrameMs === undefined ? 0 : Math.min(1_000, atMs - lastFrameMs);
   lastFrameMs = atMs;
   if (paused.peek()) {
     if (waiting.peek() !== queue.length) waiting.value = queue.length;
-    return;
+    return elapsedMs;
   }
   clockMs += elapsedMs;
   const player = capture.peek()?.player;
   takeAll(player ? player.advance(elapsedMs) : queue.splice(0));
   waiting.value = 0;
   model.tidy(clockMs);
+  return elapsedMs;
 }
 
 function takeAll(events: readonly SeenEvent[]): void {

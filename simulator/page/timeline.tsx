@@ -51,6 +51,9 @@ export interface TimelineProps {
 }
 
 const laneHeight = 16;
+/** Where there is no room beside a lane its name stands above it. */
+const narrowLaneHeight = 30;
+const narrowBelow = 480;
 const countsHeight = 32;
 const labelWidth = 120;
 
@@ -104,9 +107,13 @@ function capital(text: string): string {
   return text[0]!.toUpperCase() + text.slice(1);
 }
 
-/** Where the lanes begin: behind their names, if there is room for them. */
+/** Where the lanes begin: behind their names, or below them where there is no room. */
 function leftOf(width: number): number {
-  return width < 480 ? 0 : labelWidth;
+  return width < narrowBelow ? 0 : labelWidth;
+}
+
+function laneHeightOf(width: number): number {
+  return width < narrowBelow ? narrowLaneHeight : laneHeight;
 }
 
 function draw(canvas: HTMLCanvasElement, props: TimelineProps): void {
@@ -115,7 +122,7 @@ function draw(canvas: HTMLCanvasElement, props: TimelineProps): void {
   const box = canvas.parentElement!;
   const ratio = devicePixelRatio;
   const width = canvas.clientWidth || box.clientWidth;
-  const height = countsHeight + lanes.length * laneHeight + 16;
+  const height = countsHeight + lanes.length * laneHeightOf(width) + 16;
   canvas.width = Math.round(width * ratio);
   canvas.height = Math.round(height * ratio);
   canvas.style.height = `${height}px`;
@@ -171,7 +178,7 @@ function drawCounts(
   }
   context.fillStyle = colors.quiet;
   const name = binMs === 1_000 ? `events, ≤ ${formatCount(most)}/s` : "events";
-  if (left > 0) context.fillText(name, 0, countsHeight - 10);
+  context.fillText(name, 0, left > 0 ? countsHeight - 10 : 8);
 }
 
 function drawCurve({ context, colors, left, x }: Drawing, { name, points }: TimelineCurve): void {
@@ -186,7 +193,7 @@ function drawCurve({ context, colors, left, x }: Drawing, { name, points }: Time
   context.stroke();
   context.lineWidth = 1;
   context.fillStyle = colors.quiet;
-  if (left > 0) context.fillText(name, 0, countsHeight - 10);
+  context.fillText(name, 0, left > 0 ? countsHeight - 10 : 8);
 }
 
 function drawLane(
@@ -194,14 +201,14 @@ function drawLane(
   { name, marks, isTrouble = true }: TimelineLane,
   index: number,
 ): void {
-  const y = countsHeight + (index + 0.5) * laneHeight;
+  const y = countsHeight + (index + 1) * laneHeightOf(width) - laneHeight / 2;
   context.strokeStyle = colors.rule;
   context.beginPath();
   context.moveTo(left, y);
   context.lineTo(width, y);
   context.stroke();
   context.fillStyle = colors.quiet;
-  if (left > 0) context.fillText(name, 0, y);
+  context.fillText(name, 0, left > 0 ? y : y - laneHeight + 2);
   context.fillStyle = isTrouble ? colors.error : colors.quiet;
   for (const { atMs } of marks) {
     if (x(atMs) < left || x(atMs) > width) continue;
