@@ -103,7 +103,7 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
   CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:8090/readyz')).ok ? 0 : 1)"]
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
   "--v8-flags=--max-semi-space-size=16,--heap-growing-percent=60", \
-  "--allow-net", "--allow-read=/app,/data", "--allow-write=/data", \
+  "--allow-net", "--allow-read=/app,/data,/kafka-password", "--allow-write=/data", \
   "--allow-env=OTEL_*,SIGNER_REST_API_*", "--ignore-env", "signer-api.js"]
 CMD ["--host", "0.0.0.0", "--allow-remote-without-auth", "--data-dir", "/data"]
 
@@ -116,7 +116,7 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
   CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:8091/readyz')).ok ? 0 : 1)"]
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
   "--v8-flags=--max-semi-space-size=8,--heap-growing-percent=20", \
-  "--allow-net", "--allow-read=/app,/data", "--allow-write=/data", \
+  "--allow-net", "--allow-read=/app,/data,/kafka-password", "--allow-write=/data", \
   "--allow-env=OTEL_*,SIGNER_SERVICE_*", "--ignore-env", "signer-service.js"]
 CMD ["--host", "0.0.0.0", "--allow-remote-without-auth", "--data-dir", "/data"]
 
@@ -137,7 +137,7 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
   CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:4480/readyz')).ok ? 0 : 1)"]
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", "--unstable-net", \
   "--v8-flags=--no-allocation-site-pretenuring", \
-  "--allow-net", "--allow-read=/app,/data", "--allow-write=/data", "--allow-sys=networkInterfaces", \
+  "--allow-net", "--allow-read=/app,/data,/certificate,/token", "--allow-write=/data", "--allow-sys=networkInterfaces", \
   "--allow-env=OTEL_*,PINGPONG_SERVER_*,WS_NO_BUFFER_UTIL,WS_NO_UTF_8_VALIDATE", "pingpong-server.js"]
 CMD ["--host", "0.0.0.0", "--allow-remote-without-auth", "--generate-certificate", \
   "--certificate-path", "/data/cert.pem", "--key-path", "/data/key.pem"]

@@ -3,13 +3,8 @@ import assert from "node:assert/strict";
 import { findTraces, servicesOf } from "./demo_program.ts";
 import { choosePorts } from "../service/ports.ts";
 import { eventually } from "../service/testing/eventually.ts";
-import { isHealthy } from "../stack/compose.ts";
-import {
-  imageOf,
-  openTestProject,
-  type TestProject,
-  testWithContainers,
-} from "../stack/test_containers.ts";
+import { imageName, isHealthy } from "../stack/compose.ts";
+import { openTestProject, type TestProject, testWithContainers } from "../stack/test_containers.ts";
 
 testWithContainers("containers come through what happens to them", async (t) => {
   await using project = await openTestProject({ name: "faults" });
@@ -77,7 +72,7 @@ async function run(
     ...["run", "--rm", "--pull=never", "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL"],
     // One that goes on instead of refusing is ended, and fails the test.
     ...["--timeout=60", "--network", `${compose.project}_default`, ...flags],
-    ...[await imageOf(program), ...args],
+    ...[await imageName(program), ...args],
   ]);
   return { code, text: stdout + stderr };
 }
@@ -102,7 +97,7 @@ async function knownLater(project: TestProject): Promise<void> {
   try {
     await podman.run([
       ...["run", "--detach", "--name", container("early"), "--network", network],
-      ...["--env", "OTEL_SDK_DISABLED=true", await imageOf("signer-load")],
+      ...["--env", "OTEL_SDK_DISABLED=true", await imageName("signer-load")],
       "--url=http://late-signer:8090",
     ]);
     const early = (pattern: RegExp) => async () =>
@@ -112,7 +107,7 @@ async function knownLater(project: TestProject): Promise<void> {
       ...["run", "--detach", "--name", container("late"), "--network", network],
       ...["--network-alias", "late-signer", "--env", "OTEL_SDK_DISABLED=true"],
       ...["--env", "SIGNER_REST_API_ALLOWED_HOST=late-signer"],
-      await imageOf("signer-api"),
+      await imageName("signer-api"),
     ]);
     await eventually("signatures by the late one", early(/Messages are signed again/));
   } finally {
@@ -171,7 +166,7 @@ async function fullVolume(project: TestProject): Promise<void> {
     await podman.run([
       ...["run", "--detach", "--pull=never", "--name", name, "--read-only", "--tmpfs", "/tmp"],
       ...["--volume", `${name}:/data`, "--publish", `127.0.0.1:${port}:4242`],
-      ...["--env", "OTEL_SDK_DISABLED=true", await imageOf("orb-server")],
+      ...["--env", "OTEL_SDK_DISABLED=true", await imageName("orb-server")],
     ]);
     await eventually("it is up", async () => await isHealthy(podman, name) || undefined);
     assert.equal(await signUp("before"), 200);

@@ -1,7 +1,7 @@
 /** compose.yaml with images of the Dockerfile, up: what the containers do, and what they may. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { findTraces, type JaegerTrace, servicesOf } from "./demo_program.ts";
+import { findTraces, isWhole, servicesOf } from "./demo_program.ts";
 import { eventually } from "../service/testing/eventually.ts";
 import { startProgram } from "../service/testing/program.ts";
 import { compose as composeFile } from "../stack/compose_file.ts";
@@ -176,12 +176,6 @@ async function assertLogs({ url }: TestProject): Promise<void> {
     const { logs } = await answer.json() as { logs: unknown[] };
     return logs.length > 0 || undefined;
   });
-}
-
-/** Every span's parent is in the trace. */
-function isWhole({ spans }: JaegerTrace): boolean {
-  const ids = new Set(spans.map(({ spanID }) => spanID));
-  return spans.every(({ references }) => references.every(({ spanID }) => ids.has(spanID)));
 }
 
 async function assertMemory(project: TestProject): Promise<void> {

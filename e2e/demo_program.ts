@@ -65,3 +65,9 @@ export async function findTraces(queryUrl: string, path: string): Promise<Jaeger
 export function servicesOf(trace: JaegerTrace): string[] {
   return Object.values(trace.processes).map(({ serviceName }) => serviceName);
 }
+
+/** Whether every span's parent is in the trace. */
+export function isWhole({ spans }: JaegerTrace): boolean {
+  const ids = new Set(spans.map(({ spanID }) => spanID));
+  return spans.every(({ references }) => references.every(({ spanID }) => ids.has(spanID)));
+}

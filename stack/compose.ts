@@ -6,6 +6,7 @@
  */
 import { join } from "node:path";
 import { buildOnce, type BuildOptions, type BuildRecipe } from "./build_cache.ts";
+import { programs } from "../programs.ts";
 import { compose, root } from "./compose_file.ts";
 import { denoImages } from "./container_images.ts";
 import {
@@ -71,8 +72,8 @@ export interface ComposeOptions extends BuildOptions {
 export interface Compose {
   /** The prefix of all that is its own. */
   readonly project: string;
-  /** Builds the named services' images, or all. */
-  build(services?: readonly string[]): Promise<void>;
+  /** Builds the images of all programs, also of those in no profile that is on, or without a service. */
+  build(): Promise<void>;
   /** Makes and starts the named services, or all; their images must be there. */
   up(services?: readonly string[]): Promise<void>;
   /** Stops and removes the containers and the networks, and the volumes if asked to. */
@@ -132,14 +133,22 @@ export async function openCompose(podman: Podman, options: ComposeOptions = {}):
     command,
     run,
     container: (service) => `${project}_${service}_1`,
-    async build(services = []) {
+    async build() {
       await denoImages(podman, build);
       // Dependencies come by the host's network.
       const passed = "--isolation chroot --network host --pull=never --format docker";
       // One after the other: the first makes the stage with the bundles, the others find it.
-      await run(["--parallel", "1", "--podman-build-args", passed, "build", ...services], {
+      await run(["--parallel", "1", "--podman-build-args", passed, "build"], {
         timeoutMs: BUILD_TIMEOUT_MS,
       });
+      const { services } = await compose();
+      const left = programs.filter(({ name }) => services[name]?.profiles ?? !services[name]);
+      for (const { name } of left) {
+        await podman.run(
+          ["build", ...passed.split(" "), "--target", name, "--tag", await imageName(name), root],
+          { timeoutMs: BUILD_TIMEOUT_MS, signal },
+        );
+      }
     },
     async up(services = []) {
       await run(["up", "--detach", "--no-build", ...services], { timeoutMs: UP_TIMEOUT_MS });
@@ -149,6 +158,13 @@ export async function openCompose(podman: Podman, options: ComposeOptions = {}):
     },
     services: () => servicesOf(podman, project),
   };
+}
+
+/** What compose.yaml calls the image of a program, and would if it had a service. */
+export async function imageName(program: string): Promise<string> {
+  const file = new URL("../deno.json", import.meta.url);
+  const { version } = JSON.parse(await Deno.readTextFile(file)) as { version: string };
+  return `localhost/orrery/${program}:${version}`;
 }
 
 /**

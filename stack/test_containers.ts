@@ -143,9 +143,3 @@ async function portVariables(): Promise<string[]> {
   const all = Object.values(services).flatMap(({ ports = [] }) => ports).join("\n");
   return [...new Set([...all.matchAll(/\$\{HOST_PORT_(\w+):-/g)].map(([, name]) => name!))];
 }
-
-/** The image of a program, under the name that compose.yaml gives it. */
-export async function imageOf(program: string): Promise<string> {
-  const { image } = (await composeFile()).services[program]!;
-  return `localhost/${image!.replace("${ORRERY_VERSION:-0.1.0}", "0.1.0")}`;
-}

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { loadAll } from "js-yaml";
 import { renderChart } from "../../stack/helm.ts";
+import { entrypoint, programStages } from "../../stack/test_compose.ts";
 import { testWithStack } from "../../stack/test_with_stack.ts";
 
 const chart = fileURLToPath(new URL("orrery", import.meta.url));
@@ -64,3 +65,41 @@ testWithStack(
     );
   },
 );
+
+testWithStack("what the charts mount, the images' programs may read", async () => {
+  interface Workload {
+    spec?: {
+      template?: {
+        spec: {
+          containers: { name: string; image: string; volumeMounts?: { mountPath: string }[] }[];
+        };
+      };
+    };
+  }
+  const values = {
+    "pingpong.token.secretName": "token",
+    "signer.kafka.sasl.mechanism": "PLAIN",
+    "signer.kafka.sasl.username": "signer",
+    "signer.kafka.sasl.passwordSecret": "password",
+    "simulator.sweep.enabled": true,
+  };
+  const stages = await programStages();
+  const workloads = loadAll(await renderChart(chart, { values })) as (Workload | null)[];
+  const containers = workloads.flatMap((one) => one?.spec?.template?.spec.containers ?? []);
+  const mounted: string[] = [];
+  for (const { image, volumeMounts = [] } of containers) {
+    const [, program = ""] = /^orrery\/([\w-]+):/.exec(image) ?? [];
+    const read = entrypoint(stages.get(program)!).find((word) => word.startsWith("--allow-read="));
+    const folders = read?.slice("--allow-read=".length).split(",") ?? [];
+    for (const { mountPath } of volumeMounts) {
+      // Deno's own cache goes there, not the program's files.
+      if (mountPath === "/tmp") continue;
+      mounted.push(mountPath);
+      const readable = folders.some((one) => mountPath === one || mountPath.startsWith(`${one}/`));
+      assert.ok(readable, `${program} may not read ${mountPath}: its image grants ${read}`);
+    }
+  }
+  for (const path of ["/certificate", "/token", "/kafka-password", "/data", "/run/containerd"]) {
+    assert.ok(mounted.includes(path), path);
+  }
+});
