@@ -8,6 +8,7 @@ import { eventually } from "../service/testing/eventually.ts";
 import { startProgram } from "../service/testing/program.ts";
 import { startContainerd } from "../stack/containerd.ts";
 import { startPrometheus } from "../stack/prometheus.ts";
+import { promtool } from "../stack/promtool.ts";
 import { startRktApiService } from "../stack/rkt_api_service.ts";
 import { startTelemetryStack } from "../stack/telemetry_stack.ts";
 import { testWithStack } from "../stack/test_with_stack.ts";
@@ -255,18 +256,3 @@ testWithStack(
     }
   },
 );
-
-/** What promtool writes, whatever it thinks. */
-async function promtool(args: string[], input = ""): Promise<string> {
-  const child = new Deno.Command("promtool", {
-    args,
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  const writer = child.stdin.getWriter();
-  await writer.write(new TextEncoder().encode(input));
-  await writer.close();
-  const { stdout, stderr } = await child.output();
-  return (new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr)).trim();
-}
