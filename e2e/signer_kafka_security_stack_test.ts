@@ -6,6 +6,7 @@
  * @module
  */
 import assert from "node:assert/strict";
+import { createPublicKey, verify } from "node:crypto";
 import { join } from "node:path";
 import { createCertificate } from "../pingpong/certificates/certificate.ts";
 import { choosePorts } from "../service/ports.ts";
@@ -120,7 +121,7 @@ async function sign({ program, url }: { program: TestProgram; url: string }) {
   const response = await fetch(`${url}/sign`, {
     method: "POST",
     headers: { "content-type": "application/json" },
-    body: JSON.stringify({ message: "hello" }),
+    body: JSON.stringify({ message: "hello", format: "der" }),
   });
   assert.equal(response.status, 200, program.lines.join("\n"));
   return await response.json() as Record<string, string>;
@@ -130,7 +131,7 @@ testWithStack(
   "the README's ACLs are enough at a Kafka that demands TLS and a password",
   async () => {
     await using kafka = await SecuredKafka.start(await aclsOfReadme());
-    const service = await kafka.program("service", "signer-service");
+    const service = await kafka.program("service", "signer-service", ["--algorithm", "es256"]);
     await using _service = service.program;
     await service.program.line(/Listening/);
     const api = await kafka.program("rest_api", "signer-api");
@@ -140,9 +141,15 @@ testWithStack(
     const verified = await fetch(`${api.url}/verify`, {
       method: "POST",
       headers: { "content-type": "application/json" },
-      body: JSON.stringify({ message: "hello", signature, keyId }),
+      body: JSON.stringify({ message: "hello", format: "der", signature, keyId }),
     });
     assert.equal((await verified.json()).valid, true);
+    // By another implementation, as DER has it.
+    const { keys: [jwk] } = await (await fetch(`${api.url}/.well-known/jwks.json`)).json();
+    const key = createPublicKey({ key: jwk, format: "jwk" });
+    const der = Uint8Array.fromBase64(signature);
+    const message = new TextEncoder().encode("hello");
+    assert.ok(verify("sha256", message, { key, dsaEncoding: "der" }, der));
     for (const { program } of [api, service]) {
       program.kill("SIGTERM");
       assert.equal((await program.status).code, 0, program.lines.join("\n"));
@@ -155,7 +162,7 @@ testWithStack("programs whose topics are there start where they may make none", 
     operation === "READ" || operation === "WRITE"
   );
   await using kafka = await SecuredKafka.start(allowed);
-  const service = await kafka.program("service", "signer-service");
+  const service = await kafka.program("service", "signer-service", ["--algorithm", "es256"]);
   await using _service = service.program;
   await service.program.line(/Listening/);
   const fixed = ["--res-topic", "signer.v1.resp.fixed"];

@@ -61,6 +61,11 @@ export interface KafkaOptions extends StartOptions {
    */
   maxHeapMiB?: number;
   /**
+   * The node's id in its cluster, from 1; in a run folder that it was in before it must be the same.
+   * @default 1
+   */
+  nodeId?: number;
+  /**
    * Demands TLS, a name and a password (SASL/PLAIN) of every client, and refuses what no ACL allows.
    *
    * @default anybody may do anything
@@ -113,8 +118,8 @@ export async function startKafka(options: KafkaOptions = {}): Promise<RunningKaf
     prepare: async (runFolder) => {
       const properties = join(runFolder, "server.properties");
       await Deno.writeTextFile(join(runFolder, "log4j2.properties"), LOG_PROPERTIES);
-      const { secured } = options;
-      const text = serverProperties({ port, controllerPort, runFolder, secured });
+      const { secured, nodeId = 1 } = options;
+      const text = serverProperties({ port, controllerPort, runFolder, nodeId, secured });
       // It may hold passwords and a key.
       await Deno.writeTextFile(properties, text, { mode: 0o600 });
       if (!await isFormatted(runFolder)) await formatStorage(lib, properties, options.signal);
@@ -139,18 +144,19 @@ appender.console.layout.pattern = %d %p %c{1}: %m%n
 
 /** One node: everything that is replicated elsewhere has one copy here. */
 function serverProperties(
-  { port, controllerPort, runFolder, secured }: {
+  { port, controllerPort, runFolder, nodeId, secured }: {
     port: number;
     controllerPort: number;
     runFolder: string;
+    nodeId: number;
     secured: KafkaSecurity | undefined;
   },
 ): string {
   const listener = secured ? "SASL_SSL" : "PLAINTEXT";
   const properties: Record<string, string | number> = {
     "process.roles": "broker,controller",
-    "node.id": 1,
-    "controller.quorum.voters": `1@127.0.0.1:${controllerPort}`,
+    "node.id": nodeId,
+    "controller.quorum.voters": `${nodeId}@127.0.0.1:${controllerPort}`,
     "listeners": `${listener}://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}`,
     "advertised.listeners": `${listener}://127.0.0.1:${port}`,
     "inter.broker.listener.name": listener,

@@ -4,6 +4,7 @@
  * @module
  */
 import { bodyLimit } from "hono/body-limit";
+import { decodeBase64 } from "../../service/base64.ts";
 import { problemResponse } from "../../service/problem.ts";
 import { createRoute, type OrbApi, problems, z } from "../api/orb_api.ts";
 import { inWords } from "../signups/signup_intake.ts";
@@ -52,7 +53,11 @@ const tokenRoute = createRoute({
         "application/json": {
           schema: z.object({
             challenge: z.string().max(2_048),
-            signature: z.string().regex(/^[A-Za-z0-9_-]{86}$/, "must be 64 bytes in base64url")
+            // Its last digit has four bits that belong to no byte: none of them is set.
+            signature: z.string().regex(
+              /^[A-Za-z0-9_-]{85}[AQgw]$/,
+              "must be 64 bytes in base64url",
+            )
               .openapi({
                 description:
                   "Ed25519 over the UTF-8 bytes of `orrery orb attestation v1`, a newline and the challenge.",
@@ -94,7 +99,7 @@ export function addAttestationRoutes(api: OrbApi, attestation: Attestation, audi
   });
   api.openapi(tokenRoute, async (c) => {
     const { challenge, signature } = c.req.valid("json");
-    const bytes = Uint8Array.fromBase64(signature, { alphabet: "base64url" });
+    const bytes = decodeBase64(signature, "base64url")!;
     try {
       const { token, lifetimeSeconds, scope } = await inWords(attestation.grant(challenge, bytes));
       return c.json(
