@@ -35,6 +35,14 @@ testWith(
   },
 );
 
+testWith(["run", "read"], "what others may import is documented, all of it", async () => {
+  const { exports } = JSON.parse(await Deno.readTextFile(`${root}/deno.json`)) as {
+    exports: Record<string, string>;
+  };
+  const { code, text } = await deno("doc", "--lint", ...Object.values(exports));
+  assert.equal(code, 0, text);
+});
+
 /** The files of ours that these modules are made of, from the root. */
 async function filesOf(entries: readonly string[]): Promise<Set<string>> {
   const files = new Set<string>();

@@ -27,6 +27,7 @@ export class ChunkReader {
   readonly #maxBytes: number;
   #buffer: ArrayBuffer;
 
+  /** Takes the stream over: nobody else may read it. */
   constructor(stream: ReadableStream<Uint8Array>, options: ChunkReaderOptions = {}) {
     const { firstBytes = 2_048, maxBytes = 65_536 } = options;
     this.#reader = stream.getReader({ mode: "byob" });

@@ -38,6 +38,7 @@ export type WebTransportErrorKind =
  * ```
  */
 export class WebTransportError extends Error {
+  /** Its name in stack traces. */
   override name = "WebTransportError";
   /** What went wrong. */
   readonly kind: WebTransportErrorKind;
@@ -46,6 +47,7 @@ export class WebTransportError extends Error {
   /** The most bytes that would do, for `datagram-too-large`. */
   readonly maxBytes: number | undefined;
 
+  /** Makes one; `cause` is what QUIC's side threw. */
   constructor(
     kind: WebTransportErrorKind,
     message: string,

@@ -48,6 +48,7 @@ export { connect, type ConnectOptions } from "./client.ts";
 export { WebTransportError, type WebTransportErrorKind } from "./errors.ts";
 export { type Field, fieldValue } from "./qpack.ts";
 export { serve, type ServeOptions, type WebTransportServer } from "./server.ts";
+export type { Decide } from "./session.ts";
 export type {
   BidirectionalStream,
   CloseInfo,

@@ -30,18 +30,23 @@ export interface BusRecord {
 
 /** What is received. */
 export interface ReceivedRecord {
+  /** Where it was sent to. */
   readonly topic: string;
+  /** The part of the topic that it is in; only within one is there an order. */
   readonly partition: number;
   /** Position within the partition. */
   readonly offset: bigint;
+  /** What compaction goes by, if it was sent with one. */
   readonly key: string | undefined;
+  /** In the order in which they were on the wire. */
   readonly headers: readonly BusHeader[];
+  /** `null` is a tombstone. */
   readonly value: Uint8Array | null;
 }
 
 /** What a topic should be like if it has to be made. */
 export interface TopicOptions {
-  /** @default 1 */
+  /** How many partitions it gets. @default 1 */
   partitions?: number;
   /** Keeps the last record of each key for ever, instead of all for some time. @default false */
   compacted?: boolean;
@@ -57,9 +62,12 @@ export interface TopicDescription {
 
 /** Why the bus could not do something; `kind` is stable, the message is for logs, never for users. */
 export class BusError extends Error {
+  /** Its name in stack traces. */
   override name = "BusError";
+  /** Which of the four it is. */
   readonly kind: BusErrorKind;
 
+  /** Makes one; `cause` is what the bus's client threw. */
   constructor(kind: BusErrorKind, message: string, cause?: unknown) {
     super(message, { cause });
     this.kind = kind;
@@ -78,7 +86,8 @@ export type BusErrorKind = "unavailable" | "too-large" | "unknown-topic" | "over
 export type ReaderState = "ok" | { reason: string };
 
 /** Options that both kinds of reader have. */
-interface ReaderOptions {
+export interface ReaderOptions {
+  /** What is read. */
   topic: string;
   /** Notified when records stop or resume to flow. */
   onState?: (state: ReaderState) => void;
@@ -126,6 +135,7 @@ export interface GroupReader extends Reader {
 
 /** A {@linkcode Reader} that also knows when it has read what was there when it began. */
 export interface Follower extends Reader {
+  /** Resolves once every record that was there when it began has been handled. */
   readonly caughtUp: Promise<void>;
 }
 

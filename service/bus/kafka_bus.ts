@@ -24,6 +24,7 @@ import { platformaticProducer } from "./platformatic_producer.ts";
 
 /** Options of {@linkcode kafkaBus}. */
 export interface KafkaBusOptions extends KafkaReaderOptions {
+  /** Where the brokers are. */
   connection: KafkaConnection;
   /** When a member that is silent is considered dead, in milliseconds. @default 6_000 */
   sessionTimeoutMs?: number;
