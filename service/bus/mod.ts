@@ -18,6 +18,6 @@
  */
 export * from "./bus.ts";
 export { kafkaBus, type KafkaBusOptions } from "./kafka_bus.ts";
-export type { KafkaConnection, SaslMechanism } from "./kafka_connection.ts";
+export { type KafkaConnection, type SaslMechanism, saslMechanisms } from "./kafka_connection.ts";
 export type { KafkaReaderOptions } from "./kafka_reader.ts";
 export { memoryBus, type MemoryBusOptions } from "./memory_bus.ts";

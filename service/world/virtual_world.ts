@@ -80,7 +80,7 @@ export class VirtualWorld implements World {
   #lastOrder = 0;
   #running = false;
 
-  /** @throws {RangeError} the seed is no whole number */
+  /** Makes a world at its start. @throws {RangeError} the seed is no whole number */
   constructor({ seed = 1, startMs = defaultStartMs }: VirtualWorldOptions = {}) {
     if (!Number.isSafeInteger(seed)) {
       throw new RangeError(`Cannot make a world as 'seed' must be a whole number: it is ${seed}`);
