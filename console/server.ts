@@ -23,6 +23,7 @@ import type { Hono } from "hono";
 import { serveStreamMux } from "../service/event_stream_mux.ts";
 import { httpApp } from "../service/http_app.ts";
 import type { Refusal } from "../service/http_guard.ts";
+import { encodedText } from "../service/http_encoding.ts";
 import { isLoopback } from "../service/http_server.ts";
 import { runService, type Service, type ServiceContext } from "../service/life_cycle.ts";
 import { limitedLog } from "../service/limited_log.ts";
@@ -294,9 +295,9 @@ class RunningConsole implements ConsoleService {
     app.get("/metrics", (c) => {
       this.#recordOwnMetrics();
       const escaping = negotiatedEscaping(c.req.header("accept"));
-      return new Response(prometheusText(store.metricFamilies(), world.nowMs(), escaping), {
-        headers: { "content-type": prometheusContentTypes[escaping], vary: "Accept" },
-      });
+      const text = prometheusText(store.metricFamilies(), world.nowMs(), escaping);
+      const headers = { "content-type": prometheusContentTypes[escaping] };
+      return encodedText(c.req.raw, text, headers, ["accept"]);
     });
     serveStreamMux(app, { paths: [apiPaths.stream], world, stopping: this.#stopping.signal });
     app.route(

@@ -129,6 +129,13 @@ function changesView(
   };
 }
 
+/** What an image is called: by its first tag, else by a name with its digest, else by its id. */
+export function imageName(
+  { tags, digests, id }: Pick<ImageView, "tags" | "digests" | "id">,
+): string {
+  return tags[0] ?? digests[0] ?? id;
+}
+
 /** Makes the view of an image. */
 export function imageView(image: StoreImage, firstSeenMs: number): ImageView {
   const { id, tags, digests, sizeBytes, pinned, importedAtMs } = image;

@@ -8,9 +8,16 @@ import type { Context, Hono } from "hono";
 import { EventStreamHub } from "../service/event_stream.ts";
 import { serveStreamMux } from "../service/event_stream_mux.ts";
 import { httpApp } from "../service/http_app.ts";
+import { encodedText } from "../service/http_encoding.ts";
 import type { ServiceContext } from "../service/life_cycle.ts";
 import { ProblemError } from "../service/problem.ts";
-import { type ImagesAnswer, imageView, type ObserveAnswer, type StoresAnswer } from "./api.ts";
+import {
+  imageName,
+  type ImagesAnswer,
+  imageView,
+  type ObserveAnswer,
+  type StoresAnswer,
+} from "./api.ts";
 import { contentTypes, expositionText, negotiate } from "./metrics/exposition.ts";
 import type { StoreImage } from "./stores/image_store.ts";
 import type { Observatory } from "./stores/observatory.ts";
@@ -55,10 +62,8 @@ export function httpApi(options: HttpApiOptions, context: HttpApiContext): Hono 
 
   app.get("/metrics", (c) => {
     const format = negotiate(c.req.header("accept"));
-    return c.body(expositionText(observatory.metrics.families(), format), 200, {
-      "content-type": contentTypes[format],
-      vary: "accept",
-    });
+    const text = expositionText(observatory.metrics.families(), format);
+    return encodedText(c.req.raw, text, { "content-type": contentTypes[format] }, ["accept"]);
   });
 
   app.post("/observe", async (c) => {
@@ -143,7 +148,7 @@ function imagesAnswer(observatory: Observatory, c: Context): ImagesAnswer {
 
 /** By name, or the largest or youngest first; those of which that is not known at the end. */
 function sortImages(images: readonly StoreImage[], by: string): readonly StoreImage[] {
-  const name = ({ tags, id }: StoreImage) => tags[0] ?? `\uffff${id}`;
+  const name = (image: StoreImage) => image.tags[0] ?? `\uffff${imageName(image)}`;
   const keys: Record<string, (image: StoreImage) => number> = {
     name: () => 0,
     size: ({ sizeBytes }) => -(sizeBytes ?? -1),

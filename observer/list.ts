@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type ImageView, imageView, type StoreView, storeView } from "./api.ts";
+import { imageName, type ImageView, imageView, type StoreView, storeView } from "./api.ts";
 import type { StoreState } from "./stores/store_watch.ts";
 
 /** A store with its images. */
@@ -36,8 +36,8 @@ export function listTable(stores: readonly ListedStore[], nowMs: number): string
     )
       .join("");
     if (images.length === 0) return `${title}\n  no images\n${problems}`;
-    const rows = images.map(({ id, tags, sizeBytes, importedAtMs, pinned }) => [
-      printable(tags.join(", ") || "<none>"),
+    const rows = images.map(({ id, tags, digests, sizeBytes, importedAtMs, pinned }) => [
+      printable(tags.join(", ") || imageName({ id, tags, digests })),
       printable(shortId(id)),
       sizeBytes === undefined ? "-" : sizeText(sizeBytes),
       importedAtMs === undefined ? "-" : ageText(nowMs - importedAtMs),

@@ -82,6 +82,14 @@ export function callFailure(endpoint: Endpoint, method: string, error: unknown):
       `answered with too large a message (${cause.rawMessage}). Raise --max-message-bytes.`,
     );
   }
+  if (
+    cause.code === Code.Unimplemented && /unknown service runtime\.v1\./i.test(cause.rawMessage)
+  ) {
+    return fail(
+      "refused",
+      `is not there: the runtime has no CRI v1, perhaps the older v1alpha2 alone. Update it: containerd has v1 from 1.6 on, CRI-O from 1.20 on.`,
+    );
+  }
   if (/stream closed with error code/i.test(cause.rawMessage)) {
     return fail(
       "unreachable",

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { imageName } from "../api.ts";
 import type { Histogram, Meter } from "@opentelemetry/api";
 import type { Endpoint } from "../grpc/endpoint.ts";
 import type { FilesystemUse } from "../stores/image_store.ts";
@@ -325,9 +326,9 @@ export class ObserverMetrics {
         otel: ["observer.image.size", "By"],
         collect: () =>
           this.#options.states().flatMap(({ endpoint, inventory }) =>
-            (inventory ? largest(inventory) : []).map(({ id, tags, sizeBytes = 0 }) => ({
-              labels: { ...labelsOf(endpoint), image: tags[0] ?? "", id },
-              value: sizeBytes,
+            (inventory ? largest(inventory) : []).map((image) => ({
+              labels: { ...labelsOf(endpoint), image: imageName(image), id: image.id },
+              value: image.sizeBytes ?? 0,
             }))
           ),
       },

@@ -9,7 +9,7 @@ import { formatBytes, formatCount, formatTimeWithZone } from "../../service/page
 import { Failure, Loading } from "../../service/page/states.tsx";
 import { setParams } from "../../service/page/url_state.ts";
 import { useAnswer } from "../../service/page/use_answer.ts";
-import type { ImagesAnswer, ImageView, StoreView } from "../api.ts";
+import { imageName, type ImagesAnswer, type ImageView, type StoreView } from "../api.ts";
 
 /** See the module. */
 export function ImageDetail({ store, id }: { store: StoreView; id: string }) {
@@ -22,7 +22,7 @@ export function ImageDetail({ store, id }: { store: StoreView; id: string }) {
   return (
     <DetailPanel
       label="Image"
-      title={<span class="clip">{image?.tags[0] ?? id}</span>}
+      title={<span class="clip">{image ? imageName(image) : id}</span>}
       actions={<CopyButton text={id} what="the image's id" />}
       onClose={() => setParams({ image: undefined })}
     >

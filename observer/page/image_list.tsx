@@ -16,7 +16,7 @@ import { Empty, Failure, Loading } from "../../service/page/states.tsx";
 import { address, href, setParams } from "../../service/page/url_state.ts";
 import { useAnswer } from "../../service/page/use_answer.ts";
 import { VirtualList } from "../../service/page/virtual_list.tsx";
-import type { ImagesAnswer, ImageView, StoreView } from "../api.ts";
+import { imageName, type ImagesAnswer, type ImageView, type StoreView } from "../api.ts";
 import { now, sort, sorts } from "./store.ts";
 
 const firstLimit = 500;
@@ -132,7 +132,7 @@ function NoImages({ q }: { q: string }) {
 }
 
 function ImageRow({ image, tabIndex }: { image: ImageView; tabIndex: 0 | -1 }) {
-  const [name = "(no name)", ...more] = image.tags;
+  const more = image.tags.slice(1);
   const open = address.value.params.get("image") === image.id;
   return (
     <a
@@ -141,8 +141,8 @@ function ImageRow({ image, tabIndex }: { image: ImageView; tabIndex: 0 | -1 }) {
       href={href("/", address.value.params, { image: open ? undefined : image.id })}
       aria-current={open ? "true" : undefined}
     >
-      <span class="clip image-name" title={image.tags.join("\n")}>
-        {name}
+      <span class="clip image-name" title={[...image.tags, ...image.digests].join("\n")}>
+        {imageName(image)}
         {more.length > 0 && <span class="quiet">{` +${more.length}`}</span>}
       </span>
       <span class="image-pin">{image.pinned && <span class="tag">pinned</span>}</span>

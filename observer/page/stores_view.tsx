@@ -15,7 +15,7 @@ import {
 } from "../../service/page/format.ts";
 import { Empty, Loading } from "../../service/page/states.tsx";
 import { address, href } from "../../service/page/url_state.ts";
-import type { ImageView, StoreView } from "../api.ts";
+import { imageName, type ImageView, type StoreView } from "../api.ts";
 import { ImageDetail } from "./image_detail.tsx";
 import { ImageList } from "./image_list.tsx";
 import { now, observeNow, observing, selected, stores } from "./store.ts";
@@ -268,7 +268,7 @@ function Changes({ store }: { store: StoreView }) {
 }
 
 function Change({ sign, image }: { sign: "+" | "−"; image: ImageView }) {
-  const name = image.tags[0] ?? image.id;
+  const name = imageName(image);
   return (
     <li class={sign === "+" ? "change-added" : "change-removed"}>
       <span class="change-sign" aria-hidden="true">{sign}</span>

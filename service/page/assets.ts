@@ -8,6 +8,7 @@ import { createHash } from "node:crypto";
 import { brotliDecompressSync, gzipSync } from "node:zlib";
 import { type Context, Hono } from "hono";
 import { matchesEtag } from "../etag.ts";
+import { acceptedEncodings } from "../http_encoding.ts";
 import { ProblemError, problemResponse } from "../problem.ts";
 import { askConsole, consoleUrl, programsPath } from "../program_list.ts";
 import { type PageFile, pageFileUrl } from "./page_file.ts";
@@ -163,14 +164,6 @@ function answerAsset(c: Context, asset: ServedAsset): Response {
     return new Response(asset.gzip, { headers });
   }
   return new Response(asset.identity, { headers });
-}
-
-function acceptedEncodings(header = ""): Set<string> {
-  return new Set(
-    header.split(",").map((one) => one.trim().toLowerCase())
-      .filter((one) => !/;\s*q=0(\.0*)?$/.test(one))
-      .map((one) => one.replace(/;.*/, "")),
-  );
 }
 
 function notBuiltDetail(program: string, error: unknown): string {
