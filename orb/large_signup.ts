@@ -103,16 +103,25 @@ function decode(parts: readonly Buffer[]): Uint8Array | undefined {
   let left = "";
   let read = 0;
   let written = 0;
-  for (const part of parts) {
-    const text = left + part.toString("latin1");
-    const whole = text.length - text.length % 4;
-    left = text.slice(whole);
-    read += whole;
-    const bytes = decodePart(text.slice(0, whole), memory.subarray(written));
-    if (bytes === undefined) return undefined;
+  const append = (text: string): boolean => {
+    const bytes = decodePart(text, memory.subarray(written));
+    if (bytes === undefined) return false;
+    read += text.length;
     written += bytes;
     // White space is skipped, and padding is for the end only.
-    if (read < length && bytes !== whole / 4 * 3) return undefined;
+    return read === length || bytes === text.length / 4 * 3;
+  };
+  for (const part of parts) {
+    // A quantum of four characters may lie in two parts. A text that is joined would be copied.
+    const from = left === "" ? 0 : Math.min(4 - left.length, part.length);
+    left += part.toString("latin1", 0, from);
+    if (left.length === 4) {
+      if (!append(left)) return undefined;
+      left = "";
+    }
+    const to = part.length - (part.length - from) % 4;
+    if (to > from && !append(part.toString("latin1", from, to))) return undefined;
+    left += part.toString("latin1", to);
   }
   return Math.ceil(written / 3) * 4 === length ? memory.subarray(0, written) : undefined;
 }
