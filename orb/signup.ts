@@ -10,7 +10,7 @@ import { hash } from "node:crypto";
 import type { Counter, Histogram, Meter, Tracer } from "@opentelemetry/api";
 import type { Log } from "../service/log.ts";
 import { ProblemError, problemResponse } from "../service/problem.ts";
-import { readPieces, textOf } from "../service/request_body.ts";
+import { readPieces, releasePieces, textOf } from "../service/request_body.ts";
 import { reasonOf } from "../service/resilience.ts";
 import { realWorld, type World } from "../service/world/world.ts";
 import { hashToken } from "./hash_token.ts";
@@ -109,6 +109,7 @@ class Signup {
     const { store, log, maxBodyBytes: limitBytes, bodyTimeoutMs: timeoutMs, world } = this.#options;
     const pieces = await readPieces(request, { limitBytes, timeoutMs, world });
     const large = readLargeSignup(pieces);
+    if (large) releasePieces(pieces);
     const { id, imageBase64 } = parseSignup(large?.envelope ?? textOf(pieces));
     log.info(`📩 New Signup request Id: ${id}`);
 

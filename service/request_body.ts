@@ -8,6 +8,8 @@ import { joined } from "./http1/request_body.ts";
 import { ProblemError } from "./problem.ts";
 import { realWorld, type World } from "./world/world.ts";
 
+export { releasePieces } from "./http1/request_body.ts";
+
 /** Options of {@linkcode readBody}. */
 export interface ReadBodyOptions {
   /** The most bytes that are read; beyond it 413. */

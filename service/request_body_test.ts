@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { ProblemError } from "./problem.ts";
-import { readBody, readText } from "./request_body.ts";
+import { readBody, readText, releasePieces } from "./request_body.ts";
 import { listen } from "./http_server.ts";
 import { VirtualWorld } from "./world/virtual_world.ts";
 
@@ -113,4 +113,13 @@ Deno.test("readBody() and readText() refuse an encoded body with 415 and a hint,
     assert.equal((await read(encoded("identity"), { limitBytes: 10 })).length, 2);
     assert.equal((await read(encoded("gzip"), { limitBytes: 10, encoded: true })).length, 2);
   }
+});
+
+Deno.test("releasePieces() gives back what is nobody else's, and leaves the rest", () => {
+  const whole = Uint8Array.of(1, 2, 3);
+  const shared = Uint8Array.of(1, 2, 3, 4);
+  const part = shared.subarray(0, 2);
+  releasePieces([whole, part]);
+  assert.equal(whole.length, 0);
+  assert.deepEqual([...part, ...shared], [1, 2, 1, 2, 3, 4]);
 });

@@ -5,7 +5,7 @@
  * @module
  */
 import type { Socket } from "node:net";
-import { joined, type RequestBody } from "./request_body.ts";
+import { joined, releasePieces, type RequestBody } from "./request_body.ts";
 import type { RequestHead } from "./request_parser.ts";
 
 /** What a request is made from. */
@@ -113,12 +113,17 @@ class IncomingRequest {
   }
 
   async bytes(): Promise<Uint8Array<ArrayBuffer>> {
-    return joined(await this.pieces());
+    const pieces = await this.pieces();
+    const bytes = joined(pieces);
+    releasePieces(pieces);
+    return bytes;
   }
 
   async text(): Promise<string> {
     const pieces = await this.pieces();
-    return new TextDecoder().decode(pieces.length === 1 ? pieces[0] : joined(pieces));
+    const text = new TextDecoder().decode(pieces.length === 1 ? pieces[0] : joined(pieces));
+    releasePieces(pieces);
+    return text;
   }
 
   async json(): Promise<unknown> {
