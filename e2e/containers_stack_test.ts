@@ -4,21 +4,24 @@ import { join } from "node:path";
 import { findTraces, isWhole, servicesOf } from "./demo_program.ts";
 import { eventually } from "../service/testing/eventually.ts";
 import { startProgram } from "../service/testing/program.ts";
+import { choosePorts } from "../service/ports.ts";
 import { compose as composeFile } from "../stack/compose_file.ts";
+import { removeContainers } from "../stack/containers.ts";
+import { openPodman } from "../stack/podman.ts";
 import {
   checkedServices,
   openTestProject,
+  portVariables,
   type TestProject,
   testWithContainers,
 } from "../stack/test_containers.ts";
 
-/** What is up without a profile. */
-const services = await (async () => {
-  const { services } = await composeFile();
-  return Object.keys(services).filter((name) => services[name]!.profiles === undefined);
-})();
+/** What is up without a profile; read by the test, as files may be read only where it runs. */
+let services: readonly string[] = [];
 
 testWithContainers("compose.yaml brings every program up, and each does its work", async (t) => {
+  const { services: all } = await composeFile();
+  services = Object.keys(all).filter((name) => all[name]!.profiles === undefined);
   await using project = await openTestProject({ name: "up" });
   await project.compose.up();
   const checked = services.filter((name) => checkedServices.includes(name));
@@ -38,6 +41,34 @@ testWithContainers("compose.yaml brings every program up, and each does its work
     () => restart(project),
   );
 });
+
+testWithContainers(
+  "stack up containers stays until a signal, and leaves nothing running",
+  async () => {
+    const podman = await openPodman();
+    const portNames = await portVariables();
+    const free = choosePorts(...portNames.map(() => undefined));
+    const env = Object.fromEntries(
+      portNames.map((name, at) => [`HOST_PORT_${name}`, String(free[at])]),
+    );
+    const running = async () =>
+      (await podman.run(["ps", "--filter", "label=io.podman.compose.project=orrery", "--quiet"]))
+        .trim();
+    assert.equal(await running(), "", "a project of that name is up already");
+    await using stack = await startProgram(
+      new URL("../stack/main.ts", import.meta.url),
+      ["up", "containers"],
+      env,
+    );
+    await stack.line(/^containers is up /, 600_000);
+    const at = portNames.indexOf("CONSOLE");
+    assert.equal((await fetch(`http://127.0.0.1:${free[at]}/readyz`)).status, 200);
+    stack.kill("SIGTERM");
+    assert.equal((await stack.status).code, 0, stack.lines.join("\n"));
+    assert.equal(await running(), "");
+    await removeContainers({ volumes: true });
+  },
+);
 
 /** Facts of the kernel about a container's first process, not what a file asks for. */
 async function assertConfined(project: TestProject): Promise<void> {

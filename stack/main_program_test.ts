@@ -54,6 +54,17 @@ testWith(needed, "stack says how to get a program that is missing", async () => 
   );
 });
 
+testWith(needed, "stack says why containers cannot run", async () => {
+  const { code, stderr } = await stack("up", "containers", { PATH: "/nowhere" });
+
+  assert.equal(code, 1);
+  // On Linux as root it is Podman that is missing; elsewhere another reason comes first.
+  assert.match(
+    stderr,
+    /^stack: Cannot run containers: (Cannot find 'podman', .*apt-get install podman|containers )/,
+  );
+});
+
 async function stack(...words: (string | Record<string, string>)[]) {
   const args = words.filter((word) => typeof word === "string");
   const env = words.find((word) => typeof word !== "string") ?? {};

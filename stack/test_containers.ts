@@ -138,7 +138,7 @@ function buildImages(compose: Compose): Promise<void> {
 }
 
 /** The variables of compose.yaml that choose a port on the host, without their prefix. */
-async function portVariables(): Promise<string[]> {
+export async function portVariables(): Promise<string[]> {
   const { services } = await composeFile();
   const all = Object.values(services).flatMap(({ ports = [] }) => ports).join("\n");
   return [...new Set([...all.matchAll(/\$\{HOST_PORT_(\w+):-/g)].map(([, name]) => name!))];
