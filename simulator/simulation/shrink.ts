@@ -59,6 +59,7 @@ export function shrink(record: RunRecord, options: ShrinkOptions = {}): Shrunk {
   if (!fails(search, record)) {
     throw new RangeError(`Cannot shrink as the record does not break '${invariant}'`);
   }
+  if (record.decisions.length > 2) longOutage(search);
   let size: number;
   do {
     size = sizeOf(search.best);
@@ -74,10 +75,26 @@ export function shrink(record: RunRecord, options: ShrinkOptions = {}): Shrunk {
 }
 
 /**
- * What takes several decisions here may take one elsewhere: each single fault at each call is tried, as
- * `explore` does, for as long as executions are left.
+ * What fails as something lasts too long takes many short faults, or one that is long: a point that is out
+ * from its first call on, for as long as a fault may last.
  */
-function singleFault(search: Search): void {
+function longOutage(search: Search): void {
+  const { faultMaxMs } = search.best.options;
+  const seen = new Set<string>();
+  for (const call of callsOf(search)) {
+    const [, point, subject] = /^fault-(\d) (\S+)$/.exec(call) ?? [];
+    if (point === undefined || seen.has(point)) continue;
+    seen.add(point);
+    const decisions: Decision[] = [
+      [call, faultKinds.indexOf("outage") + 1],
+      [`outage-ms ${point}/${subject}`, faultMaxMs],
+    ];
+    if (fails(search, { ...search.best, decisions })) return;
+  }
+}
+
+/** Calls at which a fault could happen, in a run without any. */
+function callsOf(search: Search): readonly string[] {
   const calls: string[] = [];
   runSimulation({
     ...inputOf({ ...search.best, decisions: [] }),
@@ -87,6 +104,15 @@ function singleFault(search: Search): void {
     },
   });
   search.executions++;
+  return calls;
+}
+
+/**
+ * What takes several decisions here may take one elsewhere: each single fault at each call is tried, as
+ * `explore` does, for as long as executions are left.
+ */
+function singleFault(search: Search): void {
+  const calls = callsOf(search);
   for (let kind = 1; kind <= faultKinds.length; kind++) {
     for (const call of calls) {
       if (search.executions >= search.maxExecutions) return;

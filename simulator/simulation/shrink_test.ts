@@ -26,10 +26,17 @@ for (const plant of [11, 14]) {
   });
 }
 
+Deno.test("what fails as something lasts too long shrinks to one fault that is long", () => {
+  // Purged by its age although it is not sent: of many faults that had added up.
+  const { record, executions } = shrink(failure(19), { invariant: "no-lost-effect" });
+  assert.ok(record.decisions.length <= 2, JSON.stringify(record.decisions));
+  assert.ok(executions <= 500);
+});
+
 Deno.test("a failure shrinks to as few decisions as exploring every fault finds", () => {
   const { failures: [optimum] } = explore({ orders: 2, faults: 1, plant: 14 });
   const { record } = shrink(failure(14), { invariant: "order-per-key" });
-  assert.equal(record.decisions.length, optimum!.input.replay!.length);
+  assert.ok(record.decisions.length <= optimum!.input.replay!.length);
 });
 
 Deno.test("values shrink too, down to where a smaller one would not fail", () => {
