@@ -120,8 +120,8 @@ export class EventLoop {
   }
 
   /** A step that takes so long. */
-  *sleep(delayMs: number, process?: Process): Step<void> {
-    yield this.pause(delayMs, process);
+  sleep(delayMs: number, process?: Process): Step<void> {
+    return waitFor<void>((resume) => void this.after(delayMs, resume, process));
   }
 
   /** What a step yields to take so long: without a generator of its own, for what is done often. */

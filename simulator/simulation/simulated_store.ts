@@ -21,7 +21,7 @@ import {
   type Transaction,
   type Value,
 } from "../topology/ports.ts";
-import { type Step, type Wait, waitFor } from "../topology/step.ts";
+import { done, type Step, type Wait, waitFor } from "../topology/step.ts";
 import type { EventLoop, Process } from "./event_loop.ts";
 import { type Change, SimulatedTable } from "./simulated_table.ts";
 import { type Lock, SimulatedTransaction, unavailable } from "./simulated_transaction.ts";
@@ -211,25 +211,35 @@ export class SimulatedStore {
     });
   }
 
-  *#begin(process: Process): Step<Transaction> {
+  #begin(process: Process): Step<Transaction> {
+    const isFree = this.isConcurrent || this.#writer === undefined;
+    return isFree && this.#downUntilUs <= this.loop.nowUs
+      ? done(this.#open(new SimulatedTransaction(this, process)))
+      : this.#beginLater(process);
+  }
+
+  *#beginLater(process: Process): Step<Transaction> {
     if (this.#downUntilUs > this.loop.nowUs) {
       yield this.statement(process);
       this.judgeUp();
     }
     const transaction = new SimulatedTransaction(this, process);
-    if (!this.isConcurrent) {
-      if (this.#writer !== undefined && !(yield* this.#turn(transaction))) {
-        throw busy;
-      }
+    if (!this.isConcurrent && this.#writer !== undefined) {
+      if (!(yield* this.#turn(transaction))) throw busy;
       // The store may have crashed since it was given the turn.
       if (transaction.isOver) throw unavailable;
-      this.#writer = transaction;
     }
-    this.active.add(transaction);
+    this.#open(transaction);
     if (this.#downUntilUs > this.loop.nowUs) {
       transaction.end();
       throw unavailable;
     }
+    return transaction;
+  }
+
+  #open(transaction: SimulatedTransaction): Transaction {
+    if (!this.isConcurrent) this.#writer = transaction;
+    this.active.add(transaction);
     return transaction;
   }
 

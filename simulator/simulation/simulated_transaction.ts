@@ -11,7 +11,7 @@ import {
   type Transaction,
   type Value,
 } from "../topology/ports.ts";
-import { type Step, waitFor } from "../topology/step.ts";
+import { done, type Step, waitFor } from "../topology/step.ts";
 import { forever, type Process } from "./event_loop.ts";
 import type { SimulatedStore } from "./simulated_store.ts";
 import {
@@ -70,36 +70,72 @@ export class SimulatedTransaction implements Transaction {
     return this.#store.loop.nowMs;
   }
 
-  *insert(table: string, row: Readonly<Record<string, Value>>): Step<number> {
+  insert(table: string, row: Readonly<Record<string, Value>>): Step<number> {
     this.#pipeline();
     this.#store.judgeRoom();
     const known = this.#store.table(table);
     const id = known.takeId();
     for (const { columns, claims } of known.unique) {
       const value = valueOf(columns, row);
-      if (claims.has(value)) yield* this.#claimable(known, claims, value);
-      this.#claimed.push({ claims, value, before: claims.get(value) });
-      claims.set(value, { id, transaction: this });
+      if (claims.has(value)) return this.#insertAfterOthers(known, row, id);
+      this.#claim(claims, value, id);
     }
-    const key = known.firstKey + id;
-    // Nobody else knows of it before the commit, so nobody is kept from it.
-    this.#changes.set(key, { table, id, before: undefined, after: { ...row, id } });
+    return done(this.#put(known, row, id));
+  }
+
+  /** Somebody has one of its unique values: for good, or as long as it is not committed. */
+  *#insertAfterOthers(
+    table: SimulatedTable,
+    row: Readonly<Record<string, Value>>,
+    id: number,
+  ): Step<number> {
+    for (const { columns, claims } of table.unique) {
+      const value = valueOf(columns, row);
+      const claim = claims.get(value);
+      if (claim?.id === id) continue;
+      if (claim !== undefined) yield* this.#claimable(table, claims, value);
+      this.#claim(claims, value, id);
+    }
+    return this.#put(table, row, id);
+  }
+
+  #claim(claims: Map<Value, Claim>, value: Value, id: number): void {
+    this.#claimed.push({ claims, value, before: claims.get(value) });
+    claims.set(value, { id, transaction: this });
+  }
+
+  /** Nobody else knows of the row before the commit, so nobody is kept from it. */
+  #put(
+    { name, firstKey }: SimulatedTable,
+    row: Readonly<Record<string, Value>>,
+    id: number,
+  ): number {
+    const change = { table: name, id, before: undefined, after: { ...row, id } };
+    this.#changes.set(firstKey + id, change);
     return id;
   }
 
-  *select(
+  select(
     table: string,
     where: Readonly<Record<string, Value>>,
     { lock }: SelectOptions = {},
   ): Step<readonly Row[]> {
+    if (this.#store.isConcurrent) return this.#selectAmongOthers(table, where, lock);
+    this.#pipeline();
+    return done(this.#visible(table, where));
+  }
+
+  *#selectAmongOthers(
+    table: string,
+    where: Readonly<Record<string, Value>>,
+    lock: SelectOptions["lock"],
+  ): Step<readonly Row[]> {
     this.#judgeOpen();
-    if (this.#store.isConcurrent) {
-      yield this.#store.statement(this.process, this.#owedMs);
-      this.#owedMs = 0;
-      this.#judgeOpen();
-    } else this.#pipeline();
+    yield this.#store.statement(this.process, this.#owedMs);
+    this.#owedMs = 0;
+    this.#judgeOpen();
     const rows = this.#visible(table, where);
-    if (lock === undefined || !this.#store.isConcurrent) return rows;
+    if (lock === undefined) return rows;
     const locked: Row[] = [];
     const columns = Object.keys(where);
     const { firstKey } = this.#store.table(table);
@@ -209,20 +245,40 @@ export class SimulatedTransaction implements Transaction {
   }
 
   /** @param changes `undefined` removes the row */
-  *#write(
+  #write(
     table: string,
     id: number,
     changes: Readonly<Record<string, Value>> | undefined,
   ): Step<boolean> {
     this.#pipeline();
-    const { firstKey, rows } = this.#store.table(table);
-    const key = firstKey + id;
-    if (this.#store.isConcurrent && !this.#tryLock(key)) yield* this.#lock(key);
-    const row = this.#current(table, id);
+    const known = this.#store.table(table);
+    const key = known.firstKey + id;
+    if (!this.#store.isConcurrent || this.#tryLock(key)) {
+      return this.#change(known, id, changes) ? done(true) : done(false);
+    }
+    return this.#writeAfterOthers(known, id, changes);
+  }
+
+  *#writeAfterOthers(
+    table: SimulatedTable,
+    id: number,
+    changes: Readonly<Record<string, Value>> | undefined,
+  ): Step<boolean> {
+    yield* this.#lock(table.firstKey + id);
+    return this.#change(table, id, changes);
+  }
+
+  /** Whether there is such a row. */
+  #change(
+    { name, firstKey, rows }: SimulatedTable,
+    id: number,
+    changes: Readonly<Record<string, Value>> | undefined,
+  ): boolean {
+    const row = this.#current(name, id);
     if (row === undefined) return false;
     const before = rows.get(id);
     const after = changes === undefined ? undefined : { ...row, ...changes, id };
-    this.#changes.set(key, { table, id, before, after });
+    this.#changes.set(firstKey + id, { table: name, id, before, after });
     return true;
   }
 
