@@ -38,7 +38,7 @@ export interface Shrunk {
 
 interface Search {
   readonly invariant: InvariantName;
-  readonly maxExecutions: number;
+  maxExecutions: number;
   executions: number;
   /** The smallest that fails. */
   best: RunRecord;
@@ -59,14 +59,11 @@ export function shrink(record: RunRecord, options: ShrinkOptions = {}): Shrunk {
   if (!fails(search, record)) {
     throw new RangeError(`Cannot shrink as the record does not break '${invariant}'`);
   }
-  if (record.decisions.length > 2) longOutage(search);
-  let size: number;
-  do {
-    size = sizeOf(search.best);
-    fails(search, { ...search.best, jitter: false });
-    fewerOrders(search);
-    fewerDecisions(search);
-  } while (sizeOf(search.best) < size && search.executions < maxExecutions);
+  // Some are kept for what is tried when that has not made it small.
+  search.maxExecutions = Math.ceil(maxExecutions * 0.8);
+  smallerInTurns(search);
+  search.maxExecutions = maxExecutions;
+  if (search.best.decisions.length > 2 && longOutage(search)) smallerInTurns(search);
   if (search.best.decisions.length > 1 && search.executions < maxExecutions) singleFault(search);
   if (options.shrinkValues !== undefined) smallerValues(search, options.shrinkValues);
   // The searching runs were not hashed.
@@ -74,11 +71,22 @@ export function shrink(record: RunRecord, options: ShrinkOptions = {}): Shrunk {
   return { record: { ...search.best, hash }, executions: search.executions };
 }
 
+/** Fewer orders, fewer decisions, and again, as long as that helps. */
+function smallerInTurns(search: Search): void {
+  let size: number;
+  do {
+    size = sizeOf(search.best);
+    fails(search, { ...search.best, jitter: false });
+    fewerOrders(search);
+    fewerDecisions(search);
+  } while (sizeOf(search.best) < size && search.executions < search.maxExecutions);
+}
+
 /**
  * What fails as something lasts too long takes many short faults, or one that is long: a point that is out
- * from its first call on, for as long as a fault may last.
+ * from its first call on, for as long as a fault may last. Gives whether that fails likewise.
  */
-function longOutage(search: Search): void {
+function longOutage(search: Search): boolean {
   const { faultMaxMs } = search.best.options;
   const seen = new Set<string>();
   for (const call of callsOf(search)) {
@@ -89,8 +97,9 @@ function longOutage(search: Search): void {
       [call, faultKinds.indexOf("outage") + 1],
       [`outage-ms ${point}/${subject}`, faultMaxMs],
     ];
-    if (fails(search, { ...search.best, decisions })) return;
+    if (fails(search, { ...search.best, decisions })) return true;
   }
+  return false;
 }
 
 /** Calls at which a fault could happen, in a run without any. */
