@@ -1,64 +1,13 @@
 /** OTLP/gRPC, byte for byte as clients frame it. */
 import assert from "node:assert/strict";
-import http2 from "node:http2";
 import { gzipSync } from "node:zlib";
 import { fromBinary } from "@bufbuild/protobuf";
 import { ExportTraceServiceResponseSchema } from "../../service/otlp/proto/gen/trace_service_pb.ts";
+import { call, framed } from "../test_grpc.ts";
 import { logsRequest, newTraceId, testConsole, tracesRequest } from "../test_console.ts";
 
 const traces = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 const logs = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
-
-interface Answer {
-  status: string | undefined;
-  message: string;
-  body: Uint8Array;
-}
-
-function framed(message: Uint8Array, compressed = 0): Uint8Array {
-  const body = new Uint8Array(5 + message.length);
-  body[0] = compressed;
-  new DataView(body.buffer).setUint32(1, message.length);
-  body.set(message, 5);
-  return body;
-}
-
-async function call(
-  address: string,
-  path: string,
-  body: Uint8Array,
-  headers: Record<string, string> = {},
-): Promise<Answer> {
-  const session = http2.connect(`http://${address}`);
-  session.on("error", () => {});
-  try {
-    const stream = session.request({
-      ":method": "POST",
-      ":path": path,
-      "content-type": "application/grpc+proto",
-      te: "trailers",
-      "user-agent": "test-grpc/1",
-      ...headers,
-    });
-    const found: Record<string, unknown> = {};
-    stream.on("response", (head) => Object.assign(found, head));
-    stream.on("trailers", (trailers) => Object.assign(found, trailers));
-    const pieces: Uint8Array[] = [];
-    stream.on("data", (piece: Uint8Array) => pieces.push(piece));
-    stream.end(body);
-    await new Promise<void>((resolve, reject) => {
-      stream.on("close", resolve);
-      stream.on("error", reject);
-    });
-    return {
-      status: found["grpc-status"] as string | undefined,
-      message: decodeURIComponent(String(found["grpc-message"] ?? "")),
-      body: new Uint8Array(pieces.flatMap((piece) => [...piece])).subarray(5),
-    };
-  } finally {
-    session.destroy();
-  }
-}
 
 Deno.test("OTLP/gRPC takes calls, plain and with gzip, several on one console", async () => {
   await using viewer = await testConsole();
