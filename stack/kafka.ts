@@ -236,7 +236,8 @@ async function formatStorage(
   throw new StackError(`Cannot start kafka: its storage cannot be formatted: ${printed.trim()}`);
 }
 
-function mavenDependency(groupId: string, artifactId: string, version: string): string {
+/** A dependency as a `pom.xml` has it. */
+export function mavenDependency(groupId: string, artifactId: string, version: string): string {
   return `<dependency><groupId>${groupId}</groupId><artifactId>${artifactId}</artifactId>` +
     `<version>${version}</version></dependency>`;
 }

@@ -1,0 +1,56 @@
+/** What the SDKs of other languages send is there, whole. */
+import assert from "node:assert/strict";
+import { javaSdkProgram, pythonSdkProgram, type SdkProgram } from "../../stack/otel_sdks.ts";
+import { testWithStack } from "../../stack/test_with_stack.ts";
+import { testConsole } from "../test_console.ts";
+
+async function run({ command, args, env }: SdkProgram, url: string): Promise<void> {
+  const { success, stdout, stderr } = await new Deno.Command(command, {
+    args: [...args, url],
+    env,
+    stdout: "piped",
+    stderr: "piped",
+  }).output();
+  const said = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
+  assert.ok(success, said);
+  // An SDK whose export fails says so and ends well.
+  assert.doesNotMatch(said, /fail|error|warn/i, said);
+}
+
+async function assertWhole(service: string, program: SdkProgram): Promise<void> {
+  await using viewer = await testConsole();
+  await run(program, viewer.otlpUrl);
+  const { data: [trace] } = await viewer.get(`/api/traces?service=${service}`);
+  const spans = Object.fromEntries(
+    // deno-lint-ignore no-explicit-any -- Jaeger's JSON
+    trace.spans.map((span: any) => [span.operationName, span]),
+  );
+  assert.deepEqual(Object.keys(spans).sort(), ["part", "work"]);
+  assert.equal(spans.part.references[0].spanID, spans.work.spanID);
+  // deno-lint-ignore no-explicit-any -- Jaeger's JSON
+  const tagsOf = (span: any) =>
+    Object.fromEntries(span.tags.map((tag: any) => [tag.key, tag.value]));
+  assert.equal(tagsOf(spans.work).size, 3);
+  assert.equal(tagsOf(spans.work)["otel.scope.version"], "1.0");
+  assert.equal(tagsOf(spans.part)["otel.status_code"], "ERROR");
+  // deno-lint-ignore no-explicit-any -- Jaeger's JSON
+  const names = (span: any) => span.logs.map((log: any) => log.fields[0].value);
+  assert.deepEqual([names(spans.work), names(spans.part)], [["begun"], ["exception"]]);
+
+  const jobs = await viewer.get(`/api/metrics?name=jobs&service=${service}`);
+  assert.deepEqual([jobs.type, jobs.unit, jobs.data[0].points.at(-1).value], ["sum", "{job}", 3]);
+  const durations = await viewer.get(`/api/metrics?name=job.duration&service=${service}`);
+  const point = durations.data[0].points.at(-1);
+  assert.deepEqual([point.count, point.sum], [1, 0.25]);
+  const stats = await viewer.get("/api/stats");
+  assert.deepEqual(stats.requests.refused, {});
+  assert.deepEqual(stats.traces.refused, {});
+}
+
+testWithStack("what Python's SDK sends is there, whole", async () => {
+  await assertWhole("python-program", await pythonSdkProgram());
+});
+
+testWithStack("what Java's SDK sends by Java's own HTTP client is there, whole", async () => {
+  await assertWhole("java-program", await javaSdkProgram());
+});
