@@ -1,6 +1,7 @@
 /** What the SDKs of other languages send is there, whole. */
 import assert from "node:assert/strict";
 import { javaSdkProgram, pythonSdkProgram, type SdkProgram } from "../../stack/otel_sdks.ts";
+import type { JaegerSpan } from "../page_api/api.ts";
 import { testWithStack } from "../../stack/test_with_stack.ts";
 import { testConsole } from "../test_console.ts";
 
@@ -21,21 +22,18 @@ async function assertWhole(service: string, program: SdkProgram): Promise<void> 
   await using viewer = await testConsole();
   await run(program, viewer.otlpUrl);
   const { data: [trace] } = await viewer.get(`/api/traces?service=${service}`);
-  const spans = Object.fromEntries(
-    // deno-lint-ignore no-explicit-any -- Jaeger's JSON
-    trace.spans.map((span: any) => [span.operationName, span]),
+  const spans: Record<string, JaegerSpan> = Object.fromEntries(
+    trace.spans.map((span: JaegerSpan) => [span.operationName, span]),
   );
   assert.deepEqual(Object.keys(spans).sort(), ["part", "work"]);
-  assert.equal(spans.part.references[0].spanID, spans.work.spanID);
-  // deno-lint-ignore no-explicit-any -- Jaeger's JSON
-  const tagsOf = (span: any) =>
-    Object.fromEntries(span.tags.map((tag: any) => [tag.key, tag.value]));
-  assert.equal(tagsOf(spans.work).size, 3);
-  assert.equal(tagsOf(spans.work)["otel.scope.version"], "1.0");
-  assert.equal(tagsOf(spans.part)["otel.status_code"], "ERROR");
-  // deno-lint-ignore no-explicit-any -- Jaeger's JSON
-  const names = (span: any) => span.logs.map((log: any) => log.fields[0].value);
-  assert.deepEqual([names(spans.work), names(spans.part)], [["begun"], ["exception"]]);
+  assert.equal(spans.part!.references[0]!.spanID, spans.work!.spanID);
+  const tagsOf = (span: JaegerSpan) =>
+    Object.fromEntries(span.tags.map((tag) => [tag.key, tag.value]));
+  assert.equal(tagsOf(spans.work!).size, 3);
+  assert.equal(tagsOf(spans.work!)["otel.scope.version"], "1.0");
+  assert.equal(tagsOf(spans.part!)["otel.status_code"], "ERROR");
+  const names = (span: JaegerSpan) => span.logs.map((log) => log.fields[0]!.value);
+  assert.deepEqual([names(spans.work!), names(spans.part!)], [["begun"], ["exception"]]);
 
   const jobs = await viewer.get(`/api/metrics?name=jobs&service=${service}`);
   assert.deepEqual([jobs.type, jobs.unit, jobs.data[0].points.at(-1).value], ["sum", "{job}", 3]);
