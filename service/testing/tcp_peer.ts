@@ -4,6 +4,8 @@
  * @module
  */
 
+import { settledWithin } from "../resilience.ts";
+
 /** A connection of which all that comes is kept. */
 export class Peer {
   /** All that has come, as UTF-8. */
@@ -34,6 +36,16 @@ export class Peer {
     for (let sent = 0; sent < bytes.length;) {
       sent += await this.#connection.write(bytes.subarray(sent));
     }
+  }
+
+  /**
+   * Waits until the other side has ended it.
+   *
+   * @throws {Error} it has not for `limitMs`, far longer than it takes
+   */
+  async end(limitMs = 20_000): Promise<void> {
+    if (await settledWithin(this.ended, limitMs)) return;
+    throw new Error(`The other side does not end the connection; it has sent ${this.received}`);
   }
 
   close(): void {
