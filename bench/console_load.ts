@@ -9,8 +9,10 @@ import type { StatsEvent } from "../console/page_api/stream_events.ts";
 import { ExportTraceServiceRequestSchema } from "../service/otlp/proto/gen/trace_service_pb.ts";
 import { programArguments } from "../service/program_file.ts";
 
-const spansPerBatch = 512;
-const spansPerTrace = 8;
+/** Spans of one request. */
+export const spansPerBatch = 512;
+/** Spans of one trace. */
+export const spansPerTrace = 8;
 const senders = 3;
 
 /** A console in a process of its own, on one core where `taskset` can pin it. */
@@ -34,13 +36,14 @@ export async function startConsole(flags: readonly string[] = []) {
     const { value, done } = await reader.read();
     if (done) throw new Error(`The console ended before it was ready: ${text}`);
     text += decoder.decode(value, { stream: true });
-    match = /page=(\S+) otlp=(\S+)/.exec(text);
+    match = /page=(\S+) otlp=(\S+) grpc=(\S+)/.exec(text);
   }
   return {
     pid: child.pid,
     pinned,
     pageUrl: match[1]!,
     otlpUrl: match[2]!,
+    grpcAddress: match[3]!,
     async stop() {
       await reader.cancel();
       child.kill("SIGTERM");
@@ -70,7 +73,11 @@ async function hasTaskset(): Promise<boolean> {
 }
 
 /** A batch whose ids can be overwritten: encoding 60,000 spans a second would measure the encoder. */
-function makeBatch(): { bytes: Uint8Array<ArrayBuffer>; traceIds: number[]; spanIds: number[] } {
+export function makeBatch(): {
+  bytes: Uint8Array<ArrayBuffer>;
+  traceIds: number[];
+  spanIds: number[];
+} {
   const now = BigInt(Date.now()) * 1_000_000n;
   const spans = Array.from({ length: spansPerBatch }, (_, i) => ({
     traceId: marked(16, 0xa5),
