@@ -111,6 +111,32 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     }
   },
 
+  async "charts begin with what matters; a stretch of time leads to its traces"(
+    { console, page },
+  ) {
+    await sendTrace(console, { name: "PUT /orders", failed: "card declined" });
+    await sendMetric(console, { name: "shop.order.duration" });
+    await page.goto(`${console.fields.page}/charts`);
+    const services = page.getByRole("region", { name: "Services", exact: true });
+    assert.match(await services.innerText(), /checkout[\s\S]*%/);
+    await page.locator(".metric-link", { hasText: "shop.order.duration" }).click();
+    await page.getByRole("figure", { name: /how many in each bucket/ }).waitFor();
+    const plot = page.locator(".u-over").first();
+    const box = (await plot.boundingBox())!;
+    await page.mouse.move(box.x + box.width * 0.2, box.y + 50);
+    await page.mouse.down();
+    await page.mouse.move(box.x + box.width * 0.8, box.y + 50, { steps: 5 });
+    await page.mouse.up();
+    await page.waitForURL((url) => url.searchParams.has("from") && url.searchParams.has("to"));
+    await page.getByRole("link", { name: "Traces of this time" }).waitFor();
+    await page.getByRole("button", { name: "Show all of it" }).click();
+    await page.waitForURL((url) => !url.searchParams.has("from"));
+    await page.getByRole("link", { name: /Traces at the peak/ }).click();
+    await page.getByText(/Traces that began between/).waitFor();
+    await page.getByRole("button", { name: "All times" }).click();
+    await rows(page, 1);
+  },
+
   async "links lead both ways, with what they say"({ console, page }) {
     const traceId = await sendTrace(console, { name: "PUT /orders" });
     const batchId = "cd".repeat(16);

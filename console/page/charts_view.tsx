@@ -13,6 +13,7 @@ import { apiPaths, type MetricRow, type MetricsAnswer } from "../page_api/api.ts
 import { ServiceFilter } from "./filter_bar.tsx";
 import { MetricDetail } from "./metric_detail.tsx";
 import { MetricLink } from "./metric_link.tsx";
+import { Overview } from "./overview.tsx";
 import { PointHere } from "./point_here.tsx";
 import { epoch } from "./store.ts";
 import { chartRange, chartRanges, paused } from "./views.ts";
@@ -124,19 +125,13 @@ function MetricList(
 }
 
 function NoMetric({ wanted }: { wanted: string | null }) {
-  return wanted === null
-    ? (
-      <Empty title="Choose a metric">
-        <p>Its charts appear here, and its address is a link to them.</p>
-      </Empty>
-    )
-    : (
-      <Empty title="This metric is not here">
-        <p>
-          <code>{wanted}</code> has not been received since the console started or was cleared.
-        </p>
-      </Empty>
-    );
+  return wanted === null ? <Overview /> : (
+    <Empty title="This metric is not here">
+      <p>
+        <code>{wanted}</code> has not been received since the console started or was cleared.
+      </p>
+    </Empty>
+  );
 }
 
 function RangeChoice() {
@@ -148,7 +143,12 @@ function RangeChoice() {
           key={range}
           type="button"
           aria-pressed={chartRange.value === range}
-          onClick={() => setParams({ range: range === chartRanges[0] ? undefined : range })}
+          onClick={() =>
+            setParams({
+              range: range === chartRanges[0] ? undefined : range,
+              from: undefined,
+              to: undefined,
+            })}
         >
           {words[range as keyof typeof words]}
         </button>

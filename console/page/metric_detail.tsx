@@ -13,6 +13,7 @@ import { useAnswer } from "../../service/page/use_answer.ts";
 import { WithBreaks } from "../../service/page/with_breaks.tsx";
 import { apiPaths, type MetricDataAnswer, type MetricRow } from "../page_api/api.ts";
 import { ExemplarList, exemplarMarks } from "./exemplars.tsx";
+import { HeatMap } from "./heat_map.tsx";
 import {
   type Figure,
   figuresOf,
@@ -26,6 +27,7 @@ import {
   seriesLabels,
 } from "./metric_lines.ts";
 import { metricNames } from "./store.ts";
+import { chooseSpan, chosenSpan, TimeLinks } from "./time_span.tsx";
 import { chartRange, chartRangeMs, paused } from "./views.ts";
 
 /** Lines in one picture: more cannot be distinguished. */
@@ -103,7 +105,11 @@ function MetricCharts({ metric, rangeMs }: { metric: MetricDataAnswer; rangeMs: 
     ? wordParam(params, "figure", ["p95", "p50", "p99", "mean"])
     : mainFigure(metric);
   const few = one ? [one] : metric.data.slice(0, maxLines);
-  const range = useMemo(() => timeRange(metric, rangeMs), [metric, rangeMs]);
+  const span = chosenSpan(params);
+  const range = useMemo(
+    () => span ?? timeRange(metric, rangeMs),
+    [metric, rangeMs, span?.[0], span?.[1]],
+  );
 
   if (metric.data.every((series) => series.points.length === 0)) {
     return (
@@ -131,8 +137,18 @@ function MetricCharts({ metric, rangeMs }: { metric: MetricDataAnswer; rangeMs: 
         lines={colored(main, histogram && one !== undefined)}
         range={range}
         marks={figure === "rate" ? [] : exemplarMarks(few)}
+        onSpan={chooseSpan}
         format={(value) => formatUnit(value, unit)}
       />
+      <TimeLinks lines={main} service={params.get("service") ?? ""} />
+      {histogram && (
+        <HeatMap
+          label={`${metric.name}, how many in each bucket`}
+          series={one ? [one] : metric.data}
+          range={range}
+          format={(value) => formatUnit(value, metric.unit)}
+        />
+      )}
       <ExemplarList metric={metric} series={few} />
       {histogram && <RateChart metric={metric} lines={linesOf(few, "rate")} range={range} />}
       {metric.data.length > 1 && (
@@ -176,6 +192,7 @@ function RateChart(
         timesMs={lines.timesMs}
         lines={colored(lines, false)}
         range={range}
+        onSpan={chooseSpan}
         height={160}
         format={(value) => formatUnit(value, "/s")}
       />

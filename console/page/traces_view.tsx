@@ -24,6 +24,7 @@ import { SampleNotice, ServiceFilter } from "./filter_bar.tsx";
 import { Moment } from "./moment.tsx";
 import { PointHere } from "./point_here.tsx";
 import { loadList, stats, stream, traces } from "./store.ts";
+import { SpanNotice } from "./time_span.tsx";
 import { paused, traceFilterNames, traceQuery } from "./views.ts";
 
 const complete = completeSearch("traces");
@@ -56,6 +57,7 @@ export function TracesView() {
         <TraceFigures />
       </div>
       <CompareNotice />
+      <SpanNotice />
       <TraceList />
     </section>
   );

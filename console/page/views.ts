@@ -40,7 +40,7 @@ export const view = computed<View>(() => {
 export const paused = computed(() => address.value.params.has("paused"));
 
 /** Parameters of the trace list, as they stand in the address. */
-export const traceFilterNames = ["service", "q", "errors", "min"] as const;
+export const traceFilterNames = ["service", "q", "errors", "min", "from", "to"] as const;
 
 /** The severities a person chooses from; `all` is no filter. */
 export const logLevels = ["all", "debug", "info", "warn", "error"] as const;
@@ -66,6 +66,10 @@ export function traceQuery(params: URLSearchParams): URLSearchParams {
   if (params.has("errors")) query.set("error", "true");
   const minMs = parseDuration(params.get("min") ?? "");
   if (minMs !== undefined) query.set("minDuration", `${minMs}ms`);
+  // The API's are microseconds.
+  for (const [name, theirs] of [["from", "start"], ["to", "end"]] as const) {
+    if (/^\d{1,14}$/.test(params.get(name) ?? "")) query.set(theirs, `${params.get(name)}000`);
+  }
   return query;
 }
 

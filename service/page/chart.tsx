@@ -45,6 +45,8 @@ export interface ChartProps {
   marks?: readonly ChartMark[];
   /** Text of a value. */
   format: (value: number) => string;
+  /** Gets a stretch of time that was drawn over. @default nothing can be drawn over */
+  onSpan?: ((fromMs: number, toMs: number) => void) | undefined;
   /** Height of the drawing, in pixels. @default 240 */
   height?: number;
 }
@@ -155,7 +157,7 @@ function drawChart(
       cursor: {
         y: false,
         points: { size: 6 },
-        drag: { x: false, y: false },
+        drag: { x: latest.current.onSpan !== undefined, y: false, setScale: false, dist: 8 },
       },
       scales: scalesOf(latest),
       axes: [
@@ -182,6 +184,7 @@ function drawChart(
       ],
       hooks: {
         setCursor: [(now) => onCursor(now.cursor.idx ?? null)],
+        setSelect: [(now) => takeSpan(now, latest)],
         draw: [(now) => drawMarks(now, latest.current.marks ?? [], color("--text"))],
         ready: [(now) => now.over.addEventListener("click", () => openMark(now, latest))],
       },
@@ -189,6 +192,14 @@ function drawChart(
     dataOf(latest.current),
     element,
   );
+}
+
+function takeSpan(plot: uPlot, latest: Latest): void {
+  const { left, width } = plot.select;
+  if (width <= 0) return;
+  const at = (x: number) => plot.posToVal(x, "x") * 1e3;
+  latest.current.onSpan?.(at(left), at(left + width));
+  plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
 }
 
 /** Half the diagonal of a diamond, and how far from it a click still hits, in pixels. */
