@@ -7,6 +7,7 @@
 import { join } from "node:path";
 import { buildOnce, type BuildOptions, type BuildRecipe } from "./build_cache.ts";
 import { programs } from "../programs.ts";
+import { contextHash } from "./build_context.ts";
 import { compose, root } from "./compose_file.ts";
 import { denoImages } from "./container_images.ts";
 import {
@@ -134,6 +135,10 @@ export async function openCompose(podman: Podman, options: ComposeOptions = {}):
     run,
     container: (service) => `${project}_${service}_1`,
     async build() {
+      const wanted = await contextHash(root);
+      if (await isBuilt(podman, wanted)) return;
+      // A build that is cut off leaves images of both.
+      await Deno.writeTextFile(builtFile(podman), "");
       await denoImages(podman, build);
       // Dependencies come by the host's network.
       const passed = "--isolation chroot --network host --pull=never --format docker";
@@ -149,6 +154,7 @@ export async function openCompose(podman: Podman, options: ComposeOptions = {}):
           { timeoutMs: BUILD_TIMEOUT_MS, signal },
         );
       }
+      await Deno.writeTextFile(builtFile(podman), wanted);
     },
     async up(services = []) {
       await run(["up", "--detach", "--no-build", ...services], { timeoutMs: UP_TIMEOUT_MS });
@@ -158,6 +164,22 @@ export async function openCompose(podman: Podman, options: ComposeOptions = {}):
     },
     services: () => servicesOf(podman, project),
   };
+}
+
+/** Holds what the images that are there were built from. */
+const builtFile = (podman: Podman) => join(podman.folder, "built-from");
+
+/** Whether every program's image is there, of these files: to find that out layer by layer is slow. */
+async function isBuilt(podman: Podman, wanted: string): Promise<boolean> {
+  try {
+    if (await Deno.readTextFile(builtFile(podman)) !== wanted) return false;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+  const there = (await podman.run(["images", "--format", "{{.Repository}}:{{.Tag}}"])).split("\n");
+  const names = await Promise.all(programs.map(({ name }) => imageName(name)));
+  return names.every((name) => there.includes(name));
 }
 
 /** What compose.yaml calls the image of a program, and would if it had a service. */

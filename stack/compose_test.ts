@@ -17,7 +17,11 @@ testWith(["read"], "compose.yaml pins every image to one version", async () => {
   for (const [name, { image, build }] of Object.entries((await compose()).services)) {
     // What is built here is named as a release is, whose version is that of deno.json.
     if (build) assert.equal(image, `orrery/${build.target}:\${ORRERY_VERSION:-${version}}`);
-    else assert.match(image!, /^[\w./-]+:v?\d+\.\d+\.\d+$/, `${name} runs ${image}`);
+    else {assert.match(
+        image!,
+        /^[\w./-]+:(v?\d+(\.\d+)+|RELEASE\.[\dTZ-]+)$/,
+        `${name} runs ${image}`,
+      );}
   }
 });
 

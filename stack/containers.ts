@@ -7,6 +7,8 @@ import { programs } from "../programs.ts";
 import { pause } from "../service/resilience.ts";
 import { type RunningProcess, startProcess } from "../service/supervisor.ts";
 import { StackError } from "./build_cache.ts";
+import { componentImages } from "./component_images.ts";
+import { compose as composeFile } from "./compose_file.ts";
 import { type Compose, isHealthy, openCompose } from "./compose.ts";
 import { openPodman, type Podman } from "./podman.ts";
 import type { StartOptions } from "./start_options.ts";
@@ -21,6 +23,14 @@ const HEALTH_POLL_MS = 500;
 export async function buildContainers(signal?: AbortSignal): Promise<void> {
   const compose = await openCompose(await openPodman(), signal === undefined ? {} : { signal });
   await compose.build();
+}
+
+/** Builds those too, and assembles the images of the components in compose.yaml's profiles. */
+export async function buildAllContainers(signal?: AbortSignal): Promise<void> {
+  await buildContainers(signal);
+  const components = Object.entries((await composeFile()).services)
+    .filter(([, { build }]) => build === undefined).map(([name]) => name);
+  await componentImages(await openPodman(), components, signal === undefined ? {} : { signal });
 }
 
 /**

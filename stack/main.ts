@@ -16,7 +16,12 @@ import { commandLine, flag, parseHttpUrl, parsePort } from "../service/command_l
 import { runCommand } from "../service/life_cycle.ts";
 import { aborted, pause } from "../service/resilience.ts";
 import { buildOnce, requireTool, StackError } from "./build_cache.ts";
-import { buildContainers, removeContainers, startContainers } from "./containers.ts";
+import {
+  buildAllContainers,
+  buildContainers,
+  removeContainers,
+  startContainers,
+} from "./containers.ts";
 import { whyNoContainers } from "./podman.ts";
 import type { RunningProcess } from "../service/supervisor.ts";
 import { ACTIONLINT_RECIPE } from "./actionlint.ts";
@@ -168,7 +173,7 @@ const TEST_PEERS: Readonly<Record<string, (signal: AbortSignal) => Promise<unkno
   "aioquic": (signal) => buildOnce(AIOQUIC_RECIPE, { signal }),
   "containers": async (signal) => {
     const reason = await whyNoContainers();
-    if (reason === undefined) await buildContainers(signal);
+    if (reason === undefined) await buildAllContainers(signal);
     else print(`containers are left out: ${reason}`);
   },
   "denort-stand-ins": (signal) => buildOnce(DENORT_STAND_INS_RECIPE, { signal }),
