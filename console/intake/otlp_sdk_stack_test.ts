@@ -1,7 +1,7 @@
 /** What the SDKs of other languages send is there, whole. */
 import assert from "node:assert/strict";
 import { javaSdkProgram, pythonSdkProgram, type SdkProgram } from "../../stack/otel_sdks.ts";
-import type { JaegerSpan } from "../page_api/api.ts";
+import type { JaegerSpan } from "../page_api/jaeger_api.ts";
 import { testWithStack } from "../../stack/test_with_stack.ts";
 import { testConsole } from "../test_console.ts";
 

@@ -12,7 +12,7 @@ import {
   type StoredLink,
   type StoredSpan,
 } from "../stores/trace_store.ts";
-import { spanWarnings } from "../page_api/api.ts";
+import { spanWarnings } from "../page_api/jaeger_api.ts";
 import { hexId, type IntakeRequest, microseconds } from "./intake_request.ts";
 import { addOperation, type Scope, type ServiceEntry, type Source } from "./source.ts";
 

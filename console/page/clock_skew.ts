@@ -6,7 +6,7 @@
  *
  * @module
  */
-import type { JaegerSpan, JaegerTrace } from "../page_api/api.ts";
+import type { JaegerSpan, JaegerTrace } from "../page_api/jaeger_api.ts";
 
 /** Below this it is how clocks tick, in microseconds. */
 const toleranceUs = 1;

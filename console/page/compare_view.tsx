@@ -10,7 +10,8 @@ import { Failure, Loading } from "../../service/page/states.tsx";
 import { address, href, setParams } from "../../service/page/url_state.ts";
 import { useAnswer } from "../../service/page/use_answer.ts";
 import { VirtualList } from "../../service/page/virtual_list.tsx";
-import { type JaegerAnswer, type JaegerTrace, tracePath } from "../page_api/api.ts";
+import { tracePath } from "../page_api/api.ts";
+import type { JaegerAnswer, JaegerTrace } from "../page_api/jaeger_api.ts";
 import { type Change, type ComparedFrame, compareFrames, type Frame, framesOf } from "./flame.ts";
 import { type TraceTree, traceTree } from "./waterfall.ts";
 

@@ -6,7 +6,7 @@
 import type { ChartMark } from "../../service/page/chart.tsx";
 import { formatTime, formatTimeWithZone, formatUnit } from "../../service/page/format.ts";
 import { go, href } from "../../service/page/url_state.ts";
-import type { Exemplar, MetricDataAnswer, MetricSeries } from "../page_api/api.ts";
+import type { Exemplar, MetricDataAnswer, MetricSeries } from "../page_api/metrics_api.ts";
 
 const maxListed = 12;
 

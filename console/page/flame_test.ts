@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { JaegerSpan, JaegerTrace } from "../page_api/api.ts";
+import type { JaegerSpan, JaegerTrace } from "../page_api/jaeger_api.ts";
 import { compareFrames, frameAt, framesOf, hottest, placeFrames } from "./flame.ts";
 import { traceTree } from "./waterfall.ts";
 

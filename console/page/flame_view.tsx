@@ -16,7 +16,8 @@ import { ServiceName } from "../../service/page/service_mark.tsx";
 import { Empty, Failure, Loading } from "../../service/page/states.tsx";
 import { address, href, setParams } from "../../service/page/url_state.ts";
 import { useAnswer } from "../../service/page/use_answer.ts";
-import { apiPaths, type JaegerAnswer, type JaegerTrace, tracePath } from "../page_api/api.ts";
+import { apiPaths, tracePath } from "../page_api/api.ts";
+import type { JaegerAnswer, JaegerTrace } from "../page_api/jaeger_api.ts";
 import { type Frame, frameAt, framesOf, hottest, type PlacedFrame, placeFrames } from "./flame.ts";
 import { traceTree, type TreeSpan } from "./waterfall.ts";
 

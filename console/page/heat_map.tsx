@@ -7,7 +7,7 @@
 import { useEffect, useRef } from "preact/hooks";
 import { themeVersion } from "../../service/page/theme.tsx";
 import { formatTime } from "../../service/page/format.ts";
-import type { HistogramPoint, MetricSeries } from "../page_api/api.ts";
+import type { HistogramPoint, MetricSeries } from "../page_api/metrics_api.ts";
 
 /** What is drawn. */
 export interface HeatCells {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { HistogramPoint, MetricSeries } from "../page_api/api.ts";
+import type { HistogramPoint, MetricSeries } from "../page_api/metrics_api.ts";
 import { heatCells } from "./heat_map.tsx";
 import { peakOf } from "./time_span.tsx";
 

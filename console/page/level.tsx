@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { LogRow } from "../page_api/api.ts";
+import type { LogRow } from "../page_api/logs_api.ts";
 
 /** The word, short enough for a column. */
 export function Level({ row }: { row: LogRow }) {

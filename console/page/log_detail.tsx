@@ -10,12 +10,8 @@ import { Icon } from "../../service/page/icon.tsx";
 import { ServiceName } from "../../service/page/service_mark.tsx";
 import { href } from "../../service/page/url_state.ts";
 import { useAnswer } from "../../service/page/use_answer.ts";
-import {
-  apiPaths,
-  type Attributes,
-  type LogDetail as Detail,
-  type LogRow,
-} from "../page_api/api.ts";
+import { apiPaths, type Attributes } from "../page_api/api.ts";
+import type { LogDetail as Detail, LogRow } from "../page_api/logs_api.ts";
 import { Level } from "./level.tsx";
 import { flatten } from "./metric_lines.ts";
 

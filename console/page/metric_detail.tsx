@@ -11,7 +11,8 @@ import { Empty, Failure, Loading } from "../../service/page/states.tsx";
 import { address, href, setParams, wordParam } from "../../service/page/url_state.ts";
 import { useAnswer } from "../../service/page/use_answer.ts";
 import { WithBreaks } from "../../service/page/with_breaks.tsx";
-import { apiPaths, type MetricDataAnswer, type MetricRow } from "../page_api/api.ts";
+import { apiPaths } from "../page_api/api.ts";
+import type { MetricDataAnswer, MetricRow } from "../page_api/metrics_api.ts";
 import { ExemplarList, exemplarMarks } from "./exemplars.tsx";
 import { HeatMap } from "./heat_map.tsx";
 import {

@@ -3,15 +3,15 @@
  *
  * @module
  */
+import type { Attributes } from "../page_api/api.ts";
 import type {
-  Attributes,
   HistogramPoint,
   MetricDataAnswer,
   MetricPoint,
   MetricRow,
   MetricSeries,
   NumberPoint,
-} from "../page_api/api.ts";
+} from "../page_api/metrics_api.ts";
 
 /** What of a point is drawn. */
 export type Figure = "value" | "rate" | "mean" | "p50" | "p95" | "p99";

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import type { Attributes, MetricDataAnswer, MetricSeries } from "../page_api/api.ts";
+import type { Attributes } from "../page_api/api.ts";
+import type { MetricDataAnswer, MetricSeries } from "../page_api/metrics_api.ts";
 import {
   figuresOf,
   figureUnit,

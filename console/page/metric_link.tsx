@@ -10,7 +10,8 @@ import { ServiceMarks } from "../../service/page/service_mark.tsx";
 import { address, href } from "../../service/page/url_state.ts";
 import { useAnswer } from "../../service/page/use_answer.ts";
 import { WithBreaks } from "../../service/page/with_breaks.tsx";
-import { apiPaths, type MetricDataAnswer, type MetricRow } from "../page_api/api.ts";
+import { apiPaths } from "../page_api/api.ts";
+import type { MetricDataAnswer, MetricRow } from "../page_api/metrics_api.ts";
 import { figureUnit, headline, isHistogram, mainFigure } from "./metric_lines.ts";
 import { paused } from "./views.ts";
 

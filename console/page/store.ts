@@ -11,12 +11,11 @@ import { LiveStream, type StreamMessage } from "../../service/page/live_stream.t
 import { address } from "../../service/page/url_state.ts";
 import {
   apiPaths,
-  type LogRow,
-  type LogsAnswer,
   type ServiceRow,
   type SummariesAnswer,
   type TraceSummary,
 } from "../page_api/api.ts";
+import type { LogRow, LogsAnswer } from "../page_api/logs_api.ts";
 import {
   type HelloEvent,
   type StatsEvent,

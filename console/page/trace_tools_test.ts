@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { JaegerSpan, JaegerTrace } from "../page_api/api.ts";
+import type { JaegerSpan, JaegerTrace } from "../page_api/jaeger_api.ts";
 import { clockSkews, withoutSkew } from "./clock_skew.ts";
 import { criticalPath } from "./critical_path.ts";
 import { failedSpans, findSpans, inOrder, nextOf } from "./find_in_trace.ts";

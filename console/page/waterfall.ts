@@ -9,9 +9,9 @@ import {
   type JaegerReference,
   type JaegerSpan,
   type JaegerTrace,
-  type LogRow,
   spanWarnings,
-} from "../page_api/api.ts";
+} from "../page_api/jaeger_api.ts";
+import type { LogRow } from "../page_api/logs_api.ts";
 
 /** A span in the tree. Times are milliseconds from the beginning of the trace. */
 export interface TreeSpan {

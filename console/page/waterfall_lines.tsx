@@ -8,7 +8,7 @@ import { Icon } from "../../service/page/icon.tsx";
 import { serviceLook } from "../../service/page/service_look.ts";
 import { ServiceMark } from "../../service/page/service_mark.tsx";
 import { setParams } from "../../service/page/url_state.ts";
-import type { LogRow } from "../page_api/api.ts";
+import type { LogRow } from "../page_api/logs_api.ts";
 import { Level } from "./level.tsx";
 import type { Section } from "./critical_path.ts";
 import type { TraceTree, TreeSpan } from "./waterfall.ts";

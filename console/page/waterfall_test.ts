@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import type { JaegerSpan, JaegerTrace, LogRow } from "../page_api/api.ts";
+import type { JaegerSpan, JaegerTrace } from "../page_api/jaeger_api.ts";
+import type { LogRow } from "../page_api/logs_api.ts";
 import { rulerMarks, traceTree, type WaterfallRow, waterfallRows } from "./waterfall.ts";
 
 const traceID = "4bf92f3577b34da6a3ce929d0e0e4736";

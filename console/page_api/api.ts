@@ -15,6 +15,7 @@
  * @module
  */
 import type { ListedProgram } from "../../service/program_list.ts";
+import type { JaegerAnswer } from "./jaeger_api.ts";
 
 /** Every path of the page port that answers with data. `{…}` stands for a path segment. */
 export const apiPaths = {
@@ -194,70 +195,6 @@ export interface SummariesAnswer {
   held: number;
 }
 
-/** The envelope of Jaeger's HTTP query API. */
-export interface JaegerAnswer<Item> {
-  data: Item[];
-  total: number;
-  limit: number;
-  offset: number;
-  errors: { code: number; msg: string; traceID?: string }[] | null;
-}
-
-/** A tag or log field of Jaeger. An int64 beyond 2^53 is a decimal string; `binary` is base64. */
-export interface JaegerKeyValue {
-  key: string;
-  type: "string" | "bool" | "int64" | "float64" | "binary";
-  value: string | number | boolean;
-}
-
-/** What the console warns of when a span's times are not whole, word for word. */
-export const spanWarnings = {
-  noEnd: "the span has no end: it is still running, or its program ended before it did",
-  noStart: "the span has no start time; it is shown at its end",
-  noTimes: "the span has no times; it is shown when it arrived",
-  backwards: "the span ends before it begins; its duration is shown as 0",
-} as const;
-
-/** A reference of a span to another: its parent, or (FOLLOWS_FROM) the target of a link. */
-export interface JaegerReference {
-  refType: "CHILD_OF" | "FOLLOWS_FROM";
-  traceID: string;
-  spanID: string;
-}
-
-/**
- * A span as Jaeger shows an OTLP span. Kind, status and scope are tags: `span.kind` (`server`,
- * `client`, `producer`, `consumer`, `internal`), `otel.status_code` (`OK`, `ERROR`),
- * `otel.status_description`, `error` (true), `otel.scope.name`, `otel.scope.version`,
- * `w3c.tracestate`. Span events are `logs`, their name the field `event`.
- */
-export interface JaegerSpan {
-  traceID: string;
-  spanID: string;
-  operationName: string;
-  references: JaegerReference[];
-  /** Microseconds since the epoch, whole. */
-  startTime: number;
-  /** Microseconds, whole. */
-  duration: number;
-  tags: JaegerKeyValue[];
-  /** `timestamp` in microseconds since the epoch. */
-  logs: { timestamp: number; fields: JaegerKeyValue[] }[];
-  /** Key of `processes`. */
-  processID: string;
-  /** What the console noticed, such as attributes cut at its limits. */
-  warnings: string[] | null;
-}
-
-/** A trace in Jaeger's JSON, its spans by start time. */
-export interface JaegerTrace {
-  traceID: string;
-  spans: JaegerSpan[];
-  /** By `p1`, `p2`, …: a service and its resource attributes (without `service.name`). */
-  processes: Record<string, { serviceName: string; tags: JaegerKeyValue[] }>;
-  warnings: string[] | null;
-}
-
 /** The other end of a link. */
 export interface LinkEnd {
   traceId: string;
@@ -282,18 +219,6 @@ export interface SpanExtra {
   /** Spans that link here, at most 100, of the traces held. */
   linkedFrom: LinkEnd[];
 }
-
-/** A caller, a callee, and how often: Jaeger's shape, errors added. */
-export interface DependencyEdge {
-  parent: string;
-  child: string;
-  callCount: number;
-  /** How many of the called spans had the status ERROR. */
-  errorCount: number;
-}
-
-/** Answer of `/api/dependencies`: counted over the spans held, most calls first. */
-export type DependenciesAnswer = JaegerAnswer<DependencyEdge>;
 
 /** How often, how well, how fast. */
 export interface MapFigures {
@@ -381,191 +306,6 @@ export interface ImportAnswer {
   refused: number;
   /** Why, at most 20. */
   reasons: string[];
-}
-
-// Logs
-
-/** Parameters of `/api/logs`. */
-export interface LogQuery {
-  service?: string;
-  /** The logs of one trace. */
-  traceId?: string;
-  /** The logs of one span. */
-  spanId?: string;
-  /** The least severity: `trace`, `debug`, `info`, `warn`, `error`, `fatal`, or a number 1 to 24. */
-  severity?: string;
-  /** A search: conditions and words, see `../queries/search_language.ts`. */
-  q?: string;
-  /** Only records of at most this long before now. */
-  lookback?: string;
-  /** Only records older than this `seq`: for reading on. */
-  before?: string;
-  /** At most this many. @default 200; at most 2,000 */
-  limit?: string;
-}
-
-/** A log record. */
-export interface LogRow {
-  /** Its place in the order of arrival; unique while the console runs. */
-  seq: number;
-  timeMs: number;
-  /** OpenTelemetry's number, 1 to 24, or what the sender's word stands for; 0 when neither is known. */
-  severityNumber: number;
-  /** The sender's word, or the number's short name (`INFO`). */
-  severity: string;
-  service: string;
-  scope: string;
-  /** The body as text: a string as it is, anything else as JSON. */
-  body: string;
-  attributes: Attributes;
-  eventName?: string;
-  traceId?: string;
-  spanId?: string;
-}
-
-/** Answer of `/api/logs/{seq}`: a record with where it comes from. */
-export interface LogDetail extends LogRow {
-  /** Attributes of the resource, without `service.name`. */
-  resource: Attributes;
-  scopeAttributes: Attributes;
-  scopeVersion?: string;
-  /** The schema that resource and scope are written by. */
-  schemaUrl?: string;
-  /** When it was seen by an SDK or collector, where that is not `timeMs`. */
-  observedMs?: number;
-}
-
-/** Answer of `/api/logs`. */
-export interface LogsAnswer {
-  /** Newest (last arrived) first. */
-  logs: LogRow[];
-  /** True when older records match too: ask with `before` = the last `seq`. */
-  more: boolean;
-  /** Records held at all. */
-  held: number;
-}
-
-// Metrics
-
-/** The kinds of metric of the OTLP data model. */
-export type MetricType = "gauge" | "sum" | "histogram" | "exponentialHistogram" | "summary";
-
-/** A metric: one name, any number of series. */
-export interface MetricRow {
-  name: string;
-  type: MetricType;
-  /** A sum that only grows: a counter. */
-  monotonic: boolean;
-  /** UCUM, as sent: `s`, `By`, `{request}`, `1`, or empty. */
-  unit: string;
-  description: string;
-  /** Sorted. */
-  services: string[];
-  /** Number of series held. */
-  series: number;
-  lastSeenMs: number;
-}
-
-/** Answer of `/api/metrics`, sorted by name. */
-export interface MetricsAnswer {
-  metrics: MetricRow[];
-}
-
-/** Parameters of `/api/metrics?name=`. */
-export interface MetricQuery {
-  name: string;
-  /** Of metrics with one name but several units: which one. Empty is a unit, too. @default the one received last */
-  unit?: string;
-  /** The same for types. */
-  type?: MetricType;
-  service?: string;
-  /** @default "15m" */
-  lookback?: string;
-  /** At most this many series, the most recently updated first. @default 50; at most 500 */
-  limit?: string;
-}
-
-/** Answer of `/api/metrics?name=`: 404 when no metric has the name. */
-export interface MetricDataAnswer extends MetricRow {
-  data: MetricSeries[];
-  /** Series that matched, including those beyond `limit`. */
-  matched: number;
-}
-
-/** One series: who sent it, its attributes, its points in order of time. */
-export interface MetricSeries {
-  service: string;
-  /** `service.instance.id`, if given. */
-  instance?: string;
-  scope: string;
-  /** @default none */
-  scopeVersion?: string;
-  attributes: Attributes;
-  /** What of its resource (and scope) differs from that of the other series in the answer; absent if nothing does. */
-  resource?: Attributes;
-  points: MetricPoint[];
-  /** The latest measurements that came with their span, at most 32; absent if there are none. */
-  exemplars?: Exemplar[];
-}
-
-/** A measurement that stands for others, and the trace in which it was made. */
-export interface Exemplar {
-  timeMs: number;
-  value: number;
-  traceId: string;
-  spanId?: string;
-  /** What the series does not say of it. */
-  attributes: Attributes;
-}
-
-/** A point, by the metric's type. */
-export type MetricPoint = NumberPoint | HistogramPoint | SummaryPoint;
-
-/** A point of a `gauge` or `sum`. */
-export interface NumberPoint {
-  timeMs: number;
-  /** The gauge's value, or the sum's total (delta sums are added up). */
-  value: number;
-  /**
-   * For a monotonic sum: growth per second in the point's own interval: since the point before, or
-   * since the start that the sender gives. Null when neither is known.
-   */
-  rate: number | null;
-}
-
-/**
- * What a histogram counted in the point's own interval: since the point before, or since the start
- * that the sender gives. A first point without a start has none and is left out.
- */
-export interface HistogramPoint {
-  /** End of the interval. */
-  timeMs: number;
-  /** Beginning of the interval. */
-  fromMs: number;
-  /** Values counted in the interval. */
-  count: number;
-  /** Their sum; null when the sender gives none. */
-  sum: number | null;
-  /** `count` per second. */
-  rate: number;
-  /** `sum / count`; null when nothing was counted. */
-  mean: number | null;
-  /** By interpolation in the bucket; null when nothing was counted, or the sender has no buckets. */
-  p50: number | null;
-  p95: number | null;
-  p99: number | null;
-  /** Upper bound of each bucket that is not empty (null is infinity) and the values in it, lowest first. */
-  buckets: [upperBound: number | null, count: number][];
-}
-
-/** A point of the old `summary` type. */
-export interface SummaryPoint {
-  timeMs: number;
-  /** Totals as sent. */
-  count: number;
-  sum: number | null;
-  /** Null is "no value", as when nothing was measured for some time. */
-  quantiles: [quantile: number, value: number | null][];
 }
 
 /** Paths that are the page's own and answer with its HTML. `/metrics` is not: it is Prometheus's text. */

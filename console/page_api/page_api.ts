@@ -14,17 +14,16 @@ import {
 import type { World } from "../../service/world/world.ts";
 import {
   apiPaths,
-  type DependenciesAnswer,
-  type LogsAnswer,
   type MapAnswer,
-  type MetricDataAnswer,
-  type MetricsAnswer,
   type NoticesAnswer,
   type OperationsAnswer,
   type ServicesAnswer,
   type SuggestionsAnswer,
   type SummariesAnswer,
 } from "./api.ts";
+import type { DependenciesAnswer } from "./jaeger_api.ts";
+import type { LogsAnswer } from "./logs_api.ts";
+import type { MetricDataAnswer, MetricsAnswer } from "./metrics_api.ts";
 import { exportAll, exportLogs, exportTraces, importOtlp, tracePage } from "./portable_routes.ts";
 import type { Signal, StatsEvent } from "./stream_events.ts";
 import { dependencies } from "../queries/dependencies.ts";

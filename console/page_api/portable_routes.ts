@@ -16,14 +16,8 @@ import { spanExtra } from "../queries/span_extra.ts";
 import { logDetail, logRow, type StoredLog } from "../stores/log_store.ts";
 import type { TelemetryStore } from "../stores/telemetry_store.ts";
 import { type Trace, traceSummary } from "../stores/trace_store.ts";
-import {
-  apiPaths,
-  type ImportAnswer,
-  type LogsAnswer,
-  spanPath,
-  traceLogsPath,
-  tracePath,
-} from "./api.ts";
+import { apiPaths, type ImportAnswer, spanPath, traceLogsPath, tracePath } from "./api.ts";
+import type { LogsAnswer } from "./logs_api.ts";
 import type { Signal } from "./stream_events.ts";
 
 /** Traces of one line of an export of everything: a line must stay shorter than a request may be. */

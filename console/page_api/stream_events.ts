@@ -5,7 +5,8 @@
  *
  * @module
  */
-import type { LogRow, ServiceRow, TraceSummary } from "./api.ts";
+import type { ServiceRow, TraceSummary } from "./api.ts";
+import type { LogRow } from "./logs_api.ts";
 
 /**
  * Parameters of `/api/stream`. `signals` chooses the events (`traces`, `logs`, `metrics`; comma

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { DependencyEdge } from "../page_api/api.ts";
+import type { DependencyEdge } from "../page_api/jaeger_api.ts";
 import { statusError, type Trace } from "../stores/trace_store.ts";
 
 /**

@@ -9,7 +9,7 @@ import type {
   JaegerReference,
   JaegerSpan,
   JaegerTrace,
-} from "../page_api/api.ts";
+} from "../page_api/jaeger_api.ts";
 import type { Source } from "../intake/source.ts";
 import { statusError, type StoredSpan, type Trace } from "../stores/trace_store.ts";
 import {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { JaegerKeyValue } from "../page_api/api.ts";
+import type { JaegerKeyValue } from "../page_api/jaeger_api.ts";
 import {
   attributeOf,
   newSpanId,

@@ -4,8 +4,8 @@
  *
  * @module
  */
+import type { Attributes } from "../page_api/api.ts";
 import type {
-  Attributes,
   Exemplar,
   HistogramPoint,
   MetricPoint,
@@ -13,7 +13,7 @@ import type {
   MetricSeries,
   NumberPoint,
   SummaryPoint,
-} from "../page_api/api.ts";
+} from "../page_api/metrics_api.ts";
 import {
   histogramBuckets,
   histogramQuantile,

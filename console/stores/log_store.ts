@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { LogDetail, LogRow } from "../page_api/api.ts";
+import type { LogDetail, LogRow } from "../page_api/logs_api.ts";
 import { Ring } from "./ring.ts";
 import type { Scope, Source } from "../intake/source.ts";
 import {

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { MetricType } from "../page_api/api.ts";
+import type { MetricType } from "../page_api/metrics_api.ts";
 import { addHistograms, type HistogramValue } from "./histogram.ts";
 import { Ring } from "./ring.ts";
 import type { Scope, Source } from "../intake/source.ts";
