@@ -16,6 +16,7 @@ import type { LiveSink } from "./live_event.ts";
 import { type LiveProcess, newLiveProcess } from "./live_process.ts";
 import type { Box } from "./part_runtime.ts";
 import type { PartPlan } from "./parts.ts";
+import type { TopicDepth } from "./service_bus.ts";
 import {
   type BusCall,
   type FromPart,
@@ -45,6 +46,7 @@ interface Life {
   readonly child: Deno.ChildProcess;
   readonly wire: JsonLines<FromPart, ToPart>;
   readonly calls: Map<number, PromiseWithResolvers<void>>;
+  depths: readonly TopicDepth[];
 }
 
 /** What runs a part. A bundle has it not, and needs none of what lies beside it to be found. */
@@ -71,6 +73,11 @@ export class ChildPart {
 
   get pid(): number | undefined {
     return this.#life?.child.pid;
+  }
+
+  /** What lies in the topics of which it receives a share, as it has said last; nothing while it is down. */
+  get depths(): readonly TopicDepth[] {
+    return this.#life?.depths ?? [];
   }
 
   set faults(faults: readonly Fault[]) {
@@ -159,7 +166,7 @@ export class ChildPart {
       writable: child.stdin,
       onMessage: (message) => this.#take(message, current),
     });
-    const current: Life = { child, wire, calls };
+    const current: Life = { child, wire, calls, depths: [] };
     this.#life = current;
     wire.send({
       type: "start",
@@ -201,6 +208,9 @@ export class ChildPart {
         return onReorder(this.process, message.delayMs);
       case "crash":
         return onCrash(message.minDownMs);
+      case "depths":
+        life.depths = message.depths;
+        return;
       case "placed": {
         const { call, error } = message;
         const waiting = life.calls.get(call);

@@ -6,6 +6,7 @@
  */
 import { openBus } from "../../service/bus/open_bus.ts";
 import type { Service, ServiceContext } from "../../service/life_cycle.ts";
+import { reasonOf } from "../../service/resilience.ts";
 import { type BusPort, LinkError } from "../topology/ports.ts";
 import { backendSchema } from "../topology/settings.ts";
 import { fromPromise, type Step } from "../topology/step.ts";
@@ -32,6 +33,9 @@ export function startPartProgram(context: ServiceContext): Promise<Service> {
   const program = new PartProgram(context);
   return Promise.resolve(program);
 }
+
+/** How often it says what lies in its topics, in milliseconds. */
+const depthsMs = 1_000;
 
 class PartProgram implements Service {
   readonly finished: Promise<void>;
@@ -192,6 +196,13 @@ class PartProgram implements Service {
         }),
     });
     this.#resources.defer(() => service.close());
+    const timer = world.setInterval(() => {
+      service.depths().then(
+        (depths) => this.#wire.send({ type: "depths", depths }),
+        (error) => log.warn("Cannot count the topics", { reason: reasonOf(error) }),
+      );
+    }, depthsMs);
+    this.#resources.defer(() => world.clearInterval(timer));
     return service;
   }
 

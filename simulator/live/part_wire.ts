@@ -20,6 +20,7 @@ import type { LiveProcess } from "./live_process.ts";
 import type { StorePlace } from "./open_store.ts";
 import type { Box } from "./part_runtime.ts";
 import type { PartPlan } from "./parts.ts";
+import type { TopicDepth } from "./service_bus.ts";
 
 /** What a part is started with. */
 export interface PartStart {
@@ -75,6 +76,8 @@ export type FromPart =
   /** A fault of order is to hit its next call of the bus. */
   | { readonly type: "reorder"; readonly delayMs: number }
   | { readonly type: "placed"; readonly call: number; readonly error?: WireError }
+  /** What lies in the topics that it receives by a bus of its own. */
+  | { readonly type: "depths"; readonly depths: readonly TopicDepth[] }
   /** Kill me: a fault wants it. */
   | { readonly type: "crash"; readonly minDownMs: number };
 
