@@ -40,6 +40,44 @@ testWith(
 
 testWith(
   ["read", "run", "write"],
+  "run and sweep take options from a file, flags weigh more, and what is none is refused",
+  async () => {
+    const folder = await Deno.makeTempDir();
+    try {
+      const file = join(folder, "options.json");
+      const orders = ["run", "--seed", "7", "--options", file];
+      await Deno.writeTextFile(file, '{"orders":3,"keys":2,"faults":{"2":{"refuse":1}}}');
+      const run = await simulate(...orders, "--orders", "4");
+      assert.equal(run.code, 0, run.err);
+      const options = JSON.parse(run.lines[0]!.slice("options ".length));
+      assert.deepEqual([options.orders, options.keys], [4, 2]);
+      assert.deepEqual(options.faults["2"], { refuse: 1 });
+      assert.ok(run.lines.some((line) => / fault-2 .* refuse$/.test(line)));
+      const failing = await simulate(
+        "sweep",
+        "--seeds",
+        "1..9",
+        "--plant",
+        "11",
+        "--options",
+        file,
+      );
+      assert.equal(failing.code, 1, failing.err);
+      assert.ok(failing.lines.some((line) => line.endsWith(`--plant 11 --options ${file}`)));
+      for (const [text, words] of [["{", "JSON"], ['{"order":3}', "no option 'order'"]] as const) {
+        await Deno.writeTextFile(file, text);
+        const { code, err } = await simulate(...orders);
+        assert.equal(code, 3);
+        assert.ok(err.includes(file) && err.includes(words), err);
+      }
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+);
+
+testWith(
+  ["read", "run", "write"],
   "run --json prints a line of JSON for each thing, and the same hash last",
   async () => {
     const { code, lines } = await simulate("run", "--seed", "7", "--orders", "5", "--json");

@@ -5,8 +5,10 @@
  */
 import { InvalidArgumentError } from "commander";
 import { flag, parseInteger } from "../../service/command_line.ts";
+import { checkOptions } from "../simulation/option_bounds.ts";
 import type { RunOptions } from "../simulation/options.ts";
 import { plants } from "../topology/plants.ts";
+import { UsageError } from "./output.ts";
 
 /** What a run is set to by hand. */
 export interface WorldFlags {
@@ -15,7 +17,11 @@ export interface WorldFlags {
   pattern?: RunOptions["pattern"];
   ordering?: RunOptions["ordering"];
   store?: RunOptions["profile"];
+  options?: string;
 }
+
+/** More take minutes and gigabytes. */
+const maxOrders = 100_000;
 
 /** `--seed`. */
 export const seedFlag = () =>
@@ -31,7 +37,7 @@ export const plantFlag = () =>
 /** `--orders`. */
 export const ordersFlag = () =>
   flag("--orders <number>", "orders that are placed (default: 40)")
-    .argParser(parseInteger({ min: 1, max: 100_000 }));
+    .argParser(parseInteger({ min: 1, max: maxOrders }));
 
 /** `--pattern`. */
 export const patternFlag = () =>
@@ -48,14 +54,35 @@ export const storeFlag = () =>
   flag("--store <profile>", "what stores are like (default: drawn)")
     .choices(["one-writer", "mvcc"] as const);
 
-/** The options that the flags give. */
-export function givenBy({ orders, pattern, ordering, store }: WorldFlags): Partial<RunOptions> {
+/** `--options`. */
+export const optionsFlag = () =>
+  flag(
+    "--options <file>",
+    "what is not drawn, as JSON: rates of faults, instances, leases and more",
+  );
+
+/**
+ * The options that the flags give; each weighs more than what stands in the file of `--options`.
+ *
+ * @throws {UsageError} the file cannot be read, or one of its options is none
+ */
+export async function givenBy(flags: WorldFlags): Promise<Partial<RunOptions>> {
+  const { orders, pattern, ordering, store, options } = flags;
   return {
+    ...(options !== undefined && await readOptions(options)),
     ...(orders !== undefined && { orders }),
     ...(pattern && { pattern }),
     ...(ordering && { ordering }),
     ...(store && { profile: store }),
   };
+}
+
+async function readOptions(file: string): Promise<Partial<RunOptions>> {
+  try {
+    return checkOptions(JSON.parse(await Deno.readTextFile(file)), maxOrders);
+  } catch (error) {
+    throw new UsageError(`Cannot use ${file}: ${(error as Error).message}`);
+  }
 }
 
 /** Reads `1..10000`. */
@@ -79,12 +106,14 @@ export function parseShard(text: string): { index: number; count: number } {
 }
 
 /** What replays a seed. */
-export function commandOf(seed: number, plant: number, given: Partial<RunOptions>): string {
+export function commandOf(seed: number, flags: WorldFlags): string {
+  const { plant, options, orders, pattern, ordering, store } = flags;
   const words = [`deno task simulate run --seed ${seed}`];
   if (plant > 0) words.push(`--plant ${plant}`);
-  if (given.orders !== undefined) words.push(`--orders ${given.orders}`);
-  if (given.pattern !== undefined) words.push(`--pattern ${given.pattern}`);
-  if (given.ordering !== undefined) words.push(`--ordering ${given.ordering}`);
-  if (given.profile !== undefined) words.push(`--store ${given.profile}`);
+  if (options !== undefined) words.push(`--options ${options}`);
+  if (orders !== undefined) words.push(`--orders ${orders}`);
+  if (pattern !== undefined) words.push(`--pattern ${pattern}`);
+  if (ordering !== undefined) words.push(`--ordering ${ordering}`);
+  if (store !== undefined) words.push(`--store ${store}`);
   return words.join(" ");
 }

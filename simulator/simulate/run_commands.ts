@@ -14,6 +14,7 @@ import { type RunInput, type RunResult, runSimulation } from "../simulation/run.
 import {
   commandOf,
   givenBy,
+  optionsFlag,
   orderingFlag,
   ordersFlag,
   patternFlag,
@@ -37,6 +38,7 @@ export function addRun(command: Command, output: Output, end: End): void {
     .addOption(patternFlag())
     .addOption(orderingFlag())
     .addOption(storeFlag())
+    .addOption(optionsFlag())
     .addOption(
       flag("--check-determinism", "run twice and compare the event logs").conflicts("otlpEndpoint"),
     )
@@ -48,9 +50,14 @@ export function addRun(command: Command, output: Output, end: End): void {
     .addOption(otlpEpochFlag())
     .action(async (flags) => {
       const { seed, plant } = flags;
-      const input = { seed, plant, given: givenBy(flags), record: flags.record !== undefined };
+      const input = {
+        seed,
+        plant,
+        given: await givenBy(flags),
+        record: flags.record !== undefined,
+      };
       if (flags.checkDeterminism) return end(checkDeterminism(input, output));
-      const result = await printRun(input, flags, output);
+      const result = await printRun(input, flags, output, commandOf(seed, flags));
       if (flags.record !== undefined) await writeRecord(flags.record, recordOf(result, true));
       end(codeOfViolations(result.violations));
     });
@@ -76,10 +83,19 @@ export function addReplay(command: Command, output: Output, end: End): void {
     });
 }
 
-/** Runs and prints, and sends the spans where they are asked for. */
-async function printRun(input: RunInput, flags: RunFlags, output: Output): Promise<RunResult> {
+/**
+ * Runs and prints, and sends the spans where they are asked for.
+ *
+ * @param again what runs it again, by default nothing but a replay
+ */
+async function printRun(
+  input: RunInput,
+  flags: RunFlags,
+  output: Output,
+  again?: string,
+): Promise<RunResult> {
   return await withExport(flags, (watch) => {
-    const result = printOnly({ ...input, ...watch }, flags, output);
+    const result = printOnly({ ...input, ...watch }, flags, output, again);
     // What is printed does not wait for what is sent.
     output.flush();
     return result;
@@ -87,14 +103,19 @@ async function printRun(input: RunInput, flags: RunFlags, output: Output): Promi
 }
 
 /** Runs and prints: the options drawn, the events, the verdict, and the hash as the last line. */
-function printOnly(input: RunInput, flags: RunFlags, output: Output): RunResult {
+function printOnly(
+  input: RunInput,
+  flags: RunFlags,
+  output: Output,
+  again: string | undefined,
+): RunResult {
   const { json, quiet } = flags;
   if (flags.export !== undefined) return printExport(input, flags.export, output);
   const options = optionsOf(input);
   output.line(json ? JSON.stringify({ options }) : `options ${JSON.stringify(options)}`);
   const onLine = (line: string) => output.line(json ? JSON.stringify(eventOf(line)) : line);
   const result = runSimulation({ ...input, ...(!quiet && { onLine }) });
-  printVerdict(result, json === true, input, output);
+  printVerdict(result, json === true, again, output);
   output.line(result.hash);
   return result;
 }
@@ -120,7 +141,12 @@ function optionsOf({ seed, plant = 0, given = {} }: RunInput): Record<string, un
   return { seed, plant, ...drawOptions({ seed, given }) };
 }
 
-function printVerdict(result: RunResult, json: boolean, input: RunInput, output: Output): void {
+function printVerdict(
+  result: RunResult,
+  json: boolean,
+  again: string | undefined,
+  output: Output,
+): void {
   const { verdict, violations, events, lines, virtualMs } = result;
   if (json) {
     output.line(JSON.stringify({ verdict, violations, events, lines, virtualMs }));
@@ -131,9 +157,7 @@ function printVerdict(result: RunResult, json: boolean, input: RunInput, output:
   }
   const seconds = (virtualMs / 1_000).toFixed(1);
   output.line(`verdict ${verdict}: ${events} events, ${lines} lines, ${seconds} s of virtual time`);
-  if (violations.length > 0 && input.replay === undefined) {
-    output.line(`again with: ${commandOf(result.seed, result.plant, input.given ?? {})}`);
-  }
+  if (violations.length > 0 && again !== undefined) output.line(`again with: ${again}`);
 }
 
 function eventOf(line: string): Record<string, string | number> {

@@ -15,6 +15,7 @@ import { type Failure, type SweepResult, unreached } from "../simulation/sweep_j
 import {
   commandOf,
   givenBy,
+  optionsFlag,
   orderingFlag,
   ordersFlag,
   parseSeeds,
@@ -46,10 +47,11 @@ export function addSweep(command: Command, output: Output, end: End): void {
     .addOption(patternFlag())
     .addOption(orderingFlag())
     .addOption(storeFlag())
+    .addOption(optionsFlag())
     .addOption(flag("--json", "a line of JSON for each failure and for the whole"))
     .action(async (flags) => {
       const began = realWorld.monotonicMs();
-      const given = givenBy(flags);
+      const given = await givenBy(flags);
       const result = await sweep({
         ...flags.seeds,
         ...(flags.shard && { shard: flags.shard }),
@@ -156,7 +158,7 @@ function printFailure(
   flags: WorldFlags & OutputFlags,
   output: Output,
 ): void {
-  const again = commandOf(seed, flags.plant, givenBy(flags));
+  const again = commandOf(seed, flags);
   if (flags.json) output.line(JSON.stringify({ seed, violations, again }));
   else {
     for (const { invariant, text } of violations) {

@@ -41,6 +41,7 @@ export {
   type FaultRates,
   type RunOptions,
 } from "./options.ts";
+export { checkOptions } from "./option_bounds.ts";
 export type { OrderStory } from "./order_story.ts";
 export { inputOf, parseRecord, type RunRecord } from "./record.ts";
 export type { Phase, RunResult } from "./run.ts";
