@@ -92,12 +92,17 @@ function align(
     lines: wanted.map(({ label, series, figure }) => {
       const values = new Array<number | null | undefined>(timesMs.length).fill(undefined);
       const gapMs = longestStepMs(series.points);
+      const newestMs = series.points.at(-1)?.timeMs ?? 0;
       let beforeMs = Infinity;
       for (const point of series.points) {
         const at = indexOf.get(point.timeMs)!;
         values[at] = figureOf(point, figure);
         // A point of another line marks the gap, where there is one in it.
-        if (point.timeMs - beforeMs > gapMs && values[at - 1] === undefined) values[at - 1] = null;
+        // What is older stands further apart: it was thinned out.
+        const longestMs = Math.max(gapMs, (newestMs - beforeMs) / 20);
+        if (point.timeMs - beforeMs > longestMs && values[at - 1] === undefined) {
+          values[at - 1] = null;
+        }
         beforeMs = point.timeMs;
       }
       return { label, values };

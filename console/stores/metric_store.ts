@@ -7,6 +7,7 @@
 import type { MetricType } from "../page_api/metrics_api.ts";
 import { addHistograms, type HistogramValue } from "./histogram.ts";
 import { Ring } from "./ring.ts";
+import { minThinned, thinPoints } from "./thin_points.ts";
 import type { Scope, Source } from "../intake/source.ts";
 import { plainAttributes, type StoredAttributes } from "../intake/values.ts";
 
@@ -89,7 +90,7 @@ export interface IncomingPoint extends Point {
 export interface MetricStoreOptions {
   /** Series held, at least 1; a new one beyond it takes the place of one that is silent, or is refused. */
   maxSeries: number;
-  /** Points held of one series, at least 1; one more pushes out its oldest. */
+  /** Points held of one series, at least 1; with one more the older ones thin out. */
   maxPointsPerSeries: number;
   /** Estimated bytes held. */
   maxBytes: number;
@@ -246,7 +247,7 @@ export class MetricStore {
     series.points.push(point);
     this.#points++;
     this.#bytes += series.pointBytes;
-    if (series.points.length > this.#options.maxPointsPerSeries) this.#dropOldest(series, 1);
+    if (series.points.length > this.#options.maxPointsPerSeries) this.#makeRoom(series);
     return "kept";
   }
 
@@ -260,6 +261,23 @@ export class MetricStore {
       kept.shift();
       this.#bytes -= exemplarBytes;
     }
+  }
+
+  /** The older points thin out; where that is not enough, the oldest go. */
+  #makeRoom(series: Series): void {
+    const { maxPointsPerSeries } = this.#options;
+    if (maxPointsPerSeries < minThinned) return this.#dropOldest(series, 1);
+    const before = series.points.length;
+    const kept = thinPoints([...series.points]);
+    series.points.clear();
+    for (const point of kept) series.points.push(point);
+    const went = before - kept.length;
+    this.#points -= went;
+    this.#bytes -= went * series.pointBytes;
+    this.evicted += went;
+    // Some room at once: going through all with every point would cost more than it gives.
+    const surplus = kept.length - Math.floor(maxPointsPerSeries * 0.9);
+    if (surplus > 0) this.#dropOldest(series, surplus);
   }
 
   #dropOldest(series: Series, count: number): void {

@@ -29,10 +29,14 @@ const placed: Readonly<Record<string, ServiceLook>> = {
   "orb-server": { color: 0, shape: "square" },
   "signer-api": { color: 3, shape: "circle" },
   "signer-service": { color: 2, shape: "square" },
+  "signer-load": { color: 2, shape: "triangle" },
   "observer": { color: 5, shape: "diamond" },
+  "image-service": { color: 4, shape: "diamond" },
+  "issuer": { color: 0, shape: "diamond" },
   "pingpong-client": { color: 4, shape: "circle" },
   "pingpong-server": { color: 3, shape: "square" },
   "simulator": { color: 1, shape: "triangle" },
+  "simulator-fleet": { color: 6, shape: "circle" },
   "console": { color: 6, shape: "diamond" },
 };
 
