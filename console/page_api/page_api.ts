@@ -14,7 +14,6 @@ import {
 import type { World } from "../../service/world/world.ts";
 import {
   apiPaths,
-  type MapAnswer,
   type NoticesAnswer,
   type OperationsAnswer,
   type ServicesAnswer,
@@ -24,6 +23,7 @@ import {
 import type { DependenciesAnswer } from "./jaeger_api.ts";
 import type { LogsAnswer } from "./logs_api.ts";
 import type { MetricDataAnswer, MetricsAnswer } from "./metrics_api.ts";
+import { addMapRoute } from "./map_route.ts";
 import { exportAll, exportLogs, exportTraces, importOtlp, tracePage } from "./portable_routes.ts";
 import type { Signal, StatsEvent } from "./stream_events.ts";
 import { dependencies } from "../queries/dependencies.ts";
@@ -40,7 +40,6 @@ import {
   type Parameters,
   traceFilter,
 } from "../queries/query.ts";
-import { serviceMap } from "../queries/service_map.ts";
 import { spanExtra } from "../queries/span_extra.ts";
 import { suggestions } from "../queries/suggestions.ts";
 import type { TelemetryStore } from "../stores/telemetry_store.ts";
@@ -74,7 +73,7 @@ export interface PageApiOptions {
  * ```
  */
 export function pageApi(options: PageApiOptions): Hono {
-  const { store, stream, stats, world } = options;
+  const { store, stream, stats } = options;
   const app = new Hono();
   app.use("/api/*", async (c, next) => {
     await next();
@@ -91,20 +90,7 @@ export function pageApi(options: PageApiOptions): Hono {
     };
     return c.json(answer);
   });
-  app.get(apiPaths.map, async (c) => {
-    const programs = await options.programs();
-    const toMs = world.nowMs();
-    const lookbackUs = durationParameter(parametersOf(c), "lookback") ?? 300_000_000;
-    const answer: MapAnswer = serviceMap({
-      traces: store.traces.newestFirst(),
-      traceOf: (traceId) => store.traces.get(traceId),
-      serviceOf: (name) => store.services.get(name),
-      fromMs: toMs - lookbackUs / 1000,
-      toMs,
-      programs,
-    });
-    return c.json(answer);
-  });
+  addMapRoute(app, options);
   app.get(apiPaths.suggestions, (c) => {
     const what = c.req.query("for") ?? "traces";
     if (what !== "traces" && what !== "logs") {
