@@ -234,7 +234,8 @@ export const programs: readonly Program[] = [
     entry: "orb/server.ts",
     task: "orb:server",
     envPrefix: "ORB_SERVER",
-    files: "reads and writes --data-dir and --attestation-key; reads the page and --device-keys",
+    files:
+      "reads and writes --data-dir and --attestation-key; reads the page, --device-keys, and the files of --kafka-sasl-password-file and --kafka-tls-ca",
     page: "orb",
     ports: {
       api: {

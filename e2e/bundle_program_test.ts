@@ -67,6 +67,13 @@ const proofs: Record<string, (folder: string, file: URL) => Promise<void>> = {
     assert.equal(await response.text(), "371dd8e3f2423f4a");
     program.kill("SIGTERM");
     assert.equal((await program.status).code, 0);
+    await using other = await startProgram(file, [
+      ...["--orb-api-port", "0", "--data-dir", `${folder}/data`],
+      ...["--kafka-brokers", "127.0.0.1:1", "--kafka-start-timeout-ms", "0"],
+    ]);
+    // The client of Kafka is loaded and works: it says that there is no Kafka.
+    await other.line(/Cannot use Kafka at 127\.0\.0\.1:1/);
+    assert.equal((await other.status).code, 1);
   },
   "orb-admin": async (folder, file) => {
     const entry = new URL("../orb/server.ts", import.meta.url);

@@ -30,6 +30,7 @@ import { BodyBudget } from "./overload/body_budget.ts";
 import { orbServerCommand } from "./server_command.ts";
 import { startSignups } from "./signups/signup_service.ts";
 import { createSignup, storeFailed, textResponse } from "./signup.ts";
+import type { QueueBusFlags } from "./stores/bus/open_queue_bus.ts";
 import { openStores, type StoreOptions } from "./stores/open_stores.ts";
 import type { RecordStore } from "./stores/record_store.ts";
 import { inRecordWorker } from "./stores/sqlite/record_worker.ts";
@@ -42,7 +43,7 @@ import {
 import { inUniquenessWorker } from "./uniqueness/uniqueness_worker.ts";
 
 /** Options of {@linkcode startOrbServer}. */
-export interface OrbServerOptions extends StoreOptions, OrbAccessFlags {
+export interface OrbServerOptions extends StoreOptions, QueueBusFlags, OrbAccessFlags {
   /** Port to bind, 0 to 65535; 0 takes a free one. */
   orbApiPort: number;
   /** An incoming webhook, as Slack has them, that gets events of server and devices. @default none */
@@ -102,7 +103,10 @@ export async function startOrbServer(
   const context = { ...plainContext, log: withEvents(plainContext.log, webhook) };
   const { log, health } = context;
   await using undo = new AsyncDisposableStack();
-  const stores = undo.adopt(await openStores(options, context), (one) => one.close());
+  const stores = undo.adopt(
+    await openStores({ ...options, decides: options.signupWorkers !== 0 }, context),
+    (one) => one.close(),
+  );
   const { records: store, images, isAlone } = stores;
   const dataDir = options.dataDir ?? defaultDataFolder("orb-server");
   const auth = undo.use(await openOrbAccess(options, { dataDir, store }, context));

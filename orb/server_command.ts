@@ -16,6 +16,7 @@ import {
 import { guardFlags } from "../service/http_guard.ts";
 import { hostFlags, portFlag } from "../service/http_server.ts";
 import { withAccessFlags } from "./auth/open_access.ts";
+import { withQueueBusFlags } from "./stores/bus/open_queue_bus.ts";
 import { withStoreFlags } from "./stores/open_stores.ts";
 import { parseThreshold, uniquenessModes } from "./uniqueness/uniqueness.ts";
 
@@ -42,7 +43,9 @@ export function orbServerCommand() {
     .addOption(hostFlags.allowRemoteWithoutAuth())
     .addOption(guardFlags.allowedHost())
     .addOption(guardFlags.allowedOrigin());
-  return withAccessFlags(withFleetFlags(withUniquenessFlags(withLimits(withStoreFlags(command)))));
+  return withAccessFlags(
+    withFleetFlags(withUniquenessFlags(withLimits(withQueueBusFlags(withStoreFlags(command))))),
+  );
 }
 
 /** What one request, one device and all together may take. */

@@ -14,6 +14,7 @@ import { type ImageStore, ImageStoreError } from "./image_store.ts";
 import { withRecentImages } from "./recent_images.ts";
 import type { RecordBackend } from "./record_backend.ts";
 import { hostUrls } from "./postgres/host_urls.ts";
+import { type QueueBusFlags, withQueueBus } from "./bus/open_queue_bus.ts";
 import { createRecordStore, type RecordStore } from "./record_store.ts";
 import { openSqliteBackend } from "./sqlite/sqlite_backend.ts";
 import { StoreError } from "./store_error.ts";
@@ -81,7 +82,9 @@ export const databaseName = "tokens.sqlite";
 const recentImageBytes = 64 * 1024 ** 2;
 
 /** What it takes to open the stores. */
-export interface OpenStoresOptions extends StoreOptions {
+export interface OpenStoresOptions extends StoreOptions, QueueBusFlags {
+  /** True where signups are decided by this server. @default true */
+  decides?: boolean;
   /** Commands that may wait for their transaction. @default 512 */
   maxQueuedSignups?: number;
 }
@@ -141,7 +144,9 @@ async function openRecords(
   context: ServiceContext,
 ): Promise<RecordStore> {
   const { telemetry: { tracer, meter }, world } = context;
-  return createRecordStore(await openBackend(options, context), {
+  const backend = await openBackend(options, context);
+  const { decides: takes = true } = options;
+  return createRecordStore(await withQueueBus(backend, { ...options, takes }, context), {
     ...{ tracer, meter, world },
     ...(options.maxQueuedSignups !== undefined && { maxQueued: options.maxQueuedSignups }),
     onState: (state) => tellRecords(state, options, context),

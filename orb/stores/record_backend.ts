@@ -1,11 +1,13 @@
 /**
  * Where records and the queue are kept: what a database has to do for the orb, and no more.
- * `sqlite/` is one (the default), `postgres/` is another; both pass `record_suite.ts`.
+ * `sqlite/` is one (the default), `postgres/` another, `bus/` lets Kafka deal what either keeps; all
+ * pass `record_suite.ts`.
  *
  * Promises every back-end keeps:
  *
  * - what {@linkcode RecordBackend.apply} has resolved for is durable: it survives `kill -9`;
  * - the commands of one call are one transaction, in their order: all of them or none;
+ * - a signup that is queued can be claimed, at once or a little later;
  * - a signup is given to one worker at a time, and decided once;
  * - two images of the same bytes are never both accepted, by however many servers;
  * - it has a clock of its own, by which leases end: those of its servers may be wrong.
@@ -42,6 +44,8 @@ export interface RecordBackend {
   probe(): Promise<void>;
   /** Notified of what other servers change, where there can be others. */
   onRemoteChange(listener: (change: SignupChange) => void): void;
+  /** Notified when signups can be claimed, where that is later than they are queued. @default never */
+  onOffered?(listener: () => void): void;
   /** Lets go of the database. */
   close(): Promise<void>;
 }

@@ -87,8 +87,14 @@ export interface RecordCommands {
   submit: [{ signup: NewSignup; maxQueued: number }, SubmitReply];
   find: [{ id: string }, SignupRecord | null];
   list: [SignupQuery, SignupRecord[]];
-  /** Gives up to `max` signups to a worker, oldest first. */
-  claim: [{ worker: string; max: number } & AttemptLimits, SignupRecord[]];
+  /**
+   * Gives up to `max` signups to a worker, oldest first: those of `ids`, or all; those that are due
+   * for `overdueMs` already, or all.
+   */
+  claim: [
+    { worker: string; max: number; ids?: readonly string[]; overdueMs?: number } & AttemptLimits,
+    SignupRecord[],
+  ];
   /**
    * Decides signups together. Their fingerprints were compared with each other, and with all up to
    * `comparedSeq` of this `epoch`; verdicts without a fingerprint are never stale.

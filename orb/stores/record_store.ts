@@ -179,6 +179,7 @@ class GroupCommitStore implements RecordStore {
       this.#followers.refresh(id);
       if (state === "queued") this.#notifyQueued();
     });
+    backend.onOffered?.(() => this.#notifyQueued());
     // Its owner waits for it; a test may not.
     this.#died.promise.catch(() => {});
   }

@@ -81,11 +81,28 @@ async function submit(backend: RecordBackend, signup: NewSignup): Promise<Signup
   return reply.record;
 }
 
-async function claim(backend: RecordBackend, options: { max?: number; leaseMs?: number } = {}) {
+/** What there is to claim at this moment. */
+async function claimNow(
+  backend: RecordBackend,
+  options: { max?: number; leaseMs?: number } = {},
+): Promise<SignupRecord[]> {
   const [claimed] = await backend.apply([
     { type: "claim", worker: "w", max: 10, ...limits, ...options },
   ]);
   return claimed;
+}
+
+/** Claims that many: what is queued can be claimed at once, or a little later. */
+async function claim(
+  backend: RecordBackend,
+  count = 1,
+  options: { leaseMs?: number } = {},
+): Promise<SignupRecord[]> {
+  const all: SignupRecord[] = [];
+  return await eventually(`${count} signups to claim`, async () => {
+    all.push(...await claimNow(backend, { max: count - all.length, ...options }));
+    return all.length === count ? all : undefined;
+  });
 }
 
 async function find(backend: RecordBackend, id: string): Promise<SignupRecord> {
@@ -194,7 +211,7 @@ function checkClaims(check: Check): void {
   check("give a signup to one worker, the oldest first", async ({ backend }) => {
     const ids = [];
     for (let index = 0; index < 4; index++) ids.push((await submit(backend, signupOf(index))).id);
-    const first = await claim(backend, { max: 3 });
+    const first = await claim(backend, 3);
     assert.deepEqual(first.map(({ id }) => id), ids.slice(0, 3));
     assert.ok(
       first.every(({ state, attempts, fence }) =>
@@ -202,16 +219,29 @@ function checkClaims(check: Check): void {
       ),
     );
     assert.deepEqual((await claim(backend)).map(({ id }) => id), ids.slice(3));
-    assert.deepEqual(await claim(backend), []);
+    assert.deepEqual(await claimNow(backend), []);
+  });
+
+  check("give those that are asked for by their ids, if they wait", async ({ backend }) => {
+    const ids: string[] = [];
+    for (let index = 0; index < 4; index++) ids.push((await submit(backend, signupOf(index))).id);
+    const ask = async (asked: readonly string[], max: number, overdueMs = 0) => {
+      const [claimed] = await backend.apply([
+        { type: "claim", worker: "w", max, ids: asked, overdueMs, ...limits },
+      ]);
+      return claimed.map(({ id }) => id);
+    };
+    assert.deepEqual(await ask([ids[2]!], 5, 3_600_000), [], "it does not wait for so long");
+    assert.deepEqual(await ask([ids[2]!, ulid()], 5), [ids[2]]);
+    assert.deepEqual(await ask([ids[2]!], 5), [], "it is at work");
+    assert.equal((await ask(ids, 2)).length, 2);
   });
 
   check("give it to another once its lease is over, and the first is out", async ({ backend }) => {
     await submit(backend, signupOf(1));
-    const [slow] = await claim(backend, { leaseMs: 1 });
-    const [fast] = await eventually("the end of the lease", async () => {
-      const claimed = await claim(backend);
-      return claimed.length > 0 ? claimed : undefined;
-    });
+    const [slow] = await claim(backend, 1, { leaseMs: 1 });
+    // Once the lease is over.
+    const [fast] = await claim(backend);
     assert.equal(fast!.fence, slow!.fence + 1);
     assert.deepEqual(await decide(backend, slow!), {
       result: "decided",
@@ -229,13 +259,10 @@ function checkClaims(check: Check): void {
   check("make a dead letter of what no worker ever answers for", async ({ backend }) => {
     const { id } = await submit(backend, signupOf(1));
     for (let attempt = 0; attempt < limits.maxAttempts; attempt++) {
-      await eventually(
-        "an attempt",
-        async () => (await claim(backend, { leaseMs: 1 })).length > 0 || undefined,
-      );
+      await claim(backend, 1, { leaseMs: 1 });
     }
     const dead = await eventually("the dead letter", async () => {
-      assert.deepEqual(await claim(backend, { leaseMs: 1 }), []);
+      assert.deepEqual(await claimNow(backend, { leaseMs: 1 }), []);
       const record = await find(backend, id);
       return record.state === "dead_letter" ? record : undefined;
     });
@@ -252,7 +279,7 @@ function checkDecisions(check: Check): void {
   check("accept an image once, with v1's tokens and in one batch too", async ({ backend }) => {
     await backend.apply([{ type: "addToken", sha256: digest("v1") }]);
     for (const name of ["a", "a", "v1", "b"]) await submit(backend, signupOf(name));
-    const claimed = await claim(backend);
+    const claimed = await claim(backend, 4);
     const [reply] = await backend.apply([{
       type: "decide",
       comparedSeq: 0,
@@ -277,7 +304,7 @@ function checkDecisions(check: Check): void {
 
   check("keep why something is a duplicate or rejected", async ({ backend }) => {
     for (const name of [1, 2]) await submit(backend, signupOf(name));
-    const [near, broken] = await claim(backend);
+    const [near, broken] = await claim(backend, 2);
     const duplicateOf = ulid();
     await decide(backend, near!, { state: "duplicate", duplicateOf, distance: .125 });
     await decide(backend, broken!, { state: "rejected", reason: "no image" });
@@ -334,7 +361,7 @@ function checkFailures(check: Check): void {
       }]);
       assert.ok(reply.result === "changed" && reply.record.state === "queued");
       assert.equal(reply.record.attempts, 0);
-      assert.deepEqual(await claim(backend), []);
+      assert.deepEqual(await claimNow(backend), []);
     },
   );
 
@@ -355,7 +382,7 @@ function checkFailures(check: Check): void {
 function checkFingerprints(check: Check): void {
   check("accept only what was compared with all that there is", async ({ backend }) => {
     for (const name of [1, 2]) await submit(backend, signupOf(name));
-    const [first, second] = await claim(backend);
+    const [first, second] = await claim(backend, 2);
     const verdictOf = (byte: number) =>
       ({ state: "accepted", fingerprint: new Uint8Array(64).fill(byte) }) as const;
     const [before] = await backend.apply([{ type: "fingerprints", afterSeq: 0 }]);
@@ -385,7 +412,7 @@ function checkFingerprints(check: Check): void {
       (_, index) => ({ type: "submit", signup: signupOf(index), maxQueued: 1_000 }) as const,
     );
     await backend.apply(commands);
-    const claimed = await claim(backend, { max: count });
+    const claimed = await claim(backend, count);
     const [{ epoch }] = await backend.apply([{ type: "fingerprints", afterSeq: 0 }]);
     const [reply] = await backend.apply([{
       type: "decide",
@@ -450,17 +477,15 @@ function checkSharing(check: Check): void {
     try {
       for (let index = 0; index < 60; index++) await submit(backend, signupOf(index % 20));
       const decided: string[] = [];
-      const work = async (mine: RecordBackend) => {
-        for (;;) {
-          const claimed = await claim(mine, { max: 3 });
-          if (claimed.length === 0) return;
-          for (const record of claimed) {
+      const work = (mine: RecordBackend) =>
+        eventually("the last decision", async () => {
+          for (const record of await claimNow(mine, { max: 3 })) {
             const reply = await decide(mine, record);
             assert.ok(reply.result === "decided" && reply.decisions[0]!.result === "decided");
             decided.push(record.id);
           }
-        }
-      };
+          return decided.length >= 60 || undefined;
+        });
       await Promise.all([work(backend), work(other), work(backend), work(other)]);
       assert.equal(decided.length, 60);
       assert.equal(new Set(decided).size, 60);

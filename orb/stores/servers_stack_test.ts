@@ -3,6 +3,7 @@
  * go away.
  */
 import assert from "node:assert/strict";
+import { startKafka } from "../../stack/kafka.ts";
 import { type RunningMinio, startMinio } from "../../stack/minio.ts";
 import { type RunningPostgresql, startPostgresql } from "../../stack/postgresql.ts";
 import { startPostgresqlStandby } from "../../stack/postgresql_standby.ts";
@@ -32,11 +33,12 @@ async function startServers(
   { databaseUrl }: Pick<RunningPostgresql, "databaseUrl">,
   minio: RunningMinio,
   undo: AsyncDisposableStack,
+  more: readonly string[] = [],
 ): Promise<Server[]> {
   return await Promise.all(Array.from({ length: count }, async () => {
     const dataDir = await Deno.makeTempDir();
     undo.defer(() => Deno.remove(dataDir, { recursive: true }));
-    const args = [...argumentsFor(databaseUrl, minio), "--data-dir", dataDir];
+    const args = [...argumentsFor(databaseUrl, minio), "--data-dir", dataDir, ...more];
     const program = await startProgram(entry, args, {
       ORB_SERVER_S3_SECRET_ACCESS_KEY: minio.secretAccessKey,
     });
@@ -144,6 +146,40 @@ testWithStack("a server waits for a database and images that go away, and goes o
     for (const folder of folders) await Deno.remove(folder, { recursive: true });
   }
 });
+
+testWithStack(
+  "Kafka deals signups to three servers; neither one that is killed nor Kafka's own end loses any",
+  async () => {
+    await using undo = new AsyncDisposableStack();
+    await using postgresql = await startPostgresql();
+    await using minio = await startMinio();
+    const kafka = await startKafka();
+    undo.defer(() => kafka.stop());
+    const flags = ["--kafka-brokers", kafka.bootstrapServer];
+    const servers = await startServers(3, postgresql, minio, undo, flags);
+    const urls = servers.map(({ url }) => url);
+    const load = new SignupLoad(() => urls);
+    const done = new AbortController();
+    const running = load.run(6, done.signal);
+    const isAtWork = ({ program }: Server) =>
+      program.lines.some((line) => line.includes("Signup decided"));
+    await eventually("work at each", () => servers.every(isAtWork) || undefined);
+    await eventually("signups", () => load.acknowledged.size >= 100 || undefined);
+    servers[0]!.program.kill("SIGKILL");
+    urls.shift();
+    const more = async (what: string) => {
+      const before = load.acknowledged.size;
+      await eventually(what, () => load.acknowledged.size >= before + 50 || undefined);
+    };
+    await more("signups at the others");
+    await kafka.stop();
+    await more("signups without Kafka");
+    done.abort();
+    await running;
+    const all = await load.verify(urls[0]!);
+    assert.deepEqual(all.filter(({ state }) => state === "dead_letter"), []);
+  },
+);
 
 testWithStack(
   "a standby that is promoted takes over, and no acknowledged signup is lost",

@@ -239,11 +239,17 @@ export class PostgresTransaction {
 
   /** Those that another transaction has in its hands are passed over. */
   async #claim(
-    { worker, max, leaseMs, maxAttempts }: RecordCommands["claim"][0],
+    { worker, max, ids, overdueMs = 0, leaseMs, maxAttempts }: RecordCommands["claim"][0],
   ): Promise<SignupRecord[]> {
-    const rows = await this.#sql<SignupRow>`
+    const dueMs = this.#nowMs - overdueMs;
+    const rows = ids === undefined
+      ? await this.#sql<SignupRow>`
       SELECT * FROM orb_signups
-      WHERE state IN ('queued', 'processing') AND due_ms <= ${this.#nowMs}
+      WHERE state IN ('queued', 'processing') AND due_ms <= ${dueMs}
+      ORDER BY due_ms, id LIMIT ${max} FOR UPDATE SKIP LOCKED`
+      : await this.#sql<SignupRow>`
+      SELECT * FROM orb_signups
+      WHERE id = ANY(${[...ids]}) AND state IN ('queued', 'processing') AND due_ms <= ${dueMs}
       ORDER BY due_ms, id LIMIT ${max} FOR UPDATE SKIP LOCKED`;
     const after = rows.map((row) =>
       claimed(recordOf(row), worker, { leaseMs, maxAttempts }, this.#nowMs)

@@ -20,6 +20,7 @@ import {
   decided,
   type Decision,
   type Fingerprint,
+  isClaimable,
   isHeldBy,
   isSameSignup,
   queued,
@@ -233,9 +234,15 @@ export class SqliteRecords {
     return { result: "new", record };
   }
 
-  #claim({ worker, max, leaseMs, maxAttempts }: RecordCommands["claim"][0]): SignupRecord[] {
+  #claim(
+    { worker, max, ids, overdueMs = 0, leaseMs, maxAttempts }: RecordCommands["claim"][0],
+  ): SignupRecord[] {
     const nowMs = this.#nowMs();
-    return this.#signups.due(nowMs, max).map((record) => {
+    const due = ids === undefined
+      ? this.#signups.due(nowMs - overdueMs, max)
+      : ids.slice(0, max).flatMap((id) => this.#signups.find(id) ?? [])
+        .filter((record) => isClaimable(record, nowMs - overdueMs));
+    return due.map((record) => {
       const after = claimed(record, worker, { leaseMs, maxAttempts }, nowMs);
       this.#signups.update(record, after);
       return after;
