@@ -10,6 +10,7 @@
  * deno task orb:admin backup orb.tar
  * deno task orb:admin restore orb.tar --data-dir ./another
  * deno task orb:admin check
+ * deno task orb:admin fingerprint --uniqueness perceptual
  * ```
  *
  * It works on the stores themselves, so it takes the server's own flags for them. What it prints on
@@ -21,6 +22,7 @@ import { type Command, Option } from "@commander-js/extra-typings";
 import { commandLine, flag, parseInteger } from "../service/command_line.ts";
 import { runCommand, StartError } from "../service/life_cycle.ts";
 import { reasonOf } from "../service/resilience.ts";
+import { addFingerprints } from "./operators/add_fingerprints.ts";
 import { BackupError, restoreBackup, writeBackup } from "./operators/backup.ts";
 import { checkStores } from "./operators/check_stores.ts";
 import {
@@ -48,6 +50,7 @@ async function main(): Promise<void> {
     ],
   });
   addQueue(command);
+  addComparison(command);
   addArchives(command);
   await runCommand(command);
 }
@@ -108,6 +111,25 @@ function addQueue(command: Command): void {
         for (const id of wanted) results.push(await requeue(records, id));
         print({ requeued: results.filter((done) => done).length, of: wanted.length });
         if (results.includes(false) && !all) Deno.exitCode = 1;
+      });
+    });
+}
+
+function addComparison(command: Command): void {
+  withStoreFlags(command.command("fingerprint"))
+    .description("compute what images that were accepted before are compared by, while servers run")
+    .addOption(
+      new Option("--uniqueness <mode>", "the way, as the server's").choices(
+        ["perceptual", "iris"] as const,
+      ).makeOptionMandatory(),
+    )
+    .action(async ({ uniqueness: mode, ...options }) => {
+      const images = await openImages(options, { world: realWorld }, { cleans: false });
+      await withRecords(options, async (records) => {
+        const accepted = signupsOf(records, { states: ["accepted"] });
+        const onRefused = ({ id }: SignupRecord, reason: string) =>
+          complain(`${id} is compared by its bytes only: ${reason}`);
+        print(await addFingerprints({ records, images, mode, accepted, onRefused }));
       });
     });
 }
@@ -193,9 +215,12 @@ async function* signupsOf(
 async function requeue(records: OperatorRecords, id: string): Promise<boolean> {
   const [reply] = await records.apply([{ type: "requeue", id }]);
   if (reply.result === "changed") return true;
-  const line = `orb-admin: ${id} is no dead letter, nothing to requeue\n`;
-  await Deno.stderr.write(new TextEncoder().encode(line));
+  complain(`${id} is no dead letter, nothing to requeue`);
   return false;
+}
+
+function complain(text: string): void {
+  Deno.stderr.writeSync(new TextEncoder().encode(`orb-admin: ${text}\n`));
 }
 
 async function inWords<Result>(

@@ -4,6 +4,8 @@ import { ulid } from "ulid";
 import { testWith } from "../service/testing/permissions.ts";
 import { startProgram, type TestProgram } from "../service/testing/program.ts";
 
+import { asJpeg, asPng, photograph } from "./uniqueness/test_iris_captures.ts";
+
 const server = new URL("./server.ts", import.meta.url);
 const admin = new URL("./admin.ts", import.meta.url);
 
@@ -174,6 +176,41 @@ adminTest("dead letters are listed, shown and requeued beside the server", async
   assert.equal(again.code, 1);
   assert.match(again.lines.join("\n"), /no dead letter/);
 });
+
+adminTest(
+  "images that were accepted by their bytes are compared by their looks afterwards",
+  async (folder) => {
+    const picture = photograph(1, { scale: .5 });
+    const put = async (url: string, image: Uint8Array, mediaType: string) => {
+      const response = await fetch(`${url}/v2/signups/${ulid()}`, {
+        method: "PUT",
+        headers: { "content-type": mediaType, prefer: "wait=20" },
+        body: image as Uint8Array<ArrayBuffer>,
+      });
+      return await response.json();
+    };
+    {
+      const { program, url } = await startServer(folder);
+      await using _ = program;
+      assert.equal((await put(url, asPng(picture), "image/png")).state, "accepted");
+      assert.equal(await signUp(url, ulid(), "no picture"), "accepted");
+    }
+    const { program, url } = await startServer(folder, "--uniqueness", "perceptual");
+    await using _ = program;
+    const other = await put(url, asPng(photograph(2, { scale: .5 })), "image/png");
+    const fingerprint = ["fingerprint", "--uniqueness", "perceptual", "--data-dir", folder];
+    const { code, lines } = await run(...fingerprint);
+    assert.equal(code, 0, lines.join("\n"));
+    const known = other.state === "accepted" ? 1 : 0;
+    assert.deepEqual(JSON.parse(lines.at(-1)!), { known, added: 1, left: 1 });
+    assert.match(lines[0]!, /compared by its bytes only: The image is neither PNG nor JPEG/);
+    // The server that is at work knows it from now on.
+    const again = await put(url, asJpeg(picture, 80), "image/jpeg");
+    assert.equal(again.state, "duplicate");
+    const second = await run(...fingerprint);
+    assert.deepEqual(JSON.parse(second.lines.at(-1)!), { known: known + 1, added: 0, left: 1 });
+  },
+);
 
 adminTest("the tool says what it cannot open, and makes nothing there", async (folder) => {
   for (const command of [["queue"], ["check"], ["backup", `${folder}/orb.tar`]]) {

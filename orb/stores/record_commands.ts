@@ -124,6 +124,11 @@ export interface RecordCommands {
       readonly fingerprints: Fingerprint[];
     },
   ];
+  /**
+   * What an accepted signup is compared by, where it was accepted without that. False where it is not
+   * accepted, or the fingerprints were reset since `epoch`.
+   */
+  addFingerprint: [{ id: string; bytes: Uint8Array; epoch: number }, boolean];
   /** Which of these images (SHA-256, hex) have a signup. */
   referenced: [{ sha256s: readonly string[] }, string[]];
   /** With `ifVersion` only if it is (still) of that version; `null` is a conflict. */
@@ -175,6 +180,8 @@ export function costBytes(command: RecordCommand): number {
       return command.max * recordBytes;
     case "decide":
       return command.decisions.length * (recordBytes + 2 * maxFingerprintBytes);
+    case "addFingerprint":
+      return recordBytes + 2 * maxFingerprintBytes;
     case "fingerprints":
       return 2 * maxListedBytes;
     case "referenced":

@@ -405,6 +405,24 @@ function checkFingerprints(check: Check): void {
     assert.notEqual(empty.epoch, epoch);
   });
 
+  check("take in a fingerprint of what was accepted without one", async ({ backend }) => {
+    for (const name of [1, 2]) await submit(backend, signupOf(name));
+    const [accepted, other] = await claim(backend, 2);
+    await decide(backend, accepted!);
+    const [{ epoch }] = await backend.apply([{ type: "fingerprints", afterSeq: 0 }]);
+    const add = (id: string, ofEpoch = epoch) =>
+      ({ type: "addFingerprint", id, bytes: new Uint8Array(9).fill(1), epoch: ofEpoch }) as const;
+    assert.deepEqual(
+      await backend.apply([add(accepted!.id), add(other!.id), add(accepted!.id, epoch + 1)]),
+      [true, false, false],
+    );
+    const verdict = { state: "accepted", fingerprint: new Uint8Array(9).fill(2) } as const;
+    const reply = await decide(backend, other!, verdict, { comparedSeq: 0, epoch });
+    assert.equal(reply.result, "stale", "who decides meanwhile compares with it");
+    const [{ fingerprints }] = await backend.apply([{ type: "fingerprints", afterSeq: 0 }]);
+    assert.deepEqual(fingerprints.map(({ signupId }) => signupId), [accepted!.id]);
+  });
+
   check("list many fingerprints page by page", async ({ backend }) => {
     const count = 150;
     const commands = Array.from(

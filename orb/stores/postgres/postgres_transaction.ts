@@ -109,6 +109,7 @@ export class PostgresTransaction {
       ),
       requeue: each(({ id }) => this.#requeue(id)),
       statistics: each(() => this.#statistics()),
+      addFingerprint: each((command) => this.#addFingerprint(command)),
       fingerprints: each(({ afterSeq }) => this.#fingerprints(afterSeq)),
       referenced: each(({ sha256s }) => this.#referenced(sha256s)),
       putDocument: each((command) => this.#putDocument(command)),
@@ -340,6 +341,14 @@ export class PostgresTransaction {
         ? [{ id, bytes: verdict.fingerprint }]
         : []
     );
+    await this.#insertFingerprints(added, newestSeq);
+  }
+
+  /** Whoever asks holds the counters. */
+  async #insertFingerprints(
+    added: readonly { id: string; bytes: Uint8Array }[],
+    newestSeq: number,
+  ): Promise<void> {
     if (added.length === 0) return;
     const sql = this.#sql;
     await sql`
@@ -350,6 +359,16 @@ export class PostgresTransaction {
         WITH ORDINALITY AS row (id, bytes, number)`;
     await sql`UPDATE orb_counters SET value = ${newestSeq + added.length}
       WHERE name = 'fingerprints'`;
+  }
+
+  async #addFingerprint(
+    { id, bytes, epoch }: RecordCommands["addFingerprint"][0],
+  ): Promise<boolean> {
+    const counters = await this.#counters(true);
+    const [record] = await this.#find([id]);
+    if (record?.state !== "accepted" || counters.epoch !== epoch) return false;
+    await this.#insertFingerprints([{ id, bytes }], counters.fingerprints);
+    return true;
   }
 
   async #counters(lock: boolean): Promise<{ epoch: number; fingerprints: number }> {

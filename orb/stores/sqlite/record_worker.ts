@@ -224,22 +224,33 @@ interface Base64 {
  * ```
  */
 export function encodeCommands(commands: readonly RecordCommand[]): string {
-  return JSON.stringify(commands.map((command) =>
-    command.type !== "decide" ? command : {
-      ...command,
-      decisions: command.decisions.map((decision) => ({
-        ...decision,
-        verdict: "fingerprint" in decision.verdict && decision.verdict.fingerprint !== undefined
-          ? { ...decision.verdict, fingerprint: toBase64(decision.verdict.fingerprint) }
-          : decision.verdict,
-      })),
+  return JSON.stringify(commands.map((command) => {
+    switch (command.type) {
+      case "addFingerprint":
+        return { ...command, bytes: toBase64(command.bytes) };
+      case "decide":
+        return {
+          ...command,
+          decisions: command.decisions.map((decision) => ({
+            ...decision,
+            verdict: "fingerprint" in decision.verdict && decision.verdict.fingerprint !== undefined
+              ? { ...decision.verdict, fingerprint: toBase64(decision.verdict.fingerprint) }
+              : decision.verdict,
+          })),
+        };
+      default:
+        return command;
     }
-  ));
+  }));
 }
 
 function decodeCommands(text: string): RecordCommand[] {
   const commands = JSON.parse(text) as RecordCommand[];
   for (const command of commands) {
+    if (command.type === "addFingerprint") {
+      const { base64 } = command.bytes as unknown as Base64;
+      (command as { bytes: Uint8Array }).bytes = Uint8Array.fromBase64(base64);
+    }
     if (command.type !== "decide") continue;
     for (const { verdict } of command.decisions) {
       if (verdict.state !== "accepted" || verdict.fingerprint === undefined) continue;

@@ -203,6 +203,12 @@ export class SqliteRecords {
         oldestWaitMs: Math.max(0, this.#nowMs() - (this.#signups.oldestDueMs() ?? Infinity)),
         tokens: this.#tokens.count,
       }),
+      addFingerprint: ({ id, bytes, epoch }) => {
+        const isWanted = this.#signups.find(id)?.state === "accepted" &&
+          epoch === this.#currentEpoch();
+        if (isWanted) this.#addFingerprint.run(id, bytes);
+        return isWanted;
+      },
       fingerprints: ({ afterSeq }) => this.#listFingerprints(afterSeq),
       referenced: ({ sha256s }) =>
         sha256s.filter((sha256) => this.#signups.isReferenced(Uint8Array.fromHex(sha256))),
