@@ -3,7 +3,6 @@
  *
  * @module
  */
-import type { Command, OptionValues } from "@commander-js/extra-typings";
 import {
   commandLine,
   flag,
@@ -16,7 +15,13 @@ import {
 
 /** Its flags are the options of `startOrbClient()`. */
 export function orbClientCommand() {
-  const command = commandLine({
+  return withAccess(withDelivery(withFleet(originalCommand())));
+}
+
+// Each function takes what the one before gives: with type parameters instead, checking takes minutes.
+
+function originalCommand() {
+  return commandLine({
     name: "orb-client",
     summary: "A Virtual Orb, or a fleet of them: reports how its host is and signs up images.",
     examples: [
@@ -46,10 +51,9 @@ export function orbClientCommand() {
       flag("--orb-signup-interval <seconds>", "time between signups; 0 makes none")
         .argParser(parseDuration({ unit: "s", maxMs: 86_400_000 })).makeOptionMandatory(),
     );
-  return withAccess(withDelivery(withFleet(command)));
 }
 
-function withFleet<Options extends OptionValues>(command: Command<[], Options>) {
+function withFleet(command: ReturnType<typeof originalCommand>) {
   return command
     .addOption(
       flag(
@@ -68,7 +72,7 @@ function withFleet<Options extends OptionValues>(command: Command<[], Options>) 
     );
 }
 
-function withDelivery<Options extends OptionValues>(command: Command<[], Options>) {
+function withDelivery(command: ReturnType<typeof withFleet>) {
   return command
     .addOption(
       flag("--request-timeout-ms <ms>", "how long one call may take")
@@ -104,7 +108,7 @@ function withDelivery<Options extends OptionValues>(command: Command<[], Options
     );
 }
 
-function withAccess<Options extends OptionValues>(command: Command<[], Options>) {
+function withAccess(command: ReturnType<typeof withDelivery>) {
   return command
     .addOption(
       flag("--oauth-issuer <url>", "get tokens of this OpenID Connect issuer")

@@ -3,7 +3,6 @@
  *
  * @module
  */
-import type { Command, OptionValues } from "@commander-js/extra-typings";
 import {
   commandLine,
   flag,
@@ -22,7 +21,14 @@ import { parseThreshold, uniquenessModes } from "./uniqueness/uniqueness.ts";
 
 /** Its flags are the options of `startOrbServer()`. */
 export function orbServerCommand() {
-  const command = commandLine({
+  const command = withFleetFlags(withUniquenessFlags(withLimits(networkCommand())));
+  return withAccessFlags(withQueueBusFlags(withStoreFlags(command)));
+}
+
+// Each function takes what the one before gives: with type parameters instead, checking takes minutes.
+
+function networkCommand() {
+  return commandLine({
     name: "orb-server",
     summary: "The Virtual Orb's back-end: every image may sign up once and gets its token.",
     examples: [
@@ -43,13 +49,10 @@ export function orbServerCommand() {
     .addOption(hostFlags.allowRemoteWithoutAuth())
     .addOption(guardFlags.allowedHost())
     .addOption(guardFlags.allowedOrigin());
-  return withAccessFlags(
-    withFleetFlags(withUniquenessFlags(withLimits(withQueueBusFlags(withStoreFlags(command))))),
-  );
 }
 
 /** What one request, one device and all together may take. */
-function withLimits<Options extends OptionValues>(command: Command<[], Options>) {
+function withLimits(command: ReturnType<typeof networkCommand>) {
   return command
     .addOption(
       flag("--max-body <bytes>", "the most bytes of one body; beyond it 413")
@@ -95,7 +98,7 @@ function withLimits<Options extends OptionValues>(command: Command<[], Options>)
     );
 }
 
-function withUniquenessFlags<Options extends OptionValues>(command: Command<[], Options>) {
+function withUniquenessFlags(command: ReturnType<typeof withLimits>) {
   return command
     .addOption(
       flag("--uniqueness <mode>", "how v2 images are compared: bytes, looks, or irises")
@@ -113,7 +116,7 @@ function withUniquenessFlags<Options extends OptionValues>(command: Command<[], 
     );
 }
 
-function withFleetFlags<Options extends OptionValues>(command: Command<[], Options>) {
+function withFleetFlags(command: ReturnType<typeof withUniquenessFlags>) {
   return command
     .addOption(
       flag(

@@ -76,6 +76,24 @@ export function flag<Usage extends string>(usage: Usage, description: string): O
   return new Option(usage, description);
 }
 
+/** An interface of options as the type of a command's values. */
+export type FlagValues<Options> = { [Name in keyof Options]: Options[Name] };
+
+/**
+ * Adds flags that several programs share. What their values are is the caller's to say, as adding them
+ * one by one to a command of unknown options takes TypeScript minutes:
+ *
+ * @example
+ * ```ts
+ * const added = withFlags(command, [flag("--data-dir <folder>", "…")]);
+ * return added as Command<[], Options & FlagValues<StoreOptions>>;
+ * ```
+ */
+export function withFlags(command: unknown, flags: readonly object[]): unknown {
+  for (const one of flags) (command as Command).addOption(one as Option);
+  return command;
+}
+
 /**
  * Makes a command give every flag added to it the environment variable `<PREFIX>_<FLAG>`, and its
  * sub-commands likewise. It must be there when the flag is added: commander listens from then on.

@@ -6,7 +6,13 @@
  */
 import type { Command, OptionValues } from "@commander-js/extra-typings";
 import { join } from "node:path";
-import { flag, parseDuration, parseHttpUrl } from "../../service/command_line.ts";
+import {
+  flag,
+  type FlagValues,
+  parseDuration,
+  parseHttpUrl,
+  withFlags,
+} from "../../service/command_line.ts";
 import { KeySetFile } from "../../service/key_set_file.ts";
 import { type ServiceContext, StartError } from "../../service/life_cycle.ts";
 import { reasonOf } from "../../service/resilience.ts";
@@ -121,24 +127,15 @@ function openAudit(path: string, { log, telemetry, world }: ServiceContext): Aud
 
 /** Adds the flags of {@linkcode OrbAccessFlags}. */
 export function withAccessFlags<Options extends OptionValues>(command: Command<[], Options>) {
-  return command
-    .addOption(
-      flag("--oauth-issuer <url>", "demand tokens of this OpenID Connect issuer")
-        .argParser(parseHttpUrl),
-    )
-    .addOption(flag("--oauth-audience <name>", "what tokens must be for; default 'orb'"))
-    .addOption(
-      flag("--oauth-jwks-uri <url>", "the issuer's keys, if it has no discovery document")
-        .argParser(parseHttpUrl),
-    )
-    .addOption(
-      flag("--device-keys <file>", "a key set of devices: each gets tokens for a signed challenge"),
-    )
-    .addOption(
-      flag("--attestation-key <file>", "what those tokens are signed with; servers may share it"),
-    )
-    .addOption(
-      flag("--device-token-lifetime <duration>", "how long they live; a bare number is seconds")
-        .argParser(parseDuration({ unit: "s", minMs: 1_000, maxMs: 86_400_000 })).default(900_000),
-    );
+  return withFlags(command, [
+    flag("--oauth-issuer <url>", "demand tokens of this OpenID Connect issuer")
+      .argParser(parseHttpUrl),
+    flag("--oauth-audience <name>", "what tokens must be for; default 'orb'"),
+    flag("--oauth-jwks-uri <url>", "the issuer's keys, if it has no discovery document")
+      .argParser(parseHttpUrl),
+    flag("--device-keys <file>", "a key set of devices: each gets tokens for a signed challenge"),
+    flag("--attestation-key <file>", "what those tokens are signed with; servers may share it"),
+    flag("--device-token-lifetime <duration>", "how long they live; a bare number is seconds")
+      .argParser(parseDuration({ unit: "s", minMs: 1_000, maxMs: 86_400_000 })).default(900_000),
+  ]) as Command<[], Options & FlagValues<OrbAccessFlags>>;
 }

@@ -5,7 +5,13 @@
  */
 import type { Command, OptionValues } from "@commander-js/extra-typings";
 import { join } from "node:path";
-import { flag, InvalidArgumentError, parseHttpUrl } from "../../service/command_line.ts";
+import {
+  flag,
+  type FlagValues,
+  InvalidArgumentError,
+  parseHttpUrl,
+  withFlags,
+} from "../../service/command_line.ts";
 import { defaultDataFolder, openDataFolder } from "../../service/data_folder.ts";
 import { type ServiceContext, StartError } from "../../service/life_cycle.ts";
 import { openImageBucket } from "./image_bucket.ts";
@@ -50,29 +56,22 @@ export interface StoreOptions {
 export function withStoreFlags<Args extends any[], Options extends OptionValues>(
   command: Command<Args, Options>,
 ) {
-  return command
-    .addOption(
-      flag(
-        "--data-dir <folder>",
-        "folder of records and images; default the data folder of this system",
-      ),
-    )
-    .addOption(
-      flag(
-        "--database-url <url>",
-        "keep records in PostgreSQL: postgres://user:password@host/database; of hosts with commas between, in the one that takes writes",
-      ).argParser(parseDatabaseUrl),
-    )
-    .addOption(
-      flag("--s3-endpoint <url>", "keep images in S3 (any that speaks its API), which is there")
-        .argParser(parseHttpUrl),
-    )
-    .addOption(flag("--s3-bucket <name>", "the bucket of the images").default("orb"))
-    .addOption(flag("--s3-region <name>", "the region of the bucket").default("us-east-1"))
-    .addOption(flag("--s3-access-key-id <id>", "who asks S3"))
-    .addOption(
-      flag("--s3-secret-access-key <secret>", "its secret; give it by its variable"),
-    );
+  return withFlags(command, [
+    flag(
+      "--data-dir <folder>",
+      "folder of records and images; default the data folder of this system",
+    ),
+    flag(
+      "--database-url <url>",
+      "keep records in PostgreSQL: postgres://user:password@host/database; of hosts with commas between, in the one that takes writes",
+    ).argParser(parseDatabaseUrl),
+    flag("--s3-endpoint <url>", "keep images in S3 (any that speaks its API), which is there")
+      .argParser(parseHttpUrl),
+    flag("--s3-bucket <name>", "the bucket of the images").default("orb"),
+    flag("--s3-region <name>", "the region of the bucket").default("us-east-1"),
+    flag("--s3-access-key-id <id>", "who asks S3"),
+    flag("--s3-secret-access-key <secret>", "its secret; give it by its variable"),
+  ]) as Command<Args, Options & FlagValues<StoreOptions>>;
 }
 
 /** The name of the database in the data folder: v1's, which is taken over. */

@@ -6,7 +6,7 @@
 import type { Command, OptionValues } from "@commander-js/extra-typings";
 import { busFlags, openBus } from "../../../service/bus/open_bus.ts";
 import type { KafkaFlagValues } from "../../../service/bus/kafka_connection.ts";
-import { flag } from "../../../service/command_line.ts";
+import { flag, type FlagValues, withFlags } from "../../../service/command_line.ts";
 import type { ServiceContext } from "../../../service/life_cycle.ts";
 import type { RecordBackend } from "../record_backend.ts";
 import { openBusQueue } from "./bus_queue.ts";
@@ -28,18 +28,17 @@ const outageLimitMs = 300_000;
 
 /** Adds the flags of {@linkcode QueueBusFlags}. */
 export function withQueueBusFlags<Options extends OptionValues>(command: Command<[], Options>) {
-  return command
-    .addOption(busFlags.brokers())
-    .addOption(
-      flag("--kafka-queue-topic <name>", "the topic by which Kafka deals v2 signups to workers")
-        .default("orb.v2.queue"),
-    )
-    .addOption(busFlags.startTimeout())
-    .addOption(busFlags.tls())
-    .addOption(busFlags.tlsCa())
-    .addOption(busFlags.saslMechanism())
-    .addOption(busFlags.saslUsername())
-    .addOption(busFlags.saslPasswordFile());
+  return withFlags(command, [
+    busFlags.brokers(),
+    flag("--kafka-queue-topic <name>", "the topic by which Kafka deals v2 signups to workers")
+      .default("orb.v2.queue"),
+    busFlags.startTimeout(),
+    busFlags.tls(),
+    busFlags.tlsCa(),
+    busFlags.saslMechanism(),
+    busFlags.saslUsername(),
+    busFlags.saslPasswordFile(),
+  ]) as Command<[], Options & FlagValues<QueueBusFlags>>;
 }
 
 /**
