@@ -2,12 +2,8 @@ import assert from "node:assert/strict";
 import { context, propagation, SpanStatusCode, trace } from "@opentelemetry/api";
 import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
 import { W3CTraceContextPropagator } from "@opentelemetry/core";
-import {
-  InMemorySpanExporter,
-  type ReadableSpan,
-  SimpleSpanProcessor,
-  TracerProvider,
-} from "@opentelemetry/sdk-trace";
+import { type ReadableSpan, SimpleSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
+import { KeptSpans } from "../service/testing/kept_spans.ts";
 import { tracedFetch } from "../service/http_client.ts";
 import { testWith } from "../service/testing/permissions.ts";
 import { startOrbServer } from "./server.ts";
@@ -19,7 +15,7 @@ import { signUpImages } from "./virtual_orb.ts";
 
 /** Runs with telemetry on; gives the spans that ended. */
 async function withTelemetry(run: () => Promise<void>): Promise<ReadableSpan[]> {
-  const exporter = new InMemorySpanExporter();
+  const exporter = new KeptSpans();
   const provider = new TracerProvider({ spanProcessors: [new SimpleSpanProcessor({ exporter })] });
   context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
   propagation.setGlobalPropagator(new W3CTraceContextPropagator());

@@ -1,10 +1,7 @@
 import assert from "node:assert/strict";
 import { trace } from "@opentelemetry/api";
-import {
-  InMemorySpanExporter,
-  SimpleSpanProcessor,
-  TracerProvider,
-} from "@opentelemetry/sdk-trace";
+import { SimpleSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
+import { KeptSpans } from "./testing/kept_spans.ts";
 import { httpApp, type HttpAppOptions } from "./http_app.ts";
 import { listen } from "./http_server.ts";
 import { ProblemError } from "./problem.ts";
@@ -114,7 +111,7 @@ Deno.test("httpApp() bounds health like everything else: it is inside of listen(
 });
 
 Deno.test("httpApp() traces what is work, and only if telemetry is enabled", async () => {
-  const exporter = new InMemorySpanExporter();
+  const exporter = new KeptSpans();
   const provider = new TracerProvider({ spanProcessors: [new SimpleSpanProcessor({ exporter })] });
   trace.setGlobalTracerProvider(provider);
   try {

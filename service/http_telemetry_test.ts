@@ -8,11 +8,8 @@ import {
   MeterProvider,
   PeriodicExportingMetricReader,
 } from "@opentelemetry/sdk-metrics";
-import {
-  InMemorySpanExporter,
-  SimpleSpanProcessor,
-  TracerProvider,
-} from "@opentelemetry/sdk-trace";
+import { SimpleSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
+import { KeptSpans } from "./testing/kept_spans.ts";
 import { Hono } from "hono";
 import { httpTelemetry } from "./http_telemetry.ts";
 import { ProblemError, problemOnError } from "./problem.ts";
@@ -20,7 +17,7 @@ import { version } from "./version.ts";
 import { VirtualWorld } from "./world/virtual_world.ts";
 
 Deno.test("httpTelemetry() marks a span as failed for 5xx and not for 4xx", async () => {
-  const exporter = new InMemorySpanExporter();
+  const exporter = new KeptSpans();
   const provider = new TracerProvider({ spanProcessors: [new SimpleSpanProcessor({ exporter })] });
   trace.setGlobalTracerProvider(provider);
   try {
@@ -61,7 +58,7 @@ Deno.test("httpTelemetry() marks a span as failed for 5xx and not for 4xx", asyn
 });
 
 Deno.test("httpTelemetry() goes on from the request's traceparent, its span active in the routes", async () => {
-  const exporter = new InMemorySpanExporter();
+  const exporter = new KeptSpans();
   const provider = new TracerProvider({ spanProcessors: [new SimpleSpanProcessor({ exporter })] });
   trace.setGlobalTracerProvider(provider);
   context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());

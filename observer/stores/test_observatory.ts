@@ -5,12 +5,8 @@
  */
 import { context, metrics } from "@opentelemetry/api";
 import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
-import {
-  InMemorySpanExporter,
-  type ReadableSpan,
-  SimpleSpanProcessor,
-  TracerProvider,
-} from "@opentelemetry/sdk-trace";
+import { type ReadableSpan, SimpleSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
+import { KeptSpans } from "../../service/testing/kept_spans.ts";
 import net from "node:net";
 import type { Log } from "../../service/log.ts";
 import { parseEndpoint } from "../grpc/endpoint.ts";
@@ -23,7 +19,7 @@ export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} };
 /** A tracer whose ended spans can be looked at. */
 export function spanKeeper() {
   context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
-  const exporter = new InMemorySpanExporter();
+  const exporter = new KeptSpans();
   const provider = new TracerProvider({ spanProcessors: [new SimpleSpanProcessor({ exporter })] });
   return {
     tracer: provider.getTracer("test"),

@@ -1,12 +1,8 @@
 import assert from "node:assert/strict";
 import { metrics, propagation, ROOT_CONTEXT, SpanKind, SpanStatusCode } from "@opentelemetry/api";
 import { W3CTraceContextPropagator } from "@opentelemetry/core";
-import {
-  InMemorySpanExporter,
-  type ReadableSpan,
-  SimpleSpanProcessor,
-  TracerProvider,
-} from "@opentelemetry/sdk-trace";
+import { type ReadableSpan, SimpleSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
+import { KeptSpans } from "../testing/kept_spans.ts";
 import { testContext } from "../testing/context.ts";
 import { pause } from "../resilience.ts";
 import { VirtualWorld } from "../world/virtual_world.ts";
@@ -26,7 +22,7 @@ async function scene(
   system: "kafka" | "in_process",
   run: (scene: Scene) => Promise<void>,
 ): Promise<void> {
-  const exporter = new InMemorySpanExporter();
+  const exporter = new KeptSpans();
   const provider = new TracerProvider({ spanProcessors: [new SimpleSpanProcessor({ exporter })] });
   propagation.setGlobalPropagator(new W3CTraceContextPropagator());
   const world = new VirtualWorld();

@@ -2,11 +2,8 @@ import assert from "node:assert/strict";
 import { context, propagation, trace } from "@opentelemetry/api";
 import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
 import { W3CTraceContextPropagator } from "@opentelemetry/core";
-import {
-  InMemorySpanExporter,
-  SimpleSpanProcessor,
-  TracerProvider,
-} from "@opentelemetry/sdk-trace";
+import { SimpleSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
+import { KeptSpans } from "../../service/testing/kept_spans.ts";
 import { TelemetryClient } from "../telemetry_client.ts";
 import type { EventAttributes } from "./event_json.ts";
 import { tracedFetch, tracedJob, tracedLambda } from "./wrappers.ts";
@@ -95,7 +92,7 @@ Deno.test("what a handler throws is thrown on, and said", async () => {
 });
 
 Deno.test("where OpenTelemetry is set up, each is a span too, and events carry its trace", async () => {
-  const exporter = new InMemorySpanExporter();
+  const exporter = new KeptSpans();
   const provider = new TracerProvider({ spanProcessors: [new SimpleSpanProcessor({ exporter })] });
   context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
   propagation.setGlobalPropagator(new W3CTraceContextPropagator());
