@@ -60,6 +60,7 @@ CMD ["--host", "0.0.0.0", "--allow-remote-without-auth", "--data-dir", "/data"]
 FROM program AS orb-client
 COPY --from=bundle /app/dist/orb-client.js ./
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
+  "--v8-flags=--max-semi-space-size=2,--heap-growing-percent=20", \
   "--allow-net", "--allow-read=/app,/data", "--allow-write=/data", \
   "--allow-sys=cpus,systemMemoryInfo,statfs", "--allow-env=OTEL_*,ORB_CLIENT_*", "orb-client.js"]
 

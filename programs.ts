@@ -261,6 +261,10 @@ export const programs: readonly Program[] = [
     envPrefix: "ORB_CLIENT",
     files:
       "reads and writes --spool-dir and --device-keys; reads --oauth-client-secret-file, the folder of --images, and the disk of the current folder for its use",
+    v8: {
+      flags: ["--max-semi-space-size=2", "--heap-growing-percent=20"],
+      reason: "2,000 orbs with a spool: peak RSS 372 to 236 MB (bench/README.md)",
+    },
     demo: {
       what: ({ options: { orbs } }) => `a fleet of ${orbs} orbs that sign up irises`,
       // An orb that signs up before there is a server begins with an error.

@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --allow-net --allow-read --allow-write --allow-sys=cpus,systemMemoryInfo,statfs --allow-env=OTEL_*,ORB_CLIENT_*
+#!/usr/bin/env -S deno run --v8-flags=--max-semi-space-size=2,--heap-growing-percent=20 --allow-net --allow-read --allow-write --allow-sys=cpus,systemMemoryInfo,statfs --allow-env=OTEL_*,ORB_CLIENT_*
 /**
  * The Virtual Orb, or a fleet of them: reports how its host is and signs up images, for ever.
  *
