@@ -159,7 +159,7 @@ EXPOSE 1234 9292
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
   CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:9292/readyz')).ok ? 0 : 1)"]
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
-  "--v8-flags=--max-semi-space-size=4,--heap-growing-percent=20", \
+  "--v8-flags=--max-semi-space-size=4,--heap-growing-percent=20,--optimize-for-size", \
   "--allow-net", "--allow-read=/app,/data", "--allow-write=/data", \
   "--allow-env=OTEL_*,SIMPLE_TELEMETRY_*,SIMULATOR_*", "--ignore-env", "simulator.js"]
 CMD ["--host", "0.0.0.0", "--allow-remote-without-auth", "--web-server"]

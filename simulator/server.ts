@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --v8-flags=--max-semi-space-size=4,--heap-growing-percent=20 --allow-net --allow-read --allow-write --allow-env=OTEL_*,SIMPLE_TELEMETRY_*,SIMULATOR_* --ignore-env
+#!/usr/bin/env -S deno run --v8-flags=--max-semi-space-size=4,--heap-growing-percent=20,--optimize-for-size --allow-net --allow-read --allow-write --allow-env=OTEL_*,SIMPLE_TELEMETRY_*,SIMULATOR_* --ignore-env
 /**
  * The simulator's server: processes tell it what they do, over TCP, and it shows each of them as a
  * sprite on a page, live.
