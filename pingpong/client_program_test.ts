@@ -55,7 +55,7 @@ testWith(needs, "a host as argument is pinged as ping does, with ping's short fl
   await using server = await startTestServer();
   const run = await shell("$CLIENT $AT -c 3 -i 0.05 -s 9 -w 10 -W 1 -4 -D", server);
   assert.equal(run.code, 0, run.err);
-  assert.match(run.out, /^\[\d{10}\.\d{6}\] Received response data: Pong! seq=2 /m);
+  assert.match(run.out, /^\[\d{10}\.\d{6}\] Received response data: Pong!Pong seq=2 bytes=113 /m);
   assert.match(run.out, / 9 bytes of data/);
   assert.equal(run.err, "");
   const endless = await shell("$CLIENT $AT -i 0.1 -q -w 3", server);
