@@ -77,6 +77,24 @@ signupTest("a signup is queued, decided, and known by its token", {}, async ({ p
   assert.equal(decided.attempts, 1);
 });
 
+signupTest("an upload that comes ten times, at once and later, is one signup", {
+  deviceBurst: 100,
+}, async ({ ask, put, settled }) => {
+  const id = ulid();
+  const image = new Uint8Array(5_000).fill(9);
+  const atOnce = await Promise.all(Array.from({ length: 10 }, () => put(id, image)));
+  assert.deepEqual(atOnce.map(({ status }) => status), Array(10).fill(202));
+  const first = await settled(id);
+  assert.equal(first.state, "accepted");
+  for (let replay = 0; replay < 10; replay++) {
+    const { status, body } = await put(id, image);
+    assert.deepEqual([status, body], [202, first]);
+  }
+  const { body } = await ask("/v2/queue");
+  const { byState } = body as unknown as { byState: Record<string, number> };
+  assert.deepEqual([byState.accepted, byState.duplicate, byState.queued], [1, 0, 0]);
+});
+
 signupTest("the same image is a duplicate, by v1 and by v2", {}, async ({ ask, put, settled }) => {
   const [first, second, third] = [ulid(), ulid(), ulid()];
   const v1 = (image: Uint8Array) =>
