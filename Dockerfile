@@ -48,6 +48,8 @@ CMD ["--host", "0.0.0.0", "--allow-remote-without-auth", "--data-dir", "/data"]
 # Keys and clients at /data, the devices' public keys too: --device-keys /data/public.jwks.json.
 FROM program AS issuer
 COPY --from=bundle /app/dist/issuer.js ./
+COPY --from=bundle --chown=65532:65532 /data /data
+VOLUME /data
 EXPOSE 4280
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
   CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:4280/readyz')).ok ? 0 : 1)"]
@@ -59,6 +61,7 @@ CMD ["--host", "0.0.0.0", "--allow-remote-without-auth", "--data-dir", "/data"]
 # It serves nothing that could be asked: when it ends, it is unhealthy. Mount images at /data.
 FROM program AS orb-client
 COPY --from=bundle /app/dist/orb-client.js ./
+COPY --from=bundle --chown=65532:65532 /data /data
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
   "--v8-flags=--max-semi-space-size=2,--heap-growing-percent=20", \
   "--allow-net", "--allow-read=/app,/data", "--allow-write=/data", \

@@ -97,8 +97,14 @@ async function assertConfined(project: TestProject): Promise<void> {
 
 /** What compose.yaml publishes answers on loopback, and on no other address of this machine. */
 async function assertOnLoopbackOnly({ ports, inspect }: TestProject): Promise<void> {
+  const { services: said } = await composeFile();
   for (const name of services) {
     const { HostConfig: { PortBindings } } = await inspect(name);
+    const meant = (said[name]!.ports ?? []).map((port) => {
+      const inside = port.split(":").at(-1)!;
+      return inside.includes("/") ? inside : `${inside}/tcp`;
+    });
+    assert.deepEqual(Object.keys(PortBindings).sort(), meant.sort(), `${name}: ports`);
     for (const [port, bindings] of Object.entries(PortBindings)) {
       for (const { HostIp } of bindings ?? []) assert.equal(HostIp, "127.0.0.1", `${name} ${port}`);
     }

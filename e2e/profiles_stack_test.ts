@@ -99,6 +99,21 @@ testWithContainers(
   },
 );
 
+testWithContainers("profile oauth: the issuer keeps its keys, and gives tokens", async () => {
+  await using project = await openTestProject({ name: "oauth", profiles: ["oauth"] });
+  const { compose, podman, url } = project;
+  await compose.up(["console", "issuer"]);
+  await project.healthy("issuer");
+  const secret = await podman.run(["exec", compose.container("issuer"), "/bin/deno", "eval"]
+    .concat(`console.log(await Deno.readTextFile("/data/admin.secret"))`));
+  const answer = await fetch(`${url("ISSUER")}/token`, {
+    method: "POST",
+    headers: { authorization: `Basic ${btoa(`admin:${secret.trim()}`)}` },
+    body: new URLSearchParams({ grant_type: "client_credentials", scope: "orb:admin" }),
+  });
+  assert.equal((await answer.json() as { scope: string }).scope, "orb:admin");
+});
+
 async function signUp({ url }: TestProject, image: string): Promise<number> {
   const answer = await fetch(`${url("ORB")}/api/signup`, {
     method: "POST",

@@ -8,7 +8,7 @@ import { testWith } from "../service/testing/permissions.ts";
 import { JAEGER_MODULE_VERSION } from "./jaeger.ts";
 import { OTEL_COLLECTOR_VERSION } from "./otel_collector.ts";
 import { compose, root } from "./compose_file.ts";
-import { dockerStages, programStages } from "./test_compose.ts";
+import { dockerStages, entrypoint, jsonInstruction, programStages } from "./test_compose.ts";
 
 testWith(["read"], "compose.yaml pins every image to one version", async () => {
   const { version } = JSON.parse(await Deno.readTextFile(join(root, "deno.json"))) as {
@@ -81,6 +81,20 @@ testWith(["read"], "compose.yaml waits for health only where health is checked",
     }
   }
 });
+
+testWith(
+  ["read"],
+  "an image whose program may write /data has one that is the program's",
+  async () => {
+    for (const [name, stage] of await programStages()) {
+      if (!entrypoint(stage).some((word) => /^--allow-write=(.*,)?\/data\b/.test(word))) continue;
+      // A volume takes owner and mode from what the image has there, and is root's where it has nothing.
+      assert.match(stage, /^COPY --from=bundle --chown=65532:65532 \/data \/data$/m, name);
+      const keepsThere = jsonInstruction(stage, "CMD").includes("/data");
+      if (keepsThere) assert.match(stage, /^VOLUME \/data$/m, name);
+    }
+  },
+);
 
 testWith(["read"], "health checks begin at once, in a form that every builder takes", async () => {
   const { services } = await compose();
