@@ -17,6 +17,7 @@ import { runCommand, StartError } from "../service/life_cycle.ts";
 /** Every benchmark: one file a question. */
 const benchmarks = [
   "demo_start.ts",
+  "containers.ts",
   "orb_signup.ts",
   "orb_v2.ts",
   "orb_uniqueness.ts",
