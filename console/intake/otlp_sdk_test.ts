@@ -13,6 +13,7 @@ import {
 } from "@opentelemetry/sdk-metrics";
 import { BatchSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
 import { ROOT_CONTEXT } from "@opentelemetry/api";
+import { eventually } from "../../service/testing/eventually.ts";
 import { testWith } from "../../service/testing/permissions.ts";
 import { testConsole } from "../test_console.ts";
 
@@ -199,6 +200,9 @@ testWith(["net", "env"], "console shows the SDK's metrics, and re-exports them",
   requests.add(2, { "http.route": "/a" });
   duration.record(0.05);
   exponential.record(5);
+  // Its clock has whole milliseconds: a point that starts when it ends says that its start is unknown.
+  const recordedMs = Date.now();
+  await eventually("a later millisecond", () => Date.now() > recordedMs || undefined);
   await reader.forceFlush();
   requests.add(3, { "http.route": "/a" });
   for (const seconds of [0.05, 0.5, 0.5, 5]) duration.record(seconds);
