@@ -104,7 +104,10 @@ async function assertOnLoopbackOnly({ ports, inspect }: TestProject): Promise<vo
       const inside = port.split(":").at(-1)!;
       return inside.includes("/") ? inside : `${inside}/tcp`;
     });
-    assert.deepEqual(Object.keys(PortBindings).sort(), meant.sort(), `${name}: ports`);
+    // A port that the image exposes and nobody publishes is there, too, bound to nothing.
+    const published = Object.entries(PortBindings)
+      .flatMap(([port, bindings]) => bindings?.length ? [port] : []);
+    assert.deepEqual(published.sort(), meant.sort(), `${name}: ports`);
     for (const [port, bindings] of Object.entries(PortBindings)) {
       for (const { HostIp } of bindings ?? []) assert.equal(HostIp, "127.0.0.1", `${name} ${port}`);
     }
