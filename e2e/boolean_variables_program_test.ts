@@ -17,6 +17,8 @@ interface Case {
   args: (folder: string) => string[];
   /** What the program says when the flag is off: it exits with 1. */
   refusal?: RegExp;
+  /** Or it goes on when the flag is off, with a token that it demands: the address that it says, without the token. */
+  guarded?: RegExp;
 }
 
 const remote = ["--host", "0.0.0.0"];
@@ -60,8 +62,8 @@ const cases: readonly Case[] = [
   {
     entry: "console/server.ts",
     variable: "CONSOLE_ALLOW_REMOTE_WITHOUT_AUTH",
-    args: () => [...remote, "--page-port", "0", "--otlp-port", "0"],
-    refusal: refusesToListen,
+    args: () => [...remote, "--page-port", "0", "--otlp-port", "0", "--grpc-port", "0"],
+    guarded: / page=(http:\S+)\/login\/[0-9a-f]{48} /,
   },
   {
     entry: "simulator/server.ts",
@@ -85,7 +87,7 @@ const cases: readonly Case[] = [
   { entry: "observer/image_service.ts", variable: "IMAGE_SERVICE_STREAMING", args: () => [] },
 ];
 
-for (const { entry, variable, args, refusal } of cases) {
+for (const { entry, variable, args, refusal, guarded } of cases) {
   const url = new URL(`../${entry}`, import.meta.url);
 
   testWith(needs, `${entry} takes ${variable} for what it says`, async () => {
@@ -97,9 +99,15 @@ for (const { entry, variable, args, refusal } of cases) {
       assert.ok(line.includes(`value 'maybe' from env '${variable}' is invalid`), line);
       assert.match(line, /true, false, 1, 0, yes or no: current value is/);
       assert.equal((await wrong.status).code, 2);
-      if (!refusal) return;
+      if (!refusal && !guarded) return;
       await using off = await startProgram(url, args(folder), { [variable]: "false" });
-      const [refused] = await off.line(refusal);
+      if (guarded) {
+        const [, address] = await off.line(guarded);
+        const answer = await fetch(`${address}/api/services`);
+        assert.equal(answer.status, 401, await answer.text());
+        return;
+      }
+      const [refused] = await off.line(refusal!);
       assert.notEqual((await off.status).code, 0, refused);
     } finally {
       await Deno.remove(folder, { recursive: true });
