@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { eventually } from "../service/testing/eventually.ts";
+import { testWith } from "../service/testing/permissions.ts";
 import type { Hello } from "./api.ts";
 import { exampleProcess } from "./example_process.ts";
 import { TelemetryClient } from "./telemetry_client.ts";
@@ -12,55 +13,63 @@ import {
   testSimulator,
 } from "./test_simulator.ts";
 
-Deno.test("the original's lifecycle: started, three times performed, stopped, each seen in order", async () => {
-  await using test = await testSimulator();
-  await using socket = await readSocket(test.url);
-  await using source = await readEventSource(test.url);
-  await exampleProcess({ id: "17", host: "127.0.0.1", port: test.port, intervalMs: 10 });
-  const wanted = [
-    "processStarted",
-    "processingPerformed",
-    "processingPerformed",
-    "processingPerformed",
-    "processStopped",
-  ];
-  assert.deepEqual(kinds(await socket.reach(5)), wanted);
-  assert.deepEqual(kinds(await source.reach(5)), wanted);
-  const received = test.printed.filter((line) => line.startsWith("RECEIVED: "));
-  assert.equal(received.length, 5);
-  assert.match(
-    received[0]!,
-    /"attributes":\[\{"key":"pid","value":\{"type":"integer","value":\d+\}\}\]/,
-  );
-  assert.match(received[1]!, /"args","value":\{"stringValue":"hello 17"\}/);
-  assert.match(
-    received[4]!,
-    /"totalRuntime","value":\{"type":"number","unit":"nanoseconds","value":\d+\}/,
-  );
-  assert.equal(test.printed[0], "SIMPLE TELEMETRY: starting");
-});
-
-Deno.test("a hundred processes at once: each seen whole and in its order, none twice", async () => {
-  await using test = await testSimulator();
-  await using socket = await readSocket(test.url);
-  await Promise.all(
-    Array.from(
-      { length: 100 },
-      (_, i) => exampleProcess({ id: `${i}`, host: "127.0.0.1", port: test.port, intervalMs: 1 }),
-    ),
-  );
-  const byClient = new Map<number, string[]>();
-  for (const event of await socket.reach(500)) {
-    byClient.set(event.client, [...byClient.get(event.client) ?? [], kinds([event])[0]!]);
-  }
-  assert.equal(byClient.size, 100);
-  for (const list of byClient.values()) {
-    assert.equal(
-      list.join(" "),
-      "processStarted processingPerformed processingPerformed processingPerformed processStopped",
+testWith(
+  ["net", "env"],
+  "the original's lifecycle: started, three times performed, stopped, each seen in order",
+  async () => {
+    await using test = await testSimulator();
+    await using socket = await readSocket(test.url);
+    await using source = await readEventSource(test.url);
+    await exampleProcess({ id: "17", host: "127.0.0.1", port: test.port, intervalMs: 10 });
+    const wanted = [
+      "processStarted",
+      "processingPerformed",
+      "processingPerformed",
+      "processingPerformed",
+      "processStopped",
+    ];
+    assert.deepEqual(kinds(await socket.reach(5)), wanted);
+    assert.deepEqual(kinds(await source.reach(5)), wanted);
+    const received = test.printed.filter((line) => line.startsWith("RECEIVED: "));
+    assert.equal(received.length, 5);
+    assert.match(
+      received[0]!,
+      /"attributes":\[\{"key":"pid","value":\{"type":"integer","value":\d+\}\}\]/,
     );
-  }
-});
+    assert.match(received[1]!, /"args","value":\{"stringValue":"hello 17"\}/);
+    assert.match(
+      received[4]!,
+      /"totalRuntime","value":\{"type":"number","unit":"nanoseconds","value":\d+\}/,
+    );
+    assert.equal(test.printed[0], "SIMPLE TELEMETRY: starting");
+  },
+);
+
+testWith(
+  ["net", "env"],
+  "a hundred processes at once: each seen whole and in its order, none twice",
+  async () => {
+    await using test = await testSimulator();
+    await using socket = await readSocket(test.url);
+    await Promise.all(
+      Array.from(
+        { length: 100 },
+        (_, i) => exampleProcess({ id: `${i}`, host: "127.0.0.1", port: test.port, intervalMs: 1 }),
+      ),
+    );
+    const byClient = new Map<number, string[]>();
+    for (const event of await socket.reach(500)) {
+      byClient.set(event.client, [...byClient.get(event.client) ?? [], kinds([event])[0]!]);
+    }
+    assert.equal(byClient.size, 100);
+    for (const list of byClient.values()) {
+      assert.equal(
+        list.join(" "),
+        "processStarted processingPerformed processingPerformed processingPerformed processStopped",
+      );
+    }
+  },
+);
 
 Deno.test("every web client gets every event, and the JSON as it came, digit for digit", async () => {
   await using test = await testSimulator();
@@ -75,7 +84,7 @@ Deno.test("every web client gets every event, and the JSON as it came, digit for
   }
 });
 
-Deno.test("Last-Event-ID and after= replay what was missed, once", async () => {
+testWith(["net", "env"], "Last-Event-ID and after= replay what was missed, once", async () => {
   await using test = await testSimulator();
   await using client = await rawClient(test.port);
   let last: string;
@@ -95,27 +104,31 @@ Deno.test("Last-Event-ID and after= replay what was missed, once", async () => {
   assert.deepEqual(kinds(await all.reach(4)), ["one", "two", "three", "four"]);
 });
 
-Deno.test("a WebSocket client subscribes by trace, name and event, and may change its mind", async () => {
-  await using test = await testSimulator();
-  await using client = await rawClient(test.port);
-  await using mine = await readSocket(test.url, "?trace=mine&event=done");
-  await using changed = await readSocket(test.url, "?name=nobody");
-  await client.send(
-    eventLine("done", { traceId: "mine" }) + eventLine("begun", { traceId: "mine" }),
-  );
-  await client.send(eventLine("done", { traceId: "other" }));
-  await mine.reach(1);
-  changed.send({ type: "subscribe", event: "begun" });
-  await eventually("the subscription", async () => {
-    await client.send(eventLine("begun"));
-    return changed.events.length > 0 ? true : undefined;
-  }, 10_000);
-  assert.deepEqual([...new Set(kinds(changed.events))], ["begun"]);
-  changed.send("nonsense");
-  assert.deepEqual(await changed.closed, { code: 4_000, reason: "the message is not JSON" });
-});
+testWith(
+  ["net", "env"],
+  "a WebSocket client subscribes by trace, name and event, and may change its mind",
+  async () => {
+    await using test = await testSimulator();
+    await using client = await rawClient(test.port);
+    await using mine = await readSocket(test.url, "?trace=mine&event=done");
+    await using changed = await readSocket(test.url, "?name=nobody");
+    await client.send(
+      eventLine("done", { traceId: "mine" }) + eventLine("begun", { traceId: "mine" }),
+    );
+    await client.send(eventLine("done", { traceId: "other" }));
+    await mine.reach(1);
+    changed.send({ type: "subscribe", event: "begun" });
+    await eventually("the subscription", async () => {
+      await client.send(eventLine("begun"));
+      return changed.events.length > 0 ? true : undefined;
+    }, 10_000);
+    assert.deepEqual([...new Set(kinds(changed.events))], ["begun"]);
+    changed.send("nonsense");
+    assert.deepEqual(await changed.closed, { code: 4_000, reason: "the message is not JSON" });
+  },
+);
 
-Deno.test("who takes part in whose trace is known by the connection", async () => {
+testWith(["net", "env"], "who takes part in whose trace is known by the connection", async () => {
   await using test = await testSimulator();
   await using socket = await readSocket(test.url);
   await using a = new TelemetryClient({
@@ -191,7 +204,7 @@ Deno.test("single-threaded: one client is served, and after its processStopped t
   assert.ok(!test.printed.includes("SIMPLE TELEMETRY: stopping"), "nobody asked it to");
 });
 
-Deno.test("an event is had again by its id, while it is kept", async () => {
+testWith(["net", "env"], "an event is had again by its id, while it is kept", async () => {
   await using test = await testSimulator({ maxEvents: 2 });
   await using socket = await readSocket(test.url);
   await using client = await rawClient(test.port);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { gzipSync } from "node:zlib";
+import { testWith } from "../../service/testing/permissions.ts";
 import { drainMicrotasks, VirtualWorld } from "../../service/world/virtual_world.ts";
 import { decodeRequest } from "../../service/otlp/otlp_message.ts";
 import { EventLog, type LoggedEvent } from "../events/event_log.ts";
@@ -117,25 +118,29 @@ Deno.test("programs beyond the limit are counted", async () => {
   assert.equal(intake.beyondLimit, 2);
 });
 
-Deno.test("OTLP/HTTP is taken in JSON and packed, refused with a status, and not from other sites' pages", async () => {
-  await using test = await testSimulator();
-  await using socket = await readSocket(test.url);
-  const body = JSON.stringify({ resourceSpans: [request("shop", "a", [{}])] });
-  const send = async (headers: Record<string, string>, sent: BodyInit = body) => {
-    const response = await fetch(`${test.url}/v1/traces`, {
-      method: "POST",
-      headers: { "content-type": "application/json", ...headers },
-      body: sent,
-    });
-    await response.body?.cancel();
-    return response.status;
-  };
-  assert.equal(await send({}), 200);
-  assert.equal(await send({ "content-encoding": "gzip" }, new Uint8Array(gzipSync(body))), 200);
-  assert.deepEqual(kinds(await socket.reach(2)), ["spanEnded", "spanEnded"]);
-  assert.equal(await send({}, "{"), 400);
-  assert.equal(await send({ "content-type": "text/plain" }), 415);
-  assert.equal(await send({ origin: "https://evil.example" }), 403);
-  assert.equal((await fetch(`${test.url}/v1/nothing`)).status, 404);
-  assert.ok(!test.printed.some((line) => line.startsWith("RECEIVED")), "it did not come by TCP");
-});
+testWith(
+  ["net", "env"],
+  "OTLP/HTTP is taken in JSON and packed, refused with a status, and not from other sites' pages",
+  async () => {
+    await using test = await testSimulator();
+    await using socket = await readSocket(test.url);
+    const body = JSON.stringify({ resourceSpans: [request("shop", "a", [{}])] });
+    const send = async (headers: Record<string, string>, sent: BodyInit = body) => {
+      const response = await fetch(`${test.url}/v1/traces`, {
+        method: "POST",
+        headers: { "content-type": "application/json", ...headers },
+        body: sent,
+      });
+      await response.body?.cancel();
+      return response.status;
+    };
+    assert.equal(await send({}), 200);
+    assert.equal(await send({ "content-encoding": "gzip" }, new Uint8Array(gzipSync(body))), 200);
+    assert.deepEqual(kinds(await socket.reach(2)), ["spanEnded", "spanEnded"]);
+    assert.equal(await send({}, "{"), 400);
+    assert.equal(await send({ "content-type": "text/plain" }), 415);
+    assert.equal(await send({ origin: "https://evil.example" }), 403);
+    assert.equal((await fetch(`${test.url}/v1/nothing`)).status, 404);
+    assert.ok(!test.printed.some((line) => line.startsWith("RECEIVED")), "it did not come by TCP");
+  },
+);
