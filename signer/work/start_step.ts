@@ -4,12 +4,14 @@
  *
  * @module
  */
+import { BusError } from "../../service/bus/bus.ts";
 import { StartError } from "../../service/life_cycle.ts";
 
 /**
  * Waits for a step, but no longer than until the program is asked to stop.
  *
- * @throws {StartError} the stop came first; and what the step rejects with
+ * @throws {StartError} the stop came first, or the bus failed for longer than a start may wait; and
+ * what else the step rejects with
  *
  * @example
  * ```ts
@@ -27,6 +29,11 @@ export async function unlessStopped<Result>(
   else stopping.addEventListener("abort", onStop, { once: true });
   try {
     return await Promise.race([step, stopped]);
+  } catch (error) {
+    if (!(error instanceof BusError)) throw error;
+    throw new StartError(
+      `Cannot start, before ${what}: ${error.message}. Start it again when the broker answers.`,
+    );
   } finally {
     stopping.removeEventListener("abort", onStop);
   }
