@@ -73,9 +73,10 @@ testWith(
       assert.equal(code, 0, output);
       const { kid } = JSON.parse(output);
       await eventually("the new key", async () => await signs(url) === kid || undefined);
-      const retired = await command("keys", "retire", before, "--data-dir", folder);
+      // A key's id is base64url: one of 64 begins with "-", which only "--" tells from a flag.
+      const retired = await command("keys", "retire", "--data-dir", folder, "--", before);
       assert.equal(retired.code, 0, retired.output);
-      const again = await command("keys", "retire", kid, "--data-dir", folder);
+      const again = await command("keys", "retire", "--data-dir", folder, "--", kid);
       assert.equal(again.code, 1);
       assert.match(again.output, /rotate first/);
     }),
