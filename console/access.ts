@@ -11,6 +11,7 @@ import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { healthPaths } from "../service/health.ts";
 import { StartError } from "../service/life_cycle.ts";
 import { problemResponse } from "../service/problem.ts";
+import { readText } from "../service/request_body.ts";
 import { reasonOf } from "../service/resilience.ts";
 import type { World } from "../service/world/world.ts";
 
@@ -33,6 +34,8 @@ const cookieMaxAgeS = 30 * 86_400;
 const maxTickets = 8;
 const ticketEveryMs = 10_000;
 const loginPath = "/login";
+/** A token in a form, each of its characters escaped, takes less. */
+const loginBody = { limitBytes: 2_048, timeoutMs: 10_000 };
 
 /**
  * Reads the token of a file; makes the file, for its owner only, with a random one if there is none.
@@ -141,7 +144,7 @@ export class ConsoleAccess {
     const app = new Hono();
     app.get(`${loginPath}/:ticket`, (c) => this.#redeem(c, c.req.param("ticket")));
     app.post(loginPath, async (c) => {
-      const form = new URLSearchParams((await c.req.text()).slice(0, 2_048));
+      const form = new URLSearchParams(await readText(c.req.raw, loginBody));
       if (form.has("link")) {
         this.#sayTicket();
         return loginPage(this.#login, "A new link stands in the console's log.");

@@ -68,6 +68,7 @@ Deno.test("who has neither gets a page that takes the token or writes a link int
   };
   assert.match(await post("token=guess"), /That is not the token/);
   assert.match(await post("link=1"), /A new link stands in the console's log/);
+  assert.match(await post(`token=${"x".repeat(2_048)}`), /at most 2048 bytes/);
   await post("link=1");
   const said = lines.slice(before).filter((line) => line.includes("/login/"));
   assert.equal(said.length, 1, "one in ten seconds");
