@@ -60,6 +60,10 @@ export function serveStreamMux<AppEnv extends Env>(
 ): void {
   const { maxConnections = 128, stopping, world = realWorld } = options;
   const connections = new Map<string, MuxConnection>();
+  // One listener for all: one a connection would stay until the stop, with its connection.
+  stopping?.addEventListener("abort", () => {
+    for (const connection of connections.values()) connection.end();
+  }, { once: true });
 
   app.get(streamMuxPath, () => {
     if (connections.size >= maxConnections || stopping?.aborted) {
@@ -71,7 +75,6 @@ export function serveStreamMux<AppEnv extends Env>(
     const id = world.randomBytes(16).toHex();
     const connection = new MuxConnection(id, options, () => connections.delete(id));
     connections.set(id, connection);
-    stopping?.addEventListener("abort", () => connection.end(), { once: true });
     return new Response(connection.body, {
       headers: {
         "content-type": "text/event-stream; charset=utf-8",

@@ -105,3 +105,22 @@ Deno.test("too many connections, unknown ones and what cannot be read are answer
     return response.status === 200 || undefined;
   });
 });
+
+Deno.test("a connection that has ended leaves no listener for the stop behind", async () => {
+  const stopping = new AbortController().signal;
+  let listeners = 0;
+  const { addEventListener, removeEventListener } = stopping;
+  stopping.addEventListener = (...args: Parameters<typeof addEventListener>) => {
+    listeners++;
+    addEventListener.apply(stopping, args);
+  };
+  stopping.removeEventListener = (...args: Parameters<typeof removeEventListener>) => {
+    listeners--;
+    removeEventListener.apply(stopping, args);
+  };
+  const app = new Hono();
+  serveStreamMux(app, { paths: [], stopping });
+  const before = listeners;
+  for (let i = 0; i < 10; i++) await (await app.request("/api/streams")).body!.cancel();
+  assert.equal(listeners, before);
+});
