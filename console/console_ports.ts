@@ -34,8 +34,6 @@ export class ConsolePorts {
   #otlp: HttpServer | undefined;
   #grpc: OtlpGrpcServer | undefined;
   #pages: HttpServer | undefined;
-  /** The same for the other family of loopback. */
-  readonly #others: { stop(deadline: AbortSignal): Promise<void> }[] = [];
 
   constructor(given: ConsolePortsOptions) {
     this.#given = given;
@@ -66,9 +64,8 @@ export class ConsolePorts {
     const { host = "localhost" } = options;
     this.#otlp = await listen(otlp, this.#httpOptions("otlp", host, options.otlpPort));
     for (const endpoint of endpointsOf(options)) refuseOwnEndpoint(endpoint, this.#otlp);
-    this.#grpc = await this.#listenGrpc(host === "localhost" ? "127.0.0.1" : host);
+    this.#grpc = await this.#listenGrpc(host);
     this.#pages = await listen(pages, this.#httpOptions("page", host, options.pagePort));
-    if (host === "localhost") await this.#listenOnOtherLoopback();
   }
 
   /** Closes them. */
@@ -77,7 +74,6 @@ export class ConsolePorts {
       this.#otlp?.stop(deadline),
       this.#grpc?.stop(deadline),
       this.#pages?.stop(deadline),
-      ...this.#others.map((one) => one.stop(deadline)),
     ]);
   }
 
@@ -97,12 +93,14 @@ export class ConsolePorts {
   }
 
   #grpcOptions(host: string, port: number): Parameters<typeof serveOtlpGrpc>[0] {
-    const { options: { allowRemoteWithoutAuth, allowedHost }, authenticated, grpc } = this.#given;
+    const { options: { allowRemoteWithoutAuth, allowedHost }, authenticated, log, grpc } =
+      this.#given;
     return {
       intake: grpc,
       host,
       port,
       portFlag: "--grpc-port",
+      log,
       allowedHosts: allowedHost,
       authenticated,
       ...(allowRemoteWithoutAuth && { allowRemoteWithoutAuth: true }),
@@ -119,17 +117,6 @@ export class ConsolePorts {
       if (grpcPort !== undefined || !(error instanceof StartError)) throw error;
       log.warn("OTLP/gRPC is not served", { reason: error.message });
       return undefined;
-    }
-  }
-
-  /** The others listen on both by themselves. Where there is no IPv6 the first one has to do. */
-  async #listenOnOtherLoopback(): Promise<void> {
-    if (!this.#grpc) return;
-    try {
-      this.#others.push(await serveOtlpGrpc(this.#grpcOptions("::1", this.#grpc.port)));
-    } catch (error) {
-      if (!(error instanceof StartError)) throw error;
-      this.#given.log.debug("OTLP/gRPC is not on IPv6's loopback", { reason: error.message });
     }
   }
 }

@@ -9,11 +9,13 @@
  * @module
  */
 import http2 from "node:http2";
-import net, { type AddressInfo } from "node:net";
+import net from "node:net";
 import { clientPrefaceBytes, withoutGoaway } from "../goaway_filter.ts";
+import { bindAll } from "../http_bind.ts";
 import { Guard } from "../http_guard.ts";
 import { isLoopback } from "../http_server.ts";
 import { StartError } from "../life_cycle.ts";
+import type { Log } from "../log.ts";
 import { aborted } from "../resilience.ts";
 import type { Signal } from "./otlp_message.ts";
 import { Refused, rpcCodes } from "./refused.ts";
@@ -42,7 +44,7 @@ export interface GrpcIntake {
 /** Options of {@linkcode serveOtlpGrpc}. */
 export interface OtlpGrpcOptions {
   intake: GrpcIntake;
-  /** Address to bind. @default "127.0.0.1" */
+  /** Address to bind; `localhost` is both families of loopback. @default "127.0.0.1" */
   host?: string;
   /** Port to bind; 0 takes a free one. */
   port: number;
@@ -54,8 +56,10 @@ export interface OtlpGrpcOptions {
   allowRemoteWithoutAuth?: boolean;
   /** Names the server is known by, besides those of loopback and `host`. @default none */
   allowedHosts?: readonly string[] | undefined;
-  /** Connections at once; one more is closed. @default 256 */
+  /** Connections at once, of one family; one more is closed. @default 256 */
   maxConnections?: number;
+  /** Gets what the operator should know. @default nobody */
+  log?: Pick<Log, "warn" | "info"> | undefined;
 }
 
 /** A server that listens. */
@@ -89,7 +93,7 @@ const maxConcurrentStreams = 64;
  * ```
  */
 export async function serveOtlpGrpc(options: OtlpGrpcOptions): Promise<OtlpGrpcServer> {
-  const { host = "127.0.0.1", port, allowedHosts, maxConnections = 256 } = options;
+  const { host = "127.0.0.1", port, portFlag, allowedHosts, maxConnections = 256, log } = options;
   if (!options.authenticated && !options.allowRemoteWithoutAuth && !isLoopback(host)) {
     throw new StartError(
       `Refuses to listen on ${host}: it is not a loopback address and nobody has to authenticate. Listen on 127.0.0.1, or say --allow-remote-without-auth.`,
@@ -108,31 +112,23 @@ export async function serveOtlpGrpc(options: OtlpGrpcOptions): Promise<OtlpGrpcS
     stream.on("error", () => {});
     answer(stream, headers, guard, options.intake);
   });
-  const server = net.createServer((socket) => {
-    socket.on("error", () => {});
-    http.emit("connection", withoutGoaway(socket, { skipBytes: clientPrefaceBytes }));
-  });
-  server.maxConnections = maxConnections;
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  server.once("error", reject);
-  try {
-    server.listen({ host, port }, resolve);
-    await promise;
-  } catch (error) {
-    throw new StartError(
-      `Cannot listen on ${host}:${port}: ${
-        (error as Error).message
-      }. Stop the program that has it, or choose another port with ${options.portFlag} (0 takes a free one).`,
-      { cause: error },
-    );
-  }
-  const bound = (server.address() as AddressInfo).port;
-  const shown = host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
+  const bound = await bindAll(() => {
+    const server = net.createServer((socket) => {
+      socket.on("error", () => {});
+      http.emit("connection", withoutGoaway(socket, { skipBytes: clientPrefaceBytes }));
+    });
+    server.maxConnections = maxConnections;
+    return server;
+  }, { host, port, portFlag, log });
+  const { address, port: boundPort } = bound[0]!.address;
+  const shown = address === "0.0.0.0" || address === "::" ? "127.0.0.1" : address;
   return {
-    address: `${shown.includes(":") ? `[${shown}]` : shown}:${bound}`,
-    port: bound,
+    address: `${shown.includes(":") ? `[${shown}]` : shown}:${boundPort}`,
+    port: boundPort,
     async stop(deadline) {
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      const closed = Promise.all(
+        bound.map(({ server }) => new Promise((resolve) => server.close(resolve))),
+      );
       for (const session of sessions) session.close();
       const ended = new AbortController();
       const cut = aborted(AbortSignal.any([deadline, ended.signal])).then(() => {
