@@ -10,6 +10,7 @@
  */
 import { Buffer } from "node:buffer";
 import { tokenMemory } from "./hash_token.ts";
+import { isJsonText } from "./json_text.ts";
 
 /** What stands for the image in what is left of the body. */
 export const imageMark = "@";
@@ -53,18 +54,9 @@ export function readLargeSignup(pieces: readonly Uint8Array[]): LargeSignup | un
   // An escape could be the mark, and the mark in another place would be taken for the image.
   if (/[\\@]/.test(before) || /[\\@]/.test(after)) return undefined;
   const envelope = before + imageMark + after;
-  const image = isJson(envelope) ? decode(text.parts) : undefined;
+  // What is none is refused by who reads the whole body, and can say where.
+  const image = isJsonText(envelope) ? decode(text.parts) : undefined;
   return image && { envelope, image };
-}
-
-/** What is none is refused by who reads the whole body, and can say where. */
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function asBuffer({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {

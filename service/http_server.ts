@@ -16,7 +16,6 @@ import net, { type AddressInfo } from "node:net";
 import tls from "node:tls";
 import { flag, InvalidArgumentError, parsePort } from "./command_line.ts";
 import type { Exchange } from "./http1/connection.ts";
-
 import { HttpConnections, type HttpConnectionsOptions } from "./http1/connections.ts";
 import { toRequest } from "./http1/incoming_request.ts";
 import { bindAll } from "./http_bind.ts";

@@ -161,46 +161,50 @@ function Neighbours({ traceId }: { traceId: string }) {
   }, [traceId]);
 
   const at = ids.indexOf(traceId);
-  const newer = at > 0 ? ids[at - 1] : undefined;
-  const older = at >= 0 ? ids[at + 1] : undefined;
-  const target = (id: string) => href(`/traces/${id}`, filtersOf(params));
+  const target = (id: string | undefined) =>
+    id === undefined ? undefined : href(`/traces/${id}`, filtersOf(params));
+  const newer = target(at > 0 ? ids[at - 1] : undefined);
+  const older = target(at >= 0 ? ids[at + 1] : undefined);
   useShortcuts([
     {
       key: "[",
       label: "The newer trace",
-      run: () => newer === undefined ? false : go(target(newer)),
+      run: () => newer === undefined ? false : go(newer),
     },
     {
       key: "]",
       label: "The older trace",
-      run: () => older === undefined ? false : go(target(older)),
+      run: () => older === undefined ? false : go(older),
     },
   ]);
   return (
     <span class="neighbours">
-      {newer === undefined
-        ? (
-          <span class="icon-button off" aria-hidden="true">
-            <Icon name="left" />
-          </span>
-        )
-        : (
-          <a class="icon-button" href={target(newer)} title="Newer ([)" aria-label="Newer trace">
-            <Icon name="left" />
-          </a>
-        )}
-      {older === undefined
-        ? (
-          <span class="icon-button off" aria-hidden="true">
-            <Icon name="right" />
-          </span>
-        )
-        : (
-          <a class="icon-button" href={target(older)} title="Older (])" aria-label="Older trace">
-            <Icon name="right" />
-          </a>
-        )}
+      <Neighbour to={newer} icon="left" title="Newer ([)" label="Newer trace" />
+      <Neighbour to={older} icon="right" title="Older (])" label="Older trace" />
     </span>
+  );
+}
+
+/** A link to a trace, or the place of one where there is none. */
+function Neighbour(
+  { to, icon, title, label }: {
+    to: string | undefined;
+    icon: "left" | "right";
+    title: string;
+    label: string;
+  },
+) {
+  if (to === undefined) {
+    return (
+      <span class="icon-button off" aria-hidden="true">
+        <Icon name={icon} />
+      </span>
+    );
+  }
+  return (
+    <a class="icon-button" href={to} title={title} aria-label={label}>
+      <Icon name={icon} />
+    </a>
   );
 }
 

@@ -6,6 +6,7 @@
  */
 import createClient, { type Client } from "openapi-fetch";
 import type { components, paths } from "./gen/openapi.ts";
+import { isJsonText } from "../json_text.ts";
 
 /** The API, typed: `client.PUT("/v2/signups/{id}", { … })`. */
 export type OrbClient = Client<paths>;
@@ -68,7 +69,7 @@ export function fetchedBy(call: OrbCall): (request: Request) => Promise<Response
     const { url, init } = request as unknown as PlainRequest;
     const { status, headers, text } = await call(url, init);
     const isEmpty = [204, 205, 304].includes(status);
-    if (status >= 200 && status <= 299 && !isEmpty && !isJson(text)) {
+    if (status >= 200 && status <= 299 && !isEmpty && !isJsonText(text)) {
       throw new UnusableAnswerError(status);
     }
     return new Response(isEmpty ? null : text, { status, headers });
@@ -91,15 +92,6 @@ class PlainRequest {
   constructor(url: string, init: RequestInit) {
     this.url = url;
     this.init = init;
-  }
-}
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
   }
 }
 
