@@ -1,24 +1,9 @@
-import { loadAll } from "js-yaml";
 import assert from "node:assert/strict";
-import { fileURLToPath } from "node:url";
 import { StackError } from "../stack/build_cache.ts";
-import { renderChart } from "../stack/helm.ts";
-import { validateObjects } from "../stack/kubernetes_validate.ts";
+import { chartObjects, type ChartValues, validateChart } from "../stack/test_chart.ts";
 import { testWithStack } from "../stack/test_with_stack.ts";
 
-const chart = fileURLToPath(new URL("../deploy/helm/orrery/charts/console", import.meta.url));
-
-interface Manifest {
-  kind: string;
-  metadata: { name: string };
-  // deno-lint-ignore no-explicit-any -- a manifest's specification is whatever its kind says
-  spec: any;
-}
-
-async function render(values: Record<string, unknown> = {}): Promise<Map<string, Manifest>> {
-  const manifests = loadAll(await renderChart(chart, { values })) as Manifest[];
-  return new Map(manifests.map((one) => [`${one.kind} ${one.metadata.name}`, one]));
-}
+const render = (values: ChartValues = {}) => chartObjects("console", values);
 
 testWithStack(
   "console chart has one pod with both ports, and passes on where it is told",
@@ -47,13 +32,7 @@ testWithStack(
 );
 
 testWithStack("console chart's objects are what Kubernetes takes", async () => {
-  const file = await Deno.makeTempFile({ suffix: ".yaml" });
-  try {
-    await Deno.writeTextFile(file, await renderChart(chart));
-    await validateObjects(file);
-  } finally {
-    await Deno.remove(file);
-  }
+  await validateChart("console");
 });
 
 testWithStack("console chart refuses a value by its name", async () => {
@@ -66,7 +45,7 @@ testWithStack("console chart refuses a value by its name", async () => {
       ["colour", "blue"],
     ] as const
   ) {
-    await assert.rejects(renderChart(chart, { values: { [name]: value } }), (error) => {
+    await assert.rejects(render({ [name]: value }), (error) => {
       assert.ok(error instanceof StackError);
       // Helm names it by a path, `/ports/page`, or an unknown one in quotation marks.
       assert.match(error.message, new RegExp(name.split(".").at(-1)!));

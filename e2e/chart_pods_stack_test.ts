@@ -1,12 +1,9 @@
 /** Each workload of the charts, as a pod with its real image: it starts, its probes pass, it drains. */
 import assert from "node:assert/strict";
-import { fileURLToPath } from "node:url";
-import { loadAll } from "js-yaml";
 import { choosePorts } from "../service/ports.ts";
 import { eventually } from "../service/testing/eventually.ts";
 import { openCompose } from "../stack/compose.ts";
 import { startContainerd } from "../stack/containerd.ts";
-import { renderChart } from "../stack/helm.ts";
 import { startKafka } from "../stack/kafka.ts";
 import {
   type KubeObject,
@@ -17,21 +14,20 @@ import {
   type PodOptions,
 } from "../stack/kube_pods.ts";
 import { openPodman, type Podman } from "../stack/podman.ts";
+import { chartObjects } from "../stack/test_chart.ts";
 import { testWithContainers } from "../stack/test_containers.ts";
 import { generateCertificates } from "../pingpong/gen_certs.ts";
-
-const charts = new URL("../deploy/helm/orrery/charts/", import.meta.url);
 
 /** A chart's workloads by their names. */
 async function workloads(
   part: string,
   values: Record<string, unknown> = {},
 ): Promise<Map<string, KubeObject>> {
-  const chart = fileURLToPath(new URL(part, charts));
-  const objects = loadAll(await renderChart(chart, { values })) as (KubeObject | null)[];
+  const objects = [...(await chartObjects(part, values)).values()];
   return new Map(
-    objects.filter((one) => one?.spec?.template !== undefined)
-      .map((one) => [one!.metadata.name, one!]),
+    objects.filter((one) => one.spec?.template !== undefined).map((
+      one,
+    ) => [one.metadata.name, one]),
   );
 }
 

@@ -1,19 +1,8 @@
-import { loadAll } from "js-yaml";
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { StackError } from "../stack/build_cache.ts";
-import { renderChart } from "../stack/helm.ts";
-import { validateObjects } from "../stack/kubernetes_validate.ts";
+import { chartObjects, type ChartValues, validateChart } from "../stack/test_chart.ts";
 import { testWithStack } from "../stack/test_with_stack.ts";
-
-const chart = fileURLToPath(new URL("../deploy/helm/orrery/charts/orb", import.meta.url));
-
-interface Manifest {
-  kind: string;
-  metadata: { name: string };
-  // deno-lint-ignore no-explicit-any -- a manifest's specification is whatever its kind says
-  spec: any;
-}
 
 /** With stores that many servers share. */
 const shared = {
@@ -22,12 +11,7 @@ const shared = {
   "stores.s3.credentialsSecret": "orb-s3",
 };
 
-async function render(values: Record<string, unknown> = {}): Promise<Map<string, Manifest>> {
-  const manifests = loadAll(await renderChart(chart, { values })) as (Manifest | null)[];
-  return new Map(
-    manifests.filter((one) => one !== null).map((one) => [`${one.kind} ${one.metadata.name}`, one]),
-  );
-}
+const render = (values: ChartValues = {}) => chartObjects("orb", values);
 
 testWithStack(
   "orb chart is one pod with a volume, or many that the queue's depth scales",
@@ -110,15 +94,9 @@ testWithStack(
 );
 
 testWithStack("orb chart's objects are what Kubernetes takes", async () => {
-  const file = await Deno.makeTempFile({ suffix: ".yaml" });
-  try {
-    for (const values of [{}, shared]) {
-      await Deno.writeTextFile(file, await renderChart(chart, { values }));
-      const said = await validateObjects(file);
-      assert.match(said, /passed for resource (statefulset|deployment)/);
-    }
-  } finally {
-    await Deno.remove(file);
+  for (const values of [{}, shared]) {
+    const said = await validateChart("orb", values);
+    assert.match(said, /passed for resource (statefulset|deployment)/);
   }
 });
 

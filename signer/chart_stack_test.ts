@@ -1,23 +1,10 @@
-import { loadAll } from "js-yaml";
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { StackError } from "../stack/build_cache.ts";
-import { renderChart } from "../stack/helm.ts";
+import { chartObjects, type ChartValues } from "../stack/test_chart.ts";
 import { testWithStack } from "../stack/test_with_stack.ts";
 
-const chart = fileURLToPath(new URL("../deploy/helm/orrery/charts/signer", import.meta.url));
-
-interface Manifest {
-  kind: string;
-  metadata: { name: string };
-  // deno-lint-ignore no-explicit-any -- a manifest's specification is whatever its kind says
-  spec: any;
-}
-
-async function render(values: Record<string, unknown> = {}): Promise<Map<string, Manifest>> {
-  const manifests = loadAll(await renderChart(chart, { values })) as Manifest[];
-  return new Map(manifests.map((one) => [`${one.kind} ${one.metadata.name}`, one]));
-}
+const render = (values: ChartValues = {}) => chartObjects("signer", values);
 
 testWithStack("signer chart makes N REST APIs and M services from values alone", async () => {
   const manifests = await render({ "api.replicas": 3, "service.replicas": 5 });

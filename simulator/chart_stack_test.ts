@@ -1,25 +1,12 @@
-import { loadAll } from "js-yaml";
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { StackError } from "../stack/build_cache.ts";
-import { renderChart } from "../stack/helm.ts";
-import { validateObjects } from "../stack/kubernetes_validate.ts";
+import type { KubeObject } from "../stack/kube_pods.ts";
+import { chartObjects, type ChartValues, validateChart } from "../stack/test_chart.ts";
 import { testWithStack } from "../stack/test_with_stack.ts";
 import { exitCodes } from "./simulate/output.ts";
 
-const chart = fileURLToPath(new URL("../deploy/helm/orrery/charts/simulator", import.meta.url));
-
-interface Manifest {
-  kind: string;
-  metadata: { name: string };
-  // deno-lint-ignore no-explicit-any -- a manifest's specification is whatever its kind says
-  spec: any;
-}
-
-async function render(values: Record<string, unknown> = {}): Promise<Map<string, Manifest>> {
-  const manifests = loadAll(await renderChart(chart, { values })) as Manifest[];
-  return new Map(manifests.map((one) => [`${one.kind} ${one.metadata.name}`, one]));
-}
+const render = (values: ChartValues = {}) => chartObjects("simulator", values);
 
 /** What a program says of its flags. */
 async function helpOf(entry: string, ...command: string[]): Promise<string> {
@@ -40,7 +27,7 @@ function assertHasFlags(help: string, args: readonly string[]): void {
   }
 }
 
-const podOf = (manifests: Map<string, Manifest>) =>
+const podOf = (manifests: Map<string, KubeObject>) =>
   manifests.get("Deployment test-simulator")!.spec.template.spec.containers[0];
 
 testWithStack(
@@ -82,7 +69,7 @@ testWithStack(
 );
 
 /** The one sweep among the manifests. */
-function sweepOf(manifests: Map<string, Manifest>): Manifest {
+function sweepOf(manifests: Map<string, KubeObject>): KubeObject {
   const [job, ...others] = [...manifests.values()].filter(({ kind }) => kind === "Job");
   assert.ok(job && others.length === 0, [...manifests.keys()].join());
   return job;
@@ -144,15 +131,9 @@ testWithStack("simulator chart's sweep is an indexed Job, a shard of the seeds a
 });
 
 testWithStack("simulator chart's objects are what Kubernetes takes", async () => {
-  const file = await Deno.makeTempFile({ suffix: ".yaml" });
-  try {
-    await Deno.writeTextFile(file, await renderChart(chart, { values: { "sweep.enabled": true } }));
-    const checked = await validateObjects(file);
-    assert.match(checked, /passed for resource deployment/);
-    assert.match(checked, /passed for resource job/);
-  } finally {
-    await Deno.remove(file);
-  }
+  const checked = await validateChart("simulator", { "sweep.enabled": true });
+  assert.match(checked, /passed for resource deployment/);
+  assert.match(checked, /passed for resource job/);
 });
 
 testWithStack("simulator chart refuses values that cannot be meant", async () => {
