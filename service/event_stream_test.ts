@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Hono } from "hono";
-import { type EventClient, EventStreamHub, lastEventIdOf } from "./event_stream.ts";
-import type { EventStreamHubOptions } from "./event_stream.ts";
+import type { EventClient } from "./event_client.ts";
+import { EventStreamHub, type EventStreamHubOptions, lastEventIdOf } from "./event_stream.ts";
 import { listen } from "./http_server.ts";
 import { ProblemError } from "./problem.ts";
 import { noDeadline } from "./testing/context.ts";

@@ -5,11 +5,8 @@
  *
  * @module
  */
-import {
-  type EventClient,
-  EventStreamHub,
-  type ServerSentEvent,
-} from "../../service/event_stream.ts";
+import type { EventClient, ServerSentEvent } from "../../service/event_client.ts";
+import { EventStreamHub } from "../../service/event_stream.ts";
 import { checkPositiveIntegers } from "../../service/options.ts";
 import { realWorld, type TimerId, type World } from "../../service/world/world.ts";
 import type {

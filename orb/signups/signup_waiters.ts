@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { EventClient } from "../../service/event_stream.ts";
+import type { EventClient } from "../../service/event_client.ts";
 import { EventStreamHub } from "../../service/event_stream.ts";
 import { pause } from "../../service/resilience.ts";
 import type { World } from "../../service/world/world.ts";
