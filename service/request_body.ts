@@ -6,7 +6,7 @@
 import { piecesOf } from "./http1/incoming_request.ts";
 import { joined } from "./http1/request_body.ts";
 import { ProblemError } from "./problem.ts";
-import { realWorld, type World } from "./world/world.ts";
+import { realWorld, type TimerId, type World } from "./world/world.ts";
 
 export { releasePieces } from "./http1/request_body.ts";
 
@@ -117,69 +117,33 @@ function isDeclaredWithin(request: Request, limitBytes: number): boolean {
   return declared !== null;
 }
 
+/** Most bodies have come with their heads, and are read within fewer microtasks: a timer would cost more than that. */
+const microtasksWithoutTimer = 8;
+
 function inTime<Body>(
   read: Promise<Body>,
   { timeoutMs = 30_000, world = realWorld }: ReadBodyOptions,
 ): Promise<Body> {
   return new Promise((resolve, reject) => {
-    const end = startDeadline(world, timeoutMs, () => reject(tooSlow(timeoutMs)));
+    let isSettled = false;
+    let timer: TimerId | undefined;
+    const settle = () => {
+      isSettled = true;
+      world.clearTimeout(timer);
+    };
     read.then((body) => {
-      end();
+      settle();
       resolve(body);
     }, (error) => {
-      end();
+      settle();
       reject(error instanceof ProblemError ? error : incomplete());
     });
+    (async () => {
+      for (let i = 0; i < microtasksWithoutTimer && !isSettled; i++) await undefined;
+      if (isSettled) return;
+      timer = world.setTimeout(() => reject(tooSlow(timeoutMs)), timeoutMs);
+    })();
   });
-}
-
-/**
- * Deadlines of the same length in the same world, oldest first. They share a timer: one each costs
- * more than reading a small body.
- */
-class Deadlines {
-  readonly #world: World;
-  readonly #timeoutMs: number;
-  readonly #pending = new Set<{ dueMs: number; expire: () => void }>();
-  #armed = false;
-
-  constructor(world: World, timeoutMs: number) {
-    this.#world = world;
-    this.#timeoutMs = timeoutMs;
-  }
-
-  /** Calls `expire` when the time is up, unless the function that it returns is called before. */
-  start(expire: () => void): () => void {
-    const deadline = { dueMs: this.#world.monotonicMs() + this.#timeoutMs, expire };
-    this.#pending.add(deadline);
-    if (!this.#armed) this.#arm(this.#timeoutMs);
-    return () => this.#pending.delete(deadline);
-  }
-
-  #arm(delayMs: number): void {
-    this.#armed = true;
-    this.#world.setTimeout(() => {
-      this.#armed = false;
-      const nowMs = this.#world.monotonicMs();
-      for (const deadline of this.#pending) {
-        if (deadline.dueMs > nowMs) return this.#arm(deadline.dueMs - nowMs);
-        this.#pending.delete(deadline);
-        deadline.expire();
-      }
-    }, delayMs);
-  }
-}
-
-const deadlinesByWorld = new WeakMap<World, Map<number, Deadlines>>();
-
-function startDeadline(world: World, timeoutMs: number, expire: () => void): () => void {
-  let byLength = deadlinesByWorld.get(world);
-  if (byLength === undefined) deadlinesByWorld.set(world, byLength = new Map());
-  let deadlines = byLength.get(timeoutMs);
-  if (deadlines === undefined) {
-    byLength.set(timeoutMs, deadlines = new Deadlines(world, timeoutMs));
-  }
-  return deadlines.start(expire);
 }
 
 async function readChunks(

@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { ProblemError } from "./problem.ts";
 import { readBody, readText, releasePieces } from "./request_body.ts";
 import { listen } from "./http_server.ts";
+import { noDeadline } from "./testing/context.ts";
+import { Peer } from "./testing/tcp_peer.ts";
 import { VirtualWorld } from "./world/virtual_world.ts";
 
 function chunked(...chunks: string[]): Request {
@@ -74,7 +76,7 @@ Deno.test("readText() gives the text, however it comes, within the same limits",
   await assert.rejects(readText(chunked("abc", "de"), { limitBytes: 4 }), /at most 4 bytes/);
 });
 
-Deno.test("every body has its own deadline, however many there are", async () => {
+Deno.test("every body has its own deadline, and no timer is left of one that has come", async () => {
   const world = new VirtualWorld();
   const slow = (body: ReadableStream<Uint8Array>) =>
     readBody(new Request("http://127.0.0.1/", { method: "POST", body }), {
@@ -82,20 +84,48 @@ Deno.test("every body has its own deadline, however many there are", async () =>
       timeoutMs: 40_000,
       world,
     });
-  // The first is done long before the timer that all three share fires.
-  const first = await slow(ReadableStream.from([new Uint8Array(2)]));
-  assert.equal(first.length, 2);
   const never = () => new ReadableStream<Uint8Array>();
   const one = refusal(slow(never()));
   await world.advance(30_000);
   const two = refusal(slow(never()));
-  assert.equal(world.pendingTimers, 1);
-  await world.advance(10_000);
+  let third!: ReadableStreamDefaultController<Uint8Array>;
+  const three = slow(new ReadableStream({ start: (controller) => void (third = controller) }));
+  await world.advance(9_999);
+  assert.equal(world.pendingTimers, 3);
+  await world.advance(1);
   assert.equal(await one, 408);
+  third.enqueue(new Uint8Array(2));
+  third.close();
+  assert.equal((await three).length, 2);
   assert.equal(world.pendingTimers, 1, "the second has 30 s left");
-  await world.advance(30_000);
+  await world.advance(29_999);
+  assert.equal(world.pendingTimers, 1);
+  await world.advance(1);
   assert.equal(await two, 408);
   assert.equal(world.pendingTimers, 0);
+});
+
+Deno.test("a body that has come with its head is read without a timer", async () => {
+  const world = new VirtualWorld();
+  let timers = 0;
+  const counting = Object.assign(Object.create(world) as VirtualWorld, {
+    setTimeout: (...args: Parameters<VirtualWorld["setTimeout"]>) => {
+      timers++;
+      return world.setTimeout(...args);
+    },
+  });
+  const server = await listen(async (request) => {
+    return new Response(await readText(request, { limitBytes: 4, world: counting }));
+  }, { port: 0, portFlag: "--port" });
+  const peer = await Peer.connect(server.port);
+  await peer.send(
+    "POST / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 4\r\n\r\nbody",
+  );
+  await peer.end();
+  assert.match(peer.received, /^HTTP\/1\.1 200 .*body$/s);
+  assert.equal(timers, 0);
+  peer.close();
+  await server.stop(noDeadline);
 });
 
 Deno.test("readBody() and readText() refuse an encoded body with 415 and a hint, unless it is wanted so", async () => {

@@ -265,4 +265,5 @@ Deno.test("stop() waits for an answer that streams, and closes its connection be
   assert.ok(await settledWithin(stopped, 20_000), "its connection stays open");
   await peer.end();
   assert.match(peer.received, /0\r\n\r\n$/);
+  peer.close();
 });

@@ -43,20 +43,37 @@ export async function readEvents(
 ): Promise<never> {
   const headers = { accept: "text/event-stream", ...authorizationOf(token) };
   const response = await fetch(url, { signal, headers });
-  if (!response.ok || response.body === null) throw new StreamRefused(response.status);
+  if (!response.ok || response.body === null) {
+    // Left unread it would keep its connection, of which a browser has six.
+    await response.body?.cancel();
+    throw new StreamRefused(response.status);
+  }
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  let text = "";
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) throw new Error("the stream has ended");
-    text += value;
-    if (text.length > maxEventLength) throw new Error("an event is too long");
-    const blocks = text.split("\n\n");
-    text = blocks.pop()!;
-    for (const block of blocks) {
-      const event = parsedEvent(block);
-      if (event !== undefined) emit(event);
+  try {
+    // Joined only at an event's end: a long one comes in hundreds of pieces.
+    let pieces: string[] = [];
+    let length = 0;
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) throw new Error("the stream has ended");
+      const hasEnd = `${pieces.at(-1)?.at(-1) ?? ""}${value}`.includes("\n\n");
+      pieces.push(value);
+      length += value.length;
+      if (hasEnd) {
+        const blocks = pieces.join("").split("\n\n");
+        const rest = blocks.pop()!;
+        pieces = rest === "" ? [] : [rest];
+        length = rest.length;
+        for (const block of blocks) {
+          const event = parsedEvent(block);
+          if (event !== undefined) emit(event);
+        }
+      }
+      if (length > maxEventLength) throw new Error("an event is too long");
     }
+  } finally {
+    // Rejects where the stream has failed, which is what is thrown already.
+    await reader.cancel().catch(() => {});
   }
 }
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { authorization, bearerToken, setBearerToken } from "./bearer.ts";
+import { readEvents } from "./event_reader.ts";
 import { openSource } from "./stream_source.ts";
 
 Deno.test("the token is kept, sent in the header, and forgotten", () => {
@@ -16,7 +17,8 @@ Deno.test("openSource() reads events with the token, and says when the stream en
   const pieces = [
     "retry: 10\n\n: alive\n\nevent: fle",
     'et\nid: 7\ndata: {"a":1}\n\ndata: 1\nda',
-    "ta: 2\n\n",
+    "ta: 2\n",
+    "\n",
   ];
   let token: string | null = null;
   const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, (request) => {
@@ -53,4 +55,24 @@ Deno.test("openSource() takes a refusal for an error", async () => {
   } finally {
     await server.shutdown();
   }
+});
+
+Deno.test("an event that does not end is an error, and its connection is given up", async () => {
+  const cancelled = Promise.withResolvers<void>();
+  const piece = new TextEncoder().encode("x".repeat(1024 ** 2));
+  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, () =>
+    new Response(
+      new ReadableStream({
+        pull: (controller) => controller.enqueue(piece),
+        cancel: () => cancelled.resolve(),
+      }),
+    ));
+  const reading = readEvents(
+    `http://127.0.0.1:${server.addr.port}/`,
+    { token: "", signal: new AbortController().signal },
+    () => {},
+  );
+  await assert.rejects(reading, /an event is too long/);
+  await cancelled.promise;
+  await server.shutdown();
 });
