@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { gzipSync } from "node:zlib";
 import { testWith } from "../service/testing/permissions.ts";
 import { testConsole, tracesRequest } from "./test_console.ts";
+import { call, framed } from "./test_grpc.ts";
 
 Deno.test("beyond loopback every port asks for a token; a link lets one browser in, once", async () => {
   const lines: string[] = [];
@@ -51,9 +52,25 @@ Deno.test("beyond loopback every port asks for a token; a link lets one browser 
   });
   assert.equal(sent.status, 200);
   await sent.body?.cancel();
+  for (const shown of [undefined, "Bearer wrong"]) {
+    const { status, message } = await exportByGrpc(viewer.grpcAddress, shown);
+    // UNAUTHENTICATED: an exporter does not try again.
+    assert.equal(status, "16", message);
+    assert.match(message, /OTEL_EXPORTER_OTLP_HEADERS=authorization=Bearer%20/);
+  }
+  assert.equal((await exportByGrpc(viewer.grpcAddress, authorization)).status, "0");
   assert.equal(await status(page("/api/summaries", { authorization })), 200);
   assert.equal(await status(page("/api/summaries", { authorization: "Bearer wrong" })), 401);
 });
+
+function exportByGrpc(address: string, authorization: string | undefined) {
+  return call(
+    address,
+    "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+    framed(tracesRequest([{}])),
+    authorization === undefined ? {} : { authorization },
+  );
+}
 
 Deno.test("who has neither gets a page that takes the token or writes a link into the log", async () => {
   const lines: string[] = [];
