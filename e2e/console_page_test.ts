@@ -8,6 +8,7 @@ import assert from "node:assert/strict";
 import { axeFindings, type Tab, testPage } from "../service/testing/browser.ts";
 import { eventually } from "../service/testing/eventually.ts";
 import { type Fixture, open, row, rows, startConsole } from "./console_fixture.ts";
+import { reachCases } from "./console_reach_cases.ts";
 import { quoted } from "../console/queries/search_language.ts";
 import { childId, post, resource, sendLog, sendMetric, sendTrace, span } from "./otlp_json.ts";
 
@@ -560,4 +561,4 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
   },
 };
 
-testPage("console page", { page: "console", open, cases });
+testPage("console page", { page: "console", open, cases: { ...cases, ...reachCases } });
