@@ -111,6 +111,34 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     await page.locator(".answer", { hasText: "after" }).getByText("ed25519").waitFor();
   },
 
+  async "a signer that stands still is no live one; what waits says how long, and can be cancelled"(
+    { page, folder },
+  ) {
+    const { api, url } = await startApi(`${folder}/patient`, "0", ["--timeout-ms", "60000"]);
+    await using frozen = api;
+    await page.goto(url);
+    await page.locator(".pill-live").waitFor();
+    await send(page, "before");
+    await page.locator(".answer", { hasText: "ed25519" }).waitFor();
+    frozen.kill("SIGSTOP");
+    try {
+      await send(page, "while frozen");
+      await page.getByText(/Waiting for the signature: [1-9]\d*\.\d s of at most 61 s/).waitFor();
+      await page.getByText(/^No data for \d+ s$/).waitFor();
+      await page.getByRole("link", { name: "Errors" }).click();
+      await page.getByText("1 message still without an answer.").waitFor();
+      await page.goBack();
+      await page.getByRole("button", { name: "Cancel: while frozen" }).click();
+      await page.getByText("Error: Cancelled.").waitFor();
+      await page.locator("button:focus", { hasText: "Send again" }).waitFor();
+    } finally {
+      frozen.kill("SIGCONT");
+    }
+    await page.locator(".pill-live").waitFor();
+    await page.keyboard.press("Enter");
+    await page.locator(".answer", { hasText: "ed25519" }).nth(1).waitFor();
+  },
+
   async "everything can be done by keyboard"({ page }) {
     await page.keyboard.press("/");
     await page.keyboard.type("by hand");

@@ -146,8 +146,8 @@ class SignHandlers {
 
   info(c: RouteContext): Response {
     const { auth, requester } = this.#options;
-    const { maxMessageBytes } = requester;
-    return c.json({ authentication: auth !== undefined, maxMessageBytes }, 200, {
+    const { maxMessageBytes, timeoutMs } = requester;
+    return c.json({ authentication: auth !== undefined, maxMessageBytes, timeoutMs }, 200, {
       "cache-control": "no-cache",
     });
   }

@@ -1,11 +1,18 @@
 /**
  * The page's WebSocket: many messages in flight, reconnection by itself, and a clear end for every
- * message, also for those that were under way when the connection was lost.
+ * message: its answer, that the person does not want it any more, that its time is up, or that the
+ * connection was lost while it was under way.
  *
  * @module
  */
 import { type ReadonlySignal, signal } from "@preact/signals";
+import {
+  Heartbeat,
+  type HeartbeatOptions,
+  type HeartbeatPlatform,
+} from "../../service/page/heartbeat.ts";
 import type { StreamState } from "../../service/page/live_stream.ts";
+import { retryDelayMs } from "../../service/page/retry_delay.ts";
 
 /** What came of a message. */
 export type SignOutcome =
@@ -22,17 +29,22 @@ export type SignOutcome =
 export interface SignClientOptions {
   /** Opens a socket. */
   open: () => WebSocketLike;
-  /** Wait before the first reconnection; doubles with each one after. @default 500 */
+  /** The longest wait before the first reconnection, in milliseconds; it doubles with each one after. @default 500 */
   retryBaseDelayMs?: number;
-  /** The longest wait before a reconnection. @default 8000 */
+  /** The longest wait before a reconnection, in milliseconds. @default 8_000 */
   retryMaxDelayMs?: number;
-  /** For tests: timers and chance. */
-  platform?: {
-    setTimer(run: () => void, ms: number): unknown;
-    clearTimer(timer: unknown): void;
-    now(): number;
-    random(): number;
-  };
+  /** Asks whether the signer is there. @default its health */
+  ask?: HeartbeatOptions["ask"];
+  /** Timers and chance; tests give others. @default the browser's */
+  platform?: HeartbeatPlatform & { random(): number };
+}
+
+/** How a message is sent. */
+export interface SignOptions {
+  /** Stops waiting for the answer. @default nothing does */
+  cancelled?: AbortSignal;
+  /** The longest wait for the answer, in milliseconds. @default as long as the connection lasts */
+  timeoutMs?: number | undefined;
 }
 
 /** The part of a WebSocket that is used. */
@@ -45,32 +57,42 @@ export interface WebSocketLike {
   onclose: ((event: CloseEvent) => void) | null;
 }
 
-const browser = {
-  setTimer: (run: () => void, ms: number) => setTimeout(run, ms),
-  clearTimer: (timer: unknown) => clearTimeout(timer as ReturnType<typeof setTimeout>),
+const browser: Required<SignClientOptions>["platform"] = {
+  setTimer: (run, ms) => setTimeout(run, ms),
+  clearTimer: (timer) => clearTimeout(timer as ReturnType<typeof setTimeout>),
   now: () => Date.now(),
   random: () => Math.random(),
+  isVisible: () => document.visibilityState !== "hidden",
+  onVisibility: (listen) => document.addEventListener("visibilitychange", listen),
 };
 
 const open = 1;
+const mayBeSigned = "It may have been signed all the same.";
 
 /** A connection that comes back. Call {@linkcode start} once. */
 export class SignClient {
-  readonly #options: Required<SignClientOptions>;
+  readonly #options: Required<Omit<SignClientOptions, "ask">>;
   readonly #state = signal<StreamState>({ kind: "connecting" });
+  readonly #heartbeat: Heartbeat;
   #socket: WebSocketLike | undefined;
   #waiting = new Map<number, (outcome: SignOutcome) => void>();
   #nextId = 1;
   #attempt = 0;
   #timer: unknown;
 
-  constructor(options: SignClientOptions) {
+  constructor({ ask, ...options }: SignClientOptions) {
     this.#options = {
       retryBaseDelayMs: 500,
       retryMaxDelayMs: 8_000,
       platform: browser,
       ...options,
     };
+    this.#heartbeat = new Heartbeat({
+      onSilent: (sinceMs) => this.#state.value = { kind: "silent", sinceMs },
+      onHeard: () => this.#state.value = { kind: "live" },
+      platform: this.#options.platform,
+      ...(ask && { ask }),
+    });
   }
 
   /** Where the connection is. */
@@ -81,6 +103,7 @@ export class SignClient {
   /** Connects, now; the wait for the next attempt ends. */
   start(): void {
     this.#options.platform.clearTimer(this.#timer);
+    this.#heartbeat.stop();
     this.#socket?.close();
     const socket = this.#options.open();
     this.#socket = socket;
@@ -88,6 +111,7 @@ export class SignClient {
       if (this.#socket !== socket) return;
       this.#attempt = 0;
       this.#state.value = { kind: "live" };
+      this.#heartbeat.start();
     };
     socket.onmessage = ({ data }) => this.#take(data);
     socket.onclose = () => {
@@ -96,42 +120,50 @@ export class SignClient {
   }
 
   /** Sends a message; always resolves. */
-  sign(message: string): Promise<SignOutcome> {
+  sign(message: string, { cancelled, timeoutMs }: SignOptions = {}): Promise<SignOutcome> {
     const socket = this.#socket;
     if (!socket || socket.readyState !== open) {
       return Promise.resolve(pageError("not-sent", "Not sent", "There is no connection yet."));
     }
+    const { platform } = this.#options;
     const id = this.#nextId++;
     return new Promise((resolve) => {
-      this.#waiting.set(id, resolve);
+      const end = (outcome: SignOutcome) => {
+        if (!this.#waiting.delete(id)) return;
+        platform.clearTimer(timer);
+        cancelled?.removeEventListener("abort", onCancelled);
+        resolve(outcome);
+      };
+      const onCancelled = () => end(pageError("cancelled", "Cancelled", mayBeSigned));
+      const timer = timeoutMs === undefined ? undefined : platform.setTimer(() => {
+        const detail = `Nothing came in ${timeoutMs / 1e3} s. ${mayBeSigned}`;
+        end(pageError("no-answer", "No answer", detail));
+      }, timeoutMs);
+      cancelled?.addEventListener("abort", onCancelled);
+      this.#waiting.set(id, end);
       socket.send(JSON.stringify({ id, message }));
     });
   }
 
   #take(data: unknown): void {
+    this.#heartbeat.heard();
     const answer = JSON.parse(String(data)) as { id: number | null } & SignOutcome;
-    if (answer.id === null) return;
-    const settle = this.#waiting.get(answer.id);
-    this.#waiting.delete(answer.id);
-    settle?.(answer);
+    // One that nobody waits for any more is left out.
+    if (answer.id !== null) this.#waiting.get(answer.id)?.(answer);
   }
 
   #lost(): void {
     const { platform, retryBaseDelayMs, retryMaxDelayMs } = this.#options;
-    const waiting = [...this.#waiting.values()];
-    this.#waiting.clear();
-    for (const settle of waiting) {
-      settle(
-        pageError(
-          "connection-lost",
-          "Connection lost",
-          "The connection ended before the answer came. Send it again.",
-        ),
-      );
+    this.#heartbeat.stop();
+    for (const end of [...this.#waiting.values()]) {
+      const detail = "The connection ended before the answer came. Send it again.";
+      end(pageError("connection-lost", "Connection lost", detail));
     }
-    const delay = Math.min(retryMaxDelayMs, retryBaseDelayMs * 2 ** this.#attempt);
-    const waitMs = delay * (0.5 + platform.random() / 2);
-    this.#attempt++;
+    const waitMs = retryDelayMs(
+      ++this.#attempt,
+      { baseDelayMs: retryBaseDelayMs, maxDelayMs: retryMaxDelayMs },
+      platform,
+    );
     this.#state.value = {
       kind: "reconnecting",
       attempt: this.#attempt,

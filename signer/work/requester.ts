@@ -66,6 +66,8 @@ export interface Requester {
   readonly inFlight: number;
   /** The largest message that is taken, in bytes. */
   readonly maxMessageBytes: number;
+  /** How long an answer may take, in milliseconds. */
+  readonly timeoutMs: number;
   /**
    * Has a message signed.
    *
@@ -110,8 +112,8 @@ export async function startRequester(
 class BusRequester implements Requester {
   readonly responseTopic: string;
   readonly maxMessageBytes: number;
+  readonly timeoutMs: number;
   readonly #options: RequesterOptions;
-  readonly #timeoutMs: number;
   /** Whether the topic of answers is this instance's own, to be made again and removed. */
   readonly #ownsTopic: boolean;
   /** What the topic is called where it must not make a series of metrics of its own. */
@@ -134,7 +136,7 @@ class BusRequester implements Requester {
     const { log, telemetry, world } = context;
     const prefix = responsePrefix(options.requestTopic);
     this.#options = options;
-    this.#timeoutMs = options.timeoutMs ?? 5_000;
+    this.timeoutMs = options.timeoutMs ?? 5_000;
     this.maxMessageBytes = options.maxMessageBytes ?? options.bus.maxValueBytes;
     this.#ownsTopic = options.responseTopic === undefined;
     this.responseTopic = options.responseTopic ?? `${prefix}${instanceName(world)}`;
@@ -230,7 +232,7 @@ class BusRequester implements Requester {
     const msgId = this.#world.randomUuid();
     return new Promise((settle) => {
       const request: PendingRequest = {
-        deadlineMs: startMs + this.#timeoutMs,
+        deadlineMs: startMs + this.timeoutMs,
         bytes: wanted.message.length,
         sent: false,
         settle,
@@ -247,13 +249,13 @@ class BusRequester implements Requester {
   #send(msgId: string, wanted: RequestedSignature, parent: Context): Promise<void> {
     const { bus, requestTopic } = this.#options;
     const { message, binary = false, actor = "anonymous" } = wanted;
-    const expiresAtMs = this.#world.nowMs() + this.#timeoutMs;
+    const expiresAtMs = this.#world.nowMs() + this.timeoutMs;
     const request = { msgId, respTopic: this.responseTopic, message, binary, actor, expiresAtMs };
     const facts = { topic: requestTopic, conversationId: msgId, bodyBytes: message.length };
     return this.#messaging.send(
       facts,
       parent,
-      (headers) => bus.send(requestTopic, encodeRequest(request, headers), this.#timeoutMs),
+      (headers) => bus.send(requestTopic, encodeRequest(request, headers), this.timeoutMs),
     );
   }
 
