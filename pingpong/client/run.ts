@@ -8,6 +8,7 @@ import { aborted, timeoutSignal } from "../../service/resilience.ts";
 import { realWorld, type World } from "../../service/world/world.ts";
 import { discover } from "../discovery/discovery.ts";
 import { messageOf } from "../http3/errors.ts";
+import { clientEndpoint } from "../http3/quic.ts";
 import type { Mode } from "../protocol/session_terms.ts";
 import { readToken } from "../protocol/token.ts";
 import { addressesOf } from "./addresses.ts";
@@ -131,7 +132,7 @@ export async function runPingpongClient(
   const { world = realWorld } = context;
   const { deadlineMs } = options;
   const printer = printerOf(options, output, world);
-  const endpoint = new Deno.QuicEndpoint({ hostname: localAddress(), port: 0 });
+  const endpoint = clientEndpoint();
   const runs: PingpongClientResult["runs"] = [];
   using deadline = deadlineMs === undefined ? undefined : timeoutSignal(deadlineMs, { world });
   const ends = [signal, deadline?.signal].filter((one) => one !== undefined);
@@ -219,7 +220,7 @@ async function prepare(
   const { connectTimeoutMs, family } = options;
   const found = options.discover === undefined ? [targetOf(options)] : await discover(
     options.discover,
-    { trust, world, ...(connectTimeoutMs && { connectTimeoutMs }) },
+    { trust, world, endpoint, ...(connectTimeoutMs && { connectTimeoutMs }) },
   );
   const targets = await Promise.all(found.map(async (target) => ({
     ...target,
@@ -278,18 +279,6 @@ function linkOptionsOf(
     ...(options.heartbeatMs && { heartbeatMs: options.heartbeatMs }),
     ...(options.heartbeatTimeoutMs && { heartbeatTimeoutMs: options.heartbeatTimeoutMs }),
   };
-}
-
-/** Both families where the machine has both; a wildcard address to send from, nothing is accepted on it. */
-function localAddress(): string {
-  try {
-    const probe = Deno.listenDatagram({ hostname: "::", port: 0, transport: "udp" });
-    probe.close();
-    return "::";
-  } catch {
-    // A machine without IPv6.
-    return "0.0.0.0";
-  }
 }
 
 function textOf(size: number): string {

@@ -17,6 +17,7 @@ import { settledWithin } from "../../service/resilience.ts";
 import { realWorld, type World } from "../../service/world/world.ts";
 import type { Link, Target } from "../client/link.ts";
 import { openLink } from "../client/open_link.ts";
+import { clientEndpoint } from "../http3/quic.ts";
 import { PingIds } from "../protocol/ping_ids.ts";
 import { findBySrv, findHeadless } from "./dns.ts";
 import type { DiscoverOptions, Found } from "./found.ts";
@@ -51,7 +52,7 @@ export async function discover(where: string, options: DiscoverOptions): Promise
   }
   // One alone needs no comparison: connecting to it is the test.
   if (found.length === 1) return [found[0]!.target];
-  const ranked = await Promise.all(found.map((one) => rank(one, options)));
+  const ranked = await rankAll(found, options);
   return ranked.toSorted(better).map(({ target }) => target);
 }
 
@@ -69,11 +70,25 @@ function find(where: string, options: DiscoverOptions): Promise<Found[]> {
   return findBySrv(where, options);
 }
 
+async function rankAll(found: readonly Found[], options: DiscoverOptions): Promise<Ranked[]> {
+  const { probe, trust, connectTimeoutMs = 3_000, world = realWorld } = options;
+  if (probe) return await Promise.all(found.map((one) => rank(one, probe, options)));
+  const endpoint = options.endpoint ?? clientEndpoint();
+  const open = (target: Target) =>
+    openLink({ mode: "bidi", target, trust, endpoint, connectTimeoutMs, world });
+  try {
+    return await Promise.all(found.map((one) => rank(one, open, options)));
+  } finally {
+    if (!options.endpoint) endpoint.close();
+  }
+}
+
 /** Pings a server once. */
-async function rank(found: Found, options: DiscoverOptions): Promise<Ranked> {
-  const { trust, connectTimeoutMs = 3_000, world = realWorld } = options;
-  const probe = options.probe ??
-    ((target: Target) => openLink({ mode: "bidi", target, trust, connectTimeoutMs, world }));
+async function rank(
+  found: Found,
+  probe: (target: Target) => Promise<Link>,
+  { connectTimeoutMs = 3_000, world = realWorld }: DiscoverOptions,
+): Promise<Ranked> {
   try {
     const link = await probe(found.target);
     try {

@@ -22,6 +22,8 @@ export interface DiscoverOptions {
   maxServers?: number;
   /** The DNS server to ask. @default the system's */
   dnsServer?: { ipAddr: string; port: number };
+  /** The local UDP endpoint of the probes. @default one that is closed with the search */
+  endpoint?: Deno.QuicEndpoint;
   /** Opens a link for a probe. @default openLink with mode bidi */
   probe?: (target: Target) => Promise<Link>;
   /** Whose time it is. @default realWorld */

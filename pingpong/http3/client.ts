@@ -7,7 +7,7 @@ import { isIP } from "node:net";
 import { messageOf, quicError, WebTransportError } from "./errors.ts";
 import { connectToFirst } from "./happy_eyeballs.ts";
 import type { Field } from "./qpack.ts";
-import { alpnProtocols, inTime, transportOptions } from "./quic.ts";
+import { alpnProtocols, clientEndpoint, inTime, transportOptions } from "./quic.ts";
 import { Http3Session } from "./session.ts";
 import {
   requirePositive,
@@ -93,6 +93,7 @@ async function connectQuic(
   const hostname = target.hostname.replace(/^\[|\]$/g, "");
   const port = Number(target.port || 443);
   const where = `${hostname} port ${port}/udp`;
+  const endpoint = options.endpoint ?? clientEndpoint();
   const open = (address: string) =>
     Deno.connectQuic({
       hostname: address,
@@ -102,7 +103,7 @@ async function connectQuic(
       alpnProtocols,
       ...transportOptions(limits),
       ...(options.caCerts && { caCerts: [...options.caCerts] }),
-      ...(options.endpoint && { endpoint: options.endpoint }),
+      endpoint,
       // Known to Deno's WebTransport class, which hands it on; not in the types of connectQuic().
       ...(certificateHashes && {
         serverCertificateHashes: certificateHashes.map((value) => ({
@@ -125,6 +126,7 @@ async function connectQuic(
       return new WebTransportError("timeout", message);
     }, limits.world);
   } catch (error) {
+    if (!options.endpoint) endpoint.close();
     if (error instanceof WebTransportError) throw error;
     // What the TLS library says of a certificate that has none of the hashes: it asks for an authority then.
     if (certificateHashes && /UnknownIssuer/.test(messageOf(error))) {

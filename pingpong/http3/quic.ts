@@ -9,6 +9,24 @@ import type { SessionLimits } from "./webtransport.ts";
 /** The ALPN name of HTTP/3 (RFC 9114, section 3.1). */
 export const alpnProtocols = ["h3"];
 
+/**
+ * A local UDP endpoint to connect from, to both families where the machine has both. Closing it ends
+ * what it has begun, an attempt that nobody answers as well, which nothing else does.
+ */
+export function clientEndpoint(): Deno.QuicEndpoint {
+  // A wildcard address to send from: nothing is accepted on it.
+  return new Deno.QuicEndpoint({ hostname: hasIpv6() ? "::" : "0.0.0.0", port: 0 });
+}
+
+function hasIpv6(): boolean {
+  try {
+    Deno.listenDatagram({ hostname: "::", port: 0, transport: "udp" }).close();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** QUIC's options for a session with these limits. */
 export function transportOptions(limits: SessionLimits): Deno.QuicTransportOptions {
   const { keepAliveMs, idleTimeoutMs, maxConcurrentStreams } = limits;
