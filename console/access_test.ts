@@ -31,6 +31,7 @@ Deno.test("beyond loopback every port asks for a token; a link lets one browser 
   assert.equal(entered.headers.get("location"), "/");
   const cookie = entered.headers.get("set-cookie")!;
   assert.match(cookie, /HttpOnly; SameSite=Strict/);
+  await entered.body?.cancel();
   assert.equal(await status(page(path)), 401, "the link is used up");
 
   const withCookie = { cookie: cookie.split(";")[0]! };

@@ -117,8 +117,12 @@ testWith(
         const { keys } = await (await call("GET", "/keys")).json();
         assert.equal(keys.length, 1);
         // The kubelet asks by an address of its own, programs send no origin.
-        assert.equal((await call("GET", "/livez", { host: "10.1.2.3" })).status, 200);
-        assert.equal((await call("POST", "/keys/rotate")).status, 201);
+        const alive = await call("GET", "/livez", { host: "10.1.2.3" });
+        assert.equal(await alive.text(), "ok\n");
+        assert.equal(alive.status, 200);
+        const rotated = await call("POST", "/keys/rotate");
+        assert.equal(rotated.status, 201);
+        await rotated.body?.cancel();
       },
     ),
 );

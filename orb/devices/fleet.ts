@@ -64,14 +64,16 @@ export async function startFleet(
     for (const [state, count] of counts) result.observe(count, { state });
   };
   gauge.addCallback(observe);
+  let closeStream = () => {};
   return {
     devices,
     addRoutes(api) {
-      addFleetStream(api, { devices, store, access, stopping, world, meter });
+      closeStream = addFleetStream(api, { devices, store, access, stopping, world, meter });
       addDeviceRoutes(api, { devices, access });
     },
     close() {
       gauge.removeCallback(observe);
+      closeStream();
       devices.close();
     },
   };

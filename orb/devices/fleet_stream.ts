@@ -41,12 +41,14 @@ const beatMs = 1_000;
 /**
  * Adds the stream.
  *
+ * @returns ends every stream, and what is done for them
+ *
  * @example
  * ```ts
- * addFleetStream(api, { devices, store, access, stopping, world });
+ * const close = addFleetStream(api, { devices, store, access, stopping, world });
  * ```
  */
-export function addFleetStream(api: OrbApi, options: FleetStreamOptions): void {
+export function addFleetStream(api: OrbApi, options: FleetStreamOptions): () => void {
   const { devices, access, stopping, world, meter } = options;
   const hub = new EventStreamHub<undefined>({
     // A fleet of 10,000 is one event of some 600 kB.
@@ -73,8 +75,6 @@ export function addFleetStream(api: OrbApi, options: FleetStreamOptions): void {
     const data: FleetBeat = { nowMs: world.nowMs(), queue };
     hub.broadcast({ name: "queue", data }, { latest: true });
   }, beatMs);
-  stopping.addEventListener("abort", () => world.clearInterval(beats), { once: true });
-
   // Asked for here, as a middleware of the route itself would not see what the stream is opened by.
   api.use(fleetStreamPath, access.require("orb:admin"));
   api.openapi(
@@ -109,6 +109,10 @@ export function addFleetStream(api: OrbApi, options: FleetStreamOptions): void {
       }) as never;
     },
   );
+  return () => {
+    world.clearInterval(beats);
+    hub.stop();
+  };
 }
 
 function rowOf(summary: DeviceSummary): FleetRow {

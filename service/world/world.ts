@@ -4,7 +4,7 @@
  * with `virtual_world.ts`, in virtual time under a seed.
  *
  * A module takes it from its `ServiceContext`, or as an option `world` with the real one as default.
- * The lint rule `orrery/ambient-world` (`lint_plugin.ts`) holds the line.
+ * The lint rule `orrery/ambient-world` (`../lint/plugin.ts`) holds the line.
  *
  * @module
  */

@@ -140,7 +140,9 @@ testWith(
     assert.equal(await send({}, "{"), 400);
     assert.equal(await send({ "content-type": "text/plain" }), 415);
     assert.equal(await send({ origin: "https://evil.example" }), 403);
-    assert.equal((await fetch(`${test.url}/v1/nothing`)).status, 404);
+    const unknown = await fetch(`${test.url}/v1/nothing`);
+    assert.equal(unknown.status, 404);
+    await unknown.body?.cancel();
     assert.ok(!test.printed.some((line) => line.startsWith("RECEIVED")), "it did not come by TCP");
   },
 );

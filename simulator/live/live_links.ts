@@ -11,10 +11,10 @@ import type { World } from "../../service/world/world.ts";
 import { type Draw, seededDraw } from "../simulation/decisions.ts";
 import { type FaultKind, faultKinds } from "../simulation/options.ts";
 import { errorWord, type FaultPoint, type Link, LinkError, StoreError } from "../topology/ports.ts";
-import { drive, type Step, waitFor } from "../topology/step.ts";
+import { drive, type Step } from "../topology/step.ts";
 import { type Fault, isLinkFault, type LinkFault } from "./faults.ts";
 import type { FaultHit, LiveSink } from "./live_event.ts";
-import { forever, type LiveProcess } from "./live_process.ts";
+import { forever, type LiveProcess, sleepAs } from "./live_process.ts";
 
 /** Options of {@linkcode LiveLinks}. */
 export interface LiveLinksOptions {
@@ -208,7 +208,7 @@ export class LiveLinks {
         this.#hit(call, fault, "reorder", `${delayMs} ms`);
         this.#duration(call, "reorder", delayMs);
         if (isBus(call.point)) this.#reorderMs.set(call.process, delayMs);
-        else yield* this.#sleep(Math.min(this.#options.timeoutMs / 2, delayMs));
+        else yield* this.#sleep(call, Math.min(this.#options.timeoutMs / 2, delayMs));
         return yield* perform();
       }
       case "crash-before":
@@ -229,7 +229,7 @@ export class LiveLinks {
       this.#hit(call, fault, "lose-answer", "the answer is lost");
       yield* perform();
     } else this.#hit(call, fault, "time-out", "it never arrives");
-    return yield* this.#timeOut();
+    return yield* this.#timeOut(call);
   }
 
   *#delay<T>(
@@ -242,15 +242,15 @@ export class LiveLinks {
     const thereMs = direction === "back" ? 0 : direction === "there" ? delayMs : delayMs / 2;
     if (thereMs >= timeoutMs) {
       this.#performLate(call, thereMs, perform);
-      return yield* this.#timeOut();
+      return yield* this.#timeOut(call);
     }
-    yield* this.#sleep(thereMs);
+    yield* this.#sleep(call, thereMs);
     const result = yield* perform();
     if (delayMs >= timeoutMs) {
-      yield* this.#sleep(timeoutMs - thereMs);
+      yield* this.#sleep(call, timeoutMs - thereMs);
       throw new LinkError("timeout", "No answer in time");
     }
-    yield* this.#sleep(delayMs - thereMs);
+    yield* this.#sleep(call, delayMs - thereMs);
     return result;
   }
 
@@ -281,29 +281,32 @@ export class LiveLinks {
     return yield* forever();
   }
 
-  *#timeOut(): Step<never> {
-    yield* this.#sleep(this.#options.timeoutMs);
+  *#timeOut(call: Call): Step<never> {
+    yield* this.#sleep(call, this.#options.timeoutMs);
     throw new LinkError("timeout", "No answer in time");
   }
 
-  #sleep(delayMs: number): Step<void> {
-    return waitFor<void>((resume) => this.#options.world.setTimeout(() => resume(), delayMs));
+  #sleep({ process }: Call, delayMs: number): Step<void> {
+    return sleepAs(process, delayMs, this.#options.world);
   }
 
   /** At the other end: whoever called may be gone by then, and its failures are nobody's. */
   #performLate({ process }: Call, delayMs: number, perform: () => Step<unknown>): void {
     const { world, log } = this.#options;
     const { life } = process;
-    world.setTimeout(() =>
-      drive(perform(), {
-        isLive: () => process.isLive && process.life === life,
-        done: () => {},
-        failed: (error) => {
-          if (!isOfTheWorld(error)) {
-            log.error("A late call has failed", { part: process.name, error: String(error) });
-          }
-        },
-      }), delayMs);
+    const late = function* (): Step<void> {
+      yield* sleepAs(process, delayMs, world);
+      yield* perform();
+    };
+    drive(late(), {
+      isLive: () => process.isLive && process.life === life,
+      done: () => {},
+      failed: (error) => {
+        if (!isOfTheWorld(error)) {
+          log.error("A late call has failed", { part: process.name, error: String(error) });
+        }
+      },
+    });
   }
 }
 

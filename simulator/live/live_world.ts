@@ -6,7 +6,8 @@
 import type { Bus } from "../../service/bus/bus.ts";
 import type { ServiceContext } from "../../service/life_cycle.ts";
 import { reasonOf } from "../../service/resilience.ts";
-import type { TimerId, World } from "../../service/world/world.ts";
+import { type ScopedWorld, scopedWorld } from "../../service/world/scoped_world.ts";
+import type { TimerId } from "../../service/world/world.ts";
 import type { PlacedOrder } from "../topology/backend_one.ts";
 import { redrive } from "../topology/janitor.ts";
 import type { Surroundings } from "../topology/ports.ts";
@@ -74,7 +75,8 @@ export class LiveWorld {
   readonly keys: readonly string[];
   readonly #options: LiveWorldOptions;
   readonly #context: ServiceContext;
-  readonly #world: World;
+  /** What is under way when it stops goes on no further. */
+  readonly #world: ScopedWorld;
   readonly #settings: Settings;
   readonly #observer: LiveObserver;
   readonly #telemetry: LiveTelemetry;
@@ -98,7 +100,8 @@ export class LiveWorld {
   #isStopped = false;
 
   constructor(options: LiveWorldOptions, context: ServiceContext) {
-    const { telemetry: { tracer, meter }, world, log } = context;
+    const { telemetry: { tracer, meter }, log } = context;
+    const world = scopedWorld(context.world);
     this.#options = options;
     this.#context = context;
     this.#world = world;
@@ -261,6 +264,7 @@ export class LiveWorld {
     await this.#parts.stop();
     await this.#bus?.close(deadline);
     await this.#resources.disposeAsync();
+    this.#world.clearTimers();
   }
 
   async #openBus(bus: Bus): Promise<ServiceBus> {

@@ -10,12 +10,18 @@ import { type Order, placeOrder } from "../topology/backend_one.ts";
 import type { BusPort, Surroundings } from "../topology/ports.ts";
 import { HandlerError } from "../topology/processor.ts";
 import type { Settings } from "../topology/settings.ts";
-import { drive, type Step, type Wait, waitFor } from "../topology/step.ts";
+import { drive, type Step } from "../topology/step.ts";
 import { seededDraw } from "../simulation/decisions.ts";
 import { type Fault, isPart } from "./faults.ts";
 import type { LiveSink } from "./live_event.ts";
 import type { LiveLinks } from "./live_links.ts";
-import { type LiveProcess, newLiveProcess } from "./live_process.ts";
+import {
+  type LiveProcess,
+  newLiveProcess,
+  sleepAs,
+  takeBackWaits,
+  waitAs,
+} from "./live_process.ts";
 import type { LiveStore } from "./live_store.ts";
 import { mainOf, type PartPlan } from "./parts.ts";
 
@@ -84,16 +90,20 @@ export class Mailboxes {
     const mailbox = this.#boxes.get(process);
     if (mailbox === undefined) throw new Error(`${process.name} has no mailbox`);
     if (mailbox.subjects.length === 0) {
-      yield* waitFor<void>((resume) => {
+      yield* waitAs<void>(process, (resume) => {
         const wake = () => {
           if (mailbox.wake !== wake) return;
           mailbox.wake = undefined;
           this.#world.clearTimeout(timer);
           // Not within the transaction that has woken it.
-          this.#world.setTimeout(() => resume(), 0);
+          timer = this.#world.setTimeout(() => resume(), 0);
         };
-        const timer = this.#world.setTimeout(wake, limitMs);
+        let timer = this.#world.setTimeout(wake, limitMs);
         mailbox.wake = wake;
+        return () => {
+          mailbox.wake = undefined;
+          this.#world.clearTimeout(timer);
+        };
       });
     }
     const { subjects } = mailbox;
@@ -150,6 +160,7 @@ export class PartRuntime {
     process.isLive = false;
     process.life++;
     process.doom = "none";
+    takeBackWaits(process);
     this.#pausedUntilMs = 0;
     this.#options.store.abandon(process);
   }
@@ -179,7 +190,7 @@ export class PartRuntime {
       session,
       clock: {
         nowMs: () => world.nowMs() + process.skewMs,
-        sleep: (delayMs) => waitFor<void>((resume) => world.setTimeout(() => resume(), delayMs)),
+        sleep: (delayMs) => sleepAs(process, delayMs, world),
       },
       chance: { random: seededDraw(seed, session) },
       store: store.connect(process),
@@ -226,7 +237,7 @@ export class PartRuntime {
         answer = { error };
       }
       for (let leftMs = this.#leftMs(); leftMs > 0; leftMs = this.#leftMs()) {
-        yield this.#pauseOf(leftMs);
+        yield* sleepAs(this.process, leftMs, this.#options.world);
       }
       result = "error" in answer ? step.throw(answer.error) : step.next(answer.value);
     }
@@ -236,10 +247,6 @@ export class PartRuntime {
   #leftMs(): number {
     if (this.#pausedUntilMs === 0) return 0;
     return this.#pausedUntilMs - this.#options.world.monotonicMs();
-  }
-
-  #pauseOf(delayMs: number): Wait {
-    return (resume) => void this.#options.world.setTimeout(() => resume(undefined), delayMs);
   }
 
   /** What a handler does beside its store. */

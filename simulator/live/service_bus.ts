@@ -19,8 +19,8 @@ import {
 import { reasonOf } from "../../service/resilience.ts";
 import type { World } from "../../service/world/world.ts";
 import { type BusPort, type Delivery, LinkError, type Message } from "../topology/ports.ts";
-import { fromPromise, type Step, waitFor } from "../topology/step.ts";
-import type { LiveProcess } from "./live_process.ts";
+import { fromPromise, type Step } from "../topology/step.ts";
+import { type LiveProcess, waitAs } from "./live_process.ts";
 
 /** Options of {@linkcode ServiceBus}. */
 export interface ServiceBusOptions {
@@ -170,7 +170,7 @@ export class ServiceBus {
     const isBackwards = (this.#options.takeReorderMs?.(process) ?? 0) > 0;
     let batch = this.#take(queue, limit);
     if (batch.length === 0 && !this.#isClosed) {
-      yield* this.#arrival(queue);
+      yield* this.#arrival(process, queue);
       // Who was killed while it waited must not take what others could have.
       batch = this.#take(queue, limit);
     }
@@ -236,9 +236,9 @@ export class ServiceBus {
   }
 
   /** Waits for something to come in, or for so long that a lease may have run out. */
-  #arrival(queue: Queue): Step<void> {
+  #arrival(process: LiveProcess, queue: Queue): Step<void> {
     const { world, pollMs } = this.#options;
-    return waitFor<void>((resume) => {
+    return waitAs<void>(process, (resume) => {
       let isOver = false;
       const wake = () => {
         if (isOver) return;
@@ -249,6 +249,12 @@ export class ServiceBus {
       };
       const timer = world.setTimeout(wake, pollMs);
       queue.waiting.add(wake);
+      // Else a wake-up would be for who is dead, and who lives would wait on.
+      return () => {
+        isOver = true;
+        queue.waiting.delete(wake);
+        world.clearTimeout(timer);
+      };
     });
   }
 

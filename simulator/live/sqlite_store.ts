@@ -20,7 +20,7 @@ import {
   type Value,
 } from "../topology/ports.ts";
 import { type Step, toPromise, waitFor } from "../topology/step.ts";
-import { forever, type LiveProcess, newLiveProcess } from "./live_process.ts";
+import { forever, type LiveProcess, newLiveProcess, waitAs } from "./live_process.ts";
 import {
   checkWhere,
   depthOf,
@@ -113,7 +113,6 @@ class SqliteStore implements LiveStore {
   }
 
   abandon(process: LiveProcess): void {
-    this.#waiters = this.#waiters.filter((waiter) => waiter.process !== process);
     if (this.#current?.process === process) this.#current.end();
   }
 
@@ -188,7 +187,7 @@ class SqliteStore implements LiveStore {
   *#begin(process: LiveProcess): Step<Transaction> {
     if (this.#isClosed) throw closed();
     const { world, busyMs = 5_000 } = this.options;
-    return yield* waitFor<Transaction>((resume, fail) => {
+    return yield* waitAs<Transaction>(process, (resume, fail) => {
       const giveUp = () => {
         const place = this.#waiters.indexOf(waiter);
         if (place < 0) return;
@@ -210,6 +209,10 @@ class SqliteStore implements LiveStore {
       };
       this.#waiters.push(waiter);
       this.#pumpSoon();
+      return () => {
+        this.#waiters = this.#waiters.filter((one) => one !== waiter);
+        world.clearTimeout(timer);
+      };
     });
   }
 

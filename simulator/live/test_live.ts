@@ -9,6 +9,7 @@ import { memoryBus } from "../../service/bus/memory_bus.ts";
 import { type TestContext, testContext } from "../../service/testing/context.ts";
 import { eventually } from "../../service/testing/eventually.ts";
 import { missingPermissions } from "../../service/testing/permissions.ts";
+import { realWorld, type World } from "../../service/world/world.ts";
 import { LiveWorld, type LiveWorldOptions, startLiveWorld } from "./live_world.ts";
 import type { LiveStep } from "./live_state.ts";
 
@@ -25,9 +26,9 @@ export interface TestLive extends AsyncDisposable {
 /** Starts one: one instance of each part and commits that survive the end of the process only. */
 export async function testLive(
   options: Partial<LiveWorldOptions> = {},
-  telemetry: { tracer?: Tracer; meter?: Meter } = {},
+  { world = realWorld, ...telemetry }: { tracer?: Tracer; meter?: Meter; world?: World } = {},
 ): Promise<TestLive> {
-  const own = testContext();
+  const own = testContext({ world });
   const context = { ...own, telemetry: { ...own.telemetry, ...telemetry } };
   const steps: LiveStep[] = [];
   const live = await startLiveWorld({

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import plugin from "./lint_plugin.ts";
+import plugin from "./plugin.ts";
 
 const where = "/orrery/orb/token_store.ts";
 

@@ -1,11 +1,13 @@
 /**
- * A lint rule that holds the line of `world.ts`: no module takes time or chance from the platform.
+ * The project's lint rules. `orrery/ambient-world` holds the line of `world.ts`: no module takes time
+ * or chance from the platform. `orrery/sanitizers-on` stands in `sanitizers_on.ts`.
  *
  * Free of it: entry files (they have `import.meta.main`), tests and what serves only them, pages,
  * benchmarks, and the tools in `stack/` and `e2e/`, which no other code runs inside of.
  *
  * @module
  */
+import { sanitizersOn } from "./sanitizers_on.ts";
 
 /** Paths that may, each with its reason. */
 const exceptions: readonly (readonly [path: RegExp, reason: string])[] = [
@@ -46,6 +48,7 @@ function isExempt(filename: string, text: string): boolean {
 const plugin: Deno.lint.Plugin = {
   name: "orrery",
   rules: {
+    "sanitizers-on": sanitizersOn,
     "ambient-world": {
       create(context) {
         if (isExempt(context.filename, context.sourceCode.text)) return {};
