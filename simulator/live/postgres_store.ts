@@ -9,6 +9,7 @@
  */
 import { reasonOf, settledWithin } from "../../service/resilience.ts";
 import {
+  type ReadOptions,
   type Row,
   type SelectOptions,
   type Snapshot,
@@ -146,7 +147,7 @@ class PostgresStore implements LiveStore {
   connect(process: LiveProcess): Store {
     return {
       begin: () => this.#begin(process),
-      read: (table, where) => fromPromise(() => this.#read(table, where)),
+      read: (table, where, options) => fromPromise(() => this.#read(table, where, options)),
     };
   }
 
@@ -250,14 +251,18 @@ class PostgresStore implements LiveStore {
     });
   }
 
-  async #read(table: string, where: Readonly<Record<string, Value>>): Promise<Snapshot> {
+  async #read(
+    table: string,
+    where: Readonly<Record<string, Value>>,
+    options?: ReadOptions,
+  ): Promise<Snapshot> {
     checkWhere(this.options.schema, table, where);
-    const columns = Object.keys(where);
+    const { sql, values } = selection(table, where, options);
     // The clock is asked together with the rows, and answers where there are none, too.
     const { rows } = await this.query(
       `SELECT ${clockSql} AS "now$", found.* FROM (SELECT 1) AS one LEFT JOIN ` +
-        `(${selectSql(table, columns)}) AS found ON TRUE ORDER BY found.id`,
-      columns.map((one) => where[one]!),
+        `(${sql}) AS found ON TRUE ORDER BY found.id`,
+      values,
     );
     const found = rows.filter(({ id }) => id !== null)
       .map(({ "now$": _, ...row }) => rowOf(row));
@@ -307,19 +312,16 @@ class PostgresTransaction implements Transaction {
   *select(
     table: string,
     where: Readonly<Record<string, Value>>,
-    { lock }: SelectOptions = {},
+    { lock, limit }: SelectOptions = {},
   ): Step<readonly Row[]> {
     checkWhere(this.#store.options.schema, table, where);
-    const columns = Object.keys(where);
+    const { sql, values } = selection(table, where, { limit });
     const locking = lock === undefined
       ? ""
       : lock === "wait"
       ? " FOR UPDATE"
       : " FOR UPDATE SKIP LOCKED";
-    const { rows } = yield* this.#do(
-      `${selectSql(table, columns)} ORDER BY id${locking}`,
-      columns.map((one) => where[one]!),
-    );
+    const { rows } = yield* this.#do(`${sql}${locking}`, values);
     return rows.map(rowOf);
   }
 
@@ -391,9 +393,17 @@ class PostgresTransaction implements Transaction {
   }
 }
 
-function selectSql(table: string, columns: readonly string[]): string {
-  const where = columns.map((one, index) => `${quoted(one)} = $${index + 1}`).join(" AND ");
-  return `SELECT * FROM ${quoted(table)} WHERE ${where}`;
+function selection(
+  table: string,
+  where: Readonly<Record<string, Value>>,
+  { limit }: { readonly limit?: number | undefined } = {},
+): { sql: string; values: Value[] } {
+  const columns = Object.keys(where);
+  const values = columns.map((one) => where[one]!);
+  const fits = columns.map((one, index) => `${quoted(one)} = $${index + 1}`).join(" AND ");
+  const sql = `SELECT * FROM ${quoted(table)} WHERE ${fits} ORDER BY id`;
+  if (limit === undefined) return { sql, values };
+  return { sql: `${sql} LIMIT $${values.push(limit)}`, values };
 }
 
 /** SQLSTATE: https://www.postgresql.org/docs/15/errcodes-appendix.html */

@@ -10,6 +10,7 @@
  */
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import {
+  type ReadOptions,
   type Row,
   type SelectOptions,
   type Snapshot,
@@ -108,7 +109,7 @@ class SqliteStore implements LiveStore {
   connect(process: LiveProcess): Store {
     return {
       begin: () => this.#begin(process),
-      read: (table, where) => this.#read(table, where),
+      read: (table, where, options) => this.#read(table, where, options),
     };
   }
 
@@ -217,12 +218,17 @@ class SqliteStore implements LiveStore {
   }
 
   // deno-lint-ignore require-yield -- SQLite answers at once
-  *#read(table: string, where: Readonly<Record<string, Value>>): Step<Snapshot> {
+  *#read(
+    table: string,
+    where: Readonly<Record<string, Value>>,
+    { limit = noLimit }: ReadOptions = {},
+  ): Step<Snapshot> {
     if (this.#isClosed) throw closed();
     checkWhere(this.options.schema, table, where);
     const columns = Object.keys(where);
     try {
-      const rows = this.#query(selectSql(table, columns)).all(...columns.map((one) => where[one]!));
+      const values = columns.map((one) => where[one]!);
+      const rows = this.#query(selectSql(table, columns)).all(...values, limit);
       return { rows: rows.map(rowOf), nowMs: this.nowMs() };
     } catch (error) {
       throw storeError(error);
@@ -339,12 +345,14 @@ class SqliteTransaction implements Transaction {
   *select(
     table: string,
     where: Readonly<Record<string, Value>>,
-    _options?: SelectOptions,
+    { limit = noLimit }: SelectOptions = {},
   ): Step<readonly Row[]> {
     checkWhere(this.#store.options.schema, table, where);
     const columns = Object.keys(where);
-    const statement = this.#do(() => this.#store.prepare(selectSql(table, columns)));
-    return this.#do(() => statement.all(...columns.map((one) => where[one]!))).map(rowOf);
+    const values = columns.map((one) => where[one]!);
+    return this.#do(() => this.#store.prepare(selectSql(table, columns)).all(...values, limit)).map(
+      rowOf,
+    );
   }
 
   // deno-lint-ignore require-yield -- SQLite answers at once
@@ -407,8 +415,11 @@ class SqliteTransaction implements Transaction {
 
 function selectSql(table: string, columns: readonly string[]): string {
   const where = columns.map((one) => `${quoted(one)} = ?`).join(" AND ");
-  return `SELECT * FROM ${quoted(table)} WHERE ${where} ORDER BY id`;
+  return `SELECT * FROM ${quoted(table)} WHERE ${where} ORDER BY id LIMIT ?`;
 }
+
+/** All rows, as SQLite's LIMIT has it. */
+const noLimit = -1;
 
 function* nothing(): Step<void> {}
 

@@ -13,6 +13,7 @@
  * @module
  */
 import {
+  type ReadOptions,
   type Row,
   type Schema,
   type Snapshot,
@@ -89,7 +90,7 @@ export class SimulatedStore {
   connect(process: Process): Store {
     return {
       begin: () => this.#begin(process),
-      read: (table, where) => this.#read(process, table, where),
+      read: (table, where, options) => this.#read(process, table, where, options),
     };
   }
 
@@ -243,9 +244,14 @@ export class SimulatedStore {
     return transaction;
   }
 
-  *#read(process: Process, table: string, where: Readonly<Record<string, Value>>): Step<Snapshot> {
+  *#read(
+    process: Process,
+    table: string,
+    where: Readonly<Record<string, Value>>,
+    options?: ReadOptions,
+  ): Step<Snapshot> {
     yield this.statement(process);
     this.judgeUp();
-    return { rows: this.table(table).find(where), nowMs: this.loop.nowMs };
+    return { rows: this.table(table).find(where, options?.limit), nowMs: this.loop.nowMs };
   }
 }

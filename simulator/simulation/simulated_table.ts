@@ -90,8 +90,8 @@ export class SimulatedTable {
     return this.#byIndex.get(value)?.byId.size ?? 0;
   }
 
-  /** Rows that fit, by ascending id. */
-  find(where: Readonly<Record<string, Value>>): readonly Row[] {
+  /** Rows that fit, by ascending id; at most so many of them. */
+  find(where: Readonly<Record<string, Value>>, limit = Infinity): readonly Row[] {
     const value = where[this.#index];
     if (value === undefined) throw new Error(`Give '${this.#index}' to find rows of ${this.name}`);
     const columns = Object.keys(where);
@@ -101,7 +101,10 @@ export class SimulatedTable {
       return row !== undefined && fits(row, where, columns) ? [row] : noRows;
     }
     const list = this.list(value);
-    return columns.length === 1 ? list : list.filter((row) => fits(row, where, columns));
+    return atMost(
+      limit,
+      columns.length === 1 ? list : list.filter((row) => fits(row, where, columns)),
+    );
   }
 
   /** Commits a change. */
@@ -150,6 +153,11 @@ export function fits(
 ): boolean {
   for (const column of columns) if (row[column] !== where[column]) return false;
   return true;
+}
+
+/** The first of them, without a copy where that is all. */
+export function atMost(limit: number, rows: readonly Row[]): readonly Row[] {
+  return rows.length <= limit ? rows : rows.slice(0, limit);
 }
 
 /** By ascending id. Rows mostly are in order: they are put in so. */

@@ -15,6 +15,7 @@ import { done, type Step, waitFor } from "../topology/step.ts";
 import { forever, type Process } from "./event_loop.ts";
 import type { SimulatedStore } from "./simulated_store.ts";
 import {
+  atMost,
   type Change,
   type Claim,
   fits,
@@ -118,28 +119,30 @@ export class SimulatedTransaction implements Transaction {
   select(
     table: string,
     where: Readonly<Record<string, Value>>,
-    { lock }: SelectOptions = {},
+    { lock, limit }: SelectOptions = {},
   ): Step<readonly Row[]> {
-    if (this.#store.isConcurrent) return this.#selectAmongOthers(table, where, lock);
+    if (this.#store.isConcurrent) return this.#selectAmongOthers(table, where, lock, limit);
     this.#pipeline();
-    return done(this.#visible(table, where));
+    return done(this.#visible(table, where, limit));
   }
 
   *#selectAmongOthers(
     table: string,
     where: Readonly<Record<string, Value>>,
     lock: SelectOptions["lock"],
+    limit = Infinity,
   ): Step<readonly Row[]> {
     this.#judgeOpen();
     yield this.#store.statement(this.process, this.#owedMs);
     this.#owedMs = 0;
     this.#judgeOpen();
+    if (lock === undefined) return this.#visible(table, where, limit);
     const rows = this.#visible(table, where);
-    if (lock === undefined) return rows;
     const locked: Row[] = [];
     const columns = Object.keys(where);
     const { firstKey } = this.#store.table(table);
     for (const { id } of rows) {
+      if (locked.length >= limit) break;
       const key = firstKey + id;
       if (lock === "skip" && this.#isOthers(key)) continue;
       if (!this.#tryLock(key)) yield* this.#lock(key);
@@ -347,10 +350,14 @@ export class SimulatedTransaction implements Transaction {
     return own === undefined ? rows.get(id) : own.after;
   }
 
-  #visible(table: string, where: Readonly<Record<string, Value>>): readonly Row[] {
+  #visible(
+    table: string,
+    where: Readonly<Record<string, Value>>,
+    limit = Infinity,
+  ): readonly Row[] {
     const known = this.#store.table(table);
+    if (this.#changes.size === 0) return known.find(where, limit);
     const rows = known.find(where);
-    if (this.#changes.size === 0) return rows;
     const columns = Object.keys(where);
     const { firstKey } = known;
     const visible: Row[] = [];
@@ -360,6 +367,6 @@ export class SimulatedTransaction implements Transaction {
       if (change.table !== table || after === undefined) continue;
       if (fits(after, where, columns)) visible.push(after);
     }
-    return sorted(visible);
+    return atMost(limit, sorted(visible));
   }
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { type Store, StoreError, transact, type Transaction } from "../topology/ports.ts";
+import { type Row, type Store, StoreError, transact, type Transaction } from "../topology/ports.ts";
 import type { Step } from "../topology/step.ts";
 
 /** What the suite needs of the store under test. */
@@ -97,6 +97,38 @@ export function storeSuite(options: StoreSuiteOptions): void {
     await assert.rejects(run(store, insert), { name: "StoreError", kind: "duplicate" });
     assert.equal(await run(store, () => transact(connection, (tx) => tx.delete("jobs", id))), true);
     await run(store, insert);
+  });
+
+  test("with a limit it gives the oldest rows that fit, and no more", async (store) => {
+    const connection = store.connect();
+    const names = (rows: readonly Row[]) => rows.map((one) => one["name"]);
+    const ids = await run(store, () =>
+      transact(connection, function* (tx) {
+        const ids: number[] = [];
+        for (const name of ["a", "b", "c", "d"]) ids.push(yield* tx.insert("jobs", row(name)));
+        yield* tx.insert("jobs", row("other", "done"));
+        return ids;
+      }));
+    const read = (limit?: number) =>
+      run(store, () => connection.read("jobs", { queue: "open" }, { limit }));
+    assert.deepEqual(names((await read(2)).rows), ["a", "b"]);
+    assert.deepEqual(names((await read(4)).rows), ["a", "b", "c", "d"]);
+    assert.deepEqual(names((await read(5)).rows), ["a", "b", "c", "d"]);
+    assert.deepEqual(names((await read()).rows), ["a", "b", "c", "d"]);
+    await run(store, () =>
+      transact(connection, function* (tx) {
+        // What is its own counts as what is committed.
+        yield* tx.update("jobs", ids[0]!, { queue: "done" });
+        yield* tx.insert("jobs", row("e"));
+        for (const lock of [undefined, "wait", "skip"] as const) {
+          const found = yield* tx.select("jobs", { queue: "open" }, { limit: 3, lock });
+          assert.deepEqual(names(found), ["b", "c", "d"], lock);
+        }
+        const last = yield* tx.select("jobs", { queue: "open" }, { limit: 9 });
+        assert.deepEqual(names(last), ["b", "c", "d", "e"]);
+        const one = yield* tx.select("jobs", { queue: "open", name: "d" }, { limit: 1 });
+        assert.deepEqual(names(one), ["d"]);
+      }));
   });
 
   test("update and delete say whether there was a row", async (store) => {
@@ -217,6 +249,25 @@ function concurrentTests(
         (other) => other.select("jobs", { queue: "open" }, { lock: "skip" }),
       );
       assert.deepEqual(free.map((one) => one["name"]), ["b"]);
+      yield* tx.rollback();
+    });
+  });
+
+  test("rows that somebody else holds do not count for a limit", async (store) => {
+    const [first, second] = [store.connect(), store.connect()];
+    await run(store, () =>
+      transact(first, function* (tx) {
+        for (const name of ["a", "b", "c", "d"]) yield* tx.insert("jobs", row(name));
+      }));
+    await run(store, function* () {
+      const tx = yield* first.begin();
+      const held = yield* tx.select("jobs", { queue: "open" }, { lock: "skip", limit: 2 });
+      assert.deepEqual(held.map((one) => one["name"]), ["a", "b"]);
+      const free = yield* transact(
+        second,
+        (other) => other.select("jobs", { queue: "open" }, { lock: "skip", limit: 1 }),
+      );
+      assert.deepEqual(free.map((one) => one["name"]), ["c"]);
       yield* tx.rollback();
     });
   });

@@ -17,6 +17,9 @@ export function* janitor(part: Surroundings, settings: Settings): Step<never> {
   }
 }
 
+/** The most rows that are looked at, and changed, in one transaction. */
+const maxTogether = 500;
+
 /** Removes what was sent long ago. */
 function* purgeOutbox(part: Surroundings, settings: Settings): Step<void> {
   const queues = ["sent"];
@@ -24,13 +27,35 @@ function* purgeOutbox(part: Surroundings, settings: Settings): Step<void> {
     for (let shard = 0; shard < settings.shards; shard++) queues.push(`shard-${shard}`);
   }
   for (const queue of queues) {
-    const { rows, nowMs } = yield* part.store.read("outbox", { queue });
-    const old = rows.filter(({ storedAtMs }) => nowMs - (storedAtMs as number) > settings.windowMs);
-    if (old.length === 0) continue;
-    yield* transact(part.store, function* (tx) {
-      for (const { id } of old) yield* tx.delete("outbox", id);
+    yield* purge(part, settings, { table: "outbox", queue, since: "storedAtMs" }, function* (old) {
+      yield* transact(part.store, function* (tx) {
+        for (const { id } of old) yield* tx.delete("outbox", id);
+      });
+      part.note("purged", queue, String(old.length));
     });
-    part.note("purged", queue, String(old.length));
+  }
+}
+
+/**
+ * Hands on what is older than the window, some of the oldest rows at a time, until one of these is not:
+ * those behind it are younger. Of an inbox, one that has waited long to be handled lies before older ones; they
+ * wait for it, at most one window longer.
+ */
+function* purge(
+  part: Surroundings,
+  { windowMs }: Settings,
+  { table, queue, since }: {
+    readonly table: string;
+    readonly queue: string;
+    readonly since: string;
+  },
+  remove: (old: readonly Row[]) => Step<void>,
+): Step<void> {
+  for (;;) {
+    const { rows, nowMs } = yield* part.store.read(table, { queue }, { limit: maxTogether });
+    const old = rows.filter((row) => nowMs - (row[since] as number) > windowMs);
+    if (old.length > 0) yield* remove(old);
+    if (old.length < maxTogether) return;
   }
 }
 
@@ -39,9 +64,15 @@ function* purgeOutbox(part: Surroundings, settings: Settings): Step<void> {
  * is forgotten, so that what comes again after that is still known as a duplicate.
  */
 function* purgeInbox(part: Surroundings, settings: Settings): Step<void> {
-  const { rows, nowMs } = yield* part.store.read("inbox", { queue: "done" });
-  const old = rows.filter(({ doneAtMs }) => nowMs - (doneAtMs as number) > settings.windowMs);
-  if (old.length === 0) return;
+  yield* purge(
+    part,
+    settings,
+    { table: "inbox", queue: "done", since: "doneAtMs" },
+    (old) => forget(part, settings, old),
+  );
+}
+
+function* forget(part: Surroundings, settings: Settings, old: readonly Row[]): Step<void> {
   const forgotten = new Map<string, number>();
   for (const row of old) {
     const slot = row["slot"] as string;
@@ -65,15 +96,22 @@ function* purgeInbox(part: Surroundings, settings: Settings): Step<void> {
 export function* redrive(part: Surroundings, settings: Settings): Step<void> {
   if (settings.plant === 15) yield* redriveToTail(part);
   if (settings.plant === 8) yield* attempt(part, () => redriveCopies(part));
-  const { rows } = yield* part.store.read("inbox", { queue: "open" });
-  const parked = rows.filter(({ state }) => state === "parked");
-  if (parked.length === 0) return;
-  yield* transact(part.store, function* (tx) {
-    for (const { id, messageId } of parked) {
-      part.note("redriven", messageId as string);
-      yield* tx.update("inbox", id, { state: "pending", attempts: 0, nextAtMs: 0 });
-    }
-  });
+  // What is parked again meanwhile is for the next time.
+  const redriven = new Set<number>();
+  for (;;) {
+    const where = { queue: "open", state: "parked" };
+    const { rows } = yield* part.store.read("inbox", where, { limit: maxTogether });
+    const parked = rows.filter(({ id }) => !redriven.has(id));
+    if (parked.length === 0) return;
+    yield* transact(part.store, function* (tx) {
+      for (const { id, messageId } of parked) {
+        part.note("redriven", messageId as string);
+        redriven.add(id);
+        yield* tx.update("inbox", id, { state: "pending", attempts: 0, nextAtMs: 0 });
+      }
+    });
+    if (rows.length < maxTogether) return;
+  }
 }
 
 /** Planted bug 15: behind those that have come after it. */

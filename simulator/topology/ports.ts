@@ -40,15 +40,21 @@ export interface TableSchema {
 /** The tables of a store, by name. */
 export type Schema = Readonly<Record<string, TableSchema>>;
 
+/** Options of {@linkcode Store.read}. */
+export interface ReadOptions {
+  /** The most rows, at least 1: those of the smallest ids. @default all */
+  readonly limit?: number | undefined;
+}
+
 /** Options of {@linkcode Transaction.select}. */
-export interface SelectOptions {
+export interface SelectOptions extends ReadOptions {
   /**
    * `wait`: each row is locked until the transaction ends, after waiting for whoever holds it;
-   * `skip`: the same, but leaves out rows that somebody else holds.
+   * `skip`: the same, but leaves out rows that somebody else holds; they do not count for `limit`.
    *
    * @default none: reads what is committed
    */
-  readonly lock?: "wait" | "skip";
+  readonly lock?: "wait" | "skip" | undefined;
 }
 
 /**
@@ -88,7 +94,11 @@ export interface Store {
   /** @throws {StoreError} `busy` */
   begin(): Step<Transaction>;
   /** Reads outside of a transaction, without waiting for writers. */
-  read(table: string, where: Readonly<Record<string, Value>>): Step<Snapshot>;
+  read(
+    table: string,
+    where: Readonly<Record<string, Value>>,
+    options?: ReadOptions,
+  ): Step<Snapshot>;
 }
 
 /**

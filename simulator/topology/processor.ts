@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { OldestRows } from "./oldest_rows.ts";
 import {
   LinkError,
   type Row,
@@ -45,6 +46,9 @@ interface Processor {
   readonly settings: Settings;
   readonly stage: Stage;
   readonly work: Work;
+  readonly box: OldestRows;
+  /** How many slots there are: no more rows can be the next of theirs. Unknown until somebody asks. */
+  slots: number | undefined;
 }
 
 /** Works for as long as its process lives. */
@@ -54,7 +58,8 @@ export function* processor(
   stage: Stage,
   work: Work,
 ): Step<never> {
-  const state: Processor = { part, settings, stage, work };
+  const box = new OldestRows(part.clock, settings);
+  const state: Processor = { part, settings, stage, work, box, slots: undefined };
   for (;;) {
     if (settings.plant === 24) yield* attempt(part, () => sweepAll(part));
     const found = yield* attempt(part, () => claimRows(state));
@@ -77,16 +82,22 @@ interface Found {
   readonly waitMs: number;
 }
 
+/** Rows of an inbox, and which of them are the next of their key. */
+interface Heads {
+  readonly rows: readonly Row[];
+  readonly heads: readonly Row[];
+  /** How many slots there are; 0 where these are all rows, and nobody asks. */
+  readonly slots: number;
+  /** By the store's clock. */
+  readonly nowMs: number;
+}
+
 const nothing: Found = { claimed: [], waitMs: Infinity };
 
 /** Claims rows that are the next of their key. */
 function* claimRows(processor: Processor): Step<Found> {
   const { part, settings } = processor;
-  const { rows: open, nowMs } = yield* part.store.read("inbox", { queue: "open" });
-  if (open.length === 0) return nothing;
-  const heads = settings.ordering === "queue"
-    ? headsByPosition(open)
-    : headsBySequence(open, (yield* part.store.read("marks", { box: 1 })).rows);
+  const { heads, nowMs } = yield* findHeads(processor);
   if (!heads.some((row) => isClaimable(row, nowMs))) {
     return { claimed: [], waitMs: Math.min(...heads.map(claimableAtMs)) - nowMs };
   }
@@ -101,6 +112,39 @@ function* claimRows(processor: Processor): Step<Found> {
     return claimed;
   });
   return { claimed, waitMs: Infinity };
+}
+
+/** Rows that are the next of their key: as many of the oldest as a turn takes, or of every slot. */
+function* findHeads(processor: Processor): Step<Heads> {
+  const { settings: { batch }, box } = processor;
+  const isEnough = (found: Heads) =>
+    takeable(found) >= batch ||
+    new Set(found.heads.map(({ slot }) => slot)).size >= found.slots;
+  const read = (limit: number) => readHeads(processor, limit);
+  return (yield* box.read(read, { takeable, isEnough })).found;
+}
+
+function* readHeads(processor: Processor, limit: number): Step<Heads> {
+  const { rows, nowMs } = yield* processor.part.store.read("inbox", { queue: "open" }, { limit });
+  const heads = rows.length === 0 ? rows : yield* headsOf(processor, rows);
+  const slots = rows.length < limit ? 0 : yield* countSlots(processor);
+  return { rows, nowMs, heads, slots };
+}
+
+function takeable({ heads, nowMs }: Heads): number {
+  return heads.filter((row) => isClaimable(row, nowMs)).length;
+}
+
+function* headsOf(processor: Processor, open: readonly Row[]): Step<readonly Row[]> {
+  if (processor.settings.ordering === "queue") return headsByPosition(open);
+  const { rows: marks } = yield* processor.part.store.read("marks", { box: 1 });
+  processor.slots = marks.length;
+  return headsBySequence(open, marks);
+}
+
+/** They are made before the parts begin, and never change. */
+function* countSlots(processor: Processor): Step<number> {
+  return processor.slots ??= (yield* processor.part.store.read("marks", { box: 1 })).rows.length;
 }
 
 function* claimRow(processor: Processor, tx: Transaction, id: number): Step<Row | undefined> {

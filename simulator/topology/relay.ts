@@ -4,7 +4,15 @@
  *
  * @module
  */
-import { type Row, type Surroundings, transact, type Transaction, type Value } from "./ports.ts";
+import { OldestRows } from "./oldest_rows.ts";
+import {
+  type Row,
+  type Snapshot,
+  type Surroundings,
+  transact,
+  type Transaction,
+  type Value,
+} from "./ports.ts";
 import { attempt, backoffMs, failureOf, messageOf, type Settings, type Stage } from "./settings.ts";
 import type { Step } from "./step.ts";
 
@@ -24,6 +32,7 @@ interface Relay {
   readonly owned: Map<string, Ownership>;
   /** Shards of others: until when there is no use in asking, by this process' own clock. */
   readonly others: Map<string, number>;
+  readonly boxes: Map<string, OldestRows>;
   /** Planted bug 17: what it was woken about, and nothing else. */
   woken: readonly string[];
   /** Planted bug 2: when it has polled last, by its own clock. */
@@ -38,6 +47,7 @@ export function* relay(part: Surroundings, settings: Settings, stage: Stage): St
     stage,
     owned: new Map(),
     others: new Map(),
+    boxes: new Map(),
     woken: [],
     polledAtMs: 0,
   };
@@ -72,7 +82,10 @@ const nothing: Served = { sent: 0, waitMs: Infinity };
 function* serveShard(relay: Relay, shard: string): Step<Served> {
   const { part, settings, stage } = relay;
   if ((relay.others.get(shard) ?? -Infinity) > part.clock.nowMs()) return nothing;
-  const { rows: open, nowMs } = yield* part.store.read("outbox", { queue: shard });
+  const { found: { rows: open, nowMs }, limit } = yield* boxOf(relay, shard).read(
+    (limit) => part.store.read("outbox", { queue: shard }, { limit }),
+    { takeable, isEnough: (found) => takeable(found) >= settings.batch },
+  );
   if (open.length === 0) return nothing;
   const waitMs = dueAtMs(open) - nowMs;
   if (waitMs > 0) return { sent: 0, waitMs };
@@ -80,7 +93,7 @@ function* serveShard(relay: Relay, shard: string): Step<Served> {
     ? yield* ownByHeartbeat(relay, shard)
     : yield* ownByLease(relay, shard, nowMs);
   if (ownership === undefined) return nothing;
-  const claimed = yield* claim(relay, ownership);
+  const claimed = yield* claim(relay, ownership, limit);
   if (claimed.length === 0) return nothing;
   const failed = new Map<number, number>();
   const blocked = new Set<string>();
@@ -112,6 +125,12 @@ function* serveShard(relay: Relay, shard: string): Step<Served> {
   const sent = settings.plant === 20 ? claimed.length : claimed.length - failed.size;
   // What has failed is looked at again at once, to see when it is due.
   return { sent, waitMs: 0 };
+}
+
+function boxOf({ boxes, settings, part }: Relay, shard: string): OldestRows {
+  let box = boxes.get(shard);
+  if (box === undefined) boxes.set(shard, box = new OldestRows(part.clock, settings));
+  return box;
 }
 
 /** When the first of the rows that are next of their keys may be tried. */
@@ -187,17 +206,22 @@ function* ownByHeartbeat(relay: Relay, shard: string): Step<Ownership | undefine
   return { shard, token, untilMs: 0 };
 }
 
-/** Claims what may be sent now: of each key the oldest, and what follows it. */
-function* claim(relay: Relay, ownership: Ownership): Step<readonly Row[]> {
+/**
+ * Claims what may be sent now: of each key the oldest, and what follows it.
+ *
+ * @param limit how many of the oldest rows are looked at
+ */
+function* claim(relay: Relay, ownership: Ownership, limit: number): Step<readonly Row[]> {
   const { part, settings } = relay;
   const { shard, token } = ownership;
   return yield* transact(part.store, function* (tx) {
     const lease = yield* fence(relay, tx, ownership);
     if (lease === undefined) return [];
-    const open = yield* tx.select("outbox", { queue: shard });
+    const open = yield* tx.select("outbox", { queue: shard }, { limit });
     const chosen = choose(relay, open, tx.nowMs(), ownership, lease["cursor"] as number)
       .slice(0, settings.batch);
     for (const row of chosen) {
+      if (isOthers(row, ownership)) part.note("claim-taken", row["messageId"] as string);
       yield* tx.update("outbox", row.id, { state: "claimed", token, claimedAtMs: tx.nowMs() });
     }
     if (chosen.length > 0) {
@@ -215,7 +239,7 @@ function choose(
   relay: Relay,
   open: readonly Row[],
   nowMs: number,
-  { token }: Ownership,
+  ownership: Ownership,
   cursor: number,
 ): Row[] {
   const { part, settings: { plant, leaseMs } } = relay;
@@ -228,22 +252,32 @@ function choose(
   if (plant === 17) {
     return open.filter(({ messageId }) => relay.woken.includes(messageId as string));
   }
-  const blocked = new Set<string>();
+  // Planted bugs 18 and 3: the claim of another is believed.
+  const believedMs = plant === 18 ? Infinity : plant === 3 ? 4 * leaseMs : 0;
+  const free = believedMs === 0
+    ? open
+    : open.filter((row) =>
+      !isOthers(row, ownership) || nowMs - (row["claimedAtMs"] as number) >= believedMs
+    );
+  return sendable(free, nowMs);
+}
+
+function takeable({ rows, nowMs }: Snapshot): number {
+  return sendable(rows, nowMs).length;
+}
+
+/** Rows whose key does not wait: neither they themselves nor one before them. */
+function sendable(open: readonly Row[], nowMs: number): Row[] {
+  const waiting = new Set<Value>();
   return open.filter((row) => {
-    const key = row["key"] as string;
-    if (blocked.has(key)) return false;
-    const isOthers = row["state"] === "claimed" && row["token"] !== token;
-    if (isOthers && plant === 18) return false;
-    if (isOthers && plant === 3 && nowMs - (row["claimedAtMs"] as number) < 4 * leaseMs) {
-      return false;
-    }
-    if (isOthers) part.note("claim-taken", row["messageId"] as string);
-    if (row["nextAtMs"] as number > nowMs) {
-      blocked.add(key);
-      return false;
-    }
-    return true;
+    if (row["nextAtMs"] as number > nowMs) waiting.add(row["key"]!);
+    return !waiting.has(row["key"]!);
   });
+}
+
+/** Whether an earlier owner has claimed it. */
+function isOthers(row: Row, { token }: Ownership): boolean {
+  return row["state"] === "claimed" && row["token"] !== token;
 }
 
 /** The lease's row, locked, if it still is this owner's. */
