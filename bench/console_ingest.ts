@@ -10,7 +10,8 @@
  * @module
  */
 import type { StatsEvent, TracesEvent } from "../console/page_api/stream_events.ts";
-import { cpuSeconds, readStats, startConsole, startLoad } from "./console_load.ts";
+import { readStats, startConsole, startLoad } from "./console_load.ts";
+import { cpuSeconds } from "./process_memory.ts";
 import { median, report } from "./report.ts";
 
 const warmUpMs = 8_000;

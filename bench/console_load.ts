@@ -52,16 +52,6 @@ export async function startConsole(flags: readonly string[] = []) {
   };
 }
 
-/** CPU time of a process, user and system (`/proc/<pid>/stat`, in ticks of 10 ms). */
-export async function cpuSeconds(pid: number): Promise<number> {
-  // By `cat`: Deno itself reads /proc only with all permissions.
-  const { stdout } = await new Deno.Command("cat", { args: [`/proc/${pid}/stat`] }).output();
-  const stat = new TextDecoder().decode(stdout);
-  // The name in parentheses may hold anything, so count from behind it.
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return (Number(fields[11]) + Number(fields[12])) / 100;
-}
-
 async function hasTaskset(): Promise<boolean> {
   try {
     const { success } = await new Deno.Command("taskset", { args: ["--version"] }).output();

@@ -5,7 +5,8 @@
  *
  * @module
  */
-import { cpuSeconds, readStats, startConsole, startLoad } from "./console_load.ts";
+import { readStats, startConsole, startLoad } from "./console_load.ts";
+import { cpuSeconds } from "./process_memory.ts";
 import { median, report } from "./report.ts";
 
 const pairs = 5;

@@ -29,6 +29,11 @@ export interface OtelCollectorOptions extends StartOptions {
    * @default 5_000
    */
   spanMetricsIntervalMs?: number;
+  /**
+   * Lines of YAML that stand above the file's, such as `service::pipelines::traces::exporters: [debug]`.
+   * @default none
+   */
+  settings?: readonly string[];
 }
 
 /** A collector that is up. */
@@ -115,7 +120,10 @@ export async function startOtelCollector(
   const component = await startProcess({
     name: "otel-collector",
     command: join(built, "bin", "otelcol"),
-    args: () => ["--config", join(import.meta.dirname!, "..", "otel-collector.yaml")],
+    args: () => [
+      ...["--config", join(import.meta.dirname!, "..", "otel-collector.yaml")],
+      ...(options.settings ?? []).flatMap((line) => ["--config", `yaml:${line}`]),
+    ],
     env: {
       ORRERY_COLLECTOR_HTTP_ENDPOINT: `127.0.0.1:${http}`,
       ORRERY_COLLECTOR_GRPC_ENDPOINT: `127.0.0.1:${grpc}`,
