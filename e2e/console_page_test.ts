@@ -273,7 +273,7 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
           ...span({ traceId, spanId: "00000000000000d1", name: "authorize" }),
           parentSpanId: childId,
           startTimeUnixNano: String((BigInt(Date.now()) - 3_600_000n) * 1_000_000n),
-          endTimeUnixNano: String((BigInt(Date.now()) - 3_600_000n) * 1_000_000n + 1_000_000n),
+          endTimeUnixNano: String((BigInt(Date.now()) - 3_600_000n) * 1_000_000n + 1_500_000n),
         }],
       })],
     });
@@ -285,6 +285,9 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     await page.keyboard.press("Enter");
     await page.waitForURL(/span=00000000000000d1/);
     await page.getByText("1 of 1", { exact: true }).waitFor();
+    // Its clock has whole milliseconds, its duration a half: its bar is hatched, alone.
+    await page.getByText("(to the millisecond: its program's clock gives no more)").waitFor();
+    assert.equal(await page.locator(".bar.coarse").count(), 1);
     await page.keyboard.press("Escape");
     await page.keyboard.press("Escape");
     await page.getByRole("button", { name: "Next error" }).click();

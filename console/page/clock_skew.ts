@@ -28,7 +28,11 @@ export function clockSkews(trace: JaegerTrace): ReadonlyMap<string, number> {
     const parent = parentIdOf(span);
     if (parent === undefined || !byId.has(parent)) {
       open.push({ span, parent: undefined, skewUs: 0 });
-    } else childrenOf.set(parent, [...childrenOf.get(parent) ?? [], span]);
+      continue;
+    }
+    const siblings = childrenOf.get(parent);
+    if (siblings) siblings.push(span);
+    else childrenOf.set(parent, [span]);
   }
   const skews = new Map<string, number>();
   const seen = new Set<string>();

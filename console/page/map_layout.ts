@@ -38,11 +38,7 @@ export function placeNodes(
   edges: readonly MapEdge[],
 ): { placed: ReadonlyMap<string, PlacedNode>; rings: readonly number[] } {
   const depths = depthsOf(nodes, edges);
-  const byRing = new Map<number, MapNode[]>();
-  for (const node of nodes) {
-    const ring = depths.get(node.name)!;
-    byRing.set(ring, [...byRing.get(ring) ?? [], node]);
-  }
+  const byRing = Map.groupBy(nodes, ({ name }) => depths.get(name)!);
   const ringNumbers = [...byRing.keys()].sort((a, b) => a - b);
   // One alone stands in the middle.
   const centred = byRing.get(ringNumbers[0]!)?.length === 1;
@@ -77,18 +73,14 @@ function depthsOf(
   nodes: readonly MapNode[],
   edges: readonly MapEdge[],
 ): ReadonlyMap<string, number> {
-  const callees = new Map<string, string[]>();
-  const called = new Set<string>();
-  for (const { from, to } of edges) {
-    callees.set(from, [...callees.get(from) ?? [], to]);
-    called.add(to);
-  }
+  const edgesFrom = Map.groupBy(edges, ({ from }) => from);
+  const called = new Set(edges.map(({ to }) => to));
   const depths = new Map<string, number>();
   const spread = (start: string) => {
     const queue = [start];
     depths.set(start, 0);
     for (const name of queue) {
-      for (const callee of callees.get(name) ?? []) {
+      for (const { to: callee } of edgesFrom.get(name) ?? []) {
         if (depths.has(callee) && depths.get(callee)! <= depths.get(name)! + 1) continue;
         depths.set(callee, depths.get(name)! + 1);
         queue.push(callee);

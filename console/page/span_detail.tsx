@@ -64,7 +64,15 @@ function SpanFacts({ span, tree }: { span: TreeSpan; tree: TraceTree }) {
           <span class="quiet">({formatPercent(shareOf(span.durationMs, tree))} of the trace)</span>
         </Fact>
         <Fact name="own time">{formatDuration(span.selfMs)}</Fact>
-        <Fact name="begins">{formatDuration(span.startMs)} into the trace</Fact>
+        <Fact name="begins">
+          {formatDuration(span.startMs)} into the trace
+          {span.coarse && (
+            <span class="quiet">
+              {" "}
+              (to the millisecond: its program's clock gives no more)
+            </span>
+          )}
+        </Fact>
         <Fact name="span id">
           <ShortId id={span.id} what="the span id" />
         </Fact>

@@ -13,6 +13,7 @@ import { VirtualList } from "../../service/page/virtual_list.tsx";
 import { traceLogsPath, tracePath } from "../page_api/api.ts";
 import type { JaegerAnswer, JaegerTrace } from "../page_api/jaeger_api.ts";
 import type { LogRow, LogsAnswer } from "../page_api/logs_api.ts";
+import { coarseProcesses } from "./clock_resolution.ts";
 import { clockSkews, withoutSkew } from "./clock_skew.ts";
 import { criticalPath, type Section } from "./critical_path.ts";
 import { findSpans } from "./find_in_trace.ts";
@@ -39,7 +40,7 @@ export function TraceView({ traceId }: { traceId: string }) {
   const skews = useMemo(() => found && clockSkews(found), [found]);
   const adjusted = address.value.params.has("adjust");
   const tree = useMemo(
-    () => found && traceTree(adjusted ? withoutSkew(found, skews!) : found),
+    () => found && traceTree(adjusted ? withoutSkew(found, skews!) : found, coarseProcesses(found)),
     [found, adjusted],
   );
 

@@ -12,6 +12,7 @@ import {
   spanWarnings,
 } from "../page_api/jaeger_api.ts";
 import type { LogRow } from "../page_api/logs_api.ts";
+import { coarseProcesses } from "./clock_resolution.ts";
 
 /** A span in the tree. Times are milliseconds from the beginning of the trace. */
 export interface TreeSpan {
@@ -26,6 +27,8 @@ export interface TreeSpan {
   readonly kind: string;
   readonly startMs: number;
   readonly durationMs: number;
+  /** Its program's clock gave its start in whole milliseconds, though its duration is finer. */
+  readonly coarse: boolean;
   /** Its sender has not said that it ended. */
   readonly unfinished: boolean;
   /** Time in which no child was at work. */
@@ -76,8 +79,15 @@ export interface ServiceShare {
 /** Tags that are shown as what they mean and not once more among the attributes. */
 const structural = new Set(["span.kind", "otel.status_code", "otel.status_description", "error"]);
 
-/** Makes the tree. */
-export function traceTree(trace: JaegerTrace): TraceTree {
+/**
+ * Makes the tree.
+ *
+ * @param coarse processes whose spans begin on whole milliseconds. @default those of the trace
+ */
+export function traceTree(
+  trace: JaegerTrace,
+  coarse: ReadonlySet<string> = coarseProcesses(trace),
+): TraceTree {
   const sources = new Map<string, JaegerSpan>();
   for (const span of trace.spans) if (!sources.has(span.spanID)) sources.set(span.spanID, span);
   const startUs = trace.spans.reduce((min, span) => Math.min(min, span.startTime), Infinity);
@@ -95,6 +105,7 @@ export function traceTree(trace: JaegerTrace): TraceTree {
   }
 
   const spans = new Map<string, TreeSpan>();
+  const context = { sources, trace, traceStartUs: startUs, coarse };
 
   /** Depth first without recursion: a chain of ten thousand spans is a trace, too. */
   function build(root: JaegerSpan): TreeSpan {
@@ -115,7 +126,7 @@ export function traceTree(trace: JaegerTrace): TraceTree {
         .map((child) => spans.get(child.spanID))
         .filter((child) => child !== undefined)
         .sort((a, b) => a.startMs - b.startMs || b.durationMs - a.durationMs);
-      spans.set(span.spanID, treeSpan(span, depth, children, sources, trace, startUs));
+      spans.set(span.spanID, treeSpan(span, depth, children, context));
     }
     return spans.get(root.spanID)!;
   }
@@ -146,13 +157,19 @@ function parentOf(span: JaegerSpan): string | undefined {
   return parent?.spanID;
 }
 
+/** What a span's place depends on, besides itself. */
+interface TreeContext {
+  sources: ReadonlyMap<string, JaegerSpan>;
+  trace: JaegerTrace;
+  traceStartUs: number;
+  coarse: ReadonlySet<string>;
+}
+
 function treeSpan(
   span: JaegerSpan,
   depth: number,
   children: readonly TreeSpan[],
-  sources: ReadonlyMap<string, JaegerSpan>,
-  trace: JaegerTrace,
-  traceStartUs: number,
+  { sources, trace, traceStartUs, coarse }: TreeContext,
 ): TreeSpan {
   const process = trace.processes[span.processID];
   const parentId = parentOf(span);
@@ -169,6 +186,7 @@ function treeSpan(
     kind: kind === "internal" ? "" : kind,
     startMs,
     durationMs,
+    coarse: coarse.has(span.processID),
     unfinished: span.warnings?.includes(spanWarnings.noEnd) ?? false,
     selfMs: selfTime(startMs, durationMs, children),
     error: errorOf(span),
@@ -265,8 +283,10 @@ export function waterfallRows(tree: TraceTree, options: WaterfallOptions): Water
   const { only } = options;
   const shownLogs = (options.logs ?? []).filter(({ service }) => !only || service === only);
   for (const log of shownLogs.toSorted((a, b) => a.timeMs - b.timeMs || a.seq - b.seq)) {
-    if (log.spanId === undefined || !tree.spans.has(log.spanId)) loose.push(log);
-    else logsOf.set(log.spanId, [...logsOf.get(log.spanId) ?? [], log]);
+    const isLoose = log.spanId === undefined || !tree.spans.has(log.spanId);
+    const others = isLoose ? loose : logsOf.get(log.spanId!);
+    if (others) others.push(log);
+    else logsOf.set(log.spanId!, [log]);
   }
   const rows: WaterfallRow[] = [];
   const logRow = (log: LogRow, depth: number): WaterfallRow => ({

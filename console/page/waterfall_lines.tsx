@@ -132,7 +132,9 @@ function SpanBar({ span, tree, path }: Pick<SpanLineProps, "span" | "tree" | "pa
       <span
         class={`bar bar-${serviceLook(span.service).color}${
           span.error !== undefined ? " failed" : ""
-        }${span.unfinished ? " unfinished" : ""}${path?.length === 0 ? " off-path" : ""}`}
+        }${span.unfinished ? " unfinished" : ""}${span.coarse ? " coarse" : ""}${
+          path?.length === 0 ? " off-path" : ""
+        }`}
         style={{
           left: percent(span.startMs, tree.durationMs),
           width: percent(span.durationMs, tree.durationMs),
