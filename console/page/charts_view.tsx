@@ -5,12 +5,15 @@
  */
 import { CommandLine } from "../../service/page/copy.tsx";
 import { formatCounted } from "../../service/page/format.ts";
+import { Choice } from "../../service/page/choice.tsx";
+import { useRoving } from "../../service/page/roving.ts";
 import { SearchField } from "../../service/page/search_field.tsx";
 import { Empty, Failure, Loading } from "../../service/page/states.tsx";
 import { address, setParams } from "../../service/page/url_state.ts";
 import { useAnswer } from "../../service/page/use_answer.ts";
 import { apiPaths } from "../page_api/api.ts";
 import type { MetricRow, MetricsAnswer } from "../page_api/metrics_api.ts";
+import { metricKey } from "./chart_state.ts";
 import { ServiceFilter } from "./filter_bar.tsx";
 import { MetricDetail } from "./metric_detail.tsx";
 import { MetricLink } from "./metric_link.tsx";
@@ -75,17 +78,12 @@ export function ChartsView() {
         <MetricList shown={shown} chosen={chosen} />
         <div class="metric-detail">
           {chosen
-            ? <MetricDetail key={metricKey(chosen)} metric={chosen} service={service} />
+            ? <MetricDetail key={metricKey(chosen)} metric={chosen} all={all} />
             : <NoMetric wanted={wanted} />}
         </div>
       </div>
     </section>
   );
-}
-
-/** Two metrics may have one name: seconds and milliseconds are not the same. */
-function metricKey({ name, unit, type }: MetricRow): string {
-  return `${type} ${unit} ${name}`;
 }
 
 function NoMetrics() {
@@ -102,8 +100,9 @@ function NoMetrics() {
 function MetricList(
   { shown, chosen }: { shown: readonly MetricRow[]; chosen: MetricRow | undefined },
 ) {
+  const roving = useRoving<HTMLElement>();
   return (
-    <nav class="metric-list" aria-label="Metrics">
+    <nav class="metric-list" aria-label="Metrics" {...roving}>
       {shown.length === 0 && <p class="quiet pad">No metric fits these filters.</p>}
       <ul>
         {shown.slice(0, maxListed).map((metric) => (
@@ -138,22 +137,17 @@ function NoMetric({ wanted }: { wanted: string | null }) {
 function RangeChoice() {
   const words = { "5m": "5 min", "15m": "15 min", "1h": "1 hour" } as const;
   return (
-    <div class="choice" role="group" aria-label="Time range">
-      {["5m", "15m", "1h"].map((range) => (
-        <button
-          key={range}
-          type="button"
-          aria-pressed={chartRange.value === range}
-          onClick={() =>
-            setParams({
-              range: range === chartRanges[0] ? undefined : range,
-              from: undefined,
-              to: undefined,
-            })}
-        >
-          {words[range as keyof typeof words]}
-        </button>
-      ))}
-    </div>
+    <Choice
+      label="Time range"
+      words={["5m", "15m", "1h"]}
+      chosen={chartRange.value}
+      text={(range) => words[range]}
+      onChoose={(range) =>
+        setParams({
+          range: range === chartRanges[0] ? undefined : range,
+          from: undefined,
+          to: undefined,
+        })}
+    />
   );
 }

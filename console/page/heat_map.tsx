@@ -4,9 +4,10 @@
  *
  * @module
  */
-import { useEffect, useRef } from "preact/hooks";
+import type { TargetedPointerEvent } from "preact";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { themeVersion } from "../../service/page/theme.tsx";
-import { formatTime } from "../../service/page/format.ts";
+import { formatNumber, formatTime } from "../../service/page/format.ts";
 import type { HistogramPoint, MetricSeries } from "../page_api/metrics_api.ts";
 
 /** What is drawn. */
@@ -51,18 +52,23 @@ export function heatCells(
 }
 
 /** See the module. */
-export function HeatMap({ series, range, format, label }: {
+export function HeatMap({ series, range, format, label, onSpan }: {
   series: readonly MetricSeries[];
   range: readonly [number, number];
   /** Text of a bound. */
   format: (value: number) => string;
   /** Names it to a screen reader. */
   label: string;
+  /** Gets a stretch of time that was drawn over. */
+  onSpan: (fromMs: number, toMs: number) => void;
 }) {
   const canvas = useRef<HTMLCanvasElement>(null);
-  const cells = heatCells(series, range);
+  const cells = useMemo(() => heatCells(series, range), [series, range]);
   const theme = themeVersion.value;
-  useEffect(() => draw(canvas.current!, cells, range), [cells, range, theme]);
+  const pointer = usePointer(range, onSpan);
+  useEffect(() => {
+    if (canvas.current) draw(canvas.current, cells, range);
+  }, [cells, range, theme]);
   if (cells.most === 0) return null;
   const { bounds } = cells;
   const text = (bound: number | null | undefined) =>
@@ -75,23 +81,97 @@ export function HeatMap({ series, range, format, label }: {
           <span>{text(bounds[Math.floor(bounds.length / 2)])}</span>
           <span>{text(bounds[0])}</span>
         </div>
-        <canvas ref={canvas} width={1200} height={320} />
+        <div class="heat-plot" {...pointer.handlers}>
+          <canvas ref={canvas} width={1200} height={320} />
+          {pointer.span && <span class="heat-span" style={spanStyle(pointer.span)} />}
+        </div>
       </div>
       <figcaption class="quiet">
-        {formatTime(range[0]).slice(0, 8)} to {formatTime(range[1]).slice(0, 8)}; darkest:{" "}
-        {cells.most} at once
+        {cellText(cells, range, pointer.at, text) ??
+          `${formatTime(range[0]).slice(0, 8)} to ${formatTime(range[1]).slice(0, 8)}; darkest: ${
+            formatNumber(cells.most)
+          } at once`}
       </figcaption>
     </figure>
   );
 }
 
+/** A place in the picture, as shares of its width and height. */
+interface Place {
+  x: number;
+  y: number;
+}
+
+/** Where the pointer is, and what it has drawn over so far. */
+function usePointer(
+  [fromMs, toMs]: readonly [number, number],
+  onSpan: (fromMs: number, toMs: number) => void,
+) {
+  const [at, setAt] = useState<Place | undefined>(undefined);
+  const [downAt, setDownAt] = useState<number | undefined>(undefined);
+  const placeOf = (event: TargetedPointerEvent<HTMLDivElement>): Place => {
+    const { left, top, width, height } = event.currentTarget.getBoundingClientRect();
+    const share = (value: number) => Math.min(1, Math.max(0, value));
+    return { x: share((event.clientX - left) / width), y: share((event.clientY - top) / height) };
+  };
+  const timeOf = (x: number) => fromMs + x * (toMs - fromMs);
+  return {
+    at,
+    span: at && downAt !== undefined
+      ? [Math.min(at.x, downAt), Math.max(at.x, downAt)] as const
+      : undefined,
+    handlers: {
+      onPointerMove: (event: TargetedPointerEvent<HTMLDivElement>) => setAt(placeOf(event)),
+      onPointerLeave: () => downAt === undefined && setAt(undefined),
+      onPointerCancel: () => setDownAt(undefined),
+      onPointerDown(event: TargetedPointerEvent<HTMLDivElement>) {
+        // A finger scrolls the page.
+        if (event.button !== 0 || event.pointerType === "touch") return;
+        event.currentTarget.setPointerCapture(event.pointerId);
+        setDownAt(placeOf(event).x);
+      },
+      onPointerUp(event: TargetedPointerEvent<HTMLDivElement>) {
+        if (downAt === undefined) return;
+        setDownAt(undefined);
+        const { x } = placeOf(event);
+        // A click is no stretch.
+        if (Math.abs(x - downAt) < 0.01) return;
+        onSpan(timeOf(Math.min(x, downAt)), timeOf(Math.max(x, downAt)));
+      },
+    },
+  };
+}
+
+function spanStyle([from, to]: readonly [number, number]) {
+  return { left: `${from * 100}%`, width: `${(to - from) * 100}%` };
+}
+
+/** What the picture shows where the pointer is; undefined where it is nowhere. */
+export function cellText(
+  { bounds, timesMs, counts }: HeatCells,
+  [fromMs, toMs]: readonly [number, number],
+  at: Place | undefined,
+  text: (bound: number | null | undefined) => string,
+): string | undefined {
+  if (at === undefined) return undefined;
+  const atMs = fromMs + at.x * (toMs - fromMs);
+  // A column reaches from the point before it to its own.
+  const column = timesMs.findIndex((timeMs) => timeMs >= atMs);
+  const row = Math.min(bounds.length - 1, Math.floor((1 - at.y) * bounds.length));
+  const count = counts[column]?.[row] ?? 0;
+  const below = row === 0 ? "up to" : `${text(bounds[row - 1])} to`;
+  return `${formatTime(timesMs[column] ?? atMs).slice(0, 8)}, ${below} ${text(bounds[row])}: ${
+    formatNumber(count)
+  }`;
+}
+
 function draw(
-  canvas: HTMLCanvasElement | null,
+  canvas: HTMLCanvasElement,
   { bounds, timesMs, counts, most }: HeatCells,
   [fromMs, toMs]: readonly [number, number],
 ): void {
-  const context = canvas?.getContext("2d");
-  if (!canvas || !context || most === 0) return;
+  const context = canvas.getContext("2d");
+  if (!context || most === 0) return;
   const { width, height } = canvas;
   context.clearRect(0, 0, width, height);
   context.fillStyle = getComputedStyle(canvas).color;

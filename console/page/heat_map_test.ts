@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { HistogramPoint, MetricSeries } from "../page_api/metrics_api.ts";
-import { heatCells } from "./heat_map.tsx";
+import { cellText, heatCells } from "./heat_map.tsx";
 import { peakOf } from "./time_span.tsx";
 
 function series(...points: [timeMs: number, buckets: [number | null, number][]][]): MetricSeries {
@@ -27,8 +27,21 @@ Deno.test("heatCells() folds hundreds of buckets into few rows and loses no coun
   assert.equal(counts[0]!.reduce((a, b) => a + b, 0), 300);
 });
 
-Deno.test("peakOf() is where the largest value is", () => {
+Deno.test("cellText() says what is under the pointer: the time, the bounds, how many", () => {
+  const cells = heatCells([series([10_000, [[1, 2], [2, 3]]], [20_000, [[1, 7]]])], [0, 20_000]);
+  const text = (bound: number | null | undefined) => `${bound} s`;
+  const at = (x: number, y: number) => cellText(cells, [0, 20_000], { x, y }, text)!.slice(8);
+  assert.equal(at(0.25, 0.9), ", up to 1 s: 2");
+  assert.equal(at(0.25, 0.1), ", 1 s to 2 s: 3");
+  assert.equal(at(0.75, 0.9), ", up to 1 s: 7");
+  assert.equal(at(1, 0), ", 1 s to 2 s: 0");
+  assert.equal(cellText(cells, [0, 20_000], undefined, text), undefined);
+});
+
+Deno.test("peakOf() is where the largest value is, within the time that is shown", () => {
   const lines = [{ label: "a", values: [1, null, undefined] }, { label: "b", values: [0, 9, 2] }];
-  assert.equal(peakOf({ timesMs: [5, 6, 7], lines }), 6);
-  assert.equal(peakOf({ timesMs: [], lines: [] }), undefined);
+  const { atMs, fromMs, line } = peakOf({ timesMs: [5, 6, 7], lines }, [0, 9])!;
+  assert.deepEqual([atMs, fromMs, line], [6, 5, 1]);
+  assert.equal(peakOf({ timesMs: [5, 6, 7], lines }, [7, 9])!.atMs, 7);
+  assert.equal(peakOf({ timesMs: [5, 6, 7], lines }, [8, 9]), undefined);
 });

@@ -16,6 +16,13 @@ import type {
 /** What of a point is drawn. */
 export type Figure = "value" | "rate" | "mean" | "p50" | "p95" | "p99";
 
+/** What can be drawn of a metric of this kind, what it is first of all about first. */
+export function figuresFor(metric: Pick<MetricRow, "type" | "monotonic">): readonly Figure[] {
+  if (isHistogram(metric)) return ["p95", "p50", "p99", "mean", "rate"];
+  const main = mainFigure(metric);
+  return main === "rate" ? ["rate", "value"] : [main];
+}
+
 /** A line before it has a colour. */
 export interface MetricLine {
   readonly label: string;
@@ -80,8 +87,16 @@ export function figuresOf(series: MetricSeries, figures: readonly Figure[]): Met
   return align(figures.map((figure) => ({ label: figure, series, figure })));
 }
 
-function align(
-  wanted: readonly { label: string; series: MetricSeries; figure: Figure }[],
+/** A figure of a series, and its name. */
+export interface WantedLine {
+  readonly label: string;
+  readonly series: MetricSeries;
+  readonly figure: Figure;
+}
+
+/** Puts lines on common times. */
+export function align(
+  wanted: readonly WantedLine[],
 ): MetricLines {
   const times = new Set<number>();
   for (const { series } of wanted) for (const point of series.points) times.add(point.timeMs);
@@ -128,6 +143,7 @@ export function lastFigure(series: MetricSeries, figure: Figure): number | null 
 
 /** A short name for each series: only what distinguishes it from the others, the service if there are several. */
 export function seriesLabels(series: readonly MetricSeries[]): string[] {
+  if (series.some((one) => one.members !== undefined)) return groupLabels(series);
   const described = series.map((one) => ({
     ...flatten(one.attributes),
     service: one.service,
@@ -154,6 +170,16 @@ export function seriesLabels(series: readonly MetricSeries[]): string[] {
   return described.map((one, i) => {
     const parts = shown.flatMap((key) => one[key] === undefined ? [] : [one[key]]);
     return parts.length > 0 ? parts.join(" · ") : series[i]!.service;
+  });
+}
+
+/** Groups are named by what they were grouped by: all of it, so that a name does not change with the others. */
+function groupLabels(groups: readonly MetricSeries[]): string[] {
+  const keys = [...new Set(groups.flatMap(({ attributes }) => Object.keys(attributes)))];
+  if (keys.length === 0) return groups.map(() => "all");
+  return groups.map(({ attributes }) => {
+    const texts = flatten(attributes);
+    return keys.map((key) => texts[key] ?? "(none)").join(" · ");
   });
 }
 

@@ -15,6 +15,16 @@ import type { MetricDataAnswer, MetricRow } from "../page_api/metrics_api.ts";
 import { figureUnit, headline, isHistogram, mainFigure } from "./metric_lines.ts";
 import { paused } from "./views.ts";
 
+/** What of an address is about one metric: another one begins without. */
+const ofOneMetric = {
+  series: undefined,
+  figure: undefined,
+  by: undefined,
+  combine: undefined,
+  with: undefined,
+  shares: undefined,
+};
+
 /** See the module. */
 export function MetricLink(
   { metric, shared, current }: {
@@ -43,8 +53,7 @@ export function MetricLink(
         metric: name,
         unit: shared ? unit : undefined,
         type: shared ? type : undefined,
-        series: undefined,
-        figure: undefined,
+        ...ofOneMetric,
       })}
     >
       <span class="metric-name" title={metric.description || metric.name}>

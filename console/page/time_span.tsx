@@ -5,6 +5,7 @@
  * @module
  */
 import { formatTime } from "../../service/page/format.ts";
+import { useRoving } from "../../service/page/roving.ts";
 import { address, href, setParams } from "../../service/page/url_state.ts";
 import type { MetricLines } from "./metric_lines.ts";
 
@@ -23,21 +24,29 @@ export function chooseSpan(fromMs: number, toMs: number): void {
 const aroundMs = 15_000;
 
 /** What can be done with the time that is shown. */
-export function TimeLinks({ lines, service }: { lines: MetricLines; service: string }) {
-  const { params } = address.value;
-  const span = chosenSpan(params);
-  const peakMs = peakOf(lines);
-  const traces = (fromMs: number, toMs: number) =>
+export function TimeLinks({ lines, range, service }: {
+  lines: MetricLines;
+  /** The time shown. */
+  range: readonly [number, number];
+  /** The service that a line is of; empty for none or several. */
+  service: (line: number) => string;
+}) {
+  const roving = useRoving<HTMLDivElement>();
+  const span = chosenSpan(address.value.params);
+  const peak = peakOf(lines, range);
+  const traces = (fromMs: number, toMs: number, ofService: string) =>
     href("/", undefined, {
-      service,
+      service: ofService,
       from: Math.floor(fromMs),
       to: Math.ceil(toMs),
     });
   return (
-    <div class="button-row">
+    <div class="button-row chart-links" {...roving}>
       {span !== undefined && (
         <>
-          <a class="button" href={traces(...span)}>Traces of this time</a>
+          <a class="button" href={traces(...span, onlyService(lines, service))}>
+            Traces of this time
+          </a>
           <button
             type="button"
             class="button"
@@ -47,26 +56,66 @@ export function TimeLinks({ lines, service }: { lines: MetricLines; service: str
           </button>
         </>
       )}
-      {peakMs !== undefined && (
-        <a class="button" href={traces(peakMs - aroundMs, peakMs + aroundMs)}>
-          Traces at the peak, {formatTime(peakMs)}
-        </a>
+      {peak !== undefined && (
+        <>
+          <a
+            class="button"
+            href={traces(peak.fromMs - aroundMs, peak.atMs + aroundMs, service(peak.line))}
+          >
+            Traces at the peak, {formatTime(peak.atMs)}
+          </a>
+          <button
+            type="button"
+            class="button"
+            onClick={() => {
+              const aroundMs = (range[1] - range[0]) / 8;
+              chooseSpan(peak.atMs - aroundMs, peak.atMs + aroundMs);
+            }}
+          >
+            Zoom to the peak
+          </button>
+        </>
       )}
-      {span === undefined && <span class="quiet">Draw over a chart to see that time alone.</span>}
+      {span === undefined && (
+        <span class="quiet">Draw over a chart: all of them show that time.</span>
+      )}
     </div>
   );
 }
 
-/** The time of the largest value. */
-export function peakOf({ timesMs, lines }: MetricLines): number | undefined {
-  let best: { atMs: number; value: number } | undefined;
-  for (const { values } of lines) {
+/** The service of all lines, if it is one. */
+function onlyService({ lines }: MetricLines, service: (line: number) => string): string {
+  const all = new Set(lines.map((_, i) => service(i)));
+  return all.size === 1 ? [...all][0]! : "";
+}
+
+/** Where a value is the largest. */
+export interface Peak {
+  readonly atMs: number;
+  /** The line's point before: what the value was measured since. */
+  readonly fromMs: number;
+  /** Index of the line. */
+  readonly line: number;
+}
+
+/** The largest value within a time; undefined if there is none. */
+export function peakOf(
+  { timesMs, lines }: MetricLines,
+  [fromMs, toMs]: readonly [number, number],
+): Peak | undefined {
+  let best: Peak & { value: number } | undefined;
+  for (const [line, { values }] of lines.entries()) {
+    let beforeMs: number | undefined;
     values.forEach((value, i) => {
-      if (typeof value !== "number" || value <= (best?.value ?? -Infinity)) return;
-      best = { atMs: timesMs[i]!, value };
+      if (typeof value !== "number") return;
+      const atMs = timesMs[i]!;
+      if (atMs >= fromMs && atMs <= toMs && value > (best?.value ?? -Infinity)) {
+        best = { atMs, fromMs: beforeMs ?? atMs, line, value };
+      }
+      beforeMs = atMs;
     });
   }
-  return best?.atMs;
+  return best;
 }
 
 /** Says that a list shows the traces of a time alone. */

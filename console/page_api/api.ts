@@ -57,6 +57,8 @@ export const apiPaths = {
   suggestions: "/api/suggestions",
   /** `GET`, parameter `lookback` (5m) → {@linkcode MapAnswer}. */
   map: "/api/map",
+  /** `GET`, parameter `lookback` (15m) → {@linkcode RatesAnswer}. */
+  rates: "/api/rates",
   /** `GET` → {@linkcode NoticesAnswer}. */
   notices: "/api/notices",
   /** `GET` → `StatsEvent` of `stream_events.ts`, the same as the stream's `stats`. */
@@ -258,6 +260,30 @@ export interface MapAnswer {
   /** The time that it is about, in seconds: less than was asked for where less is held. */
   seconds: number;
   nodesInAll: number;
+}
+
+/** Answer of `/api/rates`: how often, how well and how fast each service works, from the spans held. */
+export interface RatesAnswer {
+  /** Time from point to point, in milliseconds. */
+  stepMs: number;
+  /** Ends of the steps, ascending: those that are over, and of which spans are held. At most 120. */
+  timesMs: number[];
+  /** At most 20, the busiest first. */
+  services: ServiceRates[];
+}
+
+/** A service over time: each list has a value for each of `timesMs`. */
+export interface ServiceRates {
+  name: string;
+  /** Times it was called, got a message or began by itself. */
+  calls: number;
+  errors: number;
+  /** Calls a second. */
+  rates: number[];
+  /** 0 to 1; null where there were no calls. */
+  errorShares: (number | null)[];
+  /** Milliseconds; null where there were no calls. */
+  p95sMs: (number | null)[];
 }
 
 /** A way to go on in a search. */

@@ -39,26 +39,70 @@ export interface MetricQuery {
   service?: string;
   /** @default "15m" */
   lookback?: string;
-  /** At most this many series, the most recently updated first. @default 50; at most 500 */
+  /** In place of `lookback`: microseconds since the epoch. @default start is lookback ago, end is now */
+  start?: string;
+  end?: string;
+  /** At most this many series, the most recently updated first; of groups the largest. @default 50; at most 500 */
   limit?: string;
+  /**
+   * Puts series together that agree in this attribute (of the point, its resource or its scope;
+   * `service` is the service), over common steps of time. Given again for more than one, at most 3;
+   * empty puts all together. A summary cannot be put together: 400.
+   *
+   * @default series are given as they are
+   */
+  by?: string;
+  /** What is made of the values of a group; histograms are always added up. @default "sum"; of a gauge "mean" */
+  combine?: Combine;
+}
+
+/** What is made of several values. */
+export type Combine = "sum" | "mean" | "min" | "max";
+
+/** The words of {@linkcode Combine}. */
+export const combines = ["sum", "mean", "min", "max"] as const;
+
+/** Attributes in {@linkcode MetricQuery.by}, at most. */
+export const maxGroupKeys = 3;
+
+/** An attribute that series can be grouped by. */
+export interface GroupKey {
+  key: string;
+  /** Different values it has. */
+  values: number;
 }
 
 /** Answer of `/api/metrics?name=`: 404 when no metric has the name. */
 export interface MetricDataAnswer extends MetricRow {
   data: MetricSeries[];
-  /** Series that matched, including those beyond `limit`. */
+  /** Series, or groups of them, that matched, including those beyond `limit`. */
   matched: number;
+  /** What they can be grouped by, the attributes of points first; at most 50. */
+  keys: GroupKey[];
+  /** How they were grouped; absent if they were not. */
+  grouped?: {
+    by: string[];
+    combine: Combine;
+    /** Time from point to point, in milliseconds. */
+    stepMs: number;
+    /** Series that are in no group, as their histograms' buckets do not fit those of the others. */
+    leftOut: number;
+  };
 }
 
-/** One series: who sent it, its attributes, its points in order of time. */
+/** One series: who sent it, its attributes, its points in order of time. Or a group of series, which has `members`. */
 export interface MetricSeries {
+  /** Empty for a group of several services. */
   service: string;
   /** `service.instance.id`, if given. */
   instance?: string;
   scope: string;
   /** @default none */
   scopeVersion?: string;
+  /** Of a group: what it is grouped by; what is not there is the group's, too. */
   attributes: Attributes;
+  /** Series in the group; absent if it is none. */
+  members?: number;
   /** What of its resource (and scope) differs from that of the other series in the answer; absent if nothing does. */
   resource?: Attributes;
   points: MetricPoint[];

@@ -22,16 +22,14 @@ import {
 } from "./api.ts";
 import type { DependenciesAnswer } from "./jaeger_api.ts";
 import type { LogsAnswer } from "./logs_api.ts";
-import type { MetricDataAnswer, MetricsAnswer } from "./metrics_api.ts";
-import { addMapRoute } from "./map_route.ts";
+import { addMapRoutes } from "./map_route.ts";
 import { exportAll, exportLogs, exportTraces, importOtlp, tracePage } from "./portable_routes.ts";
 import type { Signal, StatsEvent } from "./stream_events.ts";
 import { dependencies } from "../queries/dependencies.ts";
 import { jaegerAnswer, jaegerTrace, spanKinds } from "../queries/jaeger.ts";
 import type { LiveStream } from "./live_stream.ts";
 import { logDetail, logRow, type StoredLog } from "../stores/log_store.ts";
-import { differingResources, metricRow, metricSeries } from "../queries/metric_query.ts";
-import type { Family } from "../stores/metric_store.ts";
+import { metricData, metricList } from "../queries/metric_data.ts";
 import {
   durationParameter,
   integerParameter,
@@ -90,7 +88,7 @@ export function pageApi(options: PageApiOptions): Hono {
     };
     return c.json(answer);
   });
-  addMapRoute(app, options);
+  addMapRoutes(app, options);
   app.get(apiPaths.suggestions, (c) => {
     const what = c.req.query("for") ?? "traces";
     if (what !== "traces" && what !== "logs") {
@@ -249,7 +247,7 @@ function addLogAndMetricRoutes(app: Hono, { store, world }: PageApiOptions): voi
   app.get(apiPaths.metrics, (c) => {
     const parameters = parametersOf(c);
     const name = parameters("name");
-    return c.json(name ? metricData(store, name, parameters, world) : metricList(store));
+    return c.json(name ? metricData(name, parameters, { store, world }) : metricList({ store }));
   });
 
   app.get(apiPaths.dependencies, (c) => {
@@ -337,49 +335,4 @@ function findLogs(
     logs.push(log);
   }
   return { logs, more };
-}
-
-function metricList(store: TelemetryStore): MetricsAnswer {
-  const metrics = [...store.metricFamilies()].map(metricRow);
-  return { metrics: metrics.sort((a, b) => a.name < b.name ? -1 : 1) };
-}
-
-function metricData(
-  store: TelemetryStore,
-  name: string,
-  parameters: Parameters,
-  world: World,
-): MetricDataAnswer {
-  const limit = integerParameter(parameters, "limit", { fallback: 50, max: 500 });
-  const lookbackUs = durationParameter(parameters, "lookback") ?? 15 * 60_000_000;
-  const service = parameters("service");
-  const unit = parameters("unit");
-  const type = parameters("type");
-  // Senders may disagree on a metric's type and unit: the one received last is shown.
-  let family: Family | undefined;
-  for (const candidate of store.metricFamilies()) {
-    if (candidate.name !== name || (type && candidate.type !== type)) continue;
-    if (unit !== undefined && candidate.unit !== unit) continue;
-    if (family === undefined || candidate.lastSeenMs > family.lastSeenMs) family = candidate;
-  }
-  if (family === undefined) {
-    throw new ProblemError(404, {
-      title: "Metric not found",
-      detail: `No series of a metric named ${JSON.stringify(name)} is held.`,
-    });
-  }
-  const matching = [...family.series.values()]
-    .filter((series) => !service || series.source.service === service)
-    .sort((a, b) => b.lastSeenMs - a.lastSeenMs);
-  const sinceMs = world.nowMs() - lookbackUs / 1000;
-  const shown = matching.slice(0, limit);
-  const resources = differingResources(shown);
-  return {
-    ...metricRow(family),
-    data: shown.map((series, i) => ({
-      ...metricSeries(series, sinceMs),
-      ...(resources[i] !== undefined && { resource: resources[i] }),
-    })),
-    matched: matching.length,
-  };
 }

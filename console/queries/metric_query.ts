@@ -48,7 +48,7 @@ export function metricRow(family: Family): MetricRow {
 }
 
 /**
- * A series with its points from `sinceMs` on.
+ * A series with its points from `sinceMs` to `untilMs`.
  *
  * @example
  * ```ts
@@ -56,17 +56,25 @@ export function metricRow(family: Family): MetricRow {
  * const lastMinute = series.map((one) => metricSeries(one, world.nowMs() - 60_000));
  * ```
  */
-export function metricSeries(series: Series, sinceMs: number): MetricSeries {
-  const exemplars = [...series.exemplars ?? []].filter(({ timeMs }) => timeMs >= sinceMs);
+export function metricSeries(series: Series, sinceMs: number, untilMs = Infinity): MetricSeries {
+  const exemplars = exemplarsSince(series, sinceMs, untilMs);
   return {
     service: series.source.service,
     ...(series.source.instance !== undefined && { instance: series.source.instance }),
     scope: series.scope.name,
     ...(series.scope.version !== "" && { scopeVersion: series.scope.version }),
     attributes: plainAttributes(series.attributes),
-    points: seriesPoints(series).filter(({ timeMs }) => timeMs >= sinceMs),
-    ...(exemplars.length > 0 && { exemplars: exemplars.map(exemplarOf) }),
+    points: seriesPoints(series)
+      .filter(({ timeMs }) => timeMs >= sinceMs && timeMs <= untilMs),
+    ...(exemplars.length > 0 && { exemplars }),
   };
+}
+
+/** The exemplars of a series within a time, the oldest first. */
+export function exemplarsSince(series: Series, sinceMs: number, untilMs = Infinity): Exemplar[] {
+  return [...series.exemplars ?? []]
+    .filter(({ timeMs }) => timeMs >= sinceMs && timeMs <= untilMs)
+    .map(exemplarOf);
 }
 
 function exemplarOf({ timeMs, value, traceId, spanId, attributes }: StoredExemplar): Exemplar {
@@ -128,7 +136,42 @@ function seriesPoints(series: Series): MetricPoint[] {
       }));
     case "histogram":
     case "exponentialHistogram":
-      return histogramPoints(points as Point<HistogramValue>[], series.before);
+      return [...histogramIntervals(series)]
+        .map(({ value, fromMs, timeMs }) => histogramFigures(value, fromMs, timeMs));
+  }
+}
+
+/** What was counted in a stretch of time. */
+export interface Interval<Value> {
+  readonly value: Value;
+  /** Beginning and end, milliseconds since the epoch: the one is before the other. */
+  readonly fromMs: number;
+  readonly timeMs: number;
+}
+
+/** By how much a counter grew, point by point, where that is known. */
+export function* counterIntervals(
+  points: readonly Point<number>[],
+  evicted: Point | undefined,
+): Generator<Interval<number>> {
+  for (const [i, point] of points.entries()) {
+    const before = (points[i - 1] ?? evicted) as Point<number> | undefined;
+    const counted = intervalOf(point, before, (a, b) => a >= b ? a - b : undefined);
+    if (counted !== undefined && Number.isFinite(counted.value)) {
+      yield { ...counted, timeMs: point.timeMs };
+    }
+  }
+}
+
+/** What a histogram counted, point by point, where that is known. */
+export function* histogramIntervals(
+  series: Pick<Series, "points" | "before">,
+): Generator<Interval<HistogramValue>> {
+  let before = series.before as Point<HistogramValue> | undefined;
+  for (const point of series.points as Iterable<Point<HistogramValue>>) {
+    const counted = intervalOf(point, before, subtractHistograms);
+    if (counted !== undefined) yield { ...counted, timeMs: point.timeMs };
+    before = point;
   }
 }
 
@@ -153,32 +196,25 @@ function numberPoints(
   return shown;
 }
 
-function histogramPoints(
-  points: readonly Point<HistogramValue>[],
-  evicted: Point | undefined,
-): HistogramPoint[] {
-  const shown: HistogramPoint[] = [];
-  points.forEach((point, i) => {
-    const before = (points[i - 1] ?? evicted) as Point<HistogramValue> | undefined;
-    const counted = intervalOf(point, before, subtractHistograms);
-    if (counted === undefined) return;
-    const { value, fromMs } = counted;
-    const buckets = histogramBuckets(value);
-    const sum = finite(value.sum);
-    shown.push({
-      timeMs: point.timeMs,
-      fromMs,
-      count: value.count,
-      sum,
-      rate: value.count / ((point.timeMs - fromMs) / 1000),
-      mean: sum === null || value.count === 0 ? null : sum / value.count,
-      p50: histogramQuantile(value, 0.5),
-      p95: histogramQuantile(value, 0.95),
-      p99: histogramQuantile(value, 0.99),
-      buckets: buckets.map(({ upper, count }) => [finite(upper), count]),
-    });
-  });
-  return shown;
+/** A histogram of a stretch of time as it is shown. */
+export function histogramFigures(
+  value: HistogramValue,
+  fromMs: number,
+  timeMs: number,
+): HistogramPoint {
+  const sum = finite(value.sum);
+  return {
+    timeMs,
+    fromMs,
+    count: value.count,
+    sum,
+    rate: value.count / ((timeMs - fromMs) / 1000),
+    mean: sum === null || value.count === 0 ? null : sum / value.count,
+    p50: histogramQuantile(value, 0.5),
+    p95: histogramQuantile(value, 0.95),
+    p99: histogramQuantile(value, 0.99),
+    buckets: histogramBuckets(value).map(({ upper, count }) => [finite(upper), count]),
+  };
 }
 
 /** What was counted since when. Undefined when the sender does not say and there is no point before. */

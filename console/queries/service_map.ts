@@ -69,18 +69,13 @@ export function serviceMap(input: ServiceMapInput): MapAnswer {
   for (const trace of input.traces) {
     if (trace.endUs < input.fromMs * 1000 || trace.startUs > input.toMs * 1000) continue;
     firstMs = Math.min(firstMs, trace.startUs / 1000);
-    const byId = new Map<string, StoredSpan>();
-    for (const span of trace.spans) {
-      // Under B3 the callee's half is the one that others are below of.
-      if (!byId.has(span.spanId) || spanKinds[span.kind] === "server") byId.set(span.spanId, span);
-    }
+    const byId = spansById(trace);
     for (const span of trace.spans) {
       const { service, attributes } = span.source;
       const own = node(service, "service", textOf(attributes, "service.namespace"));
       const kind = spanKinds[span.kind];
       const parent = byId.get(span.parentSpanId);
-      const isEntry = parent === undefined || parent.source.service !== service;
-      if (isEntry || kind === "server" || kind === "consumer") count(own, span);
+      if (isEntrance(span, parent)) count(own, span);
 
       const topic = textOf(span.attributes, "messaging.destination.name");
       if (topic !== "" && (kind === "producer" || kind === "consumer")) {
@@ -127,6 +122,22 @@ export function serviceMap(input: ServiceMapInput): MapAnswer {
     seconds,
     nodesInAll: nodes.size,
   };
+}
+
+/** The spans of a trace by their ids: under B3 the callee's half is the one that others are below of. */
+export function spansById(trace: Trace): Map<string, StoredSpan> {
+  const byId = new Map<string, StoredSpan>();
+  for (const span of trace.spans) {
+    if (!byId.has(span.spanId) || spanKinds[span.kind] === "server") byId.set(span.spanId, span);
+  }
+  return byId;
+}
+
+/** Whether a service begins to work with this span: it is called, gets a message, or begins by itself. */
+export function isEntrance(span: StoredSpan, parent: StoredSpan | undefined): boolean {
+  const kind = spanKinds[span.kind];
+  return parent === undefined || parent.source.service !== span.source.service ||
+    kind === "server" || kind === "consumer";
 }
 
 function count(counted: Counted, span: StoredSpan): void {

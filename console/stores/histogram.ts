@@ -49,6 +49,32 @@ export function addHistograms(a: HistogramValue, b: HistogramValue): HistogramVa
 }
 
 /**
+ * A part of a histogram: what of it falls into a share of its time, if it was counted evenly.
+ *
+ * @example
+ * ```ts
+ * scaleHistogram({ count: 10, sum: 15, buckets }, 0.5).count; // 5
+ * ```
+ */
+export function scaleHistogram(
+  { count, sum, buckets }: HistogramValue,
+  share: number,
+): HistogramValue {
+  if (share === 1) return { count, sum, buckets };
+  const part = (counts: readonly number[]) => counts.map((count) => count * share);
+  return {
+    count: count * share,
+    sum: sum * share,
+    buckets: buckets.kind === "explicit" ? { ...buckets, counts: part(buckets.counts) } : {
+      ...buckets,
+      zeroCount: buckets.zeroCount * share,
+      positive: { ...buckets.positive, counts: part(buckets.positive.counts) },
+      negative: { ...buckets.negative, counts: part(buckets.negative.counts) },
+    },
+  };
+}
+
+/**
  * What was counted between two cumulative points. Undefined when `later` is not a continuation of
  * `earlier`: other bounds, or a count that shrank because the sender started again.
  *

@@ -10,6 +10,7 @@ import {
   formatDuration,
   shortenId,
 } from "../../service/page/format.ts";
+import { Choice } from "../../service/page/choice.tsx";
 import { SearchField } from "../../service/page/search_field.tsx";
 import { NewPill } from "../../service/page/shell.tsx";
 import { Empty, Failure, Loading } from "../../service/page/states.tsx";
@@ -94,18 +95,13 @@ function ImagesHead({ q, total }: { q: string; total: number | undefined }) {
         value={q}
         onChange={(text) => setParams({ q: text }, { replace: true })}
       />
-      <div class="choice" role="group" aria-label="Order">
-        {sorts.map((one) => (
-          <button
-            key={one}
-            type="button"
-            aria-pressed={sort.value === one}
-            onClick={() => setParams({ sort: one === "name" ? undefined : one })}
-          >
-            {sortLabels[one]}
-          </button>
-        ))}
-      </div>
+      <Choice
+        label="Order"
+        words={sorts}
+        chosen={sort.value}
+        text={(word) => sortLabels[word]}
+        onChoose={(word) => setParams({ sort: word === "name" ? undefined : word })}
+      />
       {total !== undefined && (
         <span class="quiet images-total" role="status">
           {formatCounted(total, "image")}

@@ -8,6 +8,7 @@ import { render } from "preact";
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { Chart, type ChartLine } from "../../service/page/chart.tsx";
+import { Choice } from "../../service/page/choice.tsx";
 import { CommandLine } from "../../service/page/copy.tsx";
 import { formatCount, formatDuration, formatPercent } from "../../service/page/format.ts";
 import { startShortcuts, useShortcuts } from "../../service/page/keys.ts";
@@ -88,18 +89,13 @@ function RoundTrips({ intervalMs, tick }: { intervalMs: number; tick: number }) 
     <div class="round-trips">
       <h1 class="hidden-text">Round trips</h1>
       <div class="toolbar">
-        <div class="choice" role="group" aria-label="Time from one ping to the next">
-          {intervals.map((ms) => (
-            <button
-              key={ms}
-              type="button"
-              aria-pressed={ms === intervalMs}
-              onClick={() => setParams({ interval: String(ms) })}
-            >
-              {formatDuration(ms)}
-            </button>
-          ))}
-        </div>
+        <Choice
+          label="Time from one ping to the next"
+          words={intervals.map(String)}
+          chosen={String(intervalMs)}
+          text={(ms) => formatDuration(Number(ms))}
+          onChoose={(interval) => setParams({ interval })}
+        />
         <button type="button" class="button" onClick={reset}>Begin anew</button>
         <span class="spacer" />
         <CommandLine text="deno task pingpong:client --mode all" />

@@ -20,6 +20,10 @@ export interface ChartLine {
   dash?: number[];
   /** Values by point: null where there is a gap, undefined where only other lines have a point. */
   values: (number | null | undefined)[];
+  /** Which axis it is drawn by: the one at the left or the one at the right, which is there only for such lines. @default "left" */
+  axis?: "left" | "right";
+  /** Text of its values in the legend. @default that of its axis */
+  format?: (value: number) => string;
 }
 
 /** A single point of note, such as a measurement whose trace is known. */
@@ -43,8 +47,10 @@ export interface ChartProps {
   range?: readonly [fromMs: number, toMs: number];
   /** Single points, drawn as diamonds. @default none */
   marks?: readonly ChartMark[];
-  /** Text of a value. */
+  /** Text of a value at the left axis. */
   format: (value: number) => string;
+  /** Text of a value at the right axis. @default as at the left */
+  rightFormat?: ((value: number) => string) | undefined;
   /** Gets a stretch of time that was drawn over. @default nothing can be drawn over */
   onSpan?: ((fromMs: number, toMs: number) => void) | undefined;
   /** Height of the drawing, in pixels. @default 240 */
@@ -73,7 +79,8 @@ export function Chart(props: ChartProps) {
   latest.current = props;
   const theme = themeVersion.value;
   // The chart is rebuilt only when its lines are others; new points are given to it.
-  const shape = lines.map((line) => `${line.label}|${line.color}|${line.dash}`).join("\n");
+  const shape = lines.map((line) => `${line.label}|${line.color}|${line.dash}|${line.axis}`)
+    .join("\n");
 
   useEffect(() => {
     const element = place.current!;
@@ -109,7 +116,7 @@ function ChartCaption({ chart, shown, atRest }: {
   /** The pointer is elsewhere: the latest values are shown. */
   atRest: boolean;
 }) {
-  const { timesMs, lines, format } = chart;
+  const { timesMs, lines } = chart;
   return (
     <figcaption>
       <span class="chart-time">
@@ -122,7 +129,7 @@ function ChartCaption({ chart, shown, atRest }: {
             <li key={line.label}>
               <LineSample line={line} />
               <span class="legend-label" title={line.label}>{line.label}</span>
-              <b>{value === null ? "–" : format(value)}</b>
+              <b>{value === null ? "–" : formatOf(line, chart)(value)}</b>
             </li>
           );
         })}
@@ -130,6 +137,14 @@ function ChartCaption({ chart, shown, atRest }: {
     </figcaption>
   );
 }
+
+/** Text of a line's values. */
+function formatOf(line: ChartLine, { format, rightFormat }: ChartProps): (value: number) => string {
+  return line.format ?? (line.axis === "right" ? rightFormat ?? format : format);
+}
+
+/** All charts of a page show the time that the pointer is at in one of them. */
+const cursorSync = "time";
 
 /** What the drawing asks for at each frame: the props of the latest render. */
 type Latest = { readonly current: ChartProps };
@@ -142,41 +157,36 @@ function drawChart(
 ): uPlot {
   const style = getComputedStyle(element);
   const color = (name: string) => resolveColor(element, name);
-  const axis = {
-    stroke: color("--text-3"),
-    font: `11px ${style.fontFamily}`,
-    grid: { stroke: color("--rule"), width: 1 },
-    ticks: { show: false },
-  };
+  const right = latest.current.lines.some((line) => line.axis === "right");
   return new uPlot(
     {
       width: Math.max(200, element.clientWidth),
       height,
       legend: { show: false },
-      padding: [8, 24, 0, 0],
+      padding: [8, right ? 0 : 24, 0, 0],
       cursor: {
         y: false,
         points: { size: 6 },
+        sync: {
+          key: cursorSync,
+          scales: ["x", null],
+          // A stretch is drawn over on one of them; where it is chosen is the page's business.
+          filters: { pub: (type) => type === "mousemove" || type === "mouseleave" },
+        },
         drag: { x: latest.current.onSpan !== undefined, y: false, setScale: false, dist: 8 },
       },
       scales: scalesOf(latest),
-      axes: [
-        {
-          ...axis,
-          size: 24,
-          space: 80,
-          values: (_, ticks, __, ___, stepS) => ticks.map((at) => clock(at * 1e3, stepS < 60)),
-        },
-        {
-          ...axis,
-          size: 72,
-          values: (_, ticks) => ticks.map((value) => latest.current.format(value)),
-        },
-      ],
+      axes: axesOf(latest, right, {
+        stroke: color("--text-3"),
+        font: `11px ${style.fontFamily}`,
+        grid: { stroke: color("--rule"), width: 1 },
+        ticks: { show: false },
+      }),
       series: [
         {},
         ...latest.current.lines.map((line): uPlot.Series => ({
           stroke: color(line.color),
+          scale: line.axis === "right" ? "right" : "y",
           width: 1.5,
           points: { show: true, size: 4, filter: lonely },
           ...(line.dash && { dash: line.dash }),
@@ -192,6 +202,33 @@ function drawChart(
     dataOf(latest.current),
     element,
   );
+}
+
+function axesOf(latest: Latest, right: boolean, axis: uPlot.Axis): uPlot.Axis[] {
+  const time: uPlot.Axis = {
+    ...axis,
+    size: 24,
+    space: 80,
+    values: (_, ticks, __, ___, stepS) => ticks.map((at) => clock(at * 1e3, stepS < 60)),
+  };
+  const left: uPlot.Axis = {
+    ...axis,
+    size: 72,
+    values: (_, ticks) => ticks.map((value) => latest.current.format(value)),
+  };
+  if (!right) return [time, left];
+  return [time, left, {
+    ...axis,
+    side: 1,
+    scale: "right",
+    size: 72,
+    // One grid: that of the left.
+    grid: { show: false },
+    values: (_, ticks) => {
+      const { format, rightFormat = format } = latest.current;
+      return ticks.map((value) => rightFormat(value));
+    },
+  }];
 }
 
 function takeSpan(plot: uPlot, latest: Latest): void {
@@ -249,13 +286,15 @@ function scalesOf(latest: Latest): uPlot.Scales {
         return range ? [range[0] / 1e3, range[1] / 1e3] : [min ?? 0, max ?? 1];
       },
     },
-    y: {
-      range: (_, min, max) =>
-        min === null || max === null
-          ? [0, 1]
-          : [Math.min(0, min), max > 0 ? max * 1.1 : max === min ? 1 : 0],
-    },
+    y: { range: fromZero },
+    right: { range: fromZero },
   };
+}
+
+/** A scale begins at 0: a small change is not to look like a large one. */
+function fromZero(_: uPlot, min: number | null, max: number | null): uPlot.Range.MinMax {
+  if (min === null || max === null) return [0, 1];
+  return [Math.min(0, min), max > 0 ? max * 1.1 : max === min ? 1 : 0];
 }
 
 /** The colour that a variable of the stylesheet stands for in the theme in force: a canvas does not know variables. */

@@ -20,8 +20,13 @@ export interface Address {
 /** Where the page is. */
 export const address = signal<Address>({ path: "/", params: new URLSearchParams() });
 
-/** Changes of parameters; `undefined`, `false` and an empty text take the parameter away, `true` is `1`. */
-export type ParamChanges = Readonly<Record<string, string | number | boolean | undefined>>;
+/**
+ * Changes of parameters; `undefined`, `false` and an empty text take the parameter away, `true` is `1`,
+ * a list gives it once for each of its texts.
+ */
+export type ParamChanges = Readonly<
+  Record<string, string | number | boolean | readonly string[] | undefined>
+>;
 
 /**
  * `path` with changed parameters, sorted, so that the same state is the same address: what a link
@@ -39,7 +44,10 @@ export function href(
 ): string {
   const next = new URLSearchParams(params);
   for (const [name, value] of Object.entries(changes)) {
-    if (value === undefined || value === false || value === "") next.delete(name);
+    if (value instanceof Array) {
+      next.delete(name);
+      for (const one of value) next.append(name, one);
+    } else if (value === undefined || value === false || value === "") next.delete(name);
     else next.set(name, value === true ? "1" : String(value));
   }
   next.sort();
