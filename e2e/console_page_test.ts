@@ -138,6 +138,57 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     await rows(page, 1);
   },
 
+  async "metrics are grouped, several stand on one chart, and one time is that of all charts"(
+    { console, page },
+  ) {
+    for (const route of ["/cart", "/order"]) {
+      await sendMetric(console, {
+        name: "shop.order.duration",
+        attributes: { route },
+        agoMs: 20_000,
+      });
+    }
+    await sendMetric(console, { name: "shop.order.size", unit: "By", agoMs: 20_000 });
+    await sendMetric(console, { name: "shop.order.wait", unit: "{order}", agoMs: 20_000 });
+    await page.goto(`${console.fields.page}/charts?metric=shop.order.duration`);
+    await page.getByLabel("Group by").selectOption("route");
+    const groups = page.getByRole("region", { name: "Groups" });
+    await groups.getByRole("link", { name: "/order" }).waitFor();
+    await page.getByText("2 series in 2 groups").waitFor();
+    await page.getByLabel("Group by").selectOption({ label: "all together" });
+    await groups.waitFor({ state: "detached" });
+    await page.getByRole("figure", { name: "shop.order.duration, p50, p95, p99" }).waitFor();
+
+    const add = page.getByLabel("Add a metric to this chart");
+    await add.selectOption({ label: "shop.order.size, By" });
+    await page.getByText("Two axes: left s, right (dashed lines) By.").waitFor();
+    await page.getByRole("figure", { name: "shop.order.duration, shop.order.size" }).waitFor();
+    await add.selectOption({ label: "shop.order.wait, {order}" });
+    await page.getByText("Each line is drawn as a share of its own highest value").waitFor();
+    await page.getByRole("button", { name: "Take shop.order.wait off this chart" }).click();
+    await page.getByText("Two axes").waitFor();
+    await page.reload();
+    await page.getByText("Two axes").waitFor();
+    await page.goBack();
+    await page.getByText("Each line is drawn as a share").waitFor();
+
+    // What is drawn over in one chart is the time of all, and goes on to the next view.
+    await page.goto(`${console.fields.page}/charts?metric=shop.order.duration&by=*`);
+    await page.getByRole("figure", { name: /how many in each bucket/ }).waitFor();
+    const heat = (await page.locator(".heat-plot").boundingBox())!;
+    await page.mouse.move(heat.x + heat.width * 0.5, heat.y + 20);
+    await page.mouse.down();
+    await page.mouse.move(heat.x + heat.width * 0.99, heat.y + 20, { steps: 3 });
+    await page.mouse.up();
+    await page.waitForURL((url) => url.searchParams.has("from"));
+    await page.getByRole("button", { name: "Show all of it" }).click();
+    await page.waitForURL((url) => !url.searchParams.has("from"));
+    await page.getByRole("button", { name: "Zoom to the peak" }).click();
+    await page.waitForURL((url) => url.searchParams.has("from"));
+    await page.getByRole("link", { name: "Traces of this time" }).click();
+    await page.getByText(/Traces that began between/).waitFor();
+  },
+
   async "links lead both ways, with what they say"({ console, page }) {
     const traceId = await sendTrace(console, { name: "PUT /orders" });
     const batchId = "cd".repeat(16);

@@ -92,7 +92,13 @@ export async function sendLog(console: OtlpReceiver, sent: SentLog): Promise<voi
 /** Two points of a cumulative histogram of one series: one interval with a thousand values in it. */
 export async function sendMetric(
   console: OtlpReceiver,
-  { name, attributes = {} }: { name: string; attributes?: Record<string, string> },
+  { name, attributes = {}, unit = "s", agoMs = 1_000 }: {
+    name: string;
+    attributes?: Record<string, string>;
+    unit?: string;
+    /** How long ago its last point was. @default 1,000 */
+    agoMs?: number;
+  },
 ): Promise<void> {
   const startMs = Date.now() - 60_000;
   const point = (timeMs: number, counts: number[]) => ({
@@ -105,16 +111,16 @@ export async function sendMetric(
     bucketCounts: counts.map(String),
   });
   for (
-    const [timeMs, counts] of [[-2_000, [0, 0, 0, 0, 0]], [-1_000, [600, 300, 90, 10, 0]]] as const
+    const [beforeMs, counts] of [[1_000, [0, 0, 0, 0, 0]], [0, [600, 300, 90, 10, 0]]] as const
   ) {
     await post(console, "/v1/metrics", {
       resourceMetrics: [resource("checkout", "scopeMetrics", {
         metrics: [{
           name,
-          unit: "s",
+          unit,
           histogram: {
             aggregationTemporality: 2,
-            dataPoints: [point(Date.now() + timeMs, [...counts])],
+            dataPoints: [point(Date.now() - agoMs - beforeMs, [...counts])],
           },
         }],
       })],

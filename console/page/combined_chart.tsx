@@ -46,7 +46,12 @@ export function CombinedChart({ metrics, range }: {
         format={drawn.format}
         rightFormat={drawn.rightFormat}
       />
-      <TimeLinks lines={drawn.plain} range={range} service={() => params.get("service") ?? ""} />
+      <TimeLinks
+        lines={drawn.first}
+        of={metrics[0]!.name}
+        range={range}
+        service={() => params.get("service") ?? ""}
+      />
     </>
   );
 }

@@ -34,8 +34,8 @@ export interface CombinedLines {
   /** Text of a value at each axis. */
   readonly format: (value: number) => string;
   readonly rightFormat: (value: number) => string;
-  /** The same lines with their own values, for their peak. */
-  readonly plain: MetricLines;
+  /** The lines of the first metric with their own values, for their peak: units differ. */
+  readonly first: MetricLines;
 }
 
 /** Lines in one picture: more cannot be distinguished. */
@@ -58,6 +58,7 @@ export function combinedLines(parts: readonly CombinedPart[], shares: boolean): 
       series: one,
       figure,
       unit: figureUnit(metric, figure),
+      part: i,
     }));
   });
   const plain = align(wanted as readonly WantedLine[]);
@@ -79,7 +80,7 @@ export function combinedLines(parts: readonly CombinedPart[], shares: boolean): 
     units: axes === "shares" ? [] : units,
     format: axes === "shares" ? formatPercent : texts[0] ?? String,
     rightFormat: texts[1] ?? String,
-    plain,
+    first: { timesMs: plain.timesMs, lines: plain.lines.filter((_, i) => wanted[i]!.part === 0) },
   };
 }
 

@@ -176,7 +176,9 @@ function AddMetric({ metric, added, all }: {
               aria-label={`Take ${one.name} off this chart`}
               onClick={() => show(added.filter((other) => other !== one))}
             >
-              <WithBreaks name={one.name} />
+              <span>
+                <WithBreaks name={one.name} />
+              </span>
               <Icon name="close" />
             </button>
           ))}

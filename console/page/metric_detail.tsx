@@ -70,11 +70,13 @@ function useMetrics(
   const by = groupedBy(params) ?? (metrics.length > 1 ? [] : undefined);
   const paths = metrics.map((one) => metricPath(one, { params, lookback: chartRange.value, by }));
   // As many as there can be: hooks are called in one order, however many there are.
+  // A step of a group may be over without any news.
+  const options = { refreshMs: by === undefined || paused.value ? undefined : 10_000 };
   const answers = [
-    useAnswer<MetricDataAnswer>(paths[0]),
-    useAnswer<MetricDataAnswer>(paths[1]),
-    useAnswer<MetricDataAnswer>(paths[2]),
-    useAnswer<MetricDataAnswer>(paths[3]),
+    useAnswer<MetricDataAnswer>(paths[0], options),
+    useAnswer<MetricDataAnswer>(paths[1], options),
+    useAnswer<MetricDataAnswer>(paths[2], options),
+    useAnswer<MetricDataAnswer>(paths[3], options),
   ].slice(0, metrics.length);
   useReloadOnNews(metrics, () => answers.forEach(({ reload }) => reload()));
   return answers;

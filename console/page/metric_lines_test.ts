@@ -132,6 +132,7 @@ Deno.test("headline() adds growths up and gives the highest of anything else", (
     series: 2,
     lastSeenMs: 0,
     matched: 2,
+    keys: [],
   };
   const rates = [counter({ a: 1 }, [[1, 2], [2, 3]]), counter({ a: 2 }, [[2, 4]])];
   assert.deepEqual(headline({ ...metric, type: "sum", monotonic: true, data: rates }), {

@@ -24,8 +24,10 @@ export function chooseSpan(fromMs: number, toMs: number): void {
 const aroundMs = 15_000;
 
 /** What can be done with the time that is shown. */
-export function TimeLinks({ lines, range, service }: {
+export function TimeLinks({ lines, of, range, service }: {
   lines: MetricLines;
+  /** What of several things the lines are. @default all that is shown */
+  of?: string;
   /** The time shown. */
   range: readonly [number, number];
   /** The service that a line is of; empty for none or several. */
@@ -62,7 +64,7 @@ export function TimeLinks({ lines, range, service }: {
             class="button"
             href={traces(peak.fromMs - aroundMs, peak.atMs + aroundMs, service(peak.line))}
           >
-            Traces at the peak, {formatTime(peak.atMs)}
+            Traces at the peak{of !== undefined && ` of ${of}`}, {formatTime(peak.atMs).slice(0, 8)}
           </a>
           <button
             type="button"

@@ -157,6 +157,18 @@ Deno.test("metricData() shows a time that was chosen, at most 120 steps of it, a
   );
 });
 
+Deno.test("metricData() shows what a program sent last before it ended, though its step was not full", () => {
+  const pointsOfOneAt = (timeMs: number) => {
+    const { metrics, ask } = filled();
+    const point = { timeMs, startMs: timeMs - 2_000, value: 10, source: shop(), scope };
+    metrics.add(counter, { ...point, attributes: [], delta: false }, timeMs);
+    return ask("requests", { by: "" }).data[0]!.points;
+  };
+  assert.deepEqual(pointsOfOneAt(nowMs - 3_000), []);
+  const shown = { timeMs: nowMs - 30_000, value: 10, rate: 5 };
+  assert.deepEqual(pointsOfOneAt(nowMs - 33_000), [shown]);
+});
+
 Deno.test("metricData() says what is wrong with a question", () => {
   const { add, ask } = filled();
   add(counter, (i) => i);

@@ -45,6 +45,8 @@ export interface Grouped {
   leftOut: number;
 }
 
+/** How late a point may come. */
+const settleMs = 5_000;
 /** Attributes offered to group by. */
 const maxKeys = 50;
 
@@ -172,7 +174,10 @@ function gridOf(list: readonly Series[], { fromMs, toMs }: Grouping): TimeSteps 
   }
   // With steps no shorter than the points stand apart each has something of every series.
   const stepMs = stepFor(toMs - fromMs, intervalMs);
-  return stepsOf(stepMs, Math.max(fromMs, oldestMs), Math.min(toMs, newestMs));
+  // A step is over when newer points are there, or none are to be expected any more.
+  const silentMs = toMs - intervalMs - settleMs;
+  const lastMs = Math.max(newestMs, Math.min(silentMs, Math.ceil(newestMs / stepMs) * stepMs));
+  return stepsOf(stepMs, Math.max(fromMs, oldestMs), Math.min(toMs, lastMs));
 }
 
 /** How far apart the newest points stand: the older ones may be thinned out. */

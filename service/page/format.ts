@@ -120,6 +120,8 @@ export function formatBytes(bytes: number): string {
  */
 export function formatUnit(value: number, unit: string): string {
   if (!Number.isFinite(value)) return "–";
+  // What grows has its unit a second.
+  if (unit.endsWith("/s")) return `${formatUnit(value, unit.slice(0, -2))}/s`;
   switch (unit) {
     case "s":
       return formatDuration(value * 1e3);

@@ -12,6 +12,12 @@ Deno.test("href() changes parameters, drops empty ones and sorts, so that a stat
   assert.equal(href("/logs", new URLSearchParams()), "/logs");
 });
 
+Deno.test("href() gives a list once for each of its texts, and none for an empty one", () => {
+  const params = new URLSearchParams("by=old&q=x");
+  assert.equal(href("/", params, { by: ["a", "b,c"] }), "/?by=a&by=b%2Cc&q=x");
+  assert.equal(href("/", params, { by: [] }), "/?q=x");
+});
+
 Deno.test("href() and URLSearchParams bring any text back as it was", () => {
   const text = "a&b=c ?#%/<script>é";
   const back = new URL(href("/", new URLSearchParams(), { q: text }), "http://x").searchParams;
