@@ -79,6 +79,7 @@ export async function keepSweeping(options: KeepSweepingOptions): Promise<void> 
     try {
       const removed = await sweepImages({ ...options, putBeforeMs });
       const uploads = await images.removeExpiredUploads(signal);
+      await images.tidy?.(signal);
       if (removed + uploads > 0) {
         log.info("Removed what nobody needs", { images: removed, uploads });
       }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { eventually } from "../../service/testing/eventually.ts";
 import { testWith } from "../../service/testing/permissions.ts";
 import { startProgram, type TestProgram } from "../../service/testing/program.ts";
+import { openImageFolder } from "../stores/image_folder.ts";
 import { SignupLoad } from "./test_signup_load.ts";
 
 const entry = new URL("../server.ts", import.meta.url);
@@ -25,13 +26,8 @@ async function startServer(dataDir: string): Promise<{ program: TestProgram; url
 
 /** The hashes of the images on disk. */
 async function imagesOnDisk(dataDir: string): Promise<string[]> {
-  const images: string[] = [];
-  for await (const { name: head } of Deno.readDir(`${dataDir}/images`)) {
-    for await (const { name } of Deno.readDir(`${dataDir}/images/${head}`)) {
-      images.push(head + name);
-    }
-  }
-  return images.sort();
+  const images = await openImageFolder({ path: dataDir, cleans: false });
+  return (await Array.fromAsync(images.list())).map(({ sha256 }) => sha256).sort();
 }
 
 faultTest(

@@ -1,8 +1,9 @@
 /**
- * Images in a folder: `images/ab/cdef…`, each under the SHA-256 of its bytes.
+ * Images in a folder: in its `segments/` (`segments/image_segments.ts`), and under their hashes in
+ * `images/ab/cdef…`, where they were kept before there were segments; those are only read, and removed.
  *
- * An image is written beside its place, synced, and renamed, and the folder that names it is synced:
- * it is there whole or not at all. Uploads come through this server; each has a ticket.
+ * Uploads come through this server; each has a ticket. What is uploaded is a file, written beside its
+ * place, synced, and renamed, and the folder that names it is synced: it is there whole or not at all.
  *
  * @module
  */
@@ -10,6 +11,8 @@ import { hash } from "node:crypto";
 import { join } from "node:path";
 import { reasonOf } from "../../service/resilience.ts";
 import { realWorld, type World } from "../../service/world/world.ts";
+import { ImageSegments, segmentsFolder } from "./segments/image_segments.ts";
+import { syncFolder } from "./sync_folder.ts";
 import {
   type ImageStore,
   ImageStoreError,
@@ -69,14 +72,18 @@ class ImageFolder implements ImageStore {
   readonly #uploads: string;
   /** What is being written, and what is being removed. A crash leaves it; a start empties it. */
   readonly #unfinished: string;
+  readonly #segments: ImageSegments;
+  /** Whether there are images from before there were segments: where not, none is looked for. */
+  #hasOld = false;
   readonly #tickets = new Map<string, Ticket>();
-  readonly #madeFolders = new Map<string, Promise<void>>();
 
   constructor(options: Required<ImageFolderOptions>) {
     this.#options = options;
     this.#images = join(options.path, "images");
     this.#uploads = join(options.path, "uploads");
     this.#unfinished = join(options.path, "unfinished");
+    const { path, world, cleans: owns } = options;
+    this.#segments = new ImageSegments({ path: segmentsFolder(path), world, owns });
   }
 
   async open(): Promise<void> {
@@ -86,6 +93,8 @@ class ImageFolder implements ImageStore {
       }
       if (this.#options.cleans) await this.#removeUnfinished();
       await this.#readTickets();
+      await this.#segments.open();
+      for await (const _ of Deno.readDir(this.#images)) this.#hasOld = true;
     } catch (error) {
       throw unavailable("opened", error);
     }
@@ -94,17 +103,19 @@ class ImageFolder implements ImageStore {
   async put(sha256: string, bytes: Uint8Array): Promise<"new" | "present"> {
     const path = this.#pathOf(sha256);
     try {
-      if (await this.#touch(path, bytes.length)) return "present";
-      await this.#makeFolder(path);
-      await this.#write(path, bytes);
-      return "new";
+      return this.#hasOld && await this.#touch(path, bytes.length)
+        ? "present"
+        : await this.#segments.put(sha256, bytes);
     } catch (error) {
       throw unavailable("written", error);
     }
   }
 
   async get(sha256: string): Promise<Uint8Array> {
-    const bytes = await read(this.#pathOf(sha256), `image ${sha256}`);
+    const path = this.#pathOf(sha256);
+    const bytes = await this.#segments.get(sha256).catch((error) => {
+      throw unavailable("read", error);
+    }) ?? await read(path, `image ${sha256}`);
     if (hash("sha256", bytes, "hex") !== sha256) {
       throw new ImageStoreError(
         "corrupt",
@@ -115,10 +126,13 @@ class ImageFolder implements ImageStore {
   }
 
   async has(sha256: string): Promise<boolean> {
-    return await sizeOf(this.#pathOf(sha256)) !== undefined;
+    const path = this.#pathOf(sha256);
+    return await this.#segments.size(sha256) !== undefined ||
+      this.#hasOld && await sizeOf(path) !== undefined;
   }
 
   async *list(): AsyncIterable<StoredImage> {
+    yield* this.#segments.list();
     for await (const { name: head } of Deno.readDir(this.#images)) {
       const folder = join(this.#images, head);
       for await (const { name } of Deno.readDir(folder)) {
@@ -133,6 +147,10 @@ class ImageFolder implements ImageStore {
   /** Out of the way first: who puts it meanwhile writes it anew, or finds that it is gone. */
   async remove(sha256: string, isUnused: () => Promise<boolean>): Promise<boolean> {
     const path = this.#pathOf(sha256);
+    const fromSegments = await this.#segments.remove(sha256, isUnused).catch((error) => {
+      throw unavailable("removed", error);
+    });
+    if (fromSegments !== undefined) return fromSegments;
     const aside = this.#newUnfinished();
     try {
       await Deno.rename(path, aside);
@@ -187,6 +205,12 @@ class ImageFolder implements ImageStore {
   async removeUpload(id: string): Promise<void> {
     this.#tickets.delete(id);
     for (const path of [this.#uploadedPath(id), this.#ticketPath(id)]) await removeFile(path);
+  }
+
+  async tidy(signal?: AbortSignal): Promise<void> {
+    await this.#segments.tidy(signal).catch((error) => {
+      throw unavailable("written", error);
+    });
   }
 
   async removeExpiredUploads(): Promise<number> {
@@ -263,19 +287,6 @@ class ImageFolder implements ImageStore {
     await syncFolder(join(path, ".."));
   }
 
-  /** Two hex digits a folder: 256 of them, each made once. */
-  #makeFolder(path: string): Promise<void> {
-    const folder = join(path, "..");
-    let made = this.#madeFolders.get(folder);
-    if (made === undefined) {
-      made = Deno.mkdir(folder, { recursive: true, mode: 0o700 })
-        .then(() => syncFolder(this.#images));
-      this.#madeFolders.set(folder, made);
-      made.catch(() => this.#madeFolders.delete(folder));
-    }
-    return made;
-  }
-
   async #removeUnfinished(): Promise<void> {
     for await (const { name } of Deno.readDir(this.#unfinished)) {
       await Deno.remove(join(this.#unfinished, name));
@@ -298,13 +309,6 @@ async function writeSynced(path: string, bytes: Uint8Array): Promise<void> {
     written += await file.write(bytes.subarray(written));
   }
   await file.syncData();
-}
-
-/** The name of a file is durable once its folder is. Windows has no such call, and does it itself. */
-async function syncFolder(path: string): Promise<void> {
-  if (Deno.build.os === "windows") return;
-  using folder = await Deno.open(path);
-  await folder.sync();
 }
 
 async function read(path: string, what: string): Promise<Uint8Array> {

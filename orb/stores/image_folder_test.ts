@@ -5,6 +5,8 @@ import { testWith } from "../../service/testing/permissions.ts";
 import { openImageFolder, uploadPath } from "./image_folder.ts";
 import { ImageStoreError } from "./image_store.ts";
 import { imageSuite } from "./image_suite.ts";
+import { segmentsFolder } from "./segments/image_segments.ts";
+import { readBatches, segmentPath } from "./segments/read_segments.ts";
 
 let folder = "";
 
@@ -17,6 +19,31 @@ function folderTest(name: string, run: () => Promise<void>): void {
       await Deno.remove(folder, { recursive: true });
     }
   });
+}
+
+/** Writes over the bytes of an image, as a broken disk would. */
+async function overwrite(sha256: string, bytes: Uint8Array): Promise<void> {
+  const path = segmentPath(segmentsFolder(folder), 1);
+  for await (const { entries, offset } of readBatches(path, 0)) {
+    let at = offset;
+    for (const entry of entries) {
+      if (entry.sha256 === sha256) {
+        using file = await Deno.open(path, { write: true });
+        await file.seek(at, Deno.SeekMode.Start);
+        await file.write(bytes);
+      }
+      at += entry.bytes;
+    }
+  }
+}
+
+/** Keeps an image as it was kept before there were segments. */
+async function putOld(bytes: Uint8Array): Promise<{ sha256: string; path: string }> {
+  const sha256 = hash("sha256", bytes, "hex");
+  const path = join(folder, "images", sha256.slice(0, 2), sha256.slice(2));
+  await Deno.mkdir(join(path, ".."), { recursive: true });
+  await Deno.writeFile(path, bytes);
+  return { sha256, path };
 }
 
 imageSuite({
@@ -37,8 +64,7 @@ imageSuite({
           return 422;
         }
       },
-      corrupt: (sha256, bytes) =>
-        Deno.writeFile(join(folder, "images", sha256.slice(0, 2), sha256.slice(2)), bytes),
+      corrupt: overwrite,
     };
   },
 });
@@ -63,12 +89,24 @@ folderTest("a folder takes only so many uploads at once", async () => {
   await images.openUpload({ maxBytes: 10, mediaType: "image/png" });
 });
 
-folderTest("an image that was cut short under its name is written anew", async () => {
-  const images = await openImageFolder({ path: folder });
+folderTest("images from before there were segments are given, listed and removed", async () => {
   const image = new Uint8Array(100).fill(7);
-  const sha256 = hash("sha256", image, "hex");
-  await images.put(sha256, image);
-  await Deno.truncate(join(folder, "images", sha256.slice(0, 2), sha256.slice(2)), 50);
+  const { sha256, path } = await putOld(image);
+  const images = await openImageFolder({ path: folder });
+  assert.equal(await images.has(sha256), true);
+  assert.deepEqual(await images.get(sha256), image);
+  assert.equal(await images.put(sha256, image), "present");
+  assert.deepEqual((await Array.fromAsync(images.list())).map((one) => one.sha256), [sha256]);
+  assert.equal(await images.remove(sha256, () => Promise.resolve(false)), false);
+  assert.equal(await images.remove(sha256, () => Promise.resolve(true)), true);
+  await assert.rejects(Deno.stat(path), Deno.errors.NotFound);
+});
+
+folderTest("an old image that was cut short under its name is written anew", async () => {
+  const image = new Uint8Array(100).fill(7);
+  const { sha256, path } = await putOld(image);
+  const images = await openImageFolder({ path: folder });
+  await Deno.truncate(path, 50);
   assert.equal(await images.put(sha256, image), "new");
   assert.deepEqual(await images.get(sha256), image);
 });

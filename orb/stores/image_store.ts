@@ -79,6 +79,8 @@ export interface ImageStore {
   removeUpload(id: string): Promise<void>;
   /** Forgets uploads that nobody named within their time. */
   removeExpiredUploads(signal?: AbortSignal): Promise<number>;
+  /** Gives back space of what was removed, where that is not at once. @throws {ImageStoreError} `unavailable` */
+  tidy?(signal?: AbortSignal): Promise<void>;
   /** Proves that it can be written. @throws {ImageStoreError} `unavailable` */
   probe(signal?: AbortSignal): Promise<void>;
 }

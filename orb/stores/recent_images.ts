@@ -30,6 +30,7 @@ export function withRecentImages(images: ImageStore, maxBytes: number): ImageSto
   }
 
   const receiveUpload = images.receiveUpload?.bind(images);
+  const tidy = images.tidy?.bind(images);
   return {
     system: images.system,
     has: (sha256, signal) => images.has(sha256, signal),
@@ -40,6 +41,7 @@ export function withRecentImages(images: ImageStore, maxBytes: number): ImageSto
     readUpload: (id, maxBytes, signal) => images.readUpload(id, maxBytes, signal),
     removeUpload: (id) => images.removeUpload(id),
     removeExpiredUploads: (signal) => images.removeExpiredUploads(signal),
+    ...(tidy && { tidy }),
     probe: (signal) => images.probe(signal),
     async put(sha256, bytes, signal) {
       const result = await images.put(sha256, bytes, signal);

@@ -47,6 +47,7 @@ export function watchImages(
   }
 
   const receiveUpload = images.receiveUpload?.bind(images);
+  const tidy = images.tidy?.bind(images);
   return {
     close: () => state.close(),
     images: {
@@ -63,6 +64,7 @@ export function watchImages(
       readUpload: (id, maxBytes, signal) => images.readUpload(id, maxBytes, signal),
       removeUpload: (id) => images.removeUpload(id),
       removeExpiredUploads: (signal) => images.removeExpiredUploads(signal),
+      ...(tidy && { tidy: (signal?: AbortSignal) => watched(tidy(signal)) }),
       probe: (signal) => watched(images.probe(signal)),
     },
   };

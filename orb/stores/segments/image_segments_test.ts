@@ -1,0 +1,179 @@
+import assert from "node:assert/strict";
+import { hash } from "node:crypto";
+import { realWorld } from "../../../service/world/world.ts";
+import { testWith } from "../../../service/testing/permissions.ts";
+import { ImageSegments, type ImageSegmentsOptions } from "./image_segments.ts";
+import { readBatches, segmentNumbers, segmentPath } from "./read_segments.ts";
+
+let folder = "";
+
+function segmentsTest(name: string, run: () => Promise<void>): void {
+  testWith(["read", "write"], name, async () => {
+    folder = await Deno.makeTempDir();
+    try {
+      await run();
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  });
+}
+
+async function open(options: Partial<ImageSegmentsOptions> = {}): Promise<ImageSegments> {
+  const segments = new ImageSegments({ path: folder, world: realWorld, owns: true, ...options });
+  await segments.open();
+  return segments;
+}
+
+function imageOf(number: number, length = 1_000): [sha256: string, bytes: Uint8Array] {
+  const bytes = new Uint8Array(length).fill(number);
+  new DataView(bytes.buffer).setUint32(0, number);
+  return [hash("sha256", bytes, "hex"), bytes];
+}
+
+const unused = () => Promise.resolve(true);
+
+segmentsTest("images that come together are one batch, of any size", async () => {
+  const segments = await open();
+  const images = [10, 1_000, 70_000, 300, 200_000].map((length, index) => imageOf(index, length));
+  // The first goes alone; what comes while it is written goes together.
+  const first = segments.put(...imageOf(99));
+  await Promise.resolve().then(() => {}).then(() => {});
+  await Promise.all([first, ...images.map((image) => segments.put(...image))]);
+  const batches = await Array.fromAsync(readBatches(segmentPath(folder, 1), 0));
+  assert.deepEqual(batches.map(({ entries }) => entries.length), [1, 5]);
+  for (const opened of [segments, await open()]) {
+    for (const [sha256, bytes] of images) assert.deepEqual(await opened.get(sha256), bytes);
+  }
+});
+
+segmentsTest("the same image at once is written once", async () => {
+  const segments = await open();
+  const image = imageOf(1);
+  const results = await Promise.all(Array.from({ length: 10 }, () => segments.put(...image)));
+  assert.deepEqual(results.toSorted(), ["new", ...Array(9).fill("present")]);
+  assert.equal((await Array.fromAsync(readBatches(segmentPath(folder, 1), 0))).length, 1);
+});
+
+segmentsTest(
+  "what a crash left at the end of a segment is not there, what is before it is",
+  async () => {
+    const segments = await open();
+    const [whole, half] = [imageOf(1), imageOf(2)];
+    await segments.put(...whole);
+    const { size: before } = await Deno.stat(segmentPath(folder, 1));
+    await segments.put(...half);
+    const { size } = await Deno.stat(segmentPath(folder, 1));
+    // Cut anywhere, or of the right length with other bytes, as a file system may leave it.
+    for (const length of [before + 1, before + 40, before + 100, size - 1, size]) {
+      const path = segmentPath(folder, 1);
+      const bytes = await Deno.readFile(path);
+      const left = bytes.slice(0, length);
+      if (length === size) left[size - 1]! ^= 1;
+      await Deno.writeFile(path, left);
+      const opened = await open();
+      assert.deepEqual(await opened.get(whole[0]), whole[1], `cut at ${length}`);
+      assert.equal(await opened.get(half[0]), undefined, `cut at ${length}`);
+      assert.equal(await opened.put(...half), "new");
+      assert.deepEqual(await (await open()).get(half[0]), half[1]);
+      for (const number of await segmentNumbers(folder)) {
+        if (number > 1) await Deno.remove(segmentPath(folder, number));
+      }
+      await Deno.writeFile(path, bytes);
+    }
+  },
+);
+
+segmentsTest(
+  "each start appends to a segment of its own, and what is removed stays so",
+  async () => {
+    const [one, two] = [imageOf(1), imageOf(2)];
+    const first = await open();
+    await first.put(...one);
+    await first.put(...two);
+    const second = await open();
+    assert.equal(await second.put(...one), "present");
+    assert.equal(await second.remove(one[0], unused), true);
+    assert.equal(await second.remove(one[0], unused), undefined);
+    assert.equal(await second.size(one[0]), undefined);
+    const third = await open({ owns: false });
+    assert.equal(await third.get(one[0]), undefined);
+    assert.deepEqual(await third.get(two[0]), two[1]);
+    // After it was removed it may come again, and that is the last word.
+    assert.equal(await second.put(...one), "new");
+    assert.deepEqual(await (await open({ owns: false })).get(one[0]), one[1]);
+  },
+);
+
+segmentsTest(
+  "segments with nothing in them are deleted, sparse ones copied, at no time without an image",
+  async () => {
+    const segments = await open({ segmentBytes: 10_000 });
+    const images = Array.from({ length: 40 }, (_, number) => imageOf(number));
+    for (const image of images) await segments.put(...image);
+    assert.equal((await segmentNumbers(folder)).length, 4);
+    const reader = await open({ owns: false });
+    for (const [index, [sha256]] of images.entries()) {
+      // All of the first segment, and most of the others.
+      if (index < 10 || index % 5 !== 0) assert.equal(await segments.remove(sha256, unused), true);
+    }
+    assert.ok(!(await segmentNumbers(folder)).includes(1));
+    const left = images.filter((_, index) => index >= 10 && index % 5 === 0);
+    let isTidy = false;
+    const tidying = segments.tidy().then(() => isTidy = true);
+    while (!isTidy) {
+      for (const [sha256, bytes] of left) assert.deepEqual(await segments.get(sha256), bytes);
+    }
+    await tidying;
+    assert.ok((await segmentNumbers(folder)).length <= 2, "what is left fits into one");
+    for (const opened of [segments, reader, await open()]) {
+      for (const [sha256, bytes] of left) assert.deepEqual(await opened.get(sha256), bytes);
+    }
+  },
+);
+
+segmentsTest(
+  "an image that is found to be needed at the last moment outlives its segment's tidying",
+  async () => {
+    const segments = await open({ segmentBytes: 2_000 });
+    const [kept, other] = [imageOf(1), imageOf(2)];
+    await segments.put(...kept);
+    await segments.put(...other);
+    await segments.put(...imageOf(3));
+    await segments.remove(other[0], unused);
+    assert.equal(
+      await segments.remove(kept[0], async () => {
+        await segments.tidy();
+        return false;
+      }),
+      false,
+    );
+    assert.deepEqual(await segments.get(kept[0]), kept[1]);
+    assert.deepEqual(await (await open()).get(kept[0]), kept[1]);
+  },
+);
+
+segmentsTest("images that another process puts are found", async () => {
+  const [one, two] = [imageOf(1), imageOf(2)];
+  const server = await open();
+  await server.put(...one);
+  const tool = await open({ owns: false });
+  await server.put(...two);
+  assert.deepEqual(await tool.get(two[0]), two[1]);
+  assert.deepEqual((await Array.fromAsync(tool.list())).length, 2);
+});
+
+segmentsTest(
+  "a segment that was deleted or cut is noticed, and nothing more is written to it",
+  async () => {
+    const segments = await open();
+    const [one, two] = [imageOf(1), imageOf(2)];
+    await segments.put(...one);
+    await Deno.truncate(segmentPath(folder, 1), 500);
+    assert.equal(await segments.size(one[0]), undefined);
+    await Deno.remove(segmentPath(folder, 1));
+    await assert.rejects(segments.put(...two), Deno.errors.NotFound);
+    assert.equal(await segments.put(...two), "new");
+    assert.equal(await segments.put(...one), "new");
+    assert.deepEqual(await segments.get(one[0]), one[1]);
+  },
+);
