@@ -5,6 +5,8 @@ import { testWith } from "../service/testing/permissions.ts";
 import { startProgram, type TestProgram } from "../service/testing/program.ts";
 
 import { asJpeg, asPng, photograph } from "./uniqueness/test_iris_captures.ts";
+import { openImageFolder } from "./stores/image_folder.ts";
+import { damageImage } from "./stores/test_image_damage.ts";
 
 const server = new URL("./server.ts", import.meta.url);
 const admin = new URL("./admin.ts", import.meta.url);
@@ -117,14 +119,12 @@ adminTest(
   async (folder) => {
     const { program, url } = await startServer(folder);
     await using _ = program;
-    const pathOf = (image: string) => {
-      const sha256 = hash("sha256", image, "hex");
-      return `${folder}/images/${sha256.slice(0, 2)}/${sha256.slice(2)}`;
-    };
+    const sha256Of = (image: string) => hash("sha256", image, "hex");
     for (const image of ["one", "two", "three"]) await signUp(url, ulid(), image);
-    await Deno.remove(pathOf("one"));
-    await Deno.writeTextFile(pathOf("two"), "TWO");
-    await Deno.copyFile(pathOf("three"), `${pathOf("three").slice(0, -4)}0000`);
+    const images = await openImageFolder({ path: folder, cleans: false });
+    await images.remove(sha256Of("one"), () => Promise.resolve(true));
+    await damageImage(folder, sha256Of("two"), new TextEncoder().encode("TWO"));
+    await images.put(sha256Of("four"), new TextEncoder().encode("four"));
     const { code, lines } = await run("check", "--data-dir", folder);
     assert.equal(code, 1);
     const report = JSON.parse(lines[0]!);

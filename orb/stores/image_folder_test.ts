@@ -5,8 +5,7 @@ import { testWith } from "../../service/testing/permissions.ts";
 import { openImageFolder, uploadPath } from "./image_folder.ts";
 import { ImageStoreError } from "./image_store.ts";
 import { imageSuite } from "./image_suite.ts";
-import { segmentsFolder } from "./segments/image_segments.ts";
-import { readBatches, segmentPath } from "./segments/read_segments.ts";
+import { damageImage } from "./test_image_damage.ts";
 
 let folder = "";
 
@@ -19,22 +18,6 @@ function folderTest(name: string, run: () => Promise<void>): void {
       await Deno.remove(folder, { recursive: true });
     }
   });
-}
-
-/** Writes over the bytes of an image, as a broken disk would. */
-async function overwrite(sha256: string, bytes: Uint8Array): Promise<void> {
-  const path = segmentPath(segmentsFolder(folder), 1);
-  for await (const { entries, offset } of readBatches(path, 0)) {
-    let at = offset;
-    for (const entry of entries) {
-      if (entry.sha256 === sha256) {
-        using file = await Deno.open(path, { write: true });
-        await file.seek(at, Deno.SeekMode.Start);
-        await file.write(bytes);
-      }
-      at += entry.bytes;
-    }
-  }
 }
 
 /** Keeps an image as it was kept before there were segments. */
@@ -64,7 +47,7 @@ imageSuite({
           return 422;
         }
       },
-      corrupt: overwrite,
+      corrupt: (sha256, bytes) => damageImage(folder, sha256, bytes),
     };
   },
 });
