@@ -24,13 +24,13 @@ import {
   type ChangeReply,
   type CommandName,
   type DecideReply,
-  maxListedBytes,
   type RecordCommand,
   type RecordCommands,
   type ReplyOf,
-  type StoredDocument,
   type SubmitReply,
 } from "../record_commands.ts";
+import { PostgresDocuments } from "./postgres_documents.ts";
+import { PostgresFingerprints } from "./postgres_fingerprints.ts";
 import { jsonRowOf, recordOf, type SignupRow } from "./rows.ts";
 import type { Sql } from "./sql.ts";
 
@@ -64,12 +64,16 @@ export class PostgresTransaction {
   readonly #sql: Sql;
   readonly #context: TransactionContext;
   readonly #nowMs: number;
+  readonly #fingerprints: PostgresFingerprints;
+  readonly #documents: PostgresDocuments;
   readonly #runs: Runs;
 
   constructor(sql: Sql, context: TransactionContext, nowMs: number) {
     this.#sql = sql;
     this.#context = context;
     this.#nowMs = nowMs;
+    this.#fingerprints = new PostgresFingerprints(sql);
+    this.#documents = new PostgresDocuments(sql, nowMs);
     this.#runs = this.#makeRuns();
   }
 
@@ -110,12 +114,12 @@ export class PostgresTransaction {
       requeue: each(({ id }) => this.#requeue(id)),
       statistics: each(() => this.#statistics()),
       addFingerprint: each((command) => this.#addFingerprint(command)),
-      fingerprints: each(({ afterSeq }) => this.#fingerprints(afterSeq)),
+      fingerprints: each(({ afterSeq }) => this.#fingerprints.list(afterSeq)),
       referenced: each(({ sha256s }) => this.#referenced(sha256s)),
-      putDocument: each((command) => this.#putDocument(command)),
-      getDocument: each(({ collection, key }) => this.#getDocument(collection, key)),
-      listDocuments: each((query) => this.#listDocuments(query)),
-      deleteDocument: each(({ collection, key }) => this.#deleteDocument(collection, key)),
+      putDocument: each((command) => this.#documents.put(command)),
+      getDocument: each(({ collection, key }) => this.#documents.get(collection, key)),
+      listDocuments: each((query) => this.#documents.list(query)),
+      deleteDocument: each(({ collection, key }) => this.#documents.delete(collection, key)),
     };
   }
 
@@ -268,7 +272,7 @@ export class PostgresTransaction {
     let newestSeq = 0;
     if (isCompared) {
       // Whoever accepts something waits here for whoever does at the moment.
-      const counters = await this.#counters(true);
+      const counters = await this.#fingerprints.counters(true);
       if (counters.fingerprints > comparedSeq || counters.epoch !== epoch) {
         return { result: "stale" };
       }
@@ -281,7 +285,7 @@ export class PostgresTransaction {
     });
     const after = await this.#settle(held, records);
     await this.#update([...after.values()]);
-    await this.#addFingerprints(held, after, newestSeq);
+    await this.#fingerprints.addAccepted(held, after, newestSeq);
     return {
       result: "decided",
       decisions: decisions.map(({ id }) => {
@@ -330,54 +334,14 @@ export class PostgresTransaction {
     return new Map(rows.map(({ id, sha256 }) => [sha256.toHex(), id]));
   }
 
-  async #addFingerprints(
-    held: readonly Decision[],
-    after: ReadonlyMap<string, SignupRecord>,
-    newestSeq: number,
-  ): Promise<void> {
-    const added = held.flatMap(({ id, verdict }) =>
-      verdict.state === "accepted" && verdict.fingerprint !== undefined &&
-        after.get(id)!.state === "accepted"
-        ? [{ id, bytes: verdict.fingerprint }]
-        : []
-    );
-    await this.#insertFingerprints(added, newestSeq);
-  }
-
-  /** Whoever asks holds the counters. */
-  async #insertFingerprints(
-    added: readonly { id: string; bytes: Uint8Array }[],
-    newestSeq: number,
-  ): Promise<void> {
-    if (added.length === 0) return;
-    const sql = this.#sql;
-    await sql`
-      INSERT INTO orb_fingerprints (seq, signup_id, bytes)
-      SELECT ${newestSeq}::bigint + number, id, bytes
-      FROM unnest(${added.map(({ id }) => id)}::text[],
-        ${added.map(({ bytes }) => Buffer.from(bytes))}::bytea[])
-        WITH ORDINALITY AS row (id, bytes, number)`;
-    await sql`UPDATE orb_counters SET value = ${newestSeq + added.length}
-      WHERE name = 'fingerprints'`;
-  }
-
   async #addFingerprint(
     { id, bytes, epoch }: RecordCommands["addFingerprint"][0],
   ): Promise<boolean> {
-    const counters = await this.#counters(true);
+    const counters = await this.#fingerprints.counters(true);
     const [record] = await this.#find([id]);
     if (record?.state !== "accepted" || counters.epoch !== epoch) return false;
-    await this.#insertFingerprints([{ id, bytes }], counters.fingerprints);
+    await this.#fingerprints.add([{ id, bytes }], counters.fingerprints);
     return true;
-  }
-
-  async #counters(lock: boolean): Promise<{ epoch: number; fingerprints: number }> {
-    const rows = lock
-      ? await this.#sql<CounterRow>`
-        SELECT name, value FROM orb_counters ORDER BY name FOR UPDATE`
-      : await this.#sql<CounterRow>`SELECT name, value FROM orb_counters`;
-    const valueOf = (name: string) => rows.find((row) => row.name === name)?.value ?? 0;
-    return { epoch: valueOf("epoch"), fingerprints: valueOf("fingerprints") };
   }
 
   async #change(
@@ -412,95 +376,12 @@ export class PostgresTransaction {
     return { byState, oldestWaitMs: Math.max(0, this.#nowMs - oldestDueMs), tokens };
   }
 
-  async #fingerprints(afterSeq: number): Promise<ReplyOf<"fingerprints">> {
-    const { epoch, fingerprints: newestSeq } = await this.#counters(false);
-    const rows = await this.#sql<{ seq: number; signup_id: string; bytes: Uint8Array }>`
-      SELECT seq, signup_id, bytes FROM (
-        SELECT *, sum(length(bytes)) OVER (ORDER BY seq) AS listed FROM (
-          SELECT * FROM orb_fingerprints WHERE seq > ${afterSeq} ORDER BY seq LIMIT 10000
-        ) AS page
-      ) AS measured WHERE listed <= ${maxListedBytes} ORDER BY seq`;
-    return {
-      epoch,
-      newestSeq,
-      fingerprints: rows.map(({ seq, signup_id, bytes }) => ({
-        seq,
-        signupId: signup_id,
-        bytes: new Uint8Array(bytes),
-      })),
-    };
-  }
-
   async #referenced(sha256s: readonly string[]): Promise<string[]> {
     const digests = sha256s.map(bytesOf);
     const rows = await this.#sql<{ sha256: Uint8Array }>`
       SELECT DISTINCT sha256 FROM orb_signups WHERE sha256 = ANY(${digests}::bytea[])`;
     return rows.map(({ sha256 }) => sha256.toHex());
   }
-
-  async #putDocument(command: RecordCommands["putDocument"][0]): Promise<StoredDocument | null> {
-    const { collection, key, value, ifVersion } = command;
-    const text = JSON.stringify(value);
-    const [row] = ifVersion === undefined
-      ? await this.#sql<DocumentRow>`
-        INSERT INTO orb_documents (collection, key, value, version, updated_ms)
-        VALUES (${collection}, ${key}, ${text}, 1, ${this.#nowMs})
-        ON CONFLICT (collection, key) DO UPDATE SET value = excluded.value,
-          version = orb_documents.version + 1, updated_ms = excluded.updated_ms
-        RETURNING *`
-      : ifVersion === 0
-      ? await this.#sql<DocumentRow>`
-        INSERT INTO orb_documents (collection, key, value, version, updated_ms)
-        VALUES (${collection}, ${key}, ${text}, 1, ${this.#nowMs})
-        ON CONFLICT (collection, key) DO NOTHING RETURNING *`
-      : await this.#sql<DocumentRow>`
-        UPDATE orb_documents SET value = ${text}, version = version + 1,
-          updated_ms = ${this.#nowMs}
-        WHERE collection = ${collection} AND key = ${key} AND version = ${ifVersion}
-        RETURNING *`;
-    return row === undefined ? null : documentOf(row);
-  }
-
-  async #getDocument(collection: string, key: string): Promise<StoredDocument | null> {
-    const [row] = await this.#sql<DocumentRow>`
-      SELECT * FROM orb_documents WHERE collection = ${collection} AND key = ${key}`;
-    return row === undefined ? null : documentOf(row);
-  }
-
-  async #listDocuments(query: RecordCommands["listDocuments"][0]): Promise<StoredDocument[]> {
-    const { collection, after = "", limit } = query;
-    const rows = await this.#sql<DocumentRow>`
-      SELECT * FROM (
-        SELECT *, sum(length(value)) OVER (ORDER BY key) AS listed,
-          row_number() OVER (ORDER BY key) AS number FROM (
-          SELECT * FROM orb_documents WHERE collection = ${collection}
-            AND key > ${after}::text COLLATE "C" ORDER BY key LIMIT ${limit}
-        ) AS page
-      ) AS measured WHERE listed <= ${maxListedBytes} OR number = 1 ORDER BY key`;
-    return rows.map(documentOf);
-  }
-
-  async #deleteDocument(collection: string, key: string): Promise<boolean> {
-    const rows = await this.#sql`
-      DELETE FROM orb_documents WHERE collection = ${collection} AND key = ${key} RETURNING key`;
-    return rows.length > 0;
-  }
-}
-
-interface CounterRow {
-  name: string;
-  value: number;
-}
-
-interface DocumentRow {
-  key: string;
-  value: string;
-  version: number;
-  updated_ms: number;
-}
-
-function documentOf({ key, value, version, updated_ms }: DocumentRow): StoredDocument {
-  return { key, value: JSON.parse(value), version, updatedMs: updated_ms };
 }
 
 /** One after the other. */
