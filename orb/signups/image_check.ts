@@ -8,13 +8,18 @@ import { inflate } from "node:zlib";
 import { readPngChunks, readPngPixels, wrongPngLength } from "../uniqueness/png.ts";
 import { type CheckedImage, ImageRefusedError } from "./uniqueness.ts";
 
+/** Whether there is anything that {@linkcode checkImageData} would look at. */
+export function hasImageData({ mediaType }: CheckedImage): boolean {
+  return mediaType === "image/png";
+}
+
 /**
  * Inflates what a PNG holds, up to what its header calls for. Other images have nothing to inflate.
  *
  * @throws {ImageRefusedError} it holds more or less than that, or is broken.
  */
 export async function checkImageData(image: CheckedImage): Promise<void> {
-  if (image.mediaType !== "image/png") return;
+  if (!hasImageData(image)) return;
   const { bytes, width, height } = image;
   const { uncompressedBytes: expectedBytes } = readPngPixels(bytes, width, height);
   const inflatedBytes = await inflatedLength(readPngChunks(bytes).data, expectedBytes);

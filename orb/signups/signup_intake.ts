@@ -7,7 +7,7 @@
 import { hash } from "node:crypto";
 import { context, propagation } from "@opentelemetry/api";
 import { ProblemError } from "../../service/problem.ts";
-import { readBody, readText } from "../../service/request_body.ts";
+import { readBody, readText, releasePieces } from "../../service/request_body.ts";
 import type { World } from "../../service/world/world.ts";
 import { hashToken } from "../hash_token.ts";
 import type { BodyBudget } from "../overload/body_budget.ts";
@@ -15,10 +15,10 @@ import { type ImageStore, ImageStoreError } from "../stores/image_store.ts";
 import type { RecordStore } from "../stores/record_store.ts";
 import { StoreError } from "../stores/store_error.ts";
 import type { ImageMediaType, SignupRecord } from "./signup_record.ts";
-import { imageMediaTypes } from "./signup_record.ts";
+import { imageMediaTypes, isSettled } from "./signup_record.ts";
 import { UploadedSignupSchema } from "./signup_resource.ts";
 import { checkImage, type ImageLimits } from "../uniqueness/image_header.ts";
-import { ImageRefusedError } from "./uniqueness.ts";
+import { type CheckedImage, ImageRefusedError } from "./uniqueness.ts";
 
 /** Options of {@linkcode SignupIntake}. */
 export interface SignupIntakeOptions {
@@ -34,6 +34,12 @@ export interface SignupIntakeOptions {
   maxQueued: number;
   /** Limits of an image. @default those of {@linkcode checkImage} */
   imageLimits?: ImageLimits;
+  /** Whether an image is left to a worker; else its signup is decided with its arrival. @default every one is */
+  isExamined?: (image: CheckedImage) => boolean;
+  /** Notified of what was decided with its arrival. */
+  onDecided?: (record: SignupRecord) => void;
+  /** Notified of what was queued, with its image. */
+  onQueued?: (record: SignupRecord, image: Uint8Array) => void;
 }
 
 /** The most bytes of a body that names an upload. */
@@ -69,7 +75,10 @@ export class SignupIntake {
     const { budget, maxBodyBytes: limitBytes, bodyTimeoutMs: timeoutMs, world } = this.#options;
     using _ = budget.reserve(request, limitBytes);
     const bytes = await readBody(request, { limitBytes, timeoutMs, world });
-    return await this.#queue(id, orbId, { bytes, mediaType });
+    const record = await this.#queue(id, orbId, { bytes, mediaType });
+    // Nobody keeps it then. Left to the collector, large images make it look at the heap again and again.
+    if (record.attempts === 0 && isSettled(record.state)) releasePieces([bytes]);
+    return record;
   }
 
   /** Refuses before work when the queue was full a moment ago. @throws {ProblemError} 503 */
@@ -102,25 +111,16 @@ export class SignupIntake {
   async #queue(id: string, orbId: string | undefined, arrived: Arrived): Promise<SignupRecord> {
     const { store, images, maxQueued, imageLimits } = this.#options;
     const { bytes, uploadId } = arrived;
-    if (bytes.length === 0) throw unprocessable("The image is empty: send at least one byte.");
-    let mediaType: ImageMediaType;
-    try {
-      mediaType = checkImage(bytes, imageLimits).mediaType;
-    } catch (error) {
-      if (!(error instanceof ImageRefusedError)) throw error;
-      throw unprocessable(error.message);
-    }
-    if (arrived.mediaType !== "application/octet-stream" && arrived.mediaType !== mediaType) {
-      throw unprocessable(
-        `The image says that it is ${arrived.mediaType}, and by its first bytes it is not.`,
-      );
-    }
+    const image = checked(arrived, imageLimits);
+    const { mediaType } = image;
+    const accept = !(this.#options.isExamined?.(image) ?? true);
     const sha256 = hash("sha256", bytes, "hex");
     const traceparent = activeTraceparent();
     const put = await inWords(images.put(sha256, bytes));
     const reply = await inWords(store.run({
       type: "submit",
       maxQueued,
+      ...(accept && { accept }),
       signup: {
         ...{ id, sha256, imageBytes: bytes.length, mediaType, token: hashToken(bytes) },
         ...(orbId !== undefined && { orbId }),
@@ -139,9 +139,34 @@ export class SignupIntake {
         if (put === "present" && !await inWords(images.has(sha256))) {
           await inWords(images.put(sha256, bytes));
         }
+        if (reply.result === "new") this.#notify(reply.record, bytes);
         return reply.record;
     }
   }
+
+  #notify(record: SignupRecord, image: Uint8Array): void {
+    const { onDecided, onQueued } = this.#options;
+    if (isSettled(record.state)) onDecided?.(record);
+    else onQueued?.(record, image);
+  }
+}
+
+/** What was sent, by its first bytes and its header. @throws {ProblemError} 422 */
+function checked({ bytes, mediaType }: Arrived, limits: ImageLimits | undefined): CheckedImage {
+  if (bytes.length === 0) throw unprocessable("The image is empty: send at least one byte.");
+  let image: CheckedImage;
+  try {
+    image = checkImage(bytes, limits);
+  } catch (error) {
+    if (!(error instanceof ImageRefusedError)) throw error;
+    throw unprocessable(error.message);
+  }
+  if (mediaType !== "application/octet-stream" && mediaType !== image.mediaType) {
+    throw unprocessable(
+      `The image says that it is ${mediaType}, and by its first bytes it is not.`,
+    );
+  }
+  return image;
 }
 
 function mediaTypeOf(request: Request): ImageMediaType | "application/json" {

@@ -6,6 +6,8 @@ import { eventually } from "../../service/testing/eventually.ts";
 import { testWith } from "../../service/testing/permissions.ts";
 import { type OrbServerOptions, startOrbServer } from "../server.ts";
 import type { SignupResource } from "./signup_resource.ts";
+import { hashToken } from "../hash_token.ts";
+import { smallPng } from "../test_small_png.ts";
 
 interface Answer {
   status: number;
@@ -65,16 +67,36 @@ const bytes = (...values: number[]) => Uint8Array.from(values);
 
 signupTest("a signup is queued, decided, and known by its token", {}, async ({ put, settled }) => {
   const id = ulid();
-  const { status, headers, body } = await put(id, bytes(1, 2, 3, 4, 5));
+  const image = smallPng();
+  const { status, headers, body } = await put(id, image);
   assert.equal(status, 202);
   assert.equal(headers.get("location"), `/v2/signups/${id}`);
   assert.equal(body.id, id);
   assert.ok(["queued", "processing", "accepted"].includes(body.state), body.state);
   const decided = await settled(id);
   assert.equal(decided.state, "accepted");
-  assert.equal(decided.token, "371dd8e3f2423f4a");
-  assert.equal(decided.image.bytes, 5);
+  assert.equal(decided.token, hashToken(image));
+  assert.equal(decided.image.bytes, image.length);
   assert.equal(decided.attempts, 1);
+});
+
+signupTest("where there is nothing to examine, a signup is decided with its arrival", {
+  uniqueness: "exact",
+}, async ({ put, settled }) => {
+  const [first, second] = [ulid(), ulid()];
+  const { status, body } = await put(first, bytes(1, 2, 3, 4, 5));
+  assert.deepEqual([status, body.state, body.token], [202, "accepted", "371dd8e3f2423f4a"]);
+  assert.equal(body.attempts, 0);
+  assert.deepEqual(await settled(first), body);
+  const { body: again } = await put(second, bytes(1, 2, 3, 4, 5));
+  assert.deepEqual([again.state, again.duplicateOf], ["duplicate", first]);
+});
+
+signupTest("a server that decides nothing leaves all to others", {
+  signupWorkers: 0,
+}, async ({ put }) => {
+  const { body } = await put(ulid(), bytes(1, 2, 3, 4, 5));
+  assert.equal(body.state, "queued");
 });
 
 signupTest("an upload that comes ten times, at once and later, is one signup", {

@@ -9,13 +9,19 @@ import type { BodyBudget } from "../overload/body_budget.ts";
 import { TokenBuckets } from "../overload/token_buckets.ts";
 import type { ImageStore } from "../stores/image_store.ts";
 import type { RecordStore } from "../stores/record_store.ts";
+import { hasImageData } from "./image_check.ts";
 import { keepSweeping } from "./image_sweeper.ts";
 import { watchQueue } from "./queue_watch.ts";
+import { RecentImages } from "./recent_images.ts";
 import { SignupIntake } from "./signup_intake.ts";
+import { SignupInstruments } from "./signup_instruments.ts";
 import { addSignupRoutes } from "./signup_routes.ts";
 import { SignupWaiters } from "./signup_waiters.ts";
 import { SignupWorkers } from "./signup_workers.ts";
 import type { Uniqueness } from "./uniqueness.ts";
+
+/** Bytes of images that are kept in memory until they are decided. */
+const recentImageBytes = 64 * 1024 ** 2;
 
 /** Options of {@linkcode startSignups}. */
 export interface SignupServiceOptions {
@@ -68,8 +74,18 @@ export function startSignups(
   const { log, world, telemetry: { tracer, meter } } = context;
   const ended = new AbortController();
   const { signal } = ended;
+  const instruments = new SignupInstruments(meter);
+  const recent = new RecentImages(options.workers === 0 ? 0 : recentImageBytes);
   const intake = new SignupIntake({
     ...{ store, images, budget, world, maxBodyBytes, bodyTimeoutMs, maxQueued },
+    // Who decides nothing here leaves all to other servers.
+    isExamined: (image) =>
+      options.workers === 0 || !options.uniqueness.byBytesOnly || hasImageData(image),
+    onDecided(record) {
+      instruments.decided(record);
+      log.info("Signup decided", { id: record.id, state: record.state });
+    },
+    onQueued: ({ sha256 }, image) => recent.keep(sha256, image),
   });
   const waiters = new SignupWaiters({ store, world, stopping: context.stopping });
   const buckets = new TokenBuckets({
@@ -79,7 +95,10 @@ export function startSignups(
     world,
   });
   const workers = options.workers === 0 ? undefined : new SignupWorkers({
-    ...{ store, images, uniqueness: options.uniqueness, log, tracer, meter, world },
+    ...{ store, uniqueness: options.uniqueness, log, tracer, meter, instruments, world },
+    images: {
+      get: async (sha256, signal) => recent.take(sha256) ?? await images.get(sha256, signal),
+    },
     name: `worker-${world.randomUuid().slice(0, 8)}`,
     concurrency: options.workers,
   });

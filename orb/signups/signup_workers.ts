@@ -9,10 +9,7 @@
  * @module
  */
 import {
-  type Attributes,
   context,
-  type Counter,
-  type Histogram,
   type Meter,
   propagation,
   type Span,
@@ -36,6 +33,7 @@ import { StoreError } from "../stores/store_error.ts";
 import { Decisions } from "./decisions.ts";
 import { checkImage, type ImageLimits, imageLimits } from "../uniqueness/image_header.ts";
 import { checkImageData } from "./image_check.ts";
+import { SignupInstruments } from "./signup_instruments.ts";
 import type { SignupRecord, Verdict } from "./signup_record.ts";
 import { ImageRefusedError, type Uniqueness } from "./uniqueness.ts";
 
@@ -47,6 +45,8 @@ export interface SignupWorkersOptions {
   log: Log;
   tracer: Tracer;
   meter: Meter;
+  /** What is measured. @default those of `meter` */
+  instruments?: SignupInstruments;
   world: World;
   /** Who it is, in records and logs; another name each time. */
   name: string;
@@ -70,9 +70,9 @@ export interface SignupWorkersOptions {
 
 /** Works until it is stopped. */
 export class SignupWorkers {
-  readonly #options: Required<SignupWorkersOptions>;
+  readonly #options: Required<Omit<SignupWorkersOptions, "instruments">>;
   readonly #decisions: Decisions;
-  readonly #instruments: WorkerInstruments;
+  readonly #instruments: SignupInstruments;
   readonly #underWay = new Map<SignupRecord, Promise<void>>();
   readonly #stopping = new AbortController();
   /** Resolves when there may be work, or room for it. */
@@ -108,7 +108,7 @@ export class SignupWorkers {
       }
     }
     this.#decisions = new Decisions(options.store, options.uniqueness);
-    this.#instruments = new WorkerInstruments(options.meter);
+    this.#instruments = options.instruments ?? new SignupInstruments(options.meter);
   }
 
   /** Begins to work. */
@@ -273,43 +273,4 @@ function parentOf({ traceparent }: SignupRecord) {
   return traceparent === undefined
     ? context.active()
     : propagation.extract(context.active(), { traceparent });
-}
-
-class WorkerInstruments {
-  /** Seconds of an attempt. */
-  readonly duration: Histogram;
-  readonly #decided: Counter;
-  readonly #failed: Counter;
-  readonly #latency: Histogram;
-
-  constructor(meter: Meter) {
-    this.duration = meter.createHistogram("orb.signup.processing.duration", {
-      description: "How long an attempt to decide a signup takes.",
-      unit: "s",
-      advice: { explicitBucketBoundaries: [.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5] },
-    });
-    this.#decided = meter.createCounter("orb.signup.decisions", {
-      description: "Signups decided, by state.",
-      unit: "{signup}",
-    });
-    this.#failed = meter.createCounter("orb.signup.failed_attempts", {
-      description: "Attempts to decide a signup that failed, by the state that it has then.",
-      unit: "{attempt}",
-    });
-    this.#latency = meter.createHistogram("orb.signup.decision.duration", {
-      description: "From a signup's 202 to its decision.",
-      unit: "s",
-      advice: { explicitBucketBoundaries: [.005, .01, .02, .05, .1, .25, .5, 1, 2, 5, 10, 30] },
-    });
-  }
-
-  decided({ state, createdMs, decidedMs = createdMs }: SignupRecord): void {
-    const attributes: Attributes = { state };
-    this.#decided.add(1, attributes);
-    this.#latency.record((decidedMs - createdMs) / 1_000, attributes);
-  }
-
-  failed(state: string): void {
-    this.#failed.add(1, { state });
-  }
 }

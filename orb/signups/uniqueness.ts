@@ -34,6 +34,8 @@ export interface CheckedImage {
 
 /** Compares images. */
 export interface Uniqueness {
+  /** True where they are compared by their bytes only: there is nothing to look at in them. */
+  readonly byBytesOnly?: boolean;
   /**
    * What an image is compared by, at most 8 KiB; `undefined` for one that is compared by its bytes
    * only.
@@ -56,6 +58,7 @@ export interface Uniqueness {
 
 /** Compares by bytes only. */
 export const exactUniqueness: Uniqueness = {
+  byBytesOnly: true,
   fingerprint: () => Promise.resolve(undefined),
   nearest: () => Promise.resolve(undefined),
   compare: () => undefined,

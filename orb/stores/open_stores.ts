@@ -17,7 +17,6 @@ import { type ServiceContext, StartError } from "../../service/life_cycle.ts";
 import { openImageBucket } from "./image_bucket.ts";
 import { openImageFolder } from "./image_folder.ts";
 import { type ImageStore, ImageStoreError } from "./image_store.ts";
-import { withRecentImages } from "./recent_images.ts";
 import type { RecordBackend } from "./record_backend.ts";
 import { hostUrls } from "./postgres/host_urls.ts";
 import { type QueueBusFlags, withQueueBus } from "./bus/open_queue_bus.ts";
@@ -77,9 +76,6 @@ export function withStoreFlags<Args extends any[], Options extends OptionValues>
 /** The name of the database in the data folder: v1's, which is taken over. */
 export const databaseName = "tokens.sqlite";
 
-/** Bytes of images that are kept in memory until they are decided. */
-const recentImageBytes = 64 * 1024 ** 2;
-
 /** What it takes to open the stores. */
 export interface OpenStoresOptions extends StoreOptions, QueueBusFlags {
   /** True where signups are decided by this server. @default true */
@@ -125,7 +121,7 @@ export async function openStores(
     context.health.set("images", "ok");
     return {
       records,
-      images: withRecentImages(images, recentImageBytes),
+      images,
       isAlone: databaseUrl === undefined && s3Endpoint === undefined,
       async close() {
         close();

@@ -19,7 +19,7 @@ export type TokenResult = "new" | "duplicate" | "failed";
 
 /** What became of a signup that was handed in. */
 export type SubmitReply =
-  /** It is queued now (`new`), or was handed in before (`same`). */
+  /** It is queued or decided now (`new`), or was handed in before (`same`). */
   | { readonly result: "new" | "same"; readonly record: SignupRecord }
   /** Its id stands for another image or another device. */
   | { readonly result: "conflict"; readonly record: SignupRecord }
@@ -84,7 +84,11 @@ export interface RecordCommands {
   hasToken: [{ sha256: string }, boolean];
   /** Forgets every token and every fingerprint: each image may sign up again. Signups stay as they are. */
   reset: [object, null];
-  submit: [{ signup: NewSignup; maxQueued: number }, SubmitReply];
+  /**
+   * Queues a signup; with `accept` there is nothing to examine: it is accepted at once, unless its
+   * bytes are known, and `maxQueued` does not matter.
+   */
+  submit: [{ signup: NewSignup; maxQueued: number; accept?: boolean }, SubmitReply];
   find: [{ id: string }, SignupRecord | null];
   list: [SignupQuery, SignupRecord[]];
   /**

@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { ulid } from "ulid";
 import { eventually } from "../../service/testing/eventually.ts";
-import type { SignupRecord } from "../signups/signup_record.ts";
+import type { NewSignup, SignupRecord } from "../signups/signup_record.ts";
 import type { RecordBackend } from "./record_backend.ts";
 import { checkQueue } from "./record_queue_suite.ts";
 import {
@@ -110,6 +110,38 @@ function checkSubmission(check: Check): void {
     const [later] = await backend.apply([{ type: "submit", signup, maxQueued: 0 }]);
     assert.equal(later.result, "same", "also while the queue is full");
   });
+
+  check(
+    "accept a signup at once that needs no examination, its image once",
+    async ({ backend }) => {
+      await backend.apply([{ type: "addToken", sha256: digest("v1") }]);
+      const before = await submit(backend, signupOf("before"));
+      const [first, second, third, known] = [..."aab"].map((name) => signupOf(name))
+        .concat(signupOf("v1"));
+      const accept = (signup: NewSignup) =>
+        ({ type: "submit", signup, maxQueued: 0, accept: true }) as const;
+      const replies = await backend.apply([first!, first!, second!, known!].map(accept));
+      assert.deepEqual(replies.map(({ result }) => result), ["new", "same", "new", "new"]);
+      const [later, last] = await backend.apply([signupOf("a"), third!].map(accept));
+      const all = [...replies, later!, last!].map((reply) =>
+        "record" in reply ? reply.record : null
+      );
+      assert.deepEqual(all.map((one) => one?.state), [
+        ...["accepted", "accepted", "duplicate", "duplicate", "duplicate", "accepted"],
+      ]);
+      assert.deepEqual(all.map((one) => one?.duplicateOf), [
+        ...[undefined, undefined, first!.id, undefined, first!.id, undefined],
+      ]);
+      for (const record of all) {
+        assert.equal(record!.decidedMs, record!.createdMs);
+        assert.deepEqual(await find(backend, record!.id), record);
+      }
+      assert.deepEqual((await claim(backend)).map(({ id }) => id), [before.id]);
+      assert.deepEqual(await claimNow(backend), [], "there is nothing else to work on");
+      const [statistics] = await backend.apply([{ type: "statistics" }]);
+      assert.equal(statistics.tokens, 3);
+    },
+  );
 
   check("refuse more signups than may wait", async ({ backend }) => {
     const replies = await backend.apply(

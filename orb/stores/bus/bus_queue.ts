@@ -152,7 +152,7 @@ class BusQueue implements RecordBackend {
     } ?? {};
     switch (command.type) {
       case "submit":
-        if (result === "new") this.#offer(command.signup.id);
+        if (result === "new" && record?.state === "queued") this.#offer(command.signup.id);
         return;
       case "retry":
         if (record?.state === "queued") this.#offerLater(command.id, command.delayMs);

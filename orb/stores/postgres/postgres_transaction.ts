@@ -155,12 +155,20 @@ export class PostgresTransaction {
     const known = new Map((await this.#lockless(commands.map(({ signup }) => signup.id)))
       .map((record) => [record.id, record]));
     const fresh = new Map<string, SignupRecord>();
-    for (const { signup, maxQueued } of commands) {
-      if (known.has(signup.id) || fresh.has(signup.id) || depth + fresh.size >= maxQueued) continue;
-      fresh.set(signup.id, queued(signup, this.#nowMs));
+    let waiting = depth;
+    for (const { signup, maxQueued, accept } of commands) {
+      if (known.has(signup.id) || fresh.has(signup.id)) continue;
+      if (!accept && waiting >= maxQueued) continue;
+      if (!accept) waiting++;
+      const arrived = queued(signup, this.#nowMs);
+      fresh.set(
+        signup.id,
+        accept ? decided(arrived, { state: "accepted" }, this.#nowMs) : arrived,
+      );
     }
-    const inserted = await this.#insert([...fresh.values()]);
-    const isMine = new Set(inserted);
+    const isMine = new Set(await this.#insert([...fresh.values()]));
+    const repeated = await this.#repeated([...fresh.values()].filter(({ id }) => isMine.has(id)));
+    for (const record of repeated) fresh.set(record.id, record);
     // Another server may have been faster by a moment.
     const others = [...fresh.keys()].filter((id) => !isMine.has(id));
     for (const record of await this.#lockless(others)) known.set(record.id, record);
@@ -168,9 +176,28 @@ export class PostgresTransaction {
       const mine = fresh.get(signup.id);
       if (mine !== undefined && isMine.delete(signup.id)) return { result: "new", record: mine };
       const record = known.get(signup.id) ?? mine;
-      if (record === undefined) return { result: "full", depth: depth + fresh.size };
+      if (record === undefined) return { result: "full", depth: waiting };
       return { result: isSameSignup(record, signup) ? "same" : "conflict", record };
     });
+  }
+
+  /** Of signups that were written as accepted, those whose bytes are known: they are duplicates. */
+  async #repeated(records: readonly SignupRecord[]): Promise<SignupRecord[]> {
+    const accepted = records.filter(({ state }) => state === "accepted");
+    if (accepted.length === 0) return [];
+    const results = await this.#addTokens(accepted.map(({ sha256 }) => sha256));
+    const known = accepted.filter((_, index) => results[index] === "duplicate");
+    const acceptedOf = await this.#acceptedOf(
+      known.map(({ sha256 }) => sha256),
+      known.map(({ id }) => id),
+    );
+    const repeated = known.map((record) => {
+      const duplicateOf = acceptedOf.get(record.sha256);
+      const verdict = { state: "duplicate" as const, ...(duplicateOf && { duplicateOf }) };
+      return decided(record, verdict, this.#nowMs);
+    });
+    await this.#update(repeated);
+    return repeated;
   }
 
   /** The ids that were not there before. */
@@ -179,16 +206,17 @@ export class PostgresTransaction {
     const sorted = records.toSorted((a, b) => a.id < b.id ? -1 : 1);
     const rows = await this.#sql<{ id: string }>`
       INSERT INTO orb_signups (id, sha256, image_bytes, media_type, token, orb_id, upload_id,
-        traceparent, state, attempts, fence, due_ms, created_ms, updated_ms)
+        traceparent, state, attempts, fence, due_ms, created_ms, updated_ms, decided_ms)
       SELECT id, decode(sha256, 'hex'), image_bytes, media_type, token, orb_id, upload_id,
-        traceparent, state, attempts, fence, due_ms, created_ms, updated_ms
+        traceparent, state, attempts, fence, due_ms, created_ms, updated_ms, decided_ms
       FROM jsonb_to_recordset(${this.#json(sorted)}::text::jsonb) AS row (
         id text, sha256 text, image_bytes bigint, media_type text, token text, orb_id text,
         upload_id text, traceparent text, state text, attempts integer, fence bigint,
-        due_ms bigint, created_ms bigint, updated_ms bigint
+        due_ms bigint, created_ms bigint, updated_ms bigint, decided_ms bigint
       )
       ON CONFLICT (id) DO NOTHING RETURNING id`;
-    for (const { id } of rows) this.changes.push([id, "queued"]);
+    const stateOf = new Map(records.map(({ id, state }) => [id, state]));
+    for (const { id } of rows) this.changes.push([id, stateOf.get(id)!]);
     return rows.map(({ id }) => id);
   }
 
@@ -325,12 +353,17 @@ export class PostgresTransaction {
     }));
   }
 
-  async #acceptedOf(sha256s: readonly string[]): Promise<Map<string, string>> {
+  /** The accepted signups of images, but not `besides`. */
+  async #acceptedOf(
+    sha256s: readonly string[],
+    besides: readonly string[] = [],
+  ): Promise<Map<string, string>> {
     if (sha256s.length === 0) return new Map();
     const digests = sha256s.map(bytesOf);
     const rows = await this.#sql<{ id: string; sha256: Uint8Array }>`
       SELECT id, sha256 FROM orb_signups
-      WHERE sha256 = ANY(${digests}::bytea[]) AND state = 'accepted'`;
+      WHERE sha256 = ANY(${digests}::bytea[]) AND state = 'accepted'
+        AND id <> ALL(${[...besides]}::text[])`;
     return new Map(rows.map(({ id, sha256 }) => [sha256.toHex(), id]));
   }
 

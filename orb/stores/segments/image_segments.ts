@@ -154,7 +154,10 @@ export class ImageSegments {
         if (this.#index.find(sha256) === undefined) this.#index.set(sha256, place);
         return false;
       }
-      await this.#append({ kind: "removed", sha256, bytes: noBytes });
+      // Of one that was put anew meanwhile only the old one is gone: its removal would be the last word.
+      if (this.#index.find(sha256) === undefined && !this.#arriving.has(sha256)) {
+        await this.#append({ kind: "removed", sha256, bytes: noBytes });
+      }
     } finally {
       this.#removing.delete(place);
     }

@@ -152,6 +152,30 @@ segmentsTest(
   },
 );
 
+segmentsTest(
+  "an image that is put while its removal is asked about is there, also after a restart",
+  async () => {
+    const segments = await open();
+    const image = imageOf(1);
+    await segments.put(...image);
+    const isRemoved = await segments.remove(image[0], async () => {
+      assert.equal(await segments.put(...image), "new");
+      return true;
+    });
+    assert.equal(isRemoved, true, "the one that was there before");
+    assert.deepEqual(await segments.get(image[0]), image[1]);
+    let arriving: Promise<unknown> | undefined;
+    await segments.remove(image[0], () => {
+      arriving = segments.put(...image);
+      return Promise.resolve(true);
+    });
+    assert.equal(await arriving, "new");
+    for (const opened of [segments, await open()]) {
+      assert.deepEqual(await opened.get(image[0]), image[1]);
+    }
+  },
+);
+
 segmentsTest("images that another process puts are found", async () => {
   const [one, two] = [imageOf(1), imageOf(2)];
   const server = await open();

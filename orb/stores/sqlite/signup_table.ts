@@ -160,6 +160,13 @@ export class SignupTable {
     return counts;
   }
 
+  /** Signups under way, with what this transaction has changed. */
+  get depth(): number {
+    const { queued, processing } = this.#counts;
+    return queued + processing + (this.#deltas.get("queued") ?? 0) +
+      (this.#deltas.get("processing") ?? 0);
+  }
+
   /** Writes the counts; call it last in a transaction that changes something. */
   writeCounts(): void {
     for (const [state, delta] of this.#deltas) if (delta !== 0) this.#count.run(delta, state);

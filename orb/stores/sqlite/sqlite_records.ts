@@ -227,15 +227,18 @@ export class SqliteRecords {
     return null;
   }
 
-  #submit({ signup, maxQueued }: RecordCommands["submit"][0]): SubmitReply {
+  #submit({ signup, maxQueued, accept = false }: RecordCommands["submit"][0]): SubmitReply {
     const existing = this.#signups.find(signup.id);
     if (existing !== null) {
       return { result: isSameSignup(existing, signup) ? "same" : "conflict", record: existing };
     }
-    const { queued: waiting, processing } = this.#signups.counts;
-    const depth = waiting + processing;
-    if (depth >= maxQueued) return { result: "full", depth };
-    const record = queued(signup, this.#nowMs());
+    const depth = this.#signups.depth;
+    if (!accept && depth >= maxQueued) return { result: "full", depth };
+    const nowMs = this.#nowMs();
+    const arrived = queued(signup, nowMs);
+    const record = accept
+      ? decided(arrived, this.#ofBytes(arrived, { state: "accepted" }), nowMs)
+      : arrived;
     this.#signups.insert(record);
     return { result: "new", record };
   }
