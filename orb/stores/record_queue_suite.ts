@@ -17,7 +17,7 @@ import {
   limits,
   signupOf,
   submit,
-} from "./record_suite_steps.ts";
+} from "./test_record_steps.ts";
 
 /** Declares its tests. */
 export function checkQueue(check: Check): void {

@@ -18,7 +18,7 @@ import {
   find,
   signupOf,
   submit,
-} from "./record_suite_steps.ts";
+} from "./test_record_steps.ts";
 
 /** What the suite needs to know of a back-end. */
 export interface BackendUnderTest {
