@@ -9,13 +9,20 @@ import assert from "node:assert/strict";
 import { createPublicKey, verify } from "node:crypto";
 import { join } from "node:path";
 import { createCertificate } from "../pingpong/certificates/certificate.ts";
+import { type Bus, BusError, type ReaderState } from "../service/bus/bus.ts";
+import type { SaslMechanism } from "../service/bus/kafka_connection.ts";
+import { openBus } from "../service/bus/open_bus.ts";
 import { choosePorts } from "../service/ports.ts";
+import { testContext } from "../service/testing/context.ts";
 import { eventually } from "../service/testing/eventually.ts";
 import { startProgram, type TestProgram } from "../service/testing/program.ts";
 import { type RunningKafka, startKafka } from "../stack/kafka.ts";
 import { testWithStack } from "../stack/test_with_stack.ts";
 
-const users = { admin: "admin-pw", "signer-service": "service-pw", "signer-api": "api-pw" };
+type User = "admin" | "signer-service" | "signer-api";
+
+/** Of everybody, a person and a program that lacks one ACL alike. */
+const passwordOf = (user: string) => `${user}-password`;
 
 /** An ACL as the README has it. */
 interface Allowed {
@@ -34,6 +41,43 @@ async function aclsOfReadme(): Promise<Allowed[]> {
   });
 }
 
+/** For each ACL a user who has all of its owner's but that one. */
+function withoutOneEach(all: readonly Allowed[]) {
+  return all.map((missing, index) => {
+    const user = `without-${index}`;
+    const allowed = all
+      .filter((one) => one.principal === missing.principal && one !== missing)
+      .map((one) => ({ ...one, principal: `User:${user}` }));
+    return { user, missing, allowed };
+  });
+}
+
+/** Does what needs an ACL, until that is refused: with what the bus says then. */
+async function refusalOf({ operation, kind, name }: Allowed, bus: Bus): Promise<string> {
+  const topic = kind === "topic" ? name : name.replace(".service", "").replace(".reader.*", "");
+  const used = topic.replace("*", operation === "CREATE" ? "made" : "fixed");
+  // A reader that has joined its group may be refused its first records.
+  const refused = Promise.withResolvers<string>();
+  const onState = (state: ReaderState) => {
+    if (state !== "ok") refused.resolve(state.reason);
+  };
+  try {
+    if (operation === "WRITE") {
+      await bus.send(used, { headers: [], value: new Uint8Array(1) });
+    } else if (operation === "CREATE") await bus.createTopic(used);
+    else if (operation === "DELETE") await bus.deleteTopic(used);
+    else if (used === "signer.v1") {
+      const handle = () => Promise.resolve();
+      await bus.consume({ topic: used, group: "signer.v1.service", handle, onState });
+    } else await bus.follow({ topic: used, from: "end", handle: () => {}, onState });
+  } catch (error) {
+    assert.ok(error instanceof BusError);
+    return error.message;
+  }
+  assert.equal(operation, "READ", "it was allowed");
+  return await refused.promise;
+}
+
 /** A cluster that demands TLS and a password, with what a person makes on it beforehand. */
 class SecuredKafka implements AsyncDisposable {
   readonly #kafka: RunningKafka;
@@ -45,6 +89,9 @@ class SecuredKafka implements AsyncDisposable {
   }
 
   static async start(allowed: readonly Allowed[]): Promise<SecuredKafka> {
+    const principals = allowed.map(({ principal }) => principal.replace("User:", ""));
+    const names = new Set(["admin", ...principals]);
+    const users = Object.fromEntries([...names].map((name) => [name, passwordOf(name)]));
     const folder = await Deno.makeTempDir({ prefix: "signer-secured-" });
     const { cert, key } = await createCertificate({ names: ["127.0.0.1"] });
     await Deno.writeTextFile(join(folder, "ca.pem"), cert);
@@ -66,7 +113,7 @@ class SecuredKafka implements AsyncDisposable {
       clientId: "admin",
       bootstrapBrokers: [this.#kafka.bootstrapServer],
       tls: { ca: [ca] },
-      sasl: { mechanism: "PLAIN", username: "admin", password: users.admin },
+      sasl: { mechanism: "PLAIN", username: "admin", password: passwordOf("admin") },
     });
     try {
       await admin.createTopics({ topics: ["signer.v1"], partitions: 12, replicas: 1 });
@@ -92,18 +139,36 @@ class SecuredKafka implements AsyncDisposable {
     }
   }
 
+  /** The bus as one of the users has it, in this process. */
+  async bus(user: string): Promise<Bus> {
+    return await openBus(
+      {
+        kafkaBrokers: [this.#kafka.bootstrapServer],
+        ...{ kafkaStartTimeoutMs: 30_000, kafkaOutageLimitMs: 300_000, maxMessageBytes: 1_000_000 },
+        ...{ kafkaTls: true, kafkaTlsCa: join(this.folder, "ca.pem") },
+        ...{ kafkaSaslMechanism: "PLAIN", kafkaSaslUsername: user },
+        kafkaSaslPasswordFile: join(this.folder, `${user}.password`),
+      },
+      { clientId: user, topics: [] },
+      testContext(),
+    );
+  }
+
   /** Starts a program of the signer as one of the users. */
   async program(
     entry: "service" | "rest_api",
-    user: keyof typeof users,
-    more: readonly string[] = [],
+    user: User,
+    { mechanism = "PLAIN", more = [] }: {
+      mechanism?: SaslMechanism;
+      more?: readonly string[];
+    } = {},
   ): Promise<{ program: TestProgram; url: string }> {
     const [port] = choosePorts(undefined);
     const program = await startProgram(new URL(`../signer/${entry}.ts`, import.meta.url), [
       ...["--port", String(port), "--data-dir", join(this.folder, entry)],
       ...["--kafka-brokers", this.#kafka.bootstrapServer],
       ...["--kafka-tls", "--kafka-tls-ca", join(this.folder, "ca.pem")],
-      ...["--kafka-sasl-mechanism", "PLAIN", "--kafka-sasl-username", user],
+      ...["--kafka-sasl-mechanism", mechanism, "--kafka-sasl-username", user],
       ...["--kafka-sasl-password-file", join(this.folder, `${user}.password`)],
       ...more,
     ]);
@@ -114,6 +179,19 @@ class SecuredKafka implements AsyncDisposable {
     await this.#kafka.stop();
     await Deno.remove(this.folder, { recursive: true });
   }
+}
+
+/** Whoever lacks one ACL hears which, where it is needed. */
+async function lackingAcl(
+  { user, missing }: { user: string; missing: Allowed },
+  kafka: SecuredKafka,
+): Promise<void> {
+  const bus = await kafka.bus(user);
+  const refusal = await refusalOf(missing, bus);
+  const { operation, kind, name } = missing;
+  const acl = `needs the ACL: ${operation} ${kind} ${name.replace("*", "")}`;
+  assert.ok(refusal.includes(acl), `${acl} is not in: ${refusal}`);
+  await bus.close();
 }
 
 async function sign({ program, url }: { program: TestProgram; url: string }) {
@@ -131,10 +209,13 @@ testWithStack(
   "the README's ACLs are enough at a Kafka that demands TLS and a password",
   async () => {
     await using kafka = await SecuredKafka.start(await aclsOfReadme());
-    const service = await kafka.program("service", "signer-service", ["--algorithm", "es256"]);
+    const service = await kafka.program("service", "signer-service", {
+      mechanism: "SCRAM-SHA-256",
+      more: ["--algorithm", "es256"],
+    });
     await using _service = service.program;
     await service.program.line(/Listening/);
-    const api = await kafka.program("rest_api", "signer-api");
+    const api = await kafka.program("rest_api", "signer-api", { mechanism: "SCRAM-SHA-512" });
     await using _api = api.program;
     const { signature, keyId } = await sign(api);
     assert.ok(signature && keyId);
@@ -162,24 +243,37 @@ testWithStack("programs whose topics are there start where they may make none", 
     operation === "READ" || operation === "WRITE"
   );
   await using kafka = await SecuredKafka.start(allowed);
-  const service = await kafka.program("service", "signer-service", ["--algorithm", "es256"]);
+  const service = await kafka.program("service", "signer-service", {
+    more: ["--algorithm", "es256"],
+  });
   await using _service = service.program;
   await service.program.line(/Listening/);
-  const fixed = ["--res-topic", "signer.v1.resp.fixed"];
-  const api = await kafka.program("rest_api", "signer-api", fixed);
+  const api = await kafka.program("rest_api", "signer-api", {
+    more: ["--res-topic", "signer.v1.resp.fixed"],
+  });
   await using _api = api.program;
   await sign(api);
 });
 
 testWithStack(
-  "a service that is refused the topic of keys, or altogether, is alive, says so, and ends with 0",
+  "what lacks is named: each ACL by the bus; by a service that is refused and yet alive, and ends with 0",
   async () => {
-    const allowed = (await aclsOfReadme())
+    const all = await aclsOfReadme();
+    const lacking = withoutOneEach(all);
+    const allowed = all
       .filter(({ name, operation }) => !(name === "signer.v1.keys" && operation === "WRITE"));
-    await using kafka = await SecuredKafka.start(allowed);
+    await using kafka = await SecuredKafka.start([
+      ...allowed,
+      ...lacking.flatMap((one) => one.allowed),
+    ]);
+    await Promise.all(lacking.map((one) => lackingAcl(one, kafka)));
     await Deno.writeTextFile(join(kafka.folder, "signer-api.password"), "wrong\n");
     const refused = [
-      { entry: "service", user: "signer-service", says: /part=keys.*authoriz/i },
+      {
+        entry: "service",
+        user: "signer-service",
+        says: /part=keys.*needs the ACL: WRITE topic signer\.v1\.keys/,
+      },
       { entry: "rest_api", user: "signer-api", says: /Waiting for the bus.*authentication/i },
     ] as const;
     for (const { entry, user, says } of refused) {

@@ -66,7 +66,8 @@ export interface KafkaOptions extends StartOptions {
    */
   nodeId?: number;
   /**
-   * Demands TLS, a name and a password (SASL/PLAIN) of every client, and refuses what no ACL allows.
+   * Demands TLS, a name and a password of every client (SASL: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512),
+   * and refuses what no ACL allows.
    *
    * @default anybody may do anything
    */
@@ -122,7 +123,9 @@ export async function startKafka(options: KafkaOptions = {}): Promise<RunningKaf
       const text = serverProperties({ port, controllerPort, runFolder, nodeId, secured });
       // It may hold passwords and a key.
       await Deno.writeTextFile(properties, text, { mode: 0o600 });
-      if (!await isFormatted(runFolder)) await formatStorage(lib, properties, options.signal);
+      if (!await isFormatted(runFolder)) {
+        await formatStorage(lib, { properties, secured, aborted: options.signal });
+      }
     },
     ports: { clients: port, controller: controllerPort },
     // It opens this port only once it is registered with its controller.
@@ -178,7 +181,9 @@ function serverProperties(
   return Object.entries(properties).map(([name, value]) => `${name}=${value}\n`).join("");
 }
 
-/** TLS by PEM, names and passwords in the file itself, and nothing that no ACL allows. */
+const SCRAM_MECHANISMS = ["SCRAM-SHA-256", "SCRAM-SHA-512"];
+
+/** TLS by PEM, names and passwords of PLAIN in the file itself, and nothing that no ACL allows. */
 function securityProperties(
   { cert, key, users, superUser }: KafkaSecurity,
 ): Record<string, string> {
@@ -186,12 +191,17 @@ function securityProperties(
   const known = Object.entries(users).map(([name, password]) => `user_${name}="${password}"`);
   const login = `username="${superUser}" password="${users[superUser]}"`;
   return {
-    "sasl.enabled.mechanisms": "PLAIN",
+    "sasl.enabled.mechanisms": ["PLAIN", ...SCRAM_MECHANISMS].join(","),
     "sasl.mechanism.inter.broker.protocol": "PLAIN",
     "listener.name.sasl_ssl.plain.sasl.jaas.config":
       `org.apache.kafka.common.security.plain.PlainLoginModule required ${login} ${
         known.join(" ")
       };`,
+    // What a password has to fit is in the storage, from its formatting on.
+    ...Object.fromEntries(SCRAM_MECHANISMS.map((mechanism) => [
+      `listener.name.sasl_ssl.${mechanism.toLowerCase()}.sasl.jaas.config`,
+      "org.apache.kafka.common.security.scram.ScramLoginModule required;",
+    ])),
     "ssl.keystore.type": "PEM",
     "ssl.keystore.certificate.chain": oneLine(cert),
     "ssl.keystore.key": oneLine(key),
@@ -214,16 +224,25 @@ async function isFormatted(runFolder: string): Promise<boolean> {
   }
 }
 
-/** KRaft refuses to start on a folder that was not given a cluster's id. */
+/**
+ * KRaft refuses to start on a folder that was not given a cluster's id. SCRAM's credentials are part of
+ * the cluster's metadata, so they are given with it.
+ */
 async function formatStorage(
   lib: string,
-  properties: string,
-  aborted: AbortSignal | undefined,
+  { properties, secured, aborted }: {
+    properties: string;
+    secured: KafkaSecurity | undefined;
+    aborted: AbortSignal | undefined;
+  },
 ): Promise<void> {
+  const scram = Object.entries(secured?.users ?? {}).flatMap(([name, password]) =>
+    SCRAM_MECHANISMS.map((one) => `--add-scram=${one}=[name=${name},password=${password}]`)
+  );
   const timeout = AbortSignal.timeout(FORMAT_TIMEOUT_MS);
   const output = await new Deno.Command(JAVA.command, {
     args: ["-cp", lib, "kafka.tools.StorageTool", "format", "-c", properties]
-      .concat(`--cluster-id=${randomBytes(16).toString("base64url")}`),
+      .concat(`--cluster-id=${randomBytes(16).toString("base64url")}`, scram),
     stdin: "null",
     stdout: "piped",
     stderr: "piped",

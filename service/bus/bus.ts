@@ -60,16 +60,19 @@ export interface TopicDescription {
   readonly partitions: number;
 }
 
-/** Why the bus could not do something; `kind` is stable, the message is for logs, never for users. */
+/**
+ * Why the bus could not do something; `kind` is stable, the message is for logs, never for users. The message
+ * says all that there is to say, so no `cause` stands behind it that would be shown in its place.
+ */
 export class BusError extends Error {
   /** Its name in stack traces. */
   override name = "BusError";
   /** Which of the four it is. */
   readonly kind: BusErrorKind;
 
-  /** Makes one; `cause` is what the bus's client threw. */
-  constructor(kind: BusErrorKind, message: string, cause?: unknown) {
-    super(message, { cause });
+  /** Makes one. */
+  constructor(kind: BusErrorKind, message: string) {
+    super(message);
     this.kind = kind;
   }
 }

@@ -110,7 +110,7 @@ class KafkaTopics {
       });
     } catch (error) {
       if (!brokerSaid(error, "TOPIC_ALREADY_EXISTS")) {
-        throw busError(error, `make the topic ${name}`);
+        throw busError(error, `make the topic ${name}`, { topic: `CREATE topic ${name}` });
       }
       // Perhaps another program has made it this moment.
       await this.#awaitVisible(name);
@@ -158,7 +158,7 @@ class KafkaTopics {
       await this.#admin.deleteTopics({ topics: [name] });
     } catch (error) {
       if (brokerSaid(error, "UNKNOWN_TOPIC_OR_PARTITION")) return;
-      throw busError(error, `remove the topic ${name}`);
+      throw busError(error, `remove the topic ${name}`, { topic: `DELETE topic ${name}` });
     }
   }
 

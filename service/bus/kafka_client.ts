@@ -30,8 +30,16 @@ export function brokerSaid(error: unknown, ...names: string[]): boolean {
   return error instanceof Error && names.some((name) => findErrorBy(error, "apiId", name) !== null);
 }
 
+/** What must be allowed for a call, to be named where it is not, as Kafka's tools spell it. */
+export interface NeededAcls {
+  /** What must be allowed on a topic: `WRITE topic jobs`. */
+  topic?: string;
+  /** What must be allowed on a group: `READ group workers`. */
+  group?: string;
+}
+
 /** What a client's error means to the users of the bus. */
-export function busError(error: unknown, doing: string): BusError {
+export function busError(error: unknown, doing: string, needed: NeededAcls = {}): BusError {
   if (error instanceof BusError) return error;
   const kind = brokerSaid(error, "MESSAGE_TOO_LARGE", "RECORD_LIST_TOO_LARGE")
     ? "too-large"
@@ -44,7 +52,13 @@ export function busError(error: unknown, doing: string): BusError {
       )
     ? "unknown-topic"
     : "unavailable";
-  return new BusError(kind, `Cannot ${doing}: ${reasonOf(error)}`, error);
+  const missing = brokerSaid(error, "GROUP_AUTHORIZATION_FAILED")
+    ? needed.group
+    : brokerSaid(error, "TOPIC_AUTHORIZATION_FAILED")
+    ? needed.topic
+    : undefined;
+  const advice = missing === undefined ? "" : ` Its user needs the ACL: ${missing}.`;
+  return new BusError(kind, `Cannot ${doing}: ${reasonOf(error)}${advice}`);
 }
 
 /** The library's own finding, when the metadata that it asked for has no such topic. */

@@ -6,7 +6,7 @@
 import type { Buffer } from "node:buffer";
 import { Consumer, type Message, type MessagesStream } from "@platformatic/kafka";
 import type { BusHeader, TopicDescription } from "./bus.ts";
-import { brokerSaid, busError, clientOptions } from "./kafka_client.ts";
+import { brokerSaid, busError, clientOptions, type NeededAcls } from "./kafka_client.ts";
 import type { KafkaConnection } from "./kafka_connection.ts";
 import type {
   KafkaConsumer,
@@ -37,6 +37,7 @@ export function platformaticConsumer(
 
 class PlatformaticConsumer implements KafkaConsumer {
   readonly #topic: string;
+  readonly #needed: NeededAcls;
   readonly #consumer: Consumer<Buffer, Buffer, Buffer, Buffer>;
   #stream: MessagesStream<Buffer, Buffer, Buffer, Buffer> | undefined;
   #onRecord: KafkaConsumerEvents["onRecord"] = () => {};
@@ -49,6 +50,7 @@ class PlatformaticConsumer implements KafkaConsumer {
     { topic, group, memberId }: KafkaConsumerOptions,
   ) {
     this.#topic = topic;
+    this.#needed = { topic: `READ topic ${topic}`, group: `READ group ${group}` };
     this.#consumer = new Consumer({
       ...clientOptions(connection),
       groupId: group,
@@ -117,7 +119,7 @@ class PlatformaticConsumer implements KafkaConsumer {
 
   #meaning(error: unknown): unknown {
     if (brokerSaid(error, "UNKNOWN_MEMBER_ID", "FENCED_INSTANCE_ID")) this.#isUnknown = true;
-    return busError(error, `read ${this.#topic}`);
+    return busError(error, `read ${this.#topic}`, this.#needed);
   }
 
   resume(): void {
@@ -140,7 +142,7 @@ class PlatformaticConsumer implements KafkaConsumer {
       const { id, partitionsCount } = topics.get(topic)!;
       return { id, partitions: partitionsCount };
     } catch (error) {
-      throw busError(error, `find the topic ${topic}`);
+      throw busError(error, `find the topic ${topic}`, this.#needed);
     }
   }
 

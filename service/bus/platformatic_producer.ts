@@ -30,7 +30,7 @@ export function platformaticProducer(connection: KafkaConnection): KafkaProducer
         await producer.send({ acks, messages: records.map((one) => toMessage(topic, one, turn)) });
       } catch (error) {
         if (brokerSaid(error, "NOT_LEADER_OR_FOLLOWER")) producer.clearMetadata();
-        throw busError(error, `send to ${topic}`);
+        throw busError(error, `send to ${topic}`, { topic: `WRITE topic ${topic}` });
       }
     },
     close: async () => await producer.close(),
