@@ -48,6 +48,7 @@ Deno.test("check() refuses each kind of bad token with 401, a challenge and the 
     [await issuer.token({}, { audience: "another" }), /'aud'/],
     [await issuer.token({ iss: "http://elsewhere" }), /'iss'/],
     [await issuer.token({}, { expires: "0s" }), /expired/],
+    [await issuer.token({}, { expires: null }), /'exp'/],
     ["x".repeat(20_000), /longer than/],
   ];
   for (const [token, reason] of cases) {
@@ -161,6 +162,8 @@ Deno.test("check() refuses a token without the scope with 403", async () => {
   assert.equal(status, 403);
   assert.match(detail, /does not allow admin/);
   assert.match(challenge!, /error="insufficient_scope".*scope="admin"/);
+  const [oneOfTwo, missing] = await refusal(auth.check(await issuer.token(), "read", "admin"));
+  assert.deepEqual([oneOfTwo, missing], [403, "The token does not allow admin."]);
 });
 
 Deno.test("check() says 503, not 401, while the issuer is away, and recovers by itself", async () => {

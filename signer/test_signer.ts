@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Meter } from "@opentelemetry/api";
 import { httpApp, type HttpAppOptions } from "../service/http_app.ts";
 import { listen } from "../service/http_server.ts";
 import type { AuditEntry } from "./work/audit_chain.ts";
@@ -33,6 +34,8 @@ export interface TestSignerOptions {
   worker?: Partial<SigningWorkerOptions> | "none";
   /** Whose time requests and sockets go by. @default realWorld */
   world?: World;
+  /** Makes the instruments. @default of whatever provider is installed */
+  meter?: Meter;
 }
 
 /** All of it. `await using` ends it. */
@@ -65,7 +68,7 @@ export interface TestSocket {
 export async function testSigner(options: TestSignerOptions = {}): Promise<TestSigner> {
   const { bus = memoryBus(), algorithm = "ed25519" } = options;
   const { world = realWorld } = options;
-  const context = testContext({ world });
+  const context = testContext({ world, ...(options.meter && { meter: options.meter }) });
   const topic = "signer.v1";
   const audited: AuditEntry[] = [];
   const audit: AuditLog = {

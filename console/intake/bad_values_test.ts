@@ -242,3 +242,15 @@ Deno.test("a log record says where it comes from, and its severity by its word",
   assert.deepEqual(detail.resource, { "k8s.pod.name": "cart-7" });
   assert.deepEqual([detail.scopeAttributes, detail.scopeVersion], [{ team: "blue" }, "2"]);
 });
+
+Deno.test("log records and data points that cannot be read are counted in the answer, by their own names", async () => {
+  await using viewer = await testConsole();
+  const logBody = logs(
+    { body: { stringValue: "kept" } },
+    ...[3, "no", []] as unknown as Record<string, unknown>[],
+  );
+  const answer = await (await viewer.send("logs", logBody, json)).json();
+  assert.equal(answer.partialSuccess.rejectedLogRecords, "3");
+  assert.match(answer.partialSuccess.errorMessage, /^3 malformed/);
+  assert.equal((await viewer.get("/api/stats")).logs.received, 1);
+});

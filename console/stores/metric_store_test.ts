@@ -95,6 +95,10 @@ Deno.test("MetricStore keeps its limit of bytes, and knows exactly what it holds
   }
   assert.ok(metrics.bytes <= 100_000);
   assert.ok(metrics.series < 500);
+  const left = [...metrics.families()].flatMap(({ series }) => [...series.values()])
+    .map(({ lastSeenMs }) => lastSeenMs).sort((a, b) => a - b);
+  assert.equal(left.at(-1), 1_899, "the latest is among those that are left");
+  assert.equal(left[0], 1_900 - left.length, "and none that was heard of before one that went");
 });
 
 Deno.test("MetricStore adds deltas up to totals, each with the rate of its own interval", () => {

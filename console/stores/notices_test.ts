@@ -37,4 +37,10 @@ Deno.test("NoticeTable keeps 200 rows, however many senders there are", () => {
   for (let i = 0; i < 1_000; i++) notices.add(notice({ sender: `s${i}` }), i);
   assert.equal(notices.rows().length, 200);
   assert.equal(notices.rows()[0]!.sender, "s999");
+  // Heard of again, the oldest is the latest; the one behind it makes room.
+  notices.add(notice({ sender: "s800" }), 1_000);
+  notices.add(notice({ sender: "new" }), 1_001);
+  const senders = notices.rows().map(({ sender }) => sender);
+  assert.deepEqual(senders.slice(0, 3), ["new", "s800", "s999"]);
+  assert.equal(senders.at(-1), "s802");
 });

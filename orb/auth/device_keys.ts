@@ -9,6 +9,7 @@ import { type CryptoKey, exportJWK, generateKeyPair, importJWK, type JWK } from 
 import { openDataFolder } from "../../service/data_folder.ts";
 import { StartError } from "../../service/life_cycle.ts";
 import { reasonOf } from "../../service/resilience.ts";
+import { writeWholeFile } from "../../service/whole_file.ts";
 
 /** A device: who it is and what it proves that by. */
 export interface Device {
@@ -49,10 +50,11 @@ export async function openDeviceKeys(folder: string, count: number): Promise<Dev
     for (const id of ids) known.delete(id);
   }
   const all = [...keys, ...known.values()];
-  await replaceFile(path, { keys: all });
-  await replaceFile(join(folder, publicKeysFile), {
-    keys: all.map(({ d: _, ...publicKey }) => publicKey),
-  });
+  // A key that is lost is a device that is lost.
+  await writeWholeFile(path, `${JSON.stringify({ keys: all })}\n`);
+  const publicKeys = all.map(({ d: _, ...publicKey }) => publicKey);
+  const publicText = `${JSON.stringify({ keys: publicKeys })}\n`;
+  await writeWholeFile(join(folder, publicKeysFile), publicText);
   return await Promise.all(keys.map(async (key) => ({
     id: key.kid!,
     privateKey: await importJWK({ ...key, ext: false }, "EdDSA") as CryptoKey,
@@ -81,21 +83,4 @@ async function readKeys(path: string): Promise<Map<string, JWK>> {
       }. Mend that file, or give another folder with --device-keys.`,
     );
   }
-}
-
-/** Whole or not at all: a key that is lost is a device that is lost. */
-async function replaceFile(path: string, content: object): Promise<void> {
-  const temporary = `${path}.new`;
-  {
-    using file = await Deno.open(temporary, {
-      write: true,
-      create: true,
-      truncate: true,
-      mode: 0o600,
-    });
-    const bytes = new TextEncoder().encode(`${JSON.stringify(content)}\n`);
-    for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
-    await file.sync();
-  }
-  await Deno.rename(temporary, path);
 }

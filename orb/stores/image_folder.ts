@@ -10,6 +10,7 @@
 import { hash } from "node:crypto";
 import { join } from "node:path";
 import { reasonOf } from "../../service/resilience.ts";
+import { syncFolder } from "../../service/whole_file.ts";
 import { realWorld, type World } from "../../service/world/world.ts";
 import { ImageSegments, segmentsFolder } from "./segments/image_segments.ts";
 import { syncFolder } from "./sync_folder.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { metrics, trace } from "@opentelemetry/api";
+import { type Meter, metrics, trace } from "@opentelemetry/api";
 import { Health } from "../health.ts";
 import type { ServiceContext } from "../life_cycle.ts";
 import { createLog } from "../log.ts";
@@ -23,11 +23,13 @@ export interface TestContextOptions {
   lines?: string[];
   /** Time and chance. @default the real world */
   world?: World;
+  /** Makes the instruments. @default of whatever provider is installed */
+  meter?: Meter;
 }
 
 /** Makes a context with a log that is kept; telemetry goes to whatever provider is installed. */
 export function testContext(
-  { lines = [], world = realWorld }: TestContextOptions = {},
+  { lines = [], world = realWorld, meter = metrics.getMeter("test") }: TestContextOptions = {},
 ): TestContext {
   const stopping = new AbortController();
   return {
@@ -43,7 +45,7 @@ export function testContext(
     telemetry: {
       enabled: false,
       tracer: trace.getTracer("test"),
-      meter: metrics.getMeter("test"),
+      meter,
       shutdown: () => Promise.resolve(),
     },
     world,

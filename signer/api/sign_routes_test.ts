@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { createLocalJWKSet, flattenedVerify } from "jose";
 import { bearerAuth } from "../../service/bearer_auth.ts";
+import { keptMetrics } from "../../service/testing/kept_metrics.ts";
 import { noDeadline } from "../../service/testing/context.ts";
 import { VirtualWorld } from "../../service/world/virtual_world.ts";
 import { startIssuer } from "../../service/testing/issuer.ts";
@@ -143,14 +144,20 @@ Deno.test("sockets are refused for pages of other origins", async () => {
 });
 
 Deno.test("sockets are bounded, and one that closes makes room", async () => {
-  await using signer = await testSigner({ routes: { maxSockets: 2 } });
+  const { meter, sum } = keptMetrics();
+  const gauge = () => sum("signer.sockets");
+  await using signer = await testSigner({ routes: { maxSockets: 2 }, meter });
   const first = await signer.socket();
   await signer.socket();
   await assert.rejects(signer.socket());
+  assert.equal(await gauge(), 2);
   first.socket.close();
   await first.closed;
   await eventually("room", () => signer.routes.sockets === 1 || undefined);
+  assert.equal(await gauge(), 1);
   await signer.socket();
+  await signer.routes.closeSockets(noDeadline);
+  await eventually("the gauge at 0", async () => await gauge() === 0 || undefined);
 });
 
 Deno.test("GET /sign/ws without an upgrade is 400, as in the contract", async () => {

@@ -8,6 +8,7 @@
  */
 import type { JsonWebKey } from "node:crypto";
 import { join } from "node:path";
+import { writeWholeFile } from "../../service/whole_file.ts";
 import type { World } from "../../service/world/world.ts";
 import {
   exportPrivateJwk,
@@ -116,14 +117,8 @@ export class KeyFiles {
     key: PrivateKey | undefined,
   ): Promise<void> {
     const secret = key && published.state !== "retired" ? exportPrivateJwk(key) : {};
-    const temporary = `${file}.${this.#world.randomUuid().slice(0, 8)}.tmp`;
-    {
-      using handle = await Deno.open(temporary, { createNew: true, write: true, mode: 0o600 });
-      const bytes = new TextEncoder().encode(JSON.stringify({ ...secret, ...published }, null, 2));
-      for (let at = 0; at < bytes.length;) at += await handle.write(bytes.subarray(at));
-      await handle.sync();
-    }
-    await Deno.rename(temporary, file);
+    const text = JSON.stringify({ ...secret, ...published }, null, 2);
+    await writeWholeFile(file, text, { world: this.#world });
   }
 
   /** One at a time, also among processes: a lock of the operating system, which goes with its holder. */

@@ -112,6 +112,24 @@ Deno.test("publishKeys() publishes anew when the topic was removed, or made agai
   assert.equal(world.pendingTimers, 0);
 });
 
+Deno.test("publishKeys() puts what is revoked on the topic before the keys", async () => {
+  const bus = memoryBus();
+  const store = fakeStore();
+  const { kid } = store.active.publicJwk;
+  const revocation = { kid, reason: "its disk was stolen", revoked_by: "ann", revoked_at: "" };
+  const publisher = publishKeys({ bus, topic: "keys", store, revocations: () => [revocation] });
+  await publisher.published;
+  publisher.stop();
+  const read: string[] = [];
+  const follower = await bus.follow({
+    ...{ topic: "keys", from: "beginning" },
+    handle: ({ key }) => void read.push(key!),
+  });
+  await follower.caughtUp;
+  await follower.close();
+  assert.deepEqual(read, [`revoked:${kid}`, kid]);
+});
+
 Deno.test("publishKeys() waits longer and longer after failures, and stops at once", async () => {
   const world = new VirtualWorld();
   const { bus, gate } = gatedBus();

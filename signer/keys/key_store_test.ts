@@ -253,6 +253,50 @@ testWith(
 
 testWith(
   needs,
+  "rotate() writes the new key before it puts the old one away: what fails in between costs nobody a key",
+  () =>
+    withFolder(async (path) => {
+      const files = await KeyFiles.open(path, realWorld);
+      const written: string[] = [];
+      let failsAt = Infinity;
+      const faulty: KeyStoreFiles = {
+        isSingle: false,
+        read: () => files.read(),
+        async write(file, published, key) {
+          written.push(`v${published.version} ${published.state}`);
+          if (written.length === failsAt) throw new Error("no space left on device");
+          await files.write(file, published, key);
+        },
+        fileFor: (key) => files.fileFor(key),
+        locked: (work) => files.locked(work),
+      };
+      const options = { path, algorithm: "ed25519" as const };
+      const store = await openKeyFiles(faulty, options);
+      const first = store.active.publicJwk.kid;
+      await store.rotate();
+      assert.deepEqual(written, ["v1 active", "v2 active", "v1 verify-only"]);
+      const second = store.active.publicJwk.kid;
+      for (const [failing, expected] of [[4, second], [6, undefined]] as const) {
+        failsAt = failing;
+        await assert.rejects(store.rotate(), /no space left/);
+        // After a restart as well there is one that signs, and the ones before still verify.
+        await withStore(options, (after) => {
+          const { kid } = after.active.publicJwk;
+          if (expected) assert.equal(kid, expected);
+          else assert.notEqual(kid, second);
+          const states = new Map(after.keys.map((key) => [key.kid, key.state]));
+          for (const before of [first, second]) {
+            assert.equal(states.get(before), before === kid ? "active" : "verify-only");
+          }
+          return Promise.resolve();
+        });
+      }
+      store.close();
+    }),
+);
+
+testWith(
+  needs,
   "KeyFiles reads again what has changed, and nothing else",
   () =>
     withFolder(async (path) => {

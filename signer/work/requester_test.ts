@@ -1,4 +1,4 @@
-import { ROOT_CONTEXT } from "@opentelemetry/api";
+import { type Meter, ROOT_CONTEXT } from "@opentelemetry/api";
 import assert from "node:assert/strict";
 import { eventually } from "../../service/testing/eventually.ts";
 import type { Bus, BusRecord, ReceivedRecord } from "../../service/bus/bus.ts";
@@ -6,6 +6,7 @@ import { BusError } from "../../service/bus/bus.ts";
 import { memoryBus } from "../../service/bus/memory_bus.ts";
 import { type Requester, type RequesterOptions, startRequester } from "./requester.ts";
 import { VirtualWorld } from "../../service/world/virtual_world.ts";
+import { keptMetrics } from "../../service/testing/kept_metrics.ts";
 import { noDeadline, type TestContext, testContext } from "../../service/testing/context.ts";
 import { decodeRequest, encodeAnswer, type SignAnswer, type SignRequest } from "./wire.ts";
 
@@ -27,9 +28,10 @@ async function scene(
   options: Partial<RequesterOptions>,
   run: (scene: Scene) => Promise<void>,
   bus: Bus = memoryBus(),
+  meter?: Meter,
 ): Promise<void> {
   const world = new VirtualWorld();
-  const context = testContext({ world });
+  const context = testContext({ world, ...(meter && { meter }) });
   await bus.createTopic("signer.v1");
   const requests: SignRequest[] = [];
   await bus.follow({
@@ -53,7 +55,7 @@ async function scene(
 }
 
 const asked = (requests: SignRequest[], count: number) =>
-  eventually("the requests", () => requests.length >= count || undefined);
+  eventually("the requests", () => requests.length >= count ? requests : undefined);
 
 Deno.test("request() pairs answers that come in another order", () =>
   scene({}, async ({ requests, answer, ask }) => {
@@ -125,6 +127,36 @@ Deno.test("request() is overloaded beyond its limits, and works again below", ()
     await answer(requests[2]!);
     await heavy;
   }));
+
+Deno.test("requests give back what they held, however they end: bytes, and the gauge is 0 again", async () => {
+  const { meter, sum } = keptMetrics();
+  const gauge = () => sum("signer.requests.in_flight");
+  await scene(
+    { maxInFlightBytes: 4, timeoutMs: 1_000 },
+    async ({ requests, answer, ask, world, bus }) => {
+      for (const ends of ["answered", "failed", "too late", "not sent"]) {
+        const failsToSend = ends === "not sent";
+        if (failsToSend) await bus.deleteTopic("signer.v1");
+        const first = ask("1234");
+        const failure = first.then(() => undefined, ({ kind }) => kind);
+        if (!failsToSend) {
+          assert.equal(await gauge(), 1, ends);
+          await assert.rejects(ask("5"), { kind: "overloaded" });
+          const { msgId, respTopic } = (await asked(requests, 1)).at(-1)!;
+          if (ends === "failed") {
+            await answer({ msgId, respTopic } as SignRequest, { error: "internal" });
+          } else if (ends === "answered") await answer({ msgId, respTopic } as SignRequest);
+          else await world.runUntil(failure);
+        }
+        await failure;
+        assert.equal(await gauge(), 0, ends);
+        requests.length = 0;
+      }
+    },
+    memoryBus(),
+    meter,
+  );
+});
 
 Deno.test("request() refuses a message that is too large before it is sent", () =>
   scene({ maxMessageBytes: 3 }, async ({ requests, ask }) => {

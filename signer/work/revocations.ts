@@ -8,6 +8,7 @@
 import type { Bus } from "../../service/bus/bus.ts";
 import { type ServiceContext, StartError } from "../../service/life_cycle.ts";
 import { reasonOf } from "../../service/resilience.ts";
+import { writeWholeFile } from "../../service/whole_file.ts";
 import { type KeyDirectory, openKeyDirectory } from "../keys/key_directory.ts";
 import { KeyStoreError } from "../keys/key_store.ts";
 import type { KeyStore } from "../keys/key_store.ts";
@@ -168,7 +169,8 @@ class FollowedRevocations implements Revocations {
     // It is put away first, and noted even if that fails.
     const putAway = await Promise.allSettled([this.#putAway(kid)]);
     await audit.append({ event: "key-revoked", actor, keyId: kid, reason, revokedAt });
-    await writeKept(file, [...this.#all.values()], this.#context.world.randomUuid());
+    const kept = JSON.stringify([...this.#all.values()], null, 2);
+    await writeWholeFile(file, kept, this.#context);
     const [outcome] = putAway;
     if (outcome.status === "rejected") throw outcome.reason;
     this.#context.log.warn("A key is revoked", { keyId: kid, reason, actor, own: outcome.value });
@@ -197,16 +199,4 @@ async function readKept(file: string): Promise<Revocation[]> {
       } Mend it; without it, they are those on the keys topic.`,
     );
   }
-}
-
-/** Whole or not at all. */
-async function writeKept(file: string, all: Revocation[], id: string): Promise<void> {
-  const temporary = `${file}.${id.slice(0, 8)}.tmp`;
-  {
-    using handle = await Deno.open(temporary, { createNew: true, write: true, mode: 0o600 });
-    const bytes = new TextEncoder().encode(JSON.stringify(all, null, 2));
-    for (let at = 0; at < bytes.length;) at += await handle.write(bytes.subarray(at));
-    await handle.sync();
-  }
-  await Deno.rename(temporary, file);
 }

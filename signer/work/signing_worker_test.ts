@@ -130,27 +130,57 @@ Deno.test("signing worker signs nothing whose time is up, and says so, as the cl
     assert.match(context.lines.join("\n"), /its time was up when it came.*clocks.*NTP.*lateMs/s);
   }));
 
-Deno.test("signing worker takes a request up again when its answer could not be sent", async () => {
-  const inner = memoryBus({ redeliverDelayMs: 1 });
-  let failures = 2;
-  const bus: Bus = {
-    ...inner,
-    send: (topic, record, timeoutMs) =>
-      topic === "mine" && failures-- > 0
-        ? Promise.reject(new BusError("unavailable", "not now"))
-        : inner.send(topic, record, timeoutMs),
-  };
-  await scene({ bus }, async ({ context }, ask, answers) => {
-    await ask(good("m"), bytes("hi"));
-    await reach(answers, 1);
-    assert.equal(answers[0]!.msgId, "m");
-    assert.equal(failures, -1);
-    const lines = context.lines.filter((line) =>
-      /taken up again later reason="not now"/.test(line)
-    );
-    assert.equal(lines.length, 2);
+/** Whatever is answered: a signature, an error for a bad request, one for a request that is too old. */
+const answered: readonly [what: string, headers: BusHeader[], value: Uint8Array | null][] = [
+  ["a signature", [], bytes("hi")],
+  ["that a request is bad", [], null],
+  ["that a request is too old", [["expires_at", bytes("1")]], bytes("hi")],
+];
+
+for (const [what, headers, value] of answered) {
+  Deno.test(`signing worker takes a request up again while the bus does not take its answer: ${what}`, async () => {
+    for (const kind of ["unavailable", "overloaded"] as const) {
+      const inner = memoryBus({ redeliverDelayMs: 1 });
+      let failures = 2;
+      const bus: Bus = {
+        ...inner,
+        send: (topic, record, timeoutMs) =>
+          topic === "mine" && failures-- > 0
+            ? Promise.reject(new BusError(kind, "not now"))
+            : inner.send(topic, record, timeoutMs),
+      };
+      await scene({ bus }, async ({ context }, ask, answers) => {
+        await ask([...good("m"), ...headers], value);
+        await reach(answers, 1);
+        assert.equal(answers[0]!.msgId, "m");
+        assert.equal(failures, -1, kind);
+        const again = /taken up again later reason="not now"/;
+        assert.equal(context.lines.filter((line) => again.test(line)).length, 2, kind);
+      });
+      await inner.close();
+    }
   });
-});
+
+  Deno.test(`signing worker is done with a request whose answer nobody can get: ${what}`, async () => {
+    const inner = memoryBus({ redeliverDelayMs: 1 });
+    let sends = 0;
+    const bus: Bus = {
+      ...inner,
+      send(topic, record, timeoutMs) {
+        if (topic !== "gone") return inner.send(topic, record, timeoutMs);
+        sends++;
+        return Promise.reject(new BusError("unknown-topic", "there is none"));
+      },
+    };
+    await scene({ bus }, async (_signer, ask, answers) => {
+      await ask([...good("m", "gone"), ...headers], value);
+      await ask(good("last"), bytes("hi"));
+      await reach(answers, 1);
+      assert.equal(sends, 1);
+    });
+    await inner.close();
+  });
+}
 
 Deno.test("signing worker does not answer what it could not note", async () => {
   await scene({

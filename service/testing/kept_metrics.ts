@@ -1,0 +1,48 @@
+/**
+ * For tests: a meter whose instruments can be read at any time.
+ *
+ * @module
+ */
+import type { Meter } from "@opentelemetry/api";
+import { MeterProvider, MetricReader } from "@opentelemetry/sdk-metrics";
+
+/** A meter, and what its instruments say. */
+export interface KeptMetrics {
+  readonly meter: Meter;
+  /** The values of all series of an instrument together; nothing if it has none. */
+  sum(name: string): Promise<number | undefined>;
+}
+
+class ReaderOnDemand extends MetricReader {
+  protected override onForceFlush(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  protected override onShutdown(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+/**
+ * Makes one.
+ *
+ * @example
+ * ```ts
+ * const kept = keptMetrics();
+ * kept.meter.createCounter("signups").add(2);
+ * assert.equal(await kept.sum("signups"), 2);
+ * ```
+ */
+export function keptMetrics(): KeptMetrics {
+  const reader = new ReaderOnDemand();
+  const provider = new MeterProvider({ readers: [reader] });
+  return {
+    meter: provider.getMeter("test"),
+    async sum(name) {
+      const { resourceMetrics } = await reader.collect();
+      const metric = resourceMetrics.scopeMetrics.flatMap(({ metrics }) => metrics)
+        .find(({ descriptor }) => descriptor.name === name);
+      return metric?.dataPoints.reduce((sum, { value }) => sum + Number(value), 0);
+    },
+  };
+}
