@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { testContext } from "../service/testing/context.ts";
 import { eventually } from "../service/testing/eventually.ts";
+import { Peer } from "../service/testing/tcp_peer.ts";
 import { VirtualWorld } from "../service/world/virtual_world.ts";
 import { Forwarder, type ForwarderOptions, retryAfterMs } from "./forwarder.ts";
 import type { ReceivedRequest } from "../service/otlp/otlp_receiver.ts";
@@ -243,6 +244,24 @@ Deno.test("retryAfterMs() reads seconds and dates", () => {
   assert.equal(retryAfterMs("Sat, 21 Nov 2026 10:00:00 GMT", { nowMs: () => now }), 0);
   assert.equal(retryAfterMs("soon"), undefined);
   assert.equal(retryAfterMs(null), undefined);
+});
+
+Deno.test("a console that stops forwards what it was still taking in", async () => {
+  await using collector = peer([200]);
+  await using console = await testConsole({ forward: collector.endpoint });
+  const client = await Peer.connect(Number(new URL(console.otlpUrl).port));
+  const body = '{"resourceSpans":[]}';
+  await client.send(
+    `POST /v1/traces HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\nexpect: 100-continue\r\n` +
+      `content-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n`,
+  );
+  await client.has(/100 Continue/);
+  const stopped = console.stop(AbortSignal.timeout(20_000));
+  await client.send(body);
+  await client.end();
+  assert.match(client.received, /HTTP\/1\.1 200 /);
+  await stopped;
+  assert.deepEqual(collector.received.map(({ body }) => body), [body]);
 });
 
 Deno.test("console forwards what it accepts and nothing else, and another console sees the same", async () => {

@@ -1,13 +1,9 @@
 import { type Attributes, SpanKind, trace } from "@opentelemetry/api";
 import type { ReadableSpan } from "@opentelemetry/sdk-trace";
-import type { ConnectRouter } from "@connectrpc/connect";
 import assert from "node:assert/strict";
 import { contentTypes, expositionText } from "../metrics/exposition.ts";
-import { serveGrpc } from "../grpc/grpc_server.ts";
 import { startImageService } from "../image_service.ts";
-import { ImageService } from "../proto/gen/cri_images_pb.ts";
-import { PublicAPI } from "../proto/gen/rkt_api_pb.ts";
-import { testObservatory } from "./test_observatory.ts";
+import { slowRuntime, testObservatory } from "./test_observatory.ts";
 import { testContext } from "../../service/testing/context.ts";
 
 const eventNames = [
@@ -28,45 +24,6 @@ async function imageService(options: { images?: number; streaming?: boolean } = 
   return {
     ...service,
     [Symbol.asyncDispose]: () => service.stop(AbortSignal.abort()),
-  };
-}
-
-/** A runtime that answers a call when told to, and knows how many were open at once. */
-async function slowRuntime() {
-  const calls: PromiseWithResolvers<void>[] = [];
-  const waiting: (() => void)[] = [];
-  let open = 0;
-  let mostOpen = 0;
-  async function answer() {
-    mostOpen = Math.max(mostOpen, ++open);
-    const call = Promise.withResolvers<void>();
-    calls.push(call);
-    waiting.splice(0).forEach((wake) => wake());
-    await call.promise;
-    open--;
-    return { images: [] };
-  }
-  const server = await serveGrpc({
-    address: { host: "127.0.0.1", port: 0 },
-    tracer: trace.getTracer("test"),
-    routes: (router: ConnectRouter) => {
-      router.service(PublicAPI, { listImages: answer });
-      router.service(ImageService, { listImages: answer, imageFsInfo: () => ({}) });
-    },
-  });
-  return {
-    address: server.address,
-    calls,
-    get mostOpen() {
-      return mostOpen;
-    },
-    async called(times: number) {
-      while (calls.length < times) await new Promise<void>((resolve) => waiting.push(resolve));
-    },
-    async [Symbol.asyncDispose]() {
-      calls.forEach(({ resolve }) => resolve());
-      await server.stop(AbortSignal.abort());
-    },
   };
 }
 

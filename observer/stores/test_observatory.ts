@@ -3,13 +3,17 @@
  *
  * @module
  */
-import { context, metrics } from "@opentelemetry/api";
+import type { ConnectRouter } from "@connectrpc/connect";
+import { context, metrics, trace } from "@opentelemetry/api";
 import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
 import { type ReadableSpan, SimpleSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
 import { KeptSpans } from "../../service/testing/kept_spans.ts";
 import net from "node:net";
 import type { Log } from "../../service/log.ts";
 import { parseEndpoint } from "../grpc/endpoint.ts";
+import { serveGrpc } from "../grpc/grpc_server.ts";
+import { ImageService } from "../proto/gen/cri_images_pb.ts";
+import { PublicAPI } from "../proto/gen/rkt_api_pb.ts";
 import { Observatory, type ObservatoryOptions } from "./observatory.ts";
 import type { StoreState } from "./store_watch.ts";
 
@@ -96,3 +100,42 @@ export async function rawServer(serve: (socket: net.Socket) => void): Promise<Ra
 
 /** The empty SETTINGS frame that a server must begin with (RFC 9113, section 3.4). */
 export const settingsFrame = new Uint8Array([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+
+/** A runtime that answers a call when told to, and knows how many were open at once. */
+export async function slowRuntime() {
+  const calls: PromiseWithResolvers<void>[] = [];
+  const waiting: (() => void)[] = [];
+  let open = 0;
+  let mostOpen = 0;
+  async function answer() {
+    mostOpen = Math.max(mostOpen, ++open);
+    const call = Promise.withResolvers<void>();
+    calls.push(call);
+    waiting.splice(0).forEach((wake) => wake());
+    await call.promise;
+    open--;
+    return { images: [] };
+  }
+  const server = await serveGrpc({
+    address: { host: "127.0.0.1", port: 0 },
+    tracer: trace.getTracer("test"),
+    routes: (router: ConnectRouter) => {
+      router.service(PublicAPI, { listImages: answer });
+      router.service(ImageService, { listImages: answer, imageFsInfo: () => ({}) });
+    },
+  });
+  return {
+    address: server.address,
+    calls,
+    get mostOpen() {
+      return mostOpen;
+    },
+    async called(times: number) {
+      while (calls.length < times) await new Promise<void>((resolve) => waiting.push(resolve));
+    },
+    async [Symbol.asyncDispose]() {
+      calls.forEach(({ resolve }) => resolve());
+      await server.stop(AbortSignal.abort());
+    },
+  };
+}

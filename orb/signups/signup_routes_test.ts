@@ -5,6 +5,7 @@ import { testContext } from "../../service/testing/context.ts";
 import { eventually } from "../../service/testing/eventually.ts";
 import { testWith } from "../../service/testing/permissions.ts";
 import { type OrbServerOptions, startOrbServer } from "../server.ts";
+import { SqliteRecords } from "../stores/sqlite/sqlite_records.ts";
 import type { SignupResource } from "./signup_resource.ts";
 import { hashToken } from "../hash_token.ts";
 import { smallPng } from "../test_small_png.ts";
@@ -383,5 +384,36 @@ testWith(
     } finally {
       await Deno.remove(dataDir, { recursive: true });
     }
+  },
+);
+
+testWith(
+  ["net", "read", "write"],
+  "a server that stops decides what its workers have taken before its stores close",
+  async () => {
+    const dataDir = await Deno.makeTempDir();
+    const context = testContext();
+    const server = await startOrbServer({ orbApiPort: 0, dataDir, signupWorkers: 4 }, context);
+    const answers = await Promise.all(
+      Array.from({ length: 40 }, (_, index) =>
+        fetch(`${server.url}/v2/signups/${ulid()}`, {
+          method: "PUT",
+          body: bytes(1, index),
+          headers: { "content-type": "application/octet-stream" },
+        })),
+    );
+    for (const answer of answers) await answer.body?.cancel();
+    context.stop();
+    await server.stop(AbortSignal.timeout(60_000));
+    const bad = context.lines.filter((line) => /^(WARN|ERROR)/.test(line));
+    assert.deepEqual(bad, []);
+    const path = `${dataDir}/tokens.sqlite`;
+    const records = new SqliteRecords({ path, nowMs: () => Date.now(), exclusive: false });
+    const { byState } = records.apply(new Uint8Array(), [{ type: "statistics" }])
+      .replies[0] as { byState: Record<string, number> };
+    records.close();
+    assert.equal(byState.processing, 0, JSON.stringify(byState));
+    assert.equal(byState.accepted! + byState.queued!, 40, JSON.stringify(byState));
+    await Deno.remove(dataDir, { recursive: true });
   },
 );

@@ -47,6 +47,21 @@ testWith(
   },
 );
 
+testWith(
+  ["read", "write"],
+  "a server that stops says so to each session, over WebSocket as well, and waits for none",
+  async () => {
+    await using server = await startTestServer();
+    const socket = new WebSocket(server.server.pageUrl.replace("http:", "ws:"));
+    const closed = new Promise<CloseEvent>((resolve) => socket.onclose = resolve);
+    await new Promise((resolve) => socket.onopen = resolve);
+    const stopped = server.server.stop(AbortSignal.timeout(60_000));
+    const { code, reason, wasClean } = await closed;
+    assert.deepEqual([code, reason, wasClean], [4_503, "the server ends", true]);
+    await stopped;
+  },
+);
+
 testWith(["read", "write"], "on localhost it answers on both families of loopback", async () => {
   await using server = await startTestServer({ host: "localhost" });
   assert.match(server.server.url, /^https:\/\/127\.0\.0\.1:/);

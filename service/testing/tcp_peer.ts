@@ -5,6 +5,7 @@
  */
 
 import { settledWithin } from "../resilience.ts";
+import { eventually } from "./eventually.ts";
 
 /** A connection of which all that comes is kept. */
 export class Peer {
@@ -46,6 +47,11 @@ export class Peer {
   async end(limitMs = 20_000): Promise<void> {
     if (await settledWithin(this.ended, limitMs)) return;
     throw new Error(`The other side does not end the connection; it has sent ${this.received}`);
+  }
+
+  /** Waits until what has come has this in it. */
+  async has(pattern: RegExp): Promise<void> {
+    await eventually(String(pattern), () => pattern.test(this.received) || undefined);
   }
 
   close(): void {
