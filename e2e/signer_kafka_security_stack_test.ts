@@ -234,6 +234,8 @@ testWithStack(
     for (const { program } of [api, service]) {
       program.kill("SIGTERM");
       assert.equal((await program.status).code, 0, program.lines.join("\n"));
+      // Its own topic of answers is removed before the bus is closed.
+      assert.deepEqual(program.lines.filter((line) => /WARN|ERROR/.test(line)), []);
     }
   },
 );

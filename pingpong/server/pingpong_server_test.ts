@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { settledWithin } from "../../service/resilience.ts";
 import { eventually } from "../../service/testing/eventually.ts";
 import { hasIpv6 } from "../../service/testing/ipv6.ts";
 import { testWith } from "../../service/testing/permissions.ts";
@@ -56,9 +57,10 @@ testWith(
     const closed = new Promise<CloseEvent>((resolve) => socket.onclose = resolve);
     await new Promise((resolve) => socket.onopen = resolve);
     const stopped = server.server.stop(AbortSignal.timeout(60_000));
+    await stopped;
+    assert.ok(await settledWithin(closed, 30_000), "the socket hears nothing");
     const { code, reason, wasClean } = await closed;
     assert.deepEqual([code, reason, wasClean], [4_503, "the server ends", true]);
-    await stopped;
   },
 );
 

@@ -115,6 +115,7 @@ class FolderAuditLog implements AuditLog {
   #queue: QueuedLine[] = [];
   #writing: Promise<void> | undefined;
   #broken: Error | undefined;
+  #closed = false;
 
   constructor(options: AuditLogOptions, lock: Deno.FsFile, last: LastEntry) {
     this.#folder = options.folder;
@@ -142,6 +143,8 @@ class FolderAuditLog implements AuditLog {
 
   append(entry: AuditEntry | RevocationEntry): Promise<void> {
     if (this.#broken) return Promise.reject(this.#broken);
+    // Its lock is gone: another process may be writing by now.
+    if (this.#closed) return Promise.reject(new Error("The audit log is closed."));
     const link = { seq: ++this.#seq, prev: this.#head };
     const { text, hash } = auditLine(entry, link, this.#world.nowMs());
     this.#head = hash;
@@ -152,6 +155,7 @@ class FolderAuditLog implements AuditLog {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     await this.#writing;
     this.#file?.close();
     this.#lock.close();

@@ -198,3 +198,19 @@ testWith(
       await log.close();
     }),
 );
+
+testWith(
+  needs,
+  "close() writes what is queued, and nothing is written behind it: another may have the log by then",
+  () =>
+    withFolder(async (folder) => {
+      const log = await openAuditLog({ folder });
+      const queued = log.append(entry(1));
+      const closed = log.close();
+      await queued;
+      await closed;
+      await assert.rejects(log.append(entry(2)), /is closed/);
+      const verdict = await verifyAuditLog(folder);
+      assert.deepEqual([verdict.ok, verdict.entries], [true, 1]);
+    }),
+);
