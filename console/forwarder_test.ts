@@ -248,19 +248,19 @@ Deno.test("retryAfterMs() reads seconds and dates", () => {
 
 Deno.test("a console that stops forwards what it was still taking in", async () => {
   await using collector = peer([200]);
-  await using console = await testConsole({ forward: collector.endpoint });
-  const client = await Peer.connect(Number(new URL(console.otlpUrl).port));
+  await using stopped = await testConsole({ forward: collector.endpoint });
+  const client = await Peer.connect(Number(new URL(stopped.otlpUrl).port));
   const body = '{"resourceSpans":[]}';
   await client.send(
     `POST /v1/traces HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\nexpect: 100-continue\r\n` +
       `content-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n`,
   );
   await client.has(/100 Continue/);
-  const stopped = console.stop(AbortSignal.timeout(20_000));
+  const stopping = stopped.stop(AbortSignal.timeout(20_000));
   await client.send(body);
   await client.end();
   assert.match(client.received, /HTTP\/1\.1 200 /);
-  await stopped;
+  await stopping;
   assert.deepEqual(collector.received.map(({ body }) => body), [body]);
 });
 
