@@ -42,7 +42,10 @@ export async function writeWholeFile(
   await syncFolder(dirname(path));
 }
 
-/** The name of a file is durable once its folder is. Windows has no such call, and does it itself. */
+/**
+ * Makes the names in a folder durable: those of files that were made, renamed or removed. Windows has
+ * no such call, and does it itself.
+ */
 export async function syncFolder(path: string): Promise<void> {
   if (Deno.build.os === "windows") return;
   using folder = await Deno.open(path);

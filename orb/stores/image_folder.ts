@@ -13,7 +13,6 @@ import { reasonOf } from "../../service/resilience.ts";
 import { syncFolder } from "../../service/whole_file.ts";
 import { realWorld, type World } from "../../service/world/world.ts";
 import { ImageSegments, segmentsFolder } from "./segments/image_segments.ts";
-import { syncFolder } from "./sync_folder.ts";
 import {
   type ImageStore,
   ImageStoreError,

@@ -13,7 +13,7 @@
 import { join } from "node:path";
 import type { World } from "../../../service/world/world.ts";
 import type { StoredImage } from "../image_store.ts";
-import { syncFolder } from "../sync_folder.ts";
+import { syncFolder } from "../../../service/whole_file.ts";
 import { type BatchEntry, type BatchHead, encodeHead, maxEntries } from "./batch_format.ts";
 import { readAt, readBatches, segmentNumbers, segmentPath } from "./read_segments.ts";
 import { type ImagePlace, SegmentIndex } from "./segment_index.ts";
