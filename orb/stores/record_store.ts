@@ -268,18 +268,19 @@ class GroupCommitStore implements RecordStore {
     const tokens: Waiting[] = [];
     const others: Waiting[] = [];
     let bytes = 0;
-    while (tokens.length + others.length < this.#options.maxBatch) {
-      const next = this.#waiting[0];
-      if (next === undefined) break;
+    let count = 0;
+    for (const next of this.#waiting) {
       const { type } = next.command;
-      const isFirst = tokens.length + others.length === 0;
       bytes += costBytes(next.command);
-      if (!isFirst && (type === "reset" || bytes > maxBatchBytes)) break;
-      this.#waiting.shift();
+      const isFull = count >= this.#options.maxBatch || bytes > maxBatchBytes;
+      if (count > 0 && (type === "reset" || isFull)) break;
       (type === "addToken" ? tokens : others).push(next);
+      count++;
       if (type === "reset") break;
     }
-    return [...tokens, ...others];
+    // At once: taken one by one they would be moved up as often.
+    this.#waiting.splice(0, count);
+    return others.length === 0 ? tokens : [...tokens, ...others];
   }
 
   /** One transaction. */
