@@ -3,9 +3,8 @@
  * at a time on each, every image unique. A request is a buffer of which a few characters change, so
  * that making it costs next to nothing.
  *
- * stdin: one JSON line a run, `{"port": 4242, "seconds": 2}`, with `"api": "v2"` by `PUT
- * /v2/signups/{ULID}`; stdout: one JSON line an answer,
- * `{"requests": 1, "seconds": 2.001, "accepted": 1}`.
+ * stdin: one JSON line a run, {@linkcode LoadRun}, such as `{"ports": [4242], "seconds": 2}`; stdout: one
+ * JSON line an answer, {@linkcode LoadResult}.
  *
  * ```sh
  * deno run --allow-net=127.0.0.1 bench/orb_load.ts <image bytes> <connections>
@@ -14,11 +13,20 @@
  * @module
  */
 
-interface Run {
-  port: number;
+import { crc32 } from "node:zlib";
+import { smallPng } from "../orb/test_small_png.ts";
+
+/** What to load, and how. */
+export interface LoadRun {
+  /** Servers, which the connections are shared out among. */
+  ports: readonly number[];
   seconds: number;
-  /** @default "v1" */
+  /** By `POST /api/signup` or `PUT /v2/signups/{ULID}`. @default "v1" */
   api?: "v1" | "v2";
+  /** Random bytes, or a PNG, which by v2 a worker has to examine. @default "bytes" */
+  image?: "bytes" | "png";
+  /** Begins so many a second, however long they take. @default as many as are answered */
+  perSecond?: number;
 }
 
 /** What one run came to. */
@@ -39,11 +47,15 @@ class SignupRequestBytes {
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** Where counters are. */
   readonly #at: number[];
+  /** The chunk with the counter, where the image is a PNG. */
+  readonly #chunk: Uint8Array | undefined;
 
-  constructor(port: number, imageBytes: number, api: "v1" | "v2") {
-    // The counter is 16 base64 characters, which are 12 bytes of the image.
-    const rest = crypto.getRandomValues(new Uint8Array(Math.min(imageBytes, 65_536)));
-    const image = new Uint8Array(imageBytes).map((_, index) => rest[index % rest.length]!);
+  constructor(
+    port: number,
+    imageBytes: number,
+    { api, kind }: { api: "v1" | "v2"; kind: "bytes" | "png" },
+  ) {
+    const image = kind === "png" ? pngOf(imageBytes) : randomBytes(imageBytes);
     if (api === "v2") {
       const path = "PUT /v2/signups/01M7YWWNWK";
       const head = `${path}${
@@ -52,9 +64,15 @@ class SignupRequestBytes {
       this.bytes = new Uint8Array(head.length + image.length);
       this.bytes.set(encoder.encode(head));
       this.bytes.set(image, head.length);
-      this.#at = [path.length, head.length];
+      // In a PNG in the comment, behind its name: 33 bytes of header, and 8 of length and type before them.
+      const inImage = kind === "png" ? head.length + 33 + 8 + "Comment\0".length : head.length;
+      this.#at = [path.length, inImage];
+      if (kind === "png") {
+        this.#chunk = this.bytes.subarray(head.length + 33 + 4, inImage + counterLength + 4);
+      }
       return;
     }
+    // The counter is 16 base64 characters, which are 12 bytes of the image.
     const json = `{"id":"01M7YWWNWK4KEATZ9G1TVJ76Y4","image_base64":"${image.toBase64()}"}`;
     const head =
       `POST /api/signup HTTP/1.1\r\nhost: 127.0.0.1:${port}\r\ncontent-type: application/json\r\ncontent-length: ${json.length}\r\n\r\n`;
@@ -70,22 +88,48 @@ class SignupRequestBytes {
         this.bytes[at + index] = digits.charCodeAt(index);
       }
     }
+    if (this.#chunk === undefined) return;
+    const { buffer, byteOffset, length } = this.#chunk;
+    new DataView(buffer, byteOffset).setUint32(length - 4, crc32(this.#chunk.subarray(0, -4)));
   }
 }
 
+function randomBytes(length: number): Uint8Array {
+  const rest = crypto.getRandomValues(new Uint8Array(Math.min(length, 65_536)));
+  return new Uint8Array(length).map((_, index) => rest[index % rest.length]!);
+}
+
+/** About as long; the counter is its comment. */
+function pngOf(length: number): Uint8Array {
+  const width = length < 4_096 ? 32 : 512;
+  const height = Math.max(1, Math.floor((length - 120) / (width + 1)));
+  return smallPng({ comment: "0".repeat(counterLength), width, height, isRandom: true });
+}
+
 async function connection(
-  { port, api = "v1" }: Run,
-  imageBytes: number,
-  until: number,
+  { ports, api = "v1", image: kind = "bytes", perSecond }: LoadRun,
+  { imageBytes, start, until, index, connections }: {
+    imageBytes: number;
+    start: number;
+    until: number;
+    index: number;
+    connections: number;
+  },
 ): Promise<LoadResult> {
+  const port = ports[index % ports.length]!;
   const socket = await Deno.connect({ hostname: "127.0.0.1", port });
   socket.setNoDelay(true);
-  const request = new SignupRequestBytes(port, imageBytes, api);
+  const request = new SignupRequestBytes(port, imageBytes, { api, kind });
   const buffer = new Uint8Array(16_384);
   const decoder = new TextDecoder("latin1");
   let requests = 0;
   let accepted = 0;
-  while (performance.now() < until) {
+  for (let turn = index;; turn += connections) {
+    if (perSecond !== undefined) {
+      const waitMs = start + 1_000 * turn / perSecond - performance.now();
+      if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
+    }
+    if (performance.now() >= until) break;
     request.renew();
     for (let sent = 0; sent < request.bytes.length;) {
       sent += await socket.write(request.bytes.subarray(sent));
@@ -107,12 +151,15 @@ async function connection(
   return { requests, accepted, seconds: 0 };
 }
 
-async function load(run: Run, imageBytes: number, connections: number): Promise<LoadResult> {
+async function load(run: LoadRun, imageBytes: number, connections: number): Promise<LoadResult> {
   const start = performance.now();
   const results = await Promise.all(
     Array.from(
       { length: connections },
-      () => connection(run, imageBytes, start + run.seconds * 1_000),
+      (_, index) =>
+        connection(run, {
+          ...{ imageBytes, start, until: start + run.seconds * 1_000, index, connections },
+        }),
     ),
   );
   const sum = (key: "requests" | "accepted") =>
@@ -131,7 +178,7 @@ if (import.meta.main) {
   for await (const chunk of lines) {
     text += chunk;
     for (let end = text.indexOf("\n"); end >= 0; end = text.indexOf("\n")) {
-      const run = JSON.parse(text.slice(0, end)) as Run;
+      const run = JSON.parse(text.slice(0, end)) as LoadRun;
       text = text.slice(end + 1);
       const result = await load(run, imageBytes, connections);
       await Deno.stdout.write(encoder.encode(`${JSON.stringify(result)}\n`));

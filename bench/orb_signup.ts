@@ -10,13 +10,19 @@
  * @module
  */
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { SqliteRecords } from "../orb/stores/sqlite/sqlite_records.ts";
-import { programArguments } from "../service/program_file.ts";
-import type { LoadResult } from "./orb_load.ts";
+import type { LoadRun } from "./orb_load.ts";
+import {
+  type Child,
+  processorTimeUs,
+  startHelper,
+  startLoad,
+  startOrbServer,
+} from "./orb_programs.ts";
 import { median, report } from "./report.ts";
 
-const connections = 32;
+/** Connections of the generator, each with one signup at a time. */
+export const connections = 32;
 const rounds = 7;
 const roundSeconds = 1.5;
 /** The images' sizes. */
@@ -26,92 +32,6 @@ const maxTelemetryCost = { "1 KiB": .35, "284 kB": .15 };
 /** What of the bare server's signups a second there should be, a size. */
 const minShareOfBare = { "1 KiB": .5, "284 kB": .75 };
 const storedTokens = 1_000_000;
-
-/** A child process that is killed at the end of the block. */
-export interface Child extends AsyncDisposable {
-  child: Deno.ChildProcess;
-  /** Its stdout, line by line. */
-  lines: AsyncIterator<string>;
-}
-
-function start(args: string[], env: Record<string, string> = {}): Child {
-  const child = new Deno.Command(Deno.execPath(), {
-    args,
-    env: { OTEL_SDK_DISABLED: "true", ...env },
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "inherit",
-  }).spawn();
-  return {
-    child,
-    lines: linesOf(child.stdout),
-    async [Symbol.asyncDispose]() {
-      child.kill("SIGKILL");
-      await child.status;
-    },
-  };
-}
-
-async function* linesOf(
-  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
-): AsyncGenerator<string, never> {
-  const decoder = new TextDecoderStream();
-  let rest = "";
-  for await (const chunk of stream.pipeThrough(decoder)) {
-    const parts = (rest + chunk).split("\n");
-    rest = parts.pop()!;
-    yield* parts;
-  }
-  throw new Error("the process ended");
-}
-
-const beside = (file: string) => fileURLToPath(new URL(file, import.meta.url));
-
-/** Starts a helper that prints its port. */
-async function startHelper(file: string): Promise<Child & { port: number }> {
-  const child = start(["run", "--allow-net", beside(file)]);
-  return Object.assign(child, { port: Number((await child.lines.next()).value) });
-}
-
-/** Starts an orb server whose log goes to nowhere, with the permissions of its shebang. */
-export async function startOrbServer(
-  dataDir: string,
-  env: Record<string, string> = {},
-  more: readonly string[] = [],
-): Promise<Child & { port: number }> {
-  const port = freePort();
-  const entry = beside("../orb/server.ts");
-  const args = ["--orb-api-port", String(port), "--data-dir", dataDir, ...more];
-  const child = new Deno.Command(Deno.execPath(), {
-    args: await programArguments(entry, args),
-    env: { OTEL_SDK_DISABLED: "true", ...env },
-    stdout: "null",
-    stderr: "inherit",
-  }).spawn();
-  for (;;) {
-    try {
-      const answer = await fetch(`http://127.0.0.1:${port}/readyz`);
-      await answer.body?.cancel();
-      if (answer.ok) break;
-    } catch {
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  }
-  return {
-    child,
-    port,
-    lines: { next: () => Promise.reject(new Error("its log goes to nowhere")) },
-    async [Symbol.asyncDispose]() {
-      child.kill("SIGKILL");
-      await child.status;
-    },
-  };
-}
-
-function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
-}
 
 /** What a comparison came to. */
 export interface Comparison {
@@ -124,29 +44,20 @@ export interface Comparison {
   signups: [a: number, b: number];
 }
 
-/** Loads A and B in turns; with `apiOfB` B by another version of the API. */
+/** Loads A and B in turns; B perhaps by another version of the API, or with other images. */
 export async function compare(
   imageBytes: number,
   a: number,
   b: number,
-  apiOfB: "v1" | "v2" = "v1",
+  ofB: Pick<LoadRun, "api" | "image"> = {},
 ): Promise<Comparison> {
   const signups: [number, number] = [0, 0];
-  await using generator = start([
-    ...["run", "--allow-net=127.0.0.1", beside("orb_load.ts")],
-    ...[String(imageBytes), String(connections)],
-  ]);
-  const stdin = generator.child.stdin.getWriter();
+  await using generator = startLoad(imageBytes, connections);
   async function load(port: number): Promise<number> {
-    await stdin.write(
-      new TextEncoder().encode(
-        `${JSON.stringify({ port, seconds: roundSeconds, api: port === a ? "v1" : apiOfB })}\n`,
-      ),
-    );
-    const result = JSON.parse((await generator.lines.next()).value) as LoadResult;
-    if (result.accepted !== result.requests) {
-      throw new Error(`${result.requests - result.accepted} signups were not accepted`);
-    }
+    const ports = [port];
+    const result = await generator.run({
+      ...{ ports, seconds: roundSeconds, ...(port === b && ofB) },
+    });
     signups[port === a ? 0 : 1] += result.requests;
     return result.requests / result.seconds;
   }
@@ -154,7 +65,6 @@ export async function compare(
   await load(b);
   const speeds: [number, number][] = [];
   for (let round = 0; round < rounds; round++) speeds.push([await load(a), await load(b)]);
-  await stdin.close();
   return {
     a: median(speeds.map(([speed]) => speed)),
     b: median(speeds.map(([, speed]) => speed)),
@@ -180,25 +90,16 @@ async function measureDisk(folder: string): Promise<void> {
   report({ name: "orb: one sync of this disk, mean, µs", measured: 1_000 * meanMs });
 }
 
-/** Processor time that a process has used so far, in microseconds; Linux only. */
-function processorTimeUs(pid: number): number | undefined {
-  if (Deno.build.os !== "linux") return undefined;
-  // By `cat`, as Deno itself reads /proc only with every permission there is.
-  const { stdout } = new Deno.Command("cat", { args: [`/proc/${pid}/stat`] }).outputSync();
-  const fields = new TextDecoder().decode(stdout).split(") ")[1]!.split(" ");
-  // utime and stime, in ticks of 10 ms (proc_pid_stat(5), fields 14 and 15).
-  return (Number(fields[11]) + Number(fields[12])) * 10_000;
-}
-
 /** Loads two servers in turns and reports the processor time of each, which a busy machine changes least. */
-async function compareWithTime(
+export async function compareWithTime(
   size: typeof sizes[number],
   servers: [a: [name: string, Child & { port: number }], b: [string, Child & { port: number }]],
+  ofB: Pick<LoadRun, "api" | "image"> = {},
 ): Promise<Comparison> {
   const [sizeName, bytes] = size;
   const children = servers.map(([name, { child }]) => ({ name, pid: child.pid }));
   const before = children.map(({ pid }) => processorTimeUs(pid));
-  const comparison = await compare(bytes, servers[0][1].port, servers[1][1].port);
+  const comparison = await compare(bytes, servers[0][1].port, servers[1][1].port, ofB);
   for (const [index, { name, pid }] of children.entries()) {
     const after = processorTimeUs(pid);
     if (after === undefined) continue;
