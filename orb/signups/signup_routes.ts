@@ -262,10 +262,14 @@ function addHandIn(api: OrbApi, { access, intake, waiters, buckets }: SignupRout
     const record = await intake.take(id, orbId, c.req.raw);
     const [waitMs, applied] = waitOf(c);
     const latest = await inWords(waiters.untilSettled(record, waitMs));
-    return c.json(signupResource(latest), 202, {
-      location: `/v2/signups/${id}`,
-      ...limits,
-      ...applied,
+    // Not by `c.json()`, which makes and copies `Headers` field by field.
+    return new Response(JSON.stringify(signupResource(latest)), {
+      status: 202,
+      headers: {
+        ...{ "content-type": "application/json", location: `/v2/signups/${id}` },
+        ...limits,
+        ...applied,
+      },
     });
   });
 }
