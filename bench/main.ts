@@ -20,6 +20,8 @@ const benchmarks = [
   "containers.ts",
   "orb_signup.ts",
   "orb_v2.ts",
+  "orb_queue.ts",
+  "orb_servers.ts",
   "orb_uniqueness.ts",
   "console_ingest.ts",
   "observer_signal.ts",

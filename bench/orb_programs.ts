@@ -118,13 +118,3 @@ function freePort(): number {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   return listener.addr.port;
 }
-
-/** Processor time that a process has used so far, in microseconds; Linux only. */
-export function processorTimeUs(pid: number): number | undefined {
-  if (Deno.build.os !== "linux") return undefined;
-  // By `cat`, as Deno itself reads /proc only with every permission there is.
-  const { stdout } = new Deno.Command("cat", { args: [`/proc/${pid}/stat`] }).outputSync();
-  const fields = new TextDecoder().decode(stdout).split(") ")[1]!.split(" ");
-  // utime and stime, in ticks of 10 ms (proc_pid_stat(5), fields 14 and 15).
-  return (Number(fields[11]) + Number(fields[12])) * 10_000;
-}

@@ -12,13 +12,8 @@
 import { join } from "node:path";
 import { SqliteRecords } from "../orb/stores/sqlite/sqlite_records.ts";
 import type { LoadRun } from "./orb_load.ts";
-import {
-  type Child,
-  processorTimeUs,
-  startHelper,
-  startLoad,
-  startOrbServer,
-} from "./orb_programs.ts";
+import { type Child, startHelper, startLoad, startOrbServer } from "./orb_programs.ts";
+import { cpuSeconds } from "./process_memory.ts";
 import { median, report } from "./report.ts";
 
 /** Connections of the generator, each with one signup at a time. */
@@ -98,14 +93,13 @@ export async function compareWithTime(
 ): Promise<Comparison> {
   const [sizeName, bytes] = size;
   const children = servers.map(([name, { child }]) => ({ name, pid: child.pid }));
-  const before = children.map(({ pid }) => processorTimeUs(pid));
+  const before = await Promise.all(children.map(({ pid }) => cpuSeconds(pid)));
   const comparison = await compare(bytes, servers[0][1].port, servers[1][1].port, ofB);
   for (const [index, { name, pid }] of children.entries()) {
-    const after = processorTimeUs(pid);
-    if (after === undefined) continue;
+    const usedSeconds = await cpuSeconds(pid) - before[index]!;
     report({
       name: `orb ${sizeName}: processor time of ${name}, all threads, µs a signup`,
-      measured: (after - before[index]!) / comparison.signups[index]!,
+      measured: 1e6 * usedSeconds / comparison.signups[index]!,
     });
   }
   return comparison;

@@ -53,6 +53,13 @@ export async function cpuSeconds(pid: number): Promise<number> {
   return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
+/** The same of a process and its descendants that are still there. */
+export async function treeCpuSeconds(rootPid: number): Promise<number> {
+  const all = await Promise.all((await descendants(rootPid)).map(({ pid }) => cpuSeconds(pid)));
+  // One may have ended meanwhile.
+  return all.reduce((sum, seconds) => sum + (seconds || 0), 0);
+}
+
 /** Packets that an IPv4 UDP port's receive buffer had no room for, so far. */
 export async function udpDrops(port: number): Promise<number> {
   const table = await output("cat", "/proc/net/udp") ?? "";

@@ -1,0 +1,110 @@
+/**
+ * How long a signup of v2 waits for its decision: from its 202 to decided, by the records' own times.
+ * PNGs of 1 KiB, each of which a worker examines, on SQLite and a folder. First an idle server that is
+ * asked twenty times a second; then as many as it takes, to learn what it decides a second while it
+ * takes in others; then 80 % of that, evenly spaced.
+ *
+ * ```sh
+ * deno run -A bench/orb_queue.ts
+ * ```
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { startLoad, startOrbServer } from "./orb_programs.ts";
+import { report } from "./report.ts";
+
+const imageBytes = 1_024;
+const connections = 32;
+const idlePerSecond = 20;
+const idleSeconds = 6;
+const fullSeconds = 5;
+const loadedSeconds = 15;
+
+interface Signup {
+  createdAt: string;
+  decidedAt?: string;
+}
+
+/** The newest signups. */
+async function newest(port: number, count: number): Promise<Signup[]> {
+  const all: Signup[] = [];
+  for (let before = ""; all.length < count;) {
+    const limit = Math.min(500, count - all.length);
+    const response = await fetch(
+      `http://127.0.0.1:${port}/v2/signups?limit=${limit}${before}`,
+    );
+    const { signups, next } = await response.json();
+    all.push(...signups);
+    if (next === undefined) break;
+    before = `&before=${next}`;
+  }
+  return all;
+}
+
+/** Waits until nothing is under way. */
+async function drained(port: number): Promise<void> {
+  for (;;) {
+    const { byState } = await (await fetch(`http://127.0.0.1:${port}/v2/queue`)).json();
+    if (byState.queued + byState.processing === 0) return;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** Milliseconds from each one's 202 to its decision, ascending. */
+async function waitsMs(port: number, count: number): Promise<number[]> {
+  await drained(port);
+  return (await newest(port, count))
+    .map(({ createdAt, decidedAt }) => Date.parse(decidedAt!) - Date.parse(createdAt))
+    .sort((a, b) => a - b);
+}
+
+function quantile(sorted: readonly number[], share: number): number {
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]!;
+}
+
+if (import.meta.main) {
+  const folder = await Deno.makeTempDir({ prefix: "orb-queue-bench-" });
+  try {
+    const flags = ["--max-pending-signups", "10000000"];
+    await using server = await startOrbServer(join(folder, "data"), {}, flags);
+    const { port } = server;
+    await using load = startLoad(imageBytes, connections);
+    const run = (seconds: number, perSecond?: number) =>
+      load.run({
+        ...{ ports: [port], seconds, api: "v2", image: "png" },
+        ...(perSecond !== undefined && { perSecond }),
+      });
+    await run(2);
+    await drained(port);
+
+    const idle = await waitsMs(port, (await run(idleSeconds, idlePerSecond)).requests);
+    report({
+      name: "orb, 202 to decided, idle: p50, ms",
+      measured: quantile(idle, .5),
+      target: { atMost: 20 },
+    });
+    report({ name: "orb, 202 to decided, idle: p99, ms", measured: quantile(idle, .99) });
+
+    const start = performance.now();
+    const { requests } = await run(fullSeconds);
+    await drained(port);
+    const perSecond = 1_000 * requests / (performance.now() - start);
+    report({ name: "orb, taken in and decided, as many as it can, a second", measured: perSecond });
+
+    const result = await run(loadedSeconds, .8 * perSecond);
+    const loaded = await waitsMs(port, result.requests);
+    report({
+      name: "orb, taken in at 80 % of that, a second",
+      measured: result.requests / result.seconds,
+    });
+    report({ name: "orb, 202 to decided, at 80 %: p50, ms", measured: quantile(loaded, .5) });
+    report({
+      name: "orb, 202 to decided, at 80 %: p99, ms",
+      measured: quantile(loaded, .99),
+      target: { atMost: 250 },
+    });
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
