@@ -31,6 +31,9 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+from opentelemetry.sdk._logs import LoggerProvider, LoggingHandler
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 
 url = sys.argv[1]
 resource = Resource.create({"service.name": "python-program"})
@@ -39,12 +42,18 @@ tracing.add_span_processor(BatchSpanProcessor(
     OTLPSpanExporter(endpoint=url + "/v1/traces", compression=Compression.Gzip)))
 measuring = MeterProvider(resource=resource, metric_readers=[
     PeriodicExportingMetricReader(OTLPMetricExporter(endpoint=url + "/v1/metrics"))])
+recording = LoggerProvider(resource=resource)
+recording.add_log_record_processor(BatchLogRecordProcessor(
+    OTLPLogExporter(endpoint=url + "/v1/logs", compression=Compression.Gzip)))
+log = logging.getLogger("program")
+log.addHandler(LoggingHandler(logger_provider=recording))
 tracer = tracing.get_tracer("program", "1.0")
 meter = measuring.get_meter("program")
 with tracer.start_as_current_span("work", attributes={"size": 3}) as span:
     span.add_event("begun", {"by": "hand"})
     try:
         with tracer.start_as_current_span("part"):
+            log.error("no luck with %s", "part", extra={"attempt": 2})
             raise ValueError("no such thing")
     except ValueError:
         pass
@@ -52,6 +61,7 @@ meter.create_counter("jobs", unit="{job}").add(3, {"kind": "a"})
 meter.create_histogram("job.duration", unit="s").record(0.25)
 tracing.shutdown()
 measuring.shutdown()
+recording.shutdown()
 `;
 
 /** SDK and exporter, in a folder for `PYTHONPATH`, which may be moved. */
@@ -74,9 +84,14 @@ export const OTEL_PYTHON_RECIPE: BuildRecipe = {
 
 const javaProgram = `
 import io.opentelemetry.api.common.*;
+import io.opentelemetry.api.logs.Severity;
 import io.opentelemetry.api.trace.*;
+import io.opentelemetry.context.Context;
+import io.opentelemetry.exporter.otlp.http.logs.OtlpHttpLogRecordExporter;
 import io.opentelemetry.exporter.otlp.http.trace.OtlpHttpSpanExporter;
 import io.opentelemetry.exporter.otlp.http.metrics.OtlpHttpMetricExporter;
+import io.opentelemetry.sdk.logs.SdkLoggerProvider;
+import io.opentelemetry.sdk.logs.export.BatchLogRecordProcessor;
 import io.opentelemetry.sdk.metrics.SdkMeterProvider;
 import io.opentelemetry.sdk.metrics.export.PeriodicMetricReader;
 import io.opentelemetry.sdk.resources.Resource;
@@ -96,11 +111,18 @@ public class Program {
         .registerMetricReader(PeriodicMetricReader.builder(
             OtlpHttpMetricExporter.builder().setEndpoint(args[0] + "/v1/metrics").build()).build())
         .build();
+    SdkLoggerProvider recording = SdkLoggerProvider.builder().setResource(resource)
+        .addLogRecordProcessor(BatchLogRecordProcessor.builder(
+            OtlpHttpLogRecordExporter.builder().setEndpoint(args[0] + "/v1/logs").build()).build())
+        .build();
     Tracer tracer = tracing.tracerBuilder("program").setInstrumentationVersion("1.0").build();
     Span span = tracer.spanBuilder("work").setAttribute("size", 3).startSpan();
     span.addEvent("begun", Attributes.of(AttributeKey.stringKey("by"), "hand"));
     Span part = tracer.spanBuilder("part")
-        .setParent(io.opentelemetry.context.Context.root().with(span)).startSpan();
+        .setParent(Context.root().with(span)).startSpan();
+    recording.get("program").logRecordBuilder().setContext(Context.root().with(part))
+        .setSeverity(Severity.ERROR).setBody("no luck with part")
+        .setAttribute(AttributeKey.longKey("attempt"), 2L).emit();
     part.recordException(new IllegalStateException("no such thing"));
     part.setStatus(StatusCode.ERROR, "no such thing");
     part.end();
@@ -111,6 +133,7 @@ public class Program {
         .record(0.25);
     tracing.shutdown().join(20, TimeUnit.SECONDS);
     measuring.shutdown().join(20, TimeUnit.SECONDS);
+    recording.shutdown().join(20, TimeUnit.SECONDS);
   }
 }
 `;

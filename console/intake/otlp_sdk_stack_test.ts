@@ -40,9 +40,15 @@ async function assertWhole(service: string, program: SdkProgram): Promise<void> 
   const durations = await viewer.get(`/api/metrics?name=job.duration&service=${service}`);
   const point = durations.data[0].points.at(-1);
   assert.deepEqual([point.count, point.sum], [1, 0.25]);
+  const { logs: [record, ...more] } = await viewer.get(`/api/logs?traceId=${trace.traceID}`);
+  assert.deepEqual(more, []);
+  assert.deepEqual(
+    [record.body, record.severityNumber, record.service, record.spanId, record.attributes.attempt],
+    ["no luck with part", 17, service, spans.part!.spanID, 2],
+  );
   const stats = await viewer.get("/api/stats");
   assert.deepEqual(stats.requests.refused, {});
-  assert.deepEqual(stats.traces.refused, {});
+  assert.deepEqual([stats.traces.refused, stats.logs.refused], [{}, {}]);
 }
 
 testWithStack("what Python's SDK sends is there, whole", async () => {
