@@ -410,7 +410,7 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
       });
       await using viewer = await startConsole(undefined, ["--programs", path]);
       await page.goto(`${viewer.fields.page}/map`);
-      await page.getByText("1 program run").waitFor();
+      await page.getByText("1 program runs").waitFor();
       await page.getByText(/image-service died .* ago \(by SIGKILL\)/).waitFor();
       await page.keyboard.press("t");
       await page.getByRole("region", { name: "Services" }).getByRole("link", { name: "orb-server" })

@@ -42,20 +42,15 @@ export function placeNodes(
   const ringNumbers = [...byRing.keys()].sort((a, b) => a - b);
   // One alone stands in the middle.
   const centred = byRing.get(ringNumbers[0]!)?.length === 1;
-  const steps = Math.max(1, ringNumbers.length - (centred ? 1 : 0));
+  const radii = radiiOf(ringNumbers.map((number) => byRing.get(number)!.length), centred);
   const placed = new Map<string, PlacedNode>();
   const angles = new Map<string, number>();
-  const rings: number[] = [];
   ringNumbers.forEach((number, i) => {
-    const radius = centred ? i / steps : (i + 1) / steps;
-    if (radius > 0) rings.push(radius);
-    const wanted = (node: MapNode) => callersAngle(node, edges, angles);
-    const ring = byRing.get(number)!.toSorted((a, b) =>
-      (wanted(a) ?? 0) - (wanted(b) ?? 0) || (a.name < b.name ? -1 : 1)
-    );
-    const turn = (wanted(ring[0]!) ?? -Math.PI / 2) + (i > 0 && ring.length > 1 ? 0.4 : 0);
-    ring.forEach((node, slot) => {
-      const angle = turn + 2 * Math.PI * slot / ring.length;
+    const radius = radii[i]!;
+    const ring = wantedAngles(byRing.get(number)!, edges, angles);
+    const places = spreadOut(ring.map(({ wanted }) => wanted), radius);
+    ring.forEach(({ node }, slot) => {
+      const angle = places[slot]!;
       angles.set(node.name, normal(angle));
       placed.set(node.name, {
         node,
@@ -65,7 +60,74 @@ export function placeNodes(
       });
     });
   });
-  return { placed, rings };
+  return { placed, rings: radii.filter((radius) => radius > 0) };
+}
+
+/** The rings' radii, of at most 1: as far apart as each other, the innermost with room for its nodes. */
+function radiiOf(counts: readonly number[], centred: boolean): number[] {
+  if (centred) return counts.map((_, i) => i / Math.max(1, counts.length - 1));
+  const inner = Math.min(1.8, Math.max(1, (counts[0] ?? 0) / 5));
+  return counts.map((_, i) => (i + inner) / (counts.length - 1 + inner));
+}
+
+/**
+ * The nodes of a ring as they come on it, each at the mean angle of its callers; those without any go
+ * all the way round from the top, by name.
+ */
+function wantedAngles(
+  nodes: readonly MapNode[],
+  edges: readonly MapEdge[],
+  angles: ReadonlyMap<string, number>,
+): { node: MapNode; wanted: number }[] {
+  const byName = nodes.toSorted((a, b) => a.name < b.name ? -1 : 1);
+  const even = 2 * Math.PI / byName.length;
+  return byName
+    .map((node, slot) => ({
+      node,
+      wanted: callersAngle(node, edges, angles) ?? -Math.PI / 2 + slot * even,
+    }))
+    .sort((a, b) => a.wanted - b.wanted || (a.node.name < b.node.name ? -1 : 1));
+}
+
+/** Nodes of a ring stand so far apart where there is room, in radii of the whole. */
+const minArc = 0.3;
+
+/**
+ * Angles as near to what is wanted as there is room for, in the same order round the circle: where
+ * it is too narrow, neighbours stand as close as they may, about the middle of what they want (the
+ * least squares of an isotonic regression, by pooling adjacent violators).
+ *
+ * @param wanted in ascending order
+ */
+function spreadOut(wanted: readonly number[], radius: number): number[] {
+  const count = wanted.length;
+  const gap = Math.min(2 * Math.PI / count, minArc / Math.max(radius, minArc / 2));
+  // The circle is cut open where it is emptiest.
+  const before = (i: number) =>
+    wanted[i]! - (i === 0 ? wanted[count - 1]! - 2 * Math.PI : wanted[i - 1]!);
+  const first = wanted.reduce((best, _, i) => before(i) > before(best) ? i : best, 0);
+  const line = wanted.map((_, i) => {
+    const at = (first + i) % count;
+    return wanted[at]! + (at < first ? 2 * Math.PI : 0);
+  });
+  const pools: { sum: number; size: number }[] = [];
+  line.forEach((angle, i) => {
+    let pool = { sum: angle - i * gap, size: 1 };
+    while (pools.length > 0 && pools.at(-1)!.sum / pools.at(-1)!.size > pool.sum / pool.size) {
+      const last = pools.pop()!;
+      pool = { sum: last.sum + pool.sum, size: last.size + pool.size };
+    }
+    pools.push(pool);
+  });
+  const fitted = pools.flatMap(({ sum, size }) => Array.from({ length: size }, () => sum / size));
+  const placed = fitted.map((start, i) => start + i * gap);
+  // Round the cut there must be room, too; if there is none, all share the circle.
+  const isTooLong = placed[count - 1]! - placed[0]! > 2 * Math.PI - gap + 1e-9;
+  const middle = (placed[0]! + placed[count - 1]!) / 2;
+  const all = isTooLong
+    ? placed.map((_, i) => middle + (i - (count - 1) / 2) * 2 * Math.PI / count)
+    : placed;
+  return wanted.map((_, i) => all[(i - first + count) % count]!);
 }
 
 /** The fewest calls from a service that nobody calls; in a circle from its busiest. */

@@ -7,21 +7,26 @@
 import { useMemo } from "preact/hooks";
 import { formatDuration, formatPercent } from "../../service/page/format.ts";
 import { serviceLook } from "../../service/page/service_look.ts";
+import { shapePaths } from "../../service/page/service_mark.tsx";
 import { setParams } from "../../service/page/url_state.ts";
-import type { MapAnswer, MapEdge } from "../page_api/api.ts";
+import type { MapAnswer, MapEdge, MapNode } from "../page_api/api.ts";
+import { type Curve, curveBetween, headingOf, pathOf, pointOn } from "./map_curves.ts";
+import { placeWords, type Word, type WordPlace } from "./map_labels.ts";
 import { edgeKey, type PlacedNode, placeNodes, rateText } from "./map_layout.ts";
 
-/** The drawing is so large, in units of its own; labels hang over its orbits. */
-const size = 800;
+/** Half the drawing, in units of its own; words hang over its orbits. */
+const half = { x: 400, y: 336 };
 const reach = 290;
 /** Up to so many nodes all have their label; beyond it the busiest, the failing, the chosen. */
-const allLabels = 12;
+const allLabels = 16;
 const someLabels = 24;
 /** More edges than these: the quiet ones are left out, and counted. */
 const maxEdges = 60;
+/** On more edges than these nothing runs: it would be a flicker. */
+const maxRunning = 40;
 
-/** See the module. */
-export function MapPicture({ map, silent, node, edge }: {
+/** Options of {@linkcode MapPicture}. */
+export interface MapPictureProps {
   map: MapAnswer;
   /** Services that have fallen silent. */
   silent: ReadonlySet<string>;
@@ -29,29 +34,35 @@ export function MapPicture({ map, silent, node, edge }: {
   node: string | undefined;
   /** The chosen edge. */
   edge: string | undefined;
-}) {
+  /** The picture is small: only the chosen, the silent and the failing have words. @default false */
+  small?: boolean;
+}
+
+/** See the module. */
+export function MapPicture(props: MapPictureProps) {
+  const { map, silent, node, edge } = props;
   const { placed, rings } = useMemo(() => placeNodes(map.nodes, map.edges), [map]);
-  const shown = map.edges.filter((one, i) => i < maxEdges || one.errors > 0 || touches(one));
-  function touches(one: MapEdge): boolean {
-    return edgeKey(one) === edge || one.from === node || one.to === node;
-  }
-  const labelled = new Set(
-    map.nodes.toSorted((a, b) => b.errors - a.errors || b.calls - a.calls)
-      .slice(0, map.nodes.length <= allLabels ? allLabels : someLabels)
-      .map(({ name }) => name),
+  const touches = (one: MapEdge) => edgeKey(one) === edge || one.from === node || one.to === node;
+  const shown = map.edges
+    .filter((one, i) => i < maxEdges || one.errors > 0 || touches(one))
+    .map((one) => ({ edge: one, curve: curveOf(placed.get(one.from)!, placed.get(one.to)!) }));
+  const words = useMemo(
+    () => placeWords(wordsOf(props, placed, shown), obstaclesOf(placed, shown)),
+    [map, silent, node, edge, props.small],
   );
   return (
-    <div class="map-picture" aria-hidden="true">
-      <svg viewBox={`${-size / 2} ${-size * 0.42} ${size} ${size * 0.84}`}>
+    <div class={props.small ? "map-picture small" : "map-picture"} aria-hidden="true">
+      <svg viewBox={`${-half.x} ${-half.y} ${half.x * 2} ${half.y * 2}`}>
         {rings.map((radius) => (
           <circle key={radius} class="map-orbit" cx="0" cy="0" r={radius * reach} />
         ))}
-        {shown.map((one) => (
+        {shown.map(({ edge: one, curve }) => (
           <Edge
             key={edgeKey(one)}
             edge={one}
-            from={placed.get(one.from)!}
-            to={placed.get(one.to)!}
+            curve={curve}
+            words={words.get(edgeKey(one))}
+            running={shown.length <= maxRunning}
             chosen={edgeKey(one) === edge}
             dim={(node !== undefined || edge !== undefined) && !touches(one)}
           />
@@ -62,8 +73,7 @@ export function MapPicture({ map, silent, node, edge }: {
             placed={one}
             silent={silent.has(one.node.name)}
             chosen={one.node.name === node}
-            labelled={labelled.has(one.node.name) || one.node.name === node ||
-              silent.has(one.node.name)}
+            words={words.get(one.node.name)}
           />
         ))}
       </svg>
@@ -74,25 +84,98 @@ export function MapPicture({ map, silent, node, edge }: {
   );
 }
 
-function Edge({ edge, from, to, chosen, dim }: {
+interface ShownEdge {
   edge: MapEdge;
-  from: PlacedNode;
-  to: PlacedNode;
+  curve: Curve;
+}
+
+const labelSize = 13;
+const rateSize = 11;
+
+/** What is written, the most important first. */
+function wordsOf(
+  { map, silent, node, edge, small = false }: MapPictureProps,
+  placed: ReadonlyMap<string, PlacedNode>,
+  shown: readonly ShownEdge[],
+): Word[] {
+  const isUrgent = ({ name, errors }: MapNode) =>
+    name === node || silent.has(name) || (errors > 0 && !small);
+  const byWeight = map.nodes.toSorted((a, b) =>
+    Number(isUrgent(b)) - Number(isUrgent(a)) || b.calls - a.calls
+  );
+  const count = small ? 0 : map.nodes.length <= allLabels ? allLabels : someLabels;
+  const labels = byWeight.filter((one, i) => i < count || isUrgent(one)).map((one): Word => ({
+    key: one.name,
+    text: labelOf(one),
+    fontSize: small ? labelSize * 2 : labelSize,
+    at: centreOf(placed.get(one.name)!),
+    distance: radiusOf(one) + 3,
+    optional: map.nodes.length > allLabels && !isUrgent(one),
+  }));
+  if (small) return labels;
+  const rates = shown.filter((one) => edgeKey(one.edge) === edge || shown.length <= allLabels)
+    .map((one): Word => ({
+      key: edgeKey(one.edge),
+      text: edgeText(one.edge),
+      fontSize: rateSize,
+      at: pointOn(one.curve, 0.5),
+      distance: 7,
+      optional: edgeKey(one.edge) !== edge,
+    }));
+  return [...labels, ...rates];
+}
+
+function obstaclesOf(placed: ReadonlyMap<string, PlacedNode>, shown: readonly ShownEdge[]) {
+  return {
+    half,
+    nodes: [...placed.values()].map((one) => ({ ...centreOf(one), radius: radiusOf(one.node) })),
+    linePoints: shown.flatMap(({ curve }) =>
+      [0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9].map((share) => pointOn(curve, share))
+    ),
+  };
+}
+
+function curveOf(from: PlacedNode, to: PlacedNode): Curve {
+  return curveBetween(centreOf(from), centreOf(to), {
+    fromRadius: radiusOf(from.node) + 2,
+    toRadius: radiusOf(to.node) + 4,
+  });
+}
+
+function centreOf({ x, y }: PlacedNode) {
+  return { x: x * reach, y: y * reach };
+}
+
+function radiusOf({ kind, rate }: MapNode): number {
+  if (kind === "topic") return 6;
+  return 10 + Math.min(12, Math.max(0, Math.log10(rate * 60 + 1) * 3));
+}
+
+function labelOf({ name }: MapNode): string {
+  return name.replace(/^topic /, "");
+}
+
+function errorShare({ calls, errors }: MapEdge): number {
+  return calls === 0 ? 0 : errors / calls;
+}
+
+function edgeText(edge: MapEdge): string {
+  const share = errorShare(edge);
+  return `${rateText(edge.rate)}${share > 0 ? ` · ${formatPercent(share)}` : ""}`;
+}
+
+function Edge({ edge, curve, words, running, chosen, dim }: {
+  edge: MapEdge;
+  curve: Curve;
+  /** Where its rate stands; undefined if it does not. */
+  words: WordPlace | undefined;
+  /** Something runs along it. */
+  running: boolean;
   chosen: boolean;
   dim: boolean;
 }) {
-  // A bend keeps there and back apart.
-  const [x1, y1, x2, y2] = [from.x * reach, from.y * reach, to.x * reach, to.y * reach];
-  const length = Math.hypot(x2 - x1, y2 - y1) || 1;
-  const bend = Math.min(24, length / 8);
-  const [mx, my] = [
-    (x1 + x2) / 2 - (y2 - y1) / length * bend,
-    (y1 + y2) / 2 + (x2 - x1) / length * bend,
-  ];
-  const path = `M${x1.toFixed(1)},${y1.toFixed(1)}Q${mx.toFixed(1)},${my.toFixed(1)} ${
-    x2.toFixed(1)
-  },${y2.toFixed(1)}`;
-  const share = edge.calls === 0 ? 0 : edge.errors / edge.calls;
+  const path = pathOf(curve);
+  const share = errorShare(edge);
   const width = 1.5 + Math.min(6, Math.max(0, Math.log10(edge.rate * 60 + 1) * 1.5));
   const text = `${edge.from} → ${edge.to}: ${rateText(edge.rate)}, ${
     formatPercent(share)
@@ -116,67 +199,96 @@ function Edge({ edge, from, to, chosen, dim }: {
           }}
         />
       )}
-      <Arrow
-        x={(mx + (x1 + x2) / 2) / 2}
-        y={(my + (y1 + y2) / 2) / 2}
-        angle={Math.atan2(y2 - y1, x2 - x1)}
-      />
-      {(chosen || length > 150) && (
-        <text class="map-edge-text" x={(mx * 2 + (x1 + x2) / 2) / 3} y={my - 6}>
-          {rateText(edge.rate)}
-          {share > 0 && ` · ${formatPercent(share)}`}
+      {running && <Running path={path} rate={edge.rate} width={width} />}
+      <Arrow curve={curve} />
+      {words && (
+        <text class="map-edge-text" x={words.x} y={words.y} text-anchor={words.anchor}>
+          {edgeText(edge)}
         </text>
       )}
     </g>
   );
 }
 
-/** In the middle, where no node covers it: the curve runs half way between its chord and its bend. */
-function Arrow({ x, y, angle }: { x: number; y: number; angle: number }) {
-  const degrees = angle * 180 / Math.PI;
+/** One crossing of an edge takes so long, in seconds, whatever its length. */
+const crossingS = 3;
+
+/** Dots on their way, the more the busier the edge. Still where little motion is wanted. */
+function Running({ path, rate, width }: { path: string; rate: number; width: number }) {
+  const dots = Math.min(6, Math.max(1, Math.round(1 + Math.log10(rate * 6 + 1) * 2)));
   return (
     <path
-      class="map-arrow"
-      d="M-5,-5L6,0L-5,5z"
-      transform={`translate(${x.toFixed(1)} ${y.toFixed(1)}) rotate(${degrees.toFixed(0)})`}
+      class="map-running"
+      d={path}
+      pathLength={100}
+      style={{
+        strokeWidth: `${width + 2.5}px`,
+        strokeDasharray: `0 ${100 / dots}`,
+        "--map-step": `${100 / dots}`,
+        animationDuration: `${crossingS / dots}s`,
+      }}
     />
   );
 }
 
-function Node({ placed: { node, x, y }, silent, chosen, labelled }: {
+/** At the end, where it says whom is called. */
+function Arrow({ curve }: { curve: Curve }) {
+  const { x, y } = pointOn(curve, 0.55);
+  return (
+    <path
+      class="map-arrow"
+      d="M-5,-4.500L6,0L-5,4.500z"
+      transform={`translate(${x.toFixed(1)} ${y.toFixed(1)}) rotate(${
+        headingOf(curve).toFixed(0)
+      })`}
+    />
+  );
+}
+
+function Node({ placed, silent, chosen, words }: {
   placed: PlacedNode;
   silent: boolean;
   chosen: boolean;
-  labelled: boolean;
+  /** Where its name stands; undefined if it does not. */
+  words: WordPlace | undefined;
 }) {
-  const radius = node.kind === "topic"
-    ? 6
-    : 9 + Math.min(12, Math.max(0, Math.log10(node.rate * 60 + 1) * 3));
-  const [cx, cy] = [x * reach, y * reach];
-  const color = node.kind === "topic" ? "map-topic" : `service-${serviceLook(node.name).color}`;
-  const failing = node.errors > 0 ? " failing" : "";
+  const { node } = placed;
+  const radius = radiusOf(node);
+  const { x, y } = centreOf(placed);
+  const { color, shape } = serviceLook(node.name);
+  const scale = (radius / 4.5).toFixed(2);
+  const cross = (radius * 0.7).toFixed(1);
   return (
     <g
-      class={`map-node${silent ? " silent" : ""}${chosen ? " chosen" : ""}${failing}`}
-      transform={`translate(${cx.toFixed(1)} ${cy.toFixed(1)})`}
+      class={`map-node${silent ? " silent" : ""}${chosen ? " chosen" : ""}${
+        node.errors > 0 ? " failing" : ""
+      }`}
       onClick={() => setParams({ node: chosen ? undefined : node.name, edge: undefined })}
     >
       <title>{node.name}</title>
-      {node.kind === "topic"
-        ? (
-          <rect
-            class={color}
-            x={-radius}
-            y={-radius}
-            width={2 * radius}
-            height={2 * radius}
-            rx="2"
+      <g transform={`translate(${x.toFixed(1)} ${y.toFixed(1)})`}>
+        <circle class="map-node-reach" r={radius + 6} />
+        {node.kind === "topic"
+          ? <rect class="map-shape map-topic" x="-6" y="-6" width="12" height="12" rx="4" />
+          : (
+            <path
+              class={`map-shape service-${color}`}
+              d={shapePaths[shape]}
+              transform={`scale(${scale}) translate(-6 -6)`}
+            />
+          )}
+        {silent && (
+          <path
+            class="map-cross"
+            d={`M-${cross},-${cross}L${cross},${cross}M-${cross},${cross}L${cross},-${cross}`}
           />
-        )
-        : <circle class={color} r={radius} />}
-      {silent && <path class="map-cross" d={`M${-radius},${-radius}L${radius},${radius}`} />}
-      {labelled && <text class="map-label" y={radius + 15}>{node.name.replace(/^topic /, "")}
-      </text>}
+        )}
+      </g>
+      {words && (
+        <text class="map-label" x={words.x} y={words.y} text-anchor={words.anchor}>
+          {labelOf(node)}
+        </text>
+      )}
     </g>
   );
 }

@@ -32,6 +32,7 @@ export function MapView() {
   );
   const { params } = address.value;
   const forced = useMediaQuery("(forced-colors: active)");
+  const narrow = useMediaQuery("(max-width: 720px)");
   const asTables = params.has("tables") || (forced && params.get("tables") !== "0");
   useShortcuts([
     { key: "t", label: "Picture or tables", run: () => setParams({ tables: !asTables }) },
@@ -52,8 +53,9 @@ export function MapView() {
       <h1 id="map-title" class="hidden-text">Map</h1>
       <MapHead map={answer} asTables={asTables} />
       <div class="map-split">
-        {asTables ? <Tables map={answer} /> : <Picture map={answer} />}
+        {asTables ? <Tables map={answer} /> : <Picture map={answer} small={narrow} />}
         <Chosen map={answer} />
+        {narrow && !asTables && <Tables map={answer} />}
       </div>
     </section>
   );
@@ -93,8 +95,8 @@ function MapHead({ map, asTables }: { map: MapAnswer; asTables: boolean }) {
       <p class="map-sentence">
         <b>
           {services.some(({ program }) => program)
-            ? `${formatCounted(services.length - silent.length, "program")} run`
-            : `${formatCounted(services.length - silent.length, "service")} speak`}
+            ? formatCounted(services.length - silent.length, "program runs", "programs run")
+            : formatCounted(services.length - silent.length, "service speaks", "services speak")}
         </b>
         {silent.map((node) => (
           <span key={node.name} class="error-text">{silenceOf(node, nowMs)}</span>
@@ -121,7 +123,7 @@ function seconds(ms: number): number {
   return Math.round(ms / 1e3) * 1e3;
 }
 
-function Picture({ map }: { map: MapAnswer }) {
+function Picture({ map, small }: { map: MapAnswer; small: boolean }) {
   const { params } = address.value;
   // The state of "silent" changes without any answer.
   const [nowMs, setNowMs] = useState(Date.now());
@@ -136,6 +138,7 @@ function Picture({ map }: { map: MapAnswer }) {
       silent={silent}
       node={params.get("node") ?? undefined}
       edge={params.get("edge") ?? undefined}
+      small={small}
     />
   );
 }

@@ -4,10 +4,11 @@
  *
  * @module
  */
-import { attribute, type StoredAttributes, valueText } from "../intake/values.ts";
+import { type StoredAttributes, valueText } from "../intake/values.ts";
 import type { StoredLog } from "../stores/log_store.ts";
 import type { StoredSpan, Trace } from "../stores/trace_store.ts";
 import { spanKinds } from "./jaeger.ts";
+import { topicOf } from "./messaging_topic.ts";
 import { parseSearch, SearchError, type Term } from "./search_language.ts";
 
 type Condition = Extract<Term, { kind: "condition" }>;
@@ -92,7 +93,7 @@ function edgeTest({ value, operator }: Condition): Test<Trace> {
       const service = to.startsWith("topic ") ? from : to;
       return trace.spans.some((span) =>
         spanKinds[span.kind] === kind && span.source.service === service &&
-        attribute(span.attributes, "messaging.destination.name") === topic
+        topicOf(span.attributes) === topic
       );
     }
     const callers = new Set(

@@ -9,6 +9,7 @@ import { type StoredAttributes, valueText } from "../intake/values.ts";
 import type { ListedProgram } from "../../service/program_list.ts";
 import { statusError, type StoredSpan, type Trace } from "../stores/trace_store.ts";
 import { spanKinds } from "./jaeger.ts";
+import { topicOf } from "./messaging_topic.ts";
 import type { ServiceEntry } from "../intake/source.ts";
 
 /** What the map is made from. */
@@ -77,8 +78,8 @@ export function serviceMap(input: ServiceMapInput): MapAnswer {
       const parent = byId.get(span.parentSpanId);
       if (isEntrance(span, parent)) count(own, span);
 
-      const topic = textOf(span.attributes, "messaging.destination.name");
-      if (topic !== "" && (kind === "producer" || kind === "consumer")) {
+      const topic = kind === "producer" || kind === "consumer" ? topicOf(span.attributes) : "";
+      if (topic !== "") {
         const name = `topic ${topic}`;
         count(node(name, "topic"), span);
         if (kind === "producer") edge(service, name, span);

@@ -66,6 +66,25 @@ Deno.test("/api/map shows calls, messages by their topic, and links, with their 
   assert.deepEqual((await viewer.get("/api/map?lookback=1s")).nodes, []);
 });
 
+Deno.test("/api/map takes topics of one instance each for the one that their template names", async () => {
+  await using viewer = await testConsole();
+  for (const instance of ["a", "b"]) {
+    const attributes = [
+      attributeOf("messaging.destination.name", `replies.${instance}`),
+      attributeOf("messaging.destination.template", "replies.{instance}"),
+    ];
+    await viewer.sendSpans([{ kind: 4, attributes, ...times(1_000, 5) }], "signer");
+  }
+  const { nodes, edges } = await viewer.get("/api/map");
+  assert.deepEqual(nodes.map(({ name }: MapNode) => name), ["signer", "topic replies.{instance}"]);
+  assert.deepEqual(edges.map(({ to, calls }: MapEdge) => [to, calls]), [[
+    "topic replies.{instance}",
+    2,
+  ]]);
+  const q = encodeURIComponent('edge="signer>topic replies.{instance}"');
+  assert.equal((await viewer.get(`/api/summaries?q=${q}`)).traces.length, 2);
+});
+
 function node(name: string, calls = 1): MapNode {
   return {
     name,
@@ -100,6 +119,23 @@ Deno.test("placeNodes() puts each service on the ring of its depth, the same way
     const other = again.placed.get(name)!;
     assert.ok(Math.abs(other.x - x) < 1e-9 && Math.abs(other.y - y) < 1e-9, name);
   }
+});
+
+Deno.test("placeNodes() puts who is called beside the caller, and not upon each other", () => {
+  const callers = ["a", "b", "c", "d"];
+  const names = [...callers, "b1", "b2", "c1"];
+  const edges = [edge("b", "b1"), edge("b", "b2"), edge("c", "c1")];
+  const { placed } = placeNodes(names.map((name) => node(name)), edges);
+  const apart = (one: string, other: string) => {
+    const [a, b] = [placed.get(one)!, placed.get(other)!];
+    return Math.hypot(a.x - b.x, a.y - b.y);
+  };
+  for (const { from, to } of edges) {
+    for (const other of callers) {
+      if (other !== from) assert.ok(apart(from, to) < apart(other, to), `${to} by ${other}`);
+    }
+  }
+  assert.ok(apart("b1", "b2") > 0.25);
 });
 
 Deno.test("placeNodes() places a hundred services, none upon another", () => {

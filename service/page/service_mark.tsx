@@ -5,7 +5,8 @@
  */
 import { serviceLook, type ServiceShape } from "./service_look.ts";
 
-const shapes: Readonly<Record<ServiceShape, string>> = {
+/** The marks as SVG paths in a square of 12 with their middle at 6, 6. */
+export const shapePaths: Readonly<Record<ServiceShape, string>> = {
   circle: "M10 6a4 4 0 1 1-8 0a4 4 0 0 1 8 0z",
   square: "M2.500 2.500h7v7h-7z",
   diamond: "M6 1l5 5-5 5-5-5z",
@@ -23,7 +24,7 @@ export function ServiceMark({ name }: { name: string }) {
       height="12"
       aria-hidden="true"
     >
-      <path d={shapes[shape]} />
+      <path d={shapePaths[shape]} />
     </svg>
   );
 }
