@@ -56,6 +56,7 @@ export function MapPicture(props: MapPictureProps) {
         {rings.map((radius) => (
           <circle key={radius} class="map-orbit" cx="0" cy="0" r={radius * reach} />
         ))}
+        {![...placed.values()].some(({ x, y }) => x === 0 && y === 0) && <Sun />}
         {shown.map(({ edge: one, curve }) => (
           <Edge
             key={edgeKey(one)}
@@ -81,6 +82,16 @@ export function MapPicture(props: MapPictureProps) {
         <p class="quiet">+{map.edges.length - shown.length} quiet edges</p>
       )}
     </div>
+  );
+}
+
+/** What all turns about, where no service stands in the middle. */
+function Sun() {
+  return (
+    <>
+      <circle class="map-glow" r="26" />
+      <circle class="map-sun" r="8" />
+    </>
   );
 }
 
