@@ -22,6 +22,11 @@ liveTest("parts that are killed and started again and again leave no timer behin
     const afterOne = world.pendingTimers;
     for (let i = 0; i < 49; i++) await round();
     assert.equal(world.pendingTimers, afterOne);
+    // What is under way when it stops is not a part's alone.
+    live.setFaults([{ point: 1, kind: "delay", probability: 1, delayMs: 200 }]);
+    live.submitOrders(3);
+    await world.advance(1);
+    assert.ok(world.pendingTimers > afterOne);
   }
   assert.equal(world.pendingTimers, 0);
 });
