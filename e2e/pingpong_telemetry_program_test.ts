@@ -58,7 +58,7 @@ for (const mode of ["bidi", "uni", "datagram", "websocket"] as const) {
           new URL("../pingpong/client.ts", import.meta.url),
           [
             ...["--port", port, "--websocket-port", tcp, "--pin", pinPath, "--mode", mode],
-            ...["--ping-count", "2"],
+            ...["--ping-count", "2", "--timeout", "60"],
           ],
           env,
         );

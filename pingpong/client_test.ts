@@ -4,10 +4,13 @@ import { join } from "node:path";
 import { testWith } from "../service/testing/permissions.ts";
 import { linkOpener } from "./client/failover.ts";
 import type { Link, Target } from "./client/link.ts";
-import { startTestServer, testPing } from "./test_server.ts";
+import { startTestServer, type TestPing, testPing, type TestServer } from "./test_server.ts";
+import type { PingpongClientOptions } from "./client.ts";
 import { WebTransportError } from "./http3/mod.ts";
 
 const files: Deno.PermissionName[] = ["read", "write"];
+/** Whose datagrams are not lost because the machine is busy. */
+const patient = { timeoutMs: 60_000 };
 /** Waits that are as short as they may be. */
 const impatient = { retryBaseDelayMs: 10, connectTimeoutMs: 200 };
 
@@ -17,24 +20,32 @@ for (const mode of ["bidi", "uni", "datagram", "websocket"] as const) {
     `the client pings over ${mode} and tells every pong and the figures`,
     async () => {
       await using server = await startTestServer();
-      const { exitCode, lines, runs } = await server.ping({ mode, pingCount: 5 });
-      assert.equal(exitCode, 0, lines.join("\n"));
+      const { exitCode, lines, runs } = await server.ping({ mode, pingCount: 5, ...patient });
+      const { received, lost, recovered } = runs[0]!.run.statistics.summary();
+      // UDP promises no datagram.
+      if (mode === "datagram") assert.ok(received > 0 && received + lost === 5);
+      else assert.equal(received, 5);
+      assert.equal(exitCode, lost === 0 ? 0 : 1, lines.join("\n"));
       const pongs = lines.filter((line) => line.startsWith("Received response data: Pong! "));
-      assert.deepEqual(pongs.map((line) => Number(/seq=(\d+)/.exec(line)![1])), [0, 1, 2, 3, 4]);
+      const seqs = pongs.map((line) => Number(/seq=(\d+)/.exec(line)![1]));
+      assert.deepEqual(seqs, [0, 1, 2, 3, 4].filter((seq) => seqs.includes(seq)));
+      assert.equal(seqs.length, received);
       for (const pong of pongs) assert.match(pong, / bytes=\d+ time=\d+\.\d+ ms$/);
-      assert.match(lines.join("\n"), /5 sent, 5 received, 0 lost \(0\.0%\)/);
-      assert.equal(runs[0]?.run.statistics.summary().recovered, 0);
+      const figures = `5 sent, ${received} received, ${lost} lost (${(lost * 20).toFixed(1)}%)`;
+      assert.ok(lines.join("\n").includes(figures), lines.join("\n"));
+      assert.equal(recovered, 0);
     },
   );
 }
 
 testWith(files, "--mode all runs each mode after the other", async () => {
   await using server = await startTestServer();
-  const { exitCode, runs } = await server.ping({ mode: "all", pingCount: 2 });
-  assert.equal(exitCode, 0);
+  const { runs } = await server.ping({ mode: "all", pingCount: 2, ...patient });
+  const received = runs.map(({ mode, run }) => [mode, run.statistics.summary().received]);
+  const datagrams = Math.max(1, runs[2]!.run.statistics.summary().received);
   assert.deepEqual(
-    runs.map(({ mode, run }) => [mode, run.statistics.summary().received]),
-    [["bidi", 2], ["uni", 2], ["datagram", 2], ["websocket", 2]],
+    received,
+    [["bidi", 2], ["uni", 2], ["datagram", datagrams], ["websocket", 2]],
   );
 });
 
@@ -85,8 +96,11 @@ testWith(
     const tooLong = await server.ping({ mode: "datagram", size: 5_000, pingCount: 5 });
     assert.equal(tooLong.exitCode, 2);
     const [, most] = /message too long: .* at most (\d+) bytes/.exec(tooLong.lines.join("\n"))!;
-    const fits = await server.ping({ mode: "datagram", size: Number(most), pingCount: 3 });
-    assert.match(fits.lines.join("\n"), /3 sent, 3 received/);
+    const fits = await server.ping({
+      ...{ mode: "datagram", size: Number(most), pingCount: 3 },
+      ...patient,
+    });
+    assert.match(fits.lines.join("\n"), /3 sent, [1-3] received/);
   },
 );
 
@@ -100,11 +114,12 @@ testWith(
       const head = mode === "bidi" || mode === "uni" ? 8 : 0;
       for (const [size, bytes] of [[1_000, 1_096], [0, 96], [undefined, 101]] as const) {
         const { lines } = await server.ping({
-          ...{ mode, pingCount: 2, json: true },
+          ...{ mode, pingCount: 2, json: true, ...patient },
           ...(size !== undefined && { size }),
         });
         const pongs = lines.map((line) => JSON.parse(line)).filter(({ kind }) => kind === "pong");
-        assert.deepEqual(pongs.map((pong) => pong.bytes), Array(2).fill(bytes + head), mode);
+        const count = mode === "datagram" ? Math.max(1, pongs.length) : 2;
+        assert.deepEqual(pongs.map((pong) => pong.bytes), Array(count).fill(bytes + head), mode);
       }
     }
   },
@@ -122,15 +137,28 @@ testWith(files, "exit codes are ones that monitoring can use", async () => {
   const interrupted = await testPing(nobody, AbortSignal.timeout(50));
   assert.equal(interrupted.exitCode, 2);
 
-  const tooSlow = await server.ping({ pingCount: 50, intervalMs: 100, deadlineMs: 450 });
+  const tooSlow = await pingToDeadline(server, { pingCount: 100_000, intervalMs: 100 });
   assert.equal(tooSlow.exitCode, 1, "fewer than asked for by the deadline");
-  const endless = await server.ping({ pingCount: 0, intervalMs: 50, deadlineMs: 480 });
-  assert.equal(endless.exitCode, 0, endless.lines.join("\n"));
+  const endless = await pingToDeadline(server, { pingCount: 0, intervalMs: 50 });
+  // What is unanswered at the deadline is lost.
+  const { lost } = endless.runs[0]!.run.statistics.summary();
+  assert.equal(endless.exitCode, lost === 0 ? 0 : 1, endless.lines.join("\n"));
 
-  const all = await server.ping({ mode: "all", pingCount: 0, intervalMs: 20, deadlineMs: 300 });
+  const all = await pingToDeadline(server, { mode: "all", pingCount: 0, intervalMs: 20 });
   assert.equal(all.runs.length, 1, "the deadline is of the whole run");
   assert.equal(all.exitCode, 1);
 });
+
+/** Pings with a deadline that is long enough for a connection, however busy the machine is. */
+async function pingToDeadline(
+  server: TestServer,
+  options: PingpongClientOptions,
+): Promise<TestPing> {
+  for (let deadlineMs = 400;; deadlineMs *= 4) {
+    const ping = await server.ping({ ...options, deadlineMs });
+    if (ping.runs[0]?.run.connections || deadlineMs > 60_000) return ping;
+  }
+}
 
 testWith(
   files,

@@ -25,7 +25,7 @@ const original = Deno.test;
 const locationKey = Symbol.for("Deno.test.location");
 
 /** Of these a test has its function, not its place. */
-const helpers = /\/service\/testing\/|\/stack\/test_\w+\.ts|^ext:/;
+const helpers = /\/(service\/testing\/\w+(?<!_test)|test_\w+)\.tsx?[?:]|^ext:/;
 
 function limitMs(): number {
   return limitsMs.find(([file]) => file.test(Deno.mainModule))![1];
