@@ -3,6 +3,8 @@ import { gunzipSync } from "node:zlib";
 import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
 import { trace } from "@opentelemetry/api";
 import { testContext } from "../service/testing/context.ts";
+import { assertNothingAddsUp } from "../service/testing/rounds.ts";
+import { VirtualWorld } from "../service/world/virtual_world.ts";
 import type { ImagesAnswer } from "./api.ts";
 import { serveGrpc } from "./grpc/grpc_server.ts";
 import { httpApi } from "./http_api.ts";
@@ -95,4 +97,36 @@ Deno.test("a runtime of v1alpha2 alone is said to be that", async () => {
     state.reason!,
     /no CRI v1, perhaps the older v1alpha2 alone\. Update it: containerd/,
   );
+});
+
+Deno.test("live streams that come and go leave nothing behind", async () => {
+  const world = new VirtualWorld({ seed: 2 });
+  await using test = testObservatory([]);
+  const { observatory } = test;
+  let subscriptions = 0;
+  const counting = Object.create(observatory, {
+    subscribe: {
+      value: (notify: () => void) => {
+        subscriptions++;
+        const unsubscribe = observatory.subscribe(notify);
+        return () => {
+          subscriptions--;
+          return unsubscribe();
+        };
+      },
+    },
+    metrics: { value: observatory.metrics },
+    view: { value: () => observatory.view() },
+  });
+  const app = httpApi({ observatory: counting, host: "127.0.0.1" }, testContext({ world }));
+  await assertNothingAddsUp(async () => {
+    const answer = await app.request("http://localhost/api/live");
+    const reader = answer.body!.getReader();
+    assert.match(new TextDecoder().decode((await reader.read()).value), /event: stores/);
+    await reader.cancel();
+    const tabs = await app.request("http://localhost/api/streams");
+    await tabs.body!.cancel();
+    await world.advance(100);
+  }, { counts: { timers: () => world.pendingTimers, subscriptions: () => subscriptions } });
+  assert.equal(world.pendingTimers, 0);
 });

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { testContext } from "../service/testing/context.ts";
+import { assertNothingAddsUp } from "../service/testing/rounds.ts";
 import { VirtualWorld } from "../service/world/virtual_world.ts";
 import { realWorld, type World } from "../service/world/world.ts";
 import { createCallPolicy } from "./delivery/call_policy.ts";
@@ -49,6 +50,7 @@ function testTools(
   return {
     bodies,
     lines: context.lines,
+    stop: () => context.stop(),
     reporting: {
       ...own,
       ...limits,
@@ -195,3 +197,28 @@ Deno.test("a call that takes too long is given up", async () => {
   assert.equal(world.monotonicMs(), 1_000);
   assert.match(lines.join(), /unable to connect Not done within 1000 ms/);
 });
+
+for (const answer of ["is taken", "fails", "has no answer"] as const) {
+  Deno.test(`an orb whose every call ${answer} has as much under way after many as after one`, async () => {
+    const world = new VirtualWorld({ seed: 5 });
+    const { reporting, signing, bodies, stop } = testTools(Infinity, (_, { signal }) => {
+      if (answer === "is taken") return new Response("371dd8e3f2423f4a");
+      if (answer === "fails") throw new TypeError("connection refused");
+      return new Promise<never>((_, reject) =>
+        signal!.addEventListener("abort", () => reject(signal!.reason))
+      ) as unknown as Response;
+    }, world);
+    const pace = { delayMs: 0, intervalMs: 10_000, jitter: 0 };
+    const loops = Promise.all([
+      reportTelemetry({ ...reporting, pace, readHost: () => ({ cpu: 1, memory: 2, disk: 3 }) }),
+      signUpImages({ ...signing, pace, nextImage: () => imageOf(1) }),
+    ]);
+    await assertNothingAddsUp(() => world.advance(12_000), {
+      counts: { timers: () => world.pendingTimers },
+    });
+    assert.ok(bodies.length > 50, `${bodies.length} calls`);
+    stop();
+    await world.runUntil(loops);
+    assert.equal(world.pendingTimers, 0);
+  });
+}

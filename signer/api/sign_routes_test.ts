@@ -5,6 +5,7 @@ import { keptMetrics } from "../../service/testing/kept_metrics.ts";
 import { noDeadline } from "../../service/testing/context.ts";
 import { VirtualWorld } from "../../service/world/virtual_world.ts";
 import { startIssuer } from "../../service/testing/issuer.ts";
+import { assertNothingAddsUp } from "../../service/testing/rounds.ts";
 import { eventually } from "../../service/testing/eventually.ts";
 import { jsonProtocol } from "./sign_socket.ts";
 import { generateKey } from "../keys/signing.ts";
@@ -335,4 +336,32 @@ Deno.test("closeSockets() answers what is under way, then says that it goes away
   assert.deepEqual(text.answers, ["error: timeout"]);
   await json.closed;
   assert.equal(JSON.parse(json.answers[0]!).error.type, "timeout");
+});
+
+Deno.test("sockets and requests that come and go leave nothing behind", async () => {
+  await using issuer = await startIssuer();
+  const world = new VirtualWorld({ startMs: Date.now() });
+  const auth = bearerAuth({ issuer: issuer.url, audience: "api" });
+  await using signer = await testSigner({ algorithm: "base64", routes: { auth }, world });
+  const { routes, requester } = signer;
+  const token = await issuer.token({ scope: "signer:sign" }, { expires: "10m" });
+  const headers = { authorization: `Bearer ${token}` };
+  await assertNothingAddsUp(async () => {
+    const { socket, closed, reach } = await signer.socket([jsonProtocol, `bearer.${token}`]);
+    socket.send(JSON.stringify({ id: 1, message: "a" }));
+    await reach(1);
+    const answer = await post(`${signer.url}/sign`, { message: "b" }, headers);
+    assert.equal(answer.status, 200);
+    await answer.body?.cancel();
+    socket.close();
+    await closed;
+    await eventually("the socket's end", () => routes.sockets === 0 || undefined);
+  }, {
+    rounds: 20,
+    counts: {
+      timers: () => world.pendingTimers,
+      sockets: () => routes.sockets,
+      requests: () => requester.inFlight,
+    },
+  });
 });
