@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { testContext } from "../service/testing/context.ts";
 import { eventually } from "../service/testing/eventually.ts";
+import { assertNothingAddsUp } from "../service/testing/rounds.ts";
 import { Peer } from "../service/testing/tcp_peer.ts";
 import { VirtualWorld } from "../service/world/virtual_world.ts";
 import { Forwarder, type ForwarderOptions, retryAfterMs } from "./forwarder.ts";
@@ -359,4 +360,32 @@ Deno.test("forwarder gives up what is older than its limit, though attempts are 
   assert.deepEqual(sender.stats().dropped, { retries_exhausted: 1 });
   assert.equal(sender.stats().queuedBytes, 0);
   assert.match(sender.stats().lastError!, /no route/);
+});
+
+Deno.test("Forwarder has as much under way after fifty outages as after one", async () => {
+  const world = new VirtualWorld();
+  let attempts = 0;
+  const made = forwarder("http://peer.example", {
+    world,
+    retryBaseDelayMs: 100,
+    fetch: () => {
+      if (attempts % 3 === 1) {
+        attempts++;
+        return Promise.reject(new TypeError("connection refused"));
+      }
+      return Promise.resolve(new Response(null, { status: attempts++ % 3 === 0 ? 503 : 200 }));
+    },
+  });
+  await assertNothingAddsUp(async () => {
+    for (const text of ["a", "b", "c"]) made.enqueue(request(text));
+    await world.advance(600_000);
+  }, {
+    counts: {
+      timers: () => world.pendingTimers,
+      queued: () => made.stats().queuedRequests + made.stats().queuedBytes,
+    },
+  });
+  assert.equal(made.stats().delivered, 150);
+  await made.stop(AbortSignal.abort());
+  assert.equal(world.pendingTimers, 0);
 });

@@ -6,6 +6,7 @@ import { listen } from "./http_server.ts";
 import { ProblemError } from "./problem.ts";
 import { noDeadline } from "./testing/context.ts";
 import { eventually } from "./testing/eventually.ts";
+import { assertNothingAddsUp } from "./testing/rounds.ts";
 import { drainMicrotasks, VirtualWorld } from "./world/virtual_world.ts";
 
 /** A hub in virtual time. */
@@ -294,4 +295,20 @@ Deno.test("EventStreamHub over HTTP: replay by header and query, and a client th
   await first.client.done;
   assert.ok(first.client.ended);
   await server.stop(noDeadline);
+});
+
+Deno.test("EventStreamHub has as much under way after fifty clients as after one", async () => {
+  const { signal: stopping } = new AbortController();
+  const { hub, world } = fixture({ stopping, maxReplayEvents: 2 });
+  await assertNothingAddsUp(async (index) => {
+    const client = follow(hub.open({ state: undefined }));
+    hub.broadcast({ data: "x" });
+    hub.broadcast({ data: "y" });
+    await world.advance(25_000);
+    assert.match(await client.text(), /"x".*"y".*: alive/s);
+    if (index % 2 === 0) await client.leave();
+    else for (const one of hub.clients) one.close();
+    await client.done;
+  }, { counts: { timers: () => world.pendingTimers, clients: () => hub.size } });
+  assert.equal(world.pendingTimers, 0);
 });

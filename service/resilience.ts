@@ -171,6 +171,30 @@ export function aborted(signal: AbortSignal | undefined): Promise<void> {
   });
 }
 
+/**
+ * Settles like the promise, or with `undefined` when the signal aborts before. For who waits again and
+ * again under a signal that lives on: of a race with {@linkcode aborted} each leaves a listener behind.
+ *
+ * @example
+ * ```ts
+ * while (!stopping.aborted) await untilAborted((await connect()).closed, stopping);
+ * ```
+ */
+export async function untilAborted<T>(
+  promise: Promise<T>,
+  signal: AbortSignal,
+): Promise<T | undefined> {
+  const over = Promise.withResolvers<undefined>();
+  const onAbort = () => over.resolve(undefined);
+  if (signal.aborted) onAbort();
+  else signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    return await Promise.race([promise, over.promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
 const maxReasonLength = 300;
 
 /**

@@ -6,7 +6,9 @@ import {
   reasonOf,
   settledWithin,
   timeoutSignal,
+  untilAborted,
 } from "./resilience.ts";
+import { assertNothingAddsUp } from "./testing/rounds.ts";
 import { drainMicrotasks, VirtualWorld } from "./world/virtual_world.ts";
 
 /** A signal that counts its listeners, as a forgotten one is a leak. */
@@ -139,6 +141,19 @@ Deno.test("aborted() resolves with its signal, at once if it has aborted", async
   await drainMicrotasks();
   assert.equal(resolved, true);
   await aborted(stop.signal);
+});
+
+Deno.test("untilAborted() settles like its promise or with its signal, and leaves no listener behind", async () => {
+  const { signal } = new AbortController();
+  await assertNothingAddsUp(async () => {
+    assert.equal(await untilAborted(Promise.resolve(7), signal), 7);
+    await assert.rejects(untilAborted(Promise.reject(new Error("no")), signal), /no/);
+  });
+  const stop = new AbortController();
+  const waiting = untilAborted(new Promise(() => {}), stop.signal);
+  stop.abort();
+  assert.equal(await waiting, undefined);
+  assert.equal(await untilAborted(new Promise(() => {}), stop.signal), undefined);
 });
 
 Deno.test("reasonOf() gives the innermost causes, once each, on one line", () => {

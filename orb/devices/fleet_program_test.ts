@@ -36,6 +36,7 @@ testWith(
         body: JSON.stringify({ type: "set_interval", signup_interval_sec: 1 }),
       });
       assert.equal(told.status, 202);
+      await told.body?.cancel();
       await eventually("what came of it", async () => {
         const { commands } = await get(`/v2/orbs/${id}`);
         return commands[0].state === "done" || undefined;

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Context } from "@opentelemetry/api";
-import { aborted, pause } from "../../service/resilience.ts";
+import { pause, untilAborted } from "../../service/resilience.ts";
 import type { World } from "../../service/world/world.ts";
 import { messageOf, WebTransportError } from "../http3/errors.ts";
 import { closeCodes } from "../protocol/session_terms.ts";
@@ -68,7 +68,7 @@ export class Connector {
   /** A link; `undefined` at once when none is wanted any more: what is under way then is let go. */
   async #open(context: Context): Promise<Link | undefined> {
     const opening = this.#options.openLink(context);
-    const link = await Promise.race([opening, aborted(this.#options.over)]);
+    const link = await untilAborted(opening, this.#options.over);
     if (link) return link;
     opening.then((late) => late.close(closeCodes.done, "done"), () => {
       // It would not have come about; nobody waits for it.

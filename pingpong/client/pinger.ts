@@ -6,7 +6,7 @@
  * @module
  */
 import type { Context, Meter, Span, Tracer } from "@opentelemetry/api";
-import { aborted, settledWithin } from "../../service/resilience.ts";
+import { settledWithin, untilAborted } from "../../service/resilience.ts";
 import { realWorld, type TimerId, type World } from "../../service/world/world.ts";
 import { WebTransportError } from "../http3/mod.ts";
 import { encodeMessage, type Ping, type Pong } from "../protocol/message.ts";
@@ -217,7 +217,7 @@ export class Pinger {
       () => this.#closeIfStalled(link),
       Math.max(50, stallTimeoutMs / 4),
     );
-    await Promise.race([link.closed, aborted(this.#over.signal)]);
+    await untilAborted(link.closed, this.#over.signal);
     this.#world.clearInterval(stalled);
     this.#world.clearTimeout(this.#paceTimer);
     this.#paceTimer = undefined;

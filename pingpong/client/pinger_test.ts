@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { metrics, trace } from "@opentelemetry/api";
+import { assertNothingAddsUp } from "../../service/testing/rounds.ts";
 import { VirtualWorld } from "../../service/world/virtual_world.ts";
 import { WebTransportError } from "../http3/mod.ts";
 import type { Ping } from "../protocol/message.ts";
@@ -315,4 +316,21 @@ Deno.test("Pinger does not fight with another client of its name", async () => {
   const { error } = await world.runUntil(running);
   assert.match(error!.message, /has taken over/);
   assert.equal(openedMs.length, 1);
+});
+
+Deno.test("Pinger has as much under way after fifty links as after one", async () => {
+  const world = new VirtualWorld();
+  const links = Array.from({ length: 51 }, () => new ScriptedLink(world, "bidi", 1));
+  const stop = new AbortController();
+  const { pinger, kinds } = pinging(links, world, { count: 0, intervalMs: 1_000 });
+  const running = pinger.start(stop.signal);
+  await assertNothingAddsUp(async (index) => {
+    await world.advance(6_000);
+    links[index]!.end(lost);
+    await world.advance(10);
+  }, { counts: { timers: () => world.pendingTimers } });
+  assert.equal(kinds().filter((kind) => kind === "connected").length, 51);
+  stop.abort();
+  await world.runUntil(running);
+  assert.equal(world.pendingTimers, 0);
 });

@@ -4,7 +4,7 @@
  * @module
  */
 import type { ServiceContext } from "../../service/life_cycle.ts";
-import { aborted, timeoutSignal } from "../../service/resilience.ts";
+import { timeoutSignal, untilAborted } from "../../service/resilience.ts";
 import { realWorld, type World } from "../../service/world/world.ts";
 import { discover } from "../discovery/discovery.ts";
 import { messageOf } from "../http3/errors.ts";
@@ -141,10 +141,7 @@ export async function runPingpongClient(
   const whyOver = () =>
     deadline?.signal.aborted ? `none within ${deadlineMs} ms` : "stopped before there was one";
   try {
-    const client = await Promise.race([
-      prepare(options, context, printer, endpoint),
-      aborted(over),
-    ]);
+    const client = await untilAborted(prepare(options, context, printer, endpoint), over);
     if (!client) throw new Error(`No server was found: ${whyOver()}`);
     for (const mode of modes) {
       printer.begin(mode, client.targets[0]!, options.size ?? 5);

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { assertNothingAddsUp } from "../testing/rounds.ts";
 import { drainMicrotasks, VirtualWorld } from "../world/virtual_world.ts";
 import type { ConsumeOptions, ReaderState, ReceivedRecord } from "./bus.ts";
 import { KafkaGroupReader } from "./kafka_group_reader.ts";
@@ -347,4 +348,23 @@ Deno.test("KafkaGroupReader says that its group has members of another topic", (
     topic.consumer.dealForeign(["test.v1"]);
     assert.match(JSON.stringify(states.at(-1)), /members of the group g also read test\.v1/);
     return Promise.resolve();
+  }));
+
+Deno.test("KafkaGroupReader has as much under way after fifty sessions as after one", () =>
+  scene({}, async ({ topic, world, settle }) => {
+    await assertNothingAddsUp(async (index) => {
+      topic.add(1);
+      await world.advance(60_000);
+      await settle(`0:${index}`);
+      // It is committed.
+      await world.advance(1_000);
+      topic.consumer.break();
+      await world.advance(60_000);
+    }, {
+      counts: {
+        timers: () => world.pendingTimers,
+        sessions: () => topic.consumers.filter(({ isClosed }) => !isClosed).length,
+      },
+    });
+    assert.equal(topic.consumers.length, 51);
   }));

@@ -6,12 +6,12 @@
 import { flag, parseDuration, parseInteger } from "../command_line.ts";
 import { type ServiceContext, StartError } from "../life_cycle.ts";
 import {
-  aborted,
   backoffDelayMs,
   pause,
   reasonOf,
   settledWithin,
   timeoutSignal,
+  untilAborted,
 } from "../resilience.ts";
 import { type Bus, BusError, type TopicOptions } from "./bus.ts";
 import {
@@ -158,10 +158,8 @@ export async function ensureTopics(
       if (signal.aborted) throw tooLate();
       try {
         // An attempt takes as long as its connections' timeouts: it is not waited for beyond the deadline.
-        const made = await Promise.race([
-          bus.createTopic(topic.name, topic),
-          aborted(signal).then(() => Promise.reject(tooLate())),
-        ]);
+        const made = await untilAborted(bus.createTopic(topic.name, topic), signal);
+        if (made === undefined) throw tooLate();
         if (made) log.info("Made a topic", { topic: topic.name });
         break;
       } catch (error) {

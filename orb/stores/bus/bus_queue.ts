@@ -13,7 +13,7 @@
 import { type Bus, type GroupReader, type ReceivedRecord } from "../../../service/bus/bus.ts";
 import { limitedLog } from "../../../service/limited_log.ts";
 import type { Log } from "../../../service/log.ts";
-import { aborted, pause, reasonOf } from "../../../service/resilience.ts";
+import { pause, reasonOf, untilAborted } from "../../../service/resilience.ts";
 import type { TimerId, World } from "../../../service/world/world.ts";
 import type { RecordBackend, SignupChange } from "../record_backend.ts";
 import type { CommandName, RecordCommand, ReplyOf } from "../record_commands.ts";
@@ -213,7 +213,7 @@ class BusQueue implements RecordBackend {
       handle: (record) => this.#take(record),
     });
     try {
-      await Promise.race([reader.failed, aborted(signal)]);
+      await untilAborted(reader.failed, signal);
     } finally {
       // What is held is the group's again.
       await reader.close(AbortSignal.abort());
