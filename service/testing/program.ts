@@ -194,6 +194,8 @@ class ChildProgram implements TestProgram {
   async #untilEnd(): Promise<Deno.CommandStatus> {
     const { stdout, stderr, status } = this.#child;
     const [ended] = await Promise.all([status, this.#collect(stdout), this.#collect(stderr)]);
+    // Our end of the pipe; a test may have closed it.
+    await this.endStdin().catch(() => {});
     this.#ended = true;
     this.#wake();
     return ended;
