@@ -261,6 +261,7 @@ Deno.test("a console that stops forwards what it was still taking in", async () 
   await client.send(body);
   await client.end();
   assert.match(client.received, /HTTP\/1\.1 200 /);
+  client.close();
   await stopping;
   assert.deepEqual(collector.received.map(({ body }) => body), [body]);
 });

@@ -40,12 +40,12 @@ export class Peer {
   }
 
   /**
-   * Waits until the other side has ended it, and closes this one.
+   * Waits until the other side has ended it.
    *
    * @throws {Error} it has not for `limitMs`, far longer than it takes
    */
   async end(limitMs = 20_000): Promise<void> {
-    if (await settledWithin(this.ended, limitMs)) return this.close();
+    if (await settledWithin(this.ended, limitMs)) return;
     throw new Error(`The other side does not end the connection; it has sent ${this.received}`);
   }
 
