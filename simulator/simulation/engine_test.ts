@@ -84,7 +84,7 @@ Deno.test("each order is done at the end of a run that holds", () => {
 Deno.test("messages are seen in boxes and on their way", () => {
   const run = createRun(input);
   const seen = new Set<string>();
-  while (run.step("message")) {
+  while (run.step("event")) {
     const { boxes, flights, atMs } = run.snapshot();
     for (const [box, items] of Object.entries(boxes)) if (items.length > 0) seen.add(box);
     for (const { point, untilMs = Infinity, sinceMs } of flights) {

@@ -23,7 +23,7 @@ import {
   slotOf,
   type Stage,
 } from "./settings.ts";
-import type { Step } from "./step.ts";
+import { inLanes, type Step } from "./step.ts";
 
 /**
  * Works for as long as its process lives.
@@ -49,12 +49,26 @@ export function* lambda(
       continue;
     }
     failures = 0;
-    const failedKeys = new Set<string>();
-    for (const delivery of got.value) {
-      const { key } = delivery.message;
-      if (failedKeys.has(key) && settings.plant !== 13) yield* giveBack(part, settings, delivery);
-      else if (!(yield* takeIn(part, settings, stage, delivery, work))) failedKeys.add(key);
-    }
+    yield* inLanes(
+      got.value,
+      ({ message }) => message.key,
+      (deliveries) => takeInKey(part, settings, stage, deliveries, work),
+    );
+  }
+}
+
+/** Takes messages of one key in: what follows one that fails waits for it. */
+function* takeInKey(
+  part: Surroundings,
+  settings: Settings,
+  stage: Stage,
+  deliveries: readonly Delivery[],
+  work: LambdaWork | undefined,
+): Step<void> {
+  let hasFailed = false;
+  for (const delivery of deliveries) {
+    if (hasFailed && settings.plant !== 13) yield* giveBack(part, settings, delivery);
+    else if (!(yield* takeIn(part, settings, stage, delivery, work))) hasFailed = true;
   }
 }
 

@@ -27,7 +27,7 @@ import {
   slotOf,
   type Stage,
 } from "./settings.ts";
-import type { Step } from "./step.ts";
+import { inLanes, type Step } from "./step.ts";
 
 /** The handler has failed because of the message itself. */
 export class HandlerError extends Error {
@@ -64,15 +64,28 @@ export function* processor(
     if (settings.plant === 24) yield* attempt(part, () => sweepAll(part));
     const found = yield* attempt(part, () => claimRows(state));
     const { claimed, waitMs } = found?.value ?? nothing;
-    for (const row of claimed) {
-      const isDone = yield* processRow(state, row);
-      if (settings.plant === 16 && !isDone) break;
-    }
+    // What takes long or fails holds up its own slot, and nothing else; and commits can share a wait for the disk.
+    if (settings.plant !== 16) {
+      yield* inLanes(claimed, slotOfRow, (rows) => processRows(state, rows));
+    } else yield* processUntilFailure(state, claimed);
     if (claimed.length === 0) {
       const pollMs = settings.pollMs * (0.5 + part.chance.random());
       yield* part.sleepUntilWoken(Math.max(5, Math.min(pollMs, waitMs)));
     }
   }
+}
+
+function* processRows(processor: Processor, rows: readonly Row[]): Step<void> {
+  for (const row of rows) yield* processRow(processor, row);
+}
+
+/** Planted bug 16: one that fails ends the batch. */
+function* processUntilFailure(processor: Processor, rows: readonly Row[]): Step<void> {
+  for (const row of rows) if (!(yield* processRow(processor, row))) return;
+}
+
+function slotOfRow({ slot }: Row): Value {
+  return slot!;
 }
 
 /** What a look at the inbox has given. */

@@ -14,7 +14,7 @@ import {
   type Value,
 } from "./ports.ts";
 import { attempt, backoffMs, failureOf, messageOf, type Settings, type Stage } from "./settings.ts";
-import type { Step } from "./step.ts";
+import { inLanes, type Step } from "./step.ts";
 
 /** What a relay knows of a shard that it owns. */
 interface Ownership {
@@ -80,7 +80,7 @@ const nothing: Served = { sent: 0, waitMs: Infinity };
 
 /** Sends what can be sent of a shard, if it is this relay's. */
 function* serveShard(relay: Relay, shard: string): Step<Served> {
-  const { part, settings, stage } = relay;
+  const { part, settings } = relay;
   if ((relay.others.get(shard) ?? -Infinity) > part.clock.nowMs()) return nothing;
   const { found: { rows: open, nowMs }, limit } = yield* boxOf(relay, shard).read(
     (limit) => part.store.read("outbox", { queue: shard }, { limit }),
@@ -96,10 +96,20 @@ function* serveShard(relay: Relay, shard: string): Step<Served> {
   const claimed = yield* claim(relay, ownership, limit);
   if (claimed.length === 0) return nothing;
   const failed = new Map<number, number>();
-  const blocked = new Set<string>();
-  for (const row of claimed) {
+  yield* inLanes(claimed, ({ key }) => key, (rows) => sendKey(relay, rows, failed));
+  yield* markSent(relay, ownership, claimed, failed);
+  const sent = settings.plant === 20 ? claimed.length : claimed.length - failed.size;
+  // What has failed is looked at again at once, to see when it is due.
+  return { sent, waitMs: 0 };
+}
+
+/** Sends rows of one key: what follows one that fails waits for it. */
+function* sendKey(relay: Relay, rows: readonly Row[], failed: Map<number, number>): Step<void> {
+  const { part, settings: { plant }, stage } = relay;
+  let isBlocked = false;
+  for (const row of rows) {
     const message = messageOf(row);
-    if (blocked.has(message.key)) {
+    if (isBlocked) {
       failed.set(row.id, row["attempts"] as number);
       continue;
     }
@@ -110,21 +120,17 @@ function* serveShard(relay: Relay, shard: string): Step<Served> {
         () => part.bus.publish(stage.topic, message),
         message.trace,
       );
-      if (settings.plant === 12 && message.sequence % 5 === 0) {
+      if (plant === 12 && message.sequence % 5 === 0) {
         part.note("hook-threw", message.id);
         failed.set(row.id, 0);
       }
     } catch (error) {
       part.note("not-sent", message.id, failureOf(error));
-      if (settings.plant === 11) continue;
-      blocked.add(message.key);
+      if (plant === 11) continue;
+      isBlocked = true;
       failed.set(row.id, row["attempts"] as number + 1);
     }
   }
-  yield* markSent(relay, ownership, claimed, failed);
-  const sent = settings.plant === 20 ? claimed.length : claimed.length - failed.size;
-  // What has failed is looked at again at once, to see when it is due.
-  return { sent, waitMs: 0 };
 }
 
 function boxOf({ boxes, settings, part }: Relay, shard: string): OldestRows {

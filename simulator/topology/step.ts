@@ -114,3 +114,62 @@ export function toPromise<T>(step: Step<T>): Promise<T> {
     drive(step, { isLive: () => true, done: resolve, failed: reject })
   );
 }
+
+/** What has become of a wait of one of several that are driven together. */
+interface Arrival<T> {
+  readonly step: Step<T>;
+  readonly value: unknown;
+  readonly isError: boolean;
+}
+
+/**
+ * Drives several steps beside each other, as one: who drives it decides about all of them, so what is
+ * dropped or held back is so as a whole.
+ *
+ * @throws what the first of them throws; the others are dropped
+ */
+export function* together(steps: readonly Step<void>[]): Step<void> {
+  const arrived: Arrival<void>[] = steps.map((step) => ({
+    step,
+    value: undefined,
+    isError: false,
+  }));
+  let running = steps.length;
+  let wake: (() => void) | undefined;
+  const arrive = (arrival: Arrival<void>) => {
+    arrived.push(arrival);
+    wake?.();
+  };
+  while (running > 0) {
+    for (let next = arrived.shift(); next !== undefined; next = arrived.shift()) {
+      const { step, value, isError } = next;
+      const result = isError ? step.throw(value) : step.next(value);
+      if (result.done) running--;
+      else {
+        result.value(
+          (value) => arrive({ step, value, isError: false }),
+          (error) => arrive({ step, value: error, isError: true }),
+        );
+      }
+    }
+    if (running === 0) return;
+    yield* waitFor<void>((resume) => {
+      wake = () => {
+        wake = undefined;
+        resume();
+      };
+    });
+  }
+}
+
+/** Does work for each: those of a lane one after the other, lanes beside each other. */
+export function* inLanes<T>(
+  items: readonly T[],
+  laneOf: (item: T) => unknown,
+  work: (lane: readonly T[]) => Step<void>,
+): Step<void> {
+  if (items.length === 0) return;
+  const lanes = items.length === 1 ? [items] : [...Map.groupBy(items, laneOf).values()];
+  if (lanes.length === 1) yield* work(lanes[0]!);
+  else yield* together(lanes.map(work));
+}
