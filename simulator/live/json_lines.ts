@@ -52,10 +52,9 @@ export class JsonLines<In, Out> {
     this.#writing ??= this.#write();
   }
 
-  /** Sends what waits, and says that nothing more comes. */
+  /** Sends what waits, and says that nothing more comes; where nobody is there, closes this end. */
   async close(): Promise<void> {
     await this.#writing;
-    if (this.#isOver) return;
     this.#isOver = true;
     await this.#writer.close().catch(() => {});
   }
