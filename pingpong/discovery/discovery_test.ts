@@ -2,7 +2,10 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 // @ts-types="../types/dns_packet.d.ts"
 import { decode, encode, type SrvAnswer, type StringAnswer } from "dns-packet";
+import { eventually } from "../../service/testing/eventually.ts";
 import { testWith } from "../../service/testing/permissions.ts";
+import { VirtualWorld } from "../../service/world/virtual_world.ts";
+import type { Link, Target } from "../client/link.ts";
 import { better, discover } from "./discovery.ts";
 import { startTestServer, type TestServer } from "../test_server.ts";
 
@@ -133,4 +136,58 @@ Deno.test("better() puts answering servers first, then priority, then time", () 
     server("preferred", 0, 50),
   ].toSorted(better);
   assert.deepEqual(order.map(({ target }) => target.host), ["preferred", "near", "far", "dead"]);
+});
+
+testWith(
+  files,
+  "discover() waits no longer for a server that lets in and does not answer",
+  async () => {
+    const world = new VirtualWorld();
+    using dns = startDns([srv(1, 0), srv(2, 10)]);
+    const closed: number[] = [];
+    let probes = 0;
+    const probe = (target: Target): Promise<Link> => {
+      probes++;
+      let onPong: Parameters<Link["receive"]>[0] = () => {};
+      return Promise.resolve({
+        mode: "bidi",
+        remote: "scripted",
+        waiting: undefined,
+        closed: new Promise<never>(() => {}),
+        receive: (callback) => onPong = callback,
+        send: ({ id }) => {
+          const pong = { kind: "pong", id: new Uint8Array(), requestId: id, data: "" } as const;
+          if (target.port === 2) world.setTimeout(() => onPong(pong, 1), 5);
+          return Promise.resolve();
+        },
+        close: () => Promise.resolve(void closed.push(target.port)),
+      });
+    };
+    let found: Target[] | undefined;
+    const options = { trust: {}, dnsServer: dns.dnsServer, connectTimeoutMs: 3_000, probe, world };
+    discover("ping.test", options).then((targets) => found = targets);
+    await eventually("both probes", () => probes === 2 || undefined);
+    await world.advance(2_999);
+    assert.equal(found, undefined);
+    await world.advance(1);
+    assert.deepEqual(found!.map(({ port }) => port), [2, 1]);
+    assert.deepEqual(closed, [2, 1]);
+    assert.equal(world.pendingTimers, 0);
+  },
+);
+
+Deno.test("discover() waits no longer for a document that does not come", async () => {
+  const world = new VirtualWorld();
+  using mute = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  let failure: unknown;
+  discover(`http://127.0.0.1:${mute.addr.port}`, { trust: {}, connectTimeoutMs: 3_000, world })
+    .catch((error) => failure = error);
+  using connection = await mute.accept();
+  await connection.read(new Uint8Array(1_000));
+  await world.advance(2_999);
+  assert.equal(failure, undefined);
+  await world.advance(1);
+  await eventually("its end", () => failure !== undefined || undefined);
+  assert.match(String(failure), /No document from .* within 3000 ms/);
+  assert.equal(world.pendingTimers, 0);
 });
