@@ -143,3 +143,24 @@ testWith(
     await Deno.remove(path);
   },
 );
+
+testWith(
+  ["read", "write"],
+  "SQLite mailbox does nothing once it is closed: a session may end behind its server",
+  async () => {
+    const folder = await Deno.makeTempDir();
+    const path = join(folder, "mailbox.sqlite");
+    const states: unknown[] = [];
+    const mailbox = new SqliteMailbox(path, { onState: (state) => states.push(state) });
+    mailbox.put("a", { run: "r", seq: 1, requestId: id("kept") });
+    mailbox.close();
+    mailbox.batch(() => mailbox.ackBelow("a", "r", Number.MAX_SAFE_INTEGER));
+    mailbox.expire();
+    assert.deepEqual(mailbox.waiting("a"), []);
+    assert.deepEqual(states, []);
+    const after = new SqliteMailbox(path);
+    assert.equal(after.waiting("a").length, 1);
+    after.close();
+    await Deno.remove(folder, { recursive: true });
+  },
+);

@@ -7,6 +7,7 @@ import { Guard, type GuardOptions } from "../../service/http_guard.ts";
 import { isLoopback } from "../../service/http_server.ts";
 import { type Service, type ServiceContext, StartError } from "../../service/life_cycle.ts";
 import { limitedLog } from "../../service/limited_log.ts";
+import { aborted } from "../../service/resilience.ts";
 import {
   browserObjections,
   certificateNames,
@@ -129,7 +130,7 @@ export async function startPingpongServer(
   const pair = await readCertificate(options);
 
   await using undo = new AsyncDisposableStack();
-  const mailbox = openMailbox(options, world);
+  const mailbox = openMailbox(options, context);
   undo.defer(() => mailbox.close());
   const limits = { ...(options.maxFrameBytes && { maxFrameBytes: options.maxFrameBytes }) };
   const answering = new Answering({ mailbox, tracer, meter, ...limits });
@@ -223,8 +224,9 @@ class RunningServer implements PingpongServer {
     await renewal.stop();
     webtransport.stopAccepting();
     const reason = "the server ends";
-    sessions.close(closeCodes.goingAway, reason);
     await Promise.all([
+      // What their ends mean to the mailbox comes before its end.
+      Promise.race([sessions.close(closeCodes.goingAway, reason), aborted(deadline)]),
       webtransport.close({ closeCode: closeCodes.goingAway, reason }),
       tcp.stop(deadline),
     ]);
@@ -243,15 +245,21 @@ function refuseUnguarded(
   );
 }
 
-function openMailbox(options: PingpongServerOptions, world: ServiceContext["world"]): Mailbox {
+function openMailbox(options: PingpongServerOptions, { log, world }: ServiceContext): Mailbox {
   const bounds = {
     world,
     ...(options.mailboxMaxAnswers && { maxAnswersPerClient: options.mailboxMaxAnswers }),
     ...(options.mailboxMaxAgeMs && { maxAgeMs: options.mailboxMaxAgeMs }),
   };
-  return options.mailbox === undefined
-    ? new MemoryMailbox(bounds)
-    : new SqliteMailbox(options.mailbox, bounds);
+  const path = options.mailbox;
+  if (path === undefined) return new MemoryMailbox(bounds);
+  return new SqliteMailbox(path, {
+    ...bounds,
+    onState(state) {
+      if (state === "ok") log.info("Answers are kept in the mailbox again", { path });
+      else log.warn("Answers cannot be kept and are sent all the same", { path, ...state });
+    },
+  });
 }
 
 /** The page's port is another one than that of the sessions: to the guard they are one host. */

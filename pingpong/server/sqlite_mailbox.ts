@@ -1,6 +1,9 @@
 /**
  * The mailbox in a SQLite file, which outlives the server.
  *
+ * A disk that fails costs the keeping, not the answers: they are sent all the same, and a client whose
+ * session breaks then sends its pings again.
+ *
  * @module
  */
 import { DatabaseSync, type StatementSync } from "node:sqlite";
@@ -14,6 +17,9 @@ import {
   type MailboxOptions,
   type MailboxSize,
 } from "./mailbox.ts";
+
+/** After a failure it has to work for this long, in milliseconds, to be said to work again. */
+const stableAfterMs = 1_000;
 
 const schema = `
   PRAGMA journal_mode = WAL;
@@ -29,6 +35,12 @@ const schema = `
     UNIQUE (client, run, seq)
   ) STRICT;
 `;
+
+/** Options of {@linkcode SqliteMailbox}. */
+export interface SqliteMailboxOptions extends MailboxOptions {
+  /** Notified when the file begins to refuse what is written, and when it takes it again. @default nobody is */
+  onState?: (state: "ok" | { reason: string }) => void;
+}
 
 /**
  * A mailbox in a file. What was answered before the process was killed is in it; a power failure
@@ -49,13 +61,18 @@ export class SqliteMailbox implements Mailbox {
   /** Counting rows takes as long as there are rows; keeping count does not. */
   #total: { answers: number; bytes: number };
   #dropped = 0;
+  readonly #onState: (state: "ok" | { reason: string }) => void;
+  /** Set while it fails: when it did last. */
+  #failing: { lastMs: number } | undefined;
+  #isClosed = false;
 
   /**
    * @throws {StartError} when the file cannot be opened as one
    * @throws {RangeError} a bound is out of range
    */
-  constructor(path: string, options: MailboxOptions = {}) {
+  constructor(path: string, options: SqliteMailboxOptions = {}) {
     this.#bounds = mailboxBounds(options);
+    this.#onState = options.onState ?? (() => {});
     this.#database = openDatabase(path);
     this.#total = this.#count();
   }
@@ -64,7 +81,13 @@ export class SqliteMailbox implements Mailbox {
     return this.#dropped;
   }
 
-  put(client: string, { run, seq, requestId }: KeptAnswer): void {
+  put(client: string, answer: KeptAnswer): void {
+    if (!this.#write(() => this.#insert(client, answer))) this.#dropped++;
+    // In a batch it is kept when that is.
+    else if (!this.#database.isTransaction) this.#succeeded();
+  }
+
+  #insert(client: string, { run, seq, requestId }: KeptAnswer): void {
     const { maxAnswersPerClient, maxAnswers, maxBytes, world } = this.#bounds;
     this.#remove("client = ? AND run = ? AND seq = ?", client, run, seq);
     this.#sql(
@@ -83,51 +106,104 @@ export class SqliteMailbox implements Mailbox {
   }
 
   has(client: string, run: string, seq: number): boolean {
-    return this.#sql("SELECT 1 FROM kept_answers WHERE client = ? AND run = ? AND seq = ?")
-      .get(client, run, seq) !== undefined;
+    const select = "SELECT 1 FROM kept_answers WHERE client = ? AND run = ? AND seq = ?";
+    let found = false;
+    this.#write(() => found = this.#sql(select).get(client, run, seq) !== undefined);
+    return found;
   }
 
   waiting(client: string): KeptAnswer[] {
-    return this.#sql(
-      "SELECT run, seq, request_id AS requestId FROM kept_answers WHERE client = ? ORDER BY number",
-    )
-      .all(client)
-      .map((row) => ({ ...row }) as unknown as KeptAnswer);
+    const select =
+      "SELECT run, seq, request_id AS requestId FROM kept_answers WHERE client = ? ORDER BY number";
+    let kept: KeptAnswer[] = [];
+    this.#write(() =>
+      kept = this.#sql(select).all(client).map((row) => ({ ...row }) as unknown as KeptAnswer)
+    );
+    return kept;
   }
 
   ackBelow(client: string, run: string, seq: number): void {
-    this.#remove("client = ? AND run = ? AND seq < ?", client, run, seq);
+    this.#write(() => this.#remove("client = ? AND run = ? AND seq < ?", client, run, seq));
   }
 
   ackOtherRuns(client: string, run: string): void {
-    this.#remove("client = ? AND run <> ?", client, run);
+    this.#write(() => this.#remove("client = ? AND run <> ?", client, run));
   }
 
   expire(): void {
     const { world, maxAgeMs } = this.#bounds;
-    this.#dropped += this.#remove("kept_at_ms <= ?", world.nowMs() - maxAgeMs);
+    const latestMs = world.nowMs() - maxAgeMs;
+    this.#write(() => this.#dropped += this.#remove("kept_at_ms <= ?", latestMs));
   }
 
   batch<Result>(work: () => Result): Result {
-    this.#database.exec("BEGIN IMMEDIATE");
+    this.#write(() => this.#database.exec("BEGIN IMMEDIATE"));
+    let result: Result;
     try {
-      const result = work();
-      this.#database.exec("COMMIT");
-      return result;
+      result = work();
     } catch (error) {
-      this.#database.exec("ROLLBACK");
-      this.#total = this.#count();
+      this.#rollBack();
       throw error;
+    }
+    // On some errors (a full disk) SQLite has rolled back by itself.
+    if (this.#isClosed || !this.#database.isTransaction) return result;
+    if (this.#write(() => this.#database.exec("COMMIT"))) this.#succeeded();
+    else this.#rollBack();
+    return result;
+  }
+
+  #rollBack(): void {
+    this.#write(() => {
+      if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
+      this.#total = this.#count();
+    });
+  }
+
+  /** False when the file refuses it. @throws what is no error of SQLite */
+  #write(work: () => void): boolean {
+    // A session may end behind the server: what it has to say is lost with a kill as well.
+    if (this.#isClosed) return false;
+    try {
+      work();
+      return true;
+    } catch (error) {
+      if ((error as { code?: string }).code !== "ERR_SQLITE_ERROR") throw error;
+      this.#failed(reasonOf(error));
+      return false;
     }
   }
 
+  #failed(reason: string): void {
+    const lastMs = this.#bounds.world.nowMs();
+    if (this.#failing) this.#failing.lastMs = lastMs;
+    else {
+      this.#failing = { lastMs };
+      this.#onState({ reason });
+    }
+    try {
+      this.#total = this.#count();
+    } catch {
+      // Not to be read either: it is counted when it works again.
+    }
+  }
+
+  /** On a disk that is full some writes find room: it works again when it has for a while. */
+  #succeeded(): void {
+    if (!this.#failing) return;
+    if (this.#bounds.world.nowMs() < this.#failing.lastMs + stableAfterMs) return;
+    this.#failing = undefined;
+    this.#onState("ok");
+  }
+
   size(): MailboxSize {
-    const { clients } = this.#sql("SELECT count(DISTINCT client) AS clients FROM kept_answers")
-      .get() as { clients: number };
+    const select = "SELECT count(DISTINCT client) AS clients FROM kept_answers";
+    let clients = 0;
+    this.#write(() => clients = Number(this.#sql(select).get()?.clients));
     return { ...this.#total, clients };
   }
 
   close(): void {
+    this.#isClosed = true;
     this.#database.close();
   }
 

@@ -41,6 +41,7 @@ const maxReasonLength = 40;
 export class WebSocketSessions {
   readonly #options: Required<WebSocketSessionsOptions>;
   readonly #sockets = new Set<WebSocket>();
+  #onEmpty = () => {};
 
   constructor(options: WebSocketSessionsOptions) {
     this.#options = {
@@ -84,9 +85,11 @@ export class WebSocketSessions {
     return response;
   }
 
-  /** Ends all sessions; one in its handshake ends with its listener. */
-  close(code: number, reason: string): void {
+  /** Ends all sessions, and resolves when their peers have; one in its handshake ends with its listener. */
+  close(code: number, reason: string): Promise<void> {
     for (const socket of this.#sockets) closeSocket(socket, code, reason);
+    if (this.#sockets.size === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#onEmpty = resolve);
   }
 
   #answer(socket: WebSocket, access: Access & { status: 200 }, traced: Context): void {
@@ -112,6 +115,7 @@ export class WebSocketSessions {
     socket.onclose = ({ code }) => {
       this.#sockets.delete(socket);
       answers.end(code === websocketCodeBase + closeCodes.done);
+      if (this.#sockets.size === 0) this.#onEmpty();
     };
   }
 }

@@ -44,3 +44,18 @@ export async function fillDisk(path: string): Promise<void> {
     }
   }
 }
+
+/** Runs with a disk of this size, in the words of `mount` (`512k`), which is gone afterwards. */
+export async function withSmallDisk(
+  size: string,
+  work: (disk: string) => Promise<void>,
+): Promise<void> {
+  const disk = await Deno.makeTempDir({ prefix: "small-disk-" });
+  await run("mount", "-t", "tmpfs", "-o", `size=${size}`, "tmpfs", disk);
+  try {
+    await work(disk);
+  } finally {
+    await run("umount", disk);
+    await Deno.remove(disk);
+  }
+}
