@@ -79,6 +79,8 @@ testWithStack("what is acknowledged is on the disk", async () => {
       assert.equal(syncsOf(steps.get(`process-end ${which}`)!, /-wal$/).length, 0);
       assert.equal(syncsOf(steps.get(`signature ${which} unsynced`)!, /\.jsonl$/).length, 0);
     }
+    const ofFolder = (call: SystemCall) => isSync(call) && /\/synced\/audit$/.test(pathOf(call));
+    assert.ok(steps.get("signature a synced")!.some(ofFolder), "the log's first file has no name");
     assert.deepEqual(wholeFiles(steps.get("device keys")!), [
       "private.jwks.json",
       "public.jwks.json",

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { StartError } from "../../service/life_cycle.ts";
 import { checkPositiveIntegers } from "../../service/options.ts";
 import { reasonOf } from "../../service/resilience.ts";
+import { syncFolder } from "../../service/whole_file.ts";
 import { realWorld, type World } from "../../service/world/world.ts";
 import {
   type AuditEntry,
@@ -206,6 +207,8 @@ class FolderAuditLog implements AuditLog {
     const file = await Deno.open(path, { create: true, append: true, mode: 0o600 });
     this.#file = file;
     this.#fileBytes = (await file.stat()).size;
+    // A file whose name is not on the disk is as good as none.
+    if (this.#sync && this.#fileBytes === 0) await syncFolder(this.#folder);
     return file;
   }
 }
