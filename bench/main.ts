@@ -23,6 +23,7 @@ const benchmarks = [
   "orb_queue.ts",
   "orb_servers.ts",
   "orb_uniqueness.ts",
+  "orb_irises.ts",
   "console_ingest.ts",
   "observer_signal.ts",
   "observer_large_store.ts",
