@@ -34,6 +34,7 @@ import type { QueueBusFlags } from "./stores/bus/open_queue_bus.ts";
 import { openStores, type StoreOptions } from "./stores/open_stores.ts";
 import type { RecordStore } from "./stores/record_store.ts";
 import { inRecordWorker } from "./stores/sqlite/record_worker.ts";
+import { openStoreClock } from "./stores/store_clock.ts";
 import { StoreError } from "./stores/store_error.ts";
 import {
   type OpenUniqueness,
@@ -101,7 +102,7 @@ export async function startOrbServer(
 ): Promise<HttpServer> {
   const webhook = openWebhook(options, plainContext);
   const context = { ...plainContext, log: withEvents(plainContext.log, webhook) };
-  const { log, health } = context;
+  const { log, health, world } = context;
   await using undo = new AsyncDisposableStack();
   const stores = undo.adopt(
     await openStores({ ...options, decides: options.signupWorkers !== 0 }, context),
@@ -109,14 +110,19 @@ export async function startOrbServer(
   );
   const { records: store, images, isAlone } = stores;
   const dataDir = options.dataDir ?? defaultDataFolder("orb-server");
-  const auth = undo.use(await openOrbAccess(options, { dataDir, store }, context));
+  const clock = undo.adopt(await openStoreClock({ store, world }), (one) => one.close());
+  // What several servers compare with the time goes by the store's.
+  const shared = { ...context, world: clock.world };
+  const auth = undo.use(
+    await openOrbAccess(options, { dataDir, store, storeWorld: clock.world }, context),
+  );
   const { access } = auth;
   const budget = new BodyBudget(options.maxBufferedBytes ?? 256 * 1024 ** 2);
   const uniqueness = undo.adopt(openImageComparison(options, context), (one) => one.close());
   const fleet = undo.adopt(
     await startFleet(
       { store, access, offlineAfterMs: options.orbOfflineAfterMs },
-      context,
+      shared,
     ),
     (one) => one.close(),
   );
@@ -129,7 +135,7 @@ export async function startOrbServer(
       workers: options.signupWorkers ?? 8,
       devicePerSecond: options.deviceRate ?? 10,
       deviceBurst: options.deviceBurst ?? 50,
-    }, context),
+    }, shared),
     (one) => one.stop(AbortSignal.abort()),
   );
   const app = orbRoutes({ store, budget, access }, options, context);
@@ -165,6 +171,7 @@ export async function startOrbServer(
       await server.stop(deadline);
       await signups.stop(deadline);
       fleet.close();
+      clock.close();
       uniqueness.close();
       await stores.close();
       auth[Symbol.dispose]();

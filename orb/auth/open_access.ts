@@ -17,6 +17,7 @@ import { KeySetFile } from "../../service/key_set_file.ts";
 import { type ServiceContext, StartError } from "../../service/life_cycle.ts";
 import { reasonOf } from "../../service/resilience.ts";
 import { openAccess, type OrbAccess, type OrbApi } from "../api/orb_api.ts";
+import type { World } from "../../service/world/world.ts";
 import type { RecordStore } from "../stores/record_store.ts";
 import { AnsweredChallenges } from "./answered_challenges.ts";
 import { Attestation } from "./attestation.ts";
@@ -55,13 +56,18 @@ export interface OpenedAccess extends Disposable {
  *
  * @example
  * ```ts
- * using auth = await openOrbAccess(options, { dataDir, store }, context);
+ * using auth = await openOrbAccess(options, { dataDir, store, storeWorld: clock.world }, context);
  * app.post("/api/reset", auth.access.require("orb:admin"), reset);
  * ```
  */
 export async function openOrbAccess(
   flags: OrbAccessFlags,
-  { dataDir, store }: { dataDir: string; store: Pick<RecordStore, "run"> },
+  { dataDir, store, storeWorld }: {
+    dataDir: string;
+    store: Pick<RecordStore, "run">;
+    /** The time of all servers that share the store: challenges and tokens of one hold at each. */
+    storeWorld: World;
+  },
   context: ServiceContext,
 ): Promise<OpenedAccess> {
   const { oauthIssuer: issuer, oauthJwksUri: jwksUri, deviceKeys, oauthAudience } = flags;
@@ -79,7 +85,7 @@ export async function openOrbAccess(
   const audience = oauthAudience ?? "orb";
   const attestation = deviceKeys === undefined
     ? undefined
-    : await openAttestation(deviceKeys, { audience, dataDir, store, flags }, context);
+    : await openAttestation(deviceKeys, { audience, dataDir, store, storeWorld, flags }, context);
   const audit = openAudit(join(dataDir, "refused.jsonl"), context);
   const access = createOrbAccess({ issuer, audience, jwksUri, attestation, audit, log, world });
   return {
@@ -91,10 +97,11 @@ export async function openOrbAccess(
 
 async function openAttestation(
   path: string,
-  { audience, dataDir, store, flags }: {
+  { audience, dataDir, store, storeWorld, flags }: {
     audience: string;
     dataDir: string;
     store: Pick<RecordStore, "run">;
+    storeWorld: World;
     flags: OrbAccessFlags;
   },
   { log, world }: ServiceContext,
@@ -107,9 +114,9 @@ async function openAttestation(
     }),
     key: await openAttestationKey(flags.attestationKey ?? join(dataDir, "attestation_key.json")),
     audience,
-    answered: new AnsweredChallenges({ store, world }),
+    answered: new AnsweredChallenges({ store, world: storeWorld }),
     tokenLifetimeSeconds: (flags.deviceTokenLifetime ?? 900_000) / 1_000,
-    world,
+    world: storeWorld,
   });
 }
 

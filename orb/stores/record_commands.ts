@@ -116,6 +116,8 @@ export interface RecordCommands {
   /** An operator: a dead letter gets all its attempts anew. */
   requeue: [{ id: string }, ChangeReply];
   statistics: [object, QueueStatistics];
+  /** The store's clock, in milliseconds since the epoch. */
+  clock: [object, number];
   /**
    * Fingerprints after this one, oldest first, as many as fit into a page: go on until `newestSeq`.
    * `epoch` differs once they were reset: then begin at 0.
@@ -159,8 +161,8 @@ export type ReplyOf<Name extends CommandName> = RecordCommands[Name][1];
 
 /** Commands that change nothing. */
 export const readingCommands: ReadonlySet<CommandName> = new Set<CommandName>([
-  ...(["hasToken", "find", "list", "statistics", "fingerprints", "referenced"] as const),
-  ...(["getDocument", "listDocuments"] as const),
+  ...(["hasToken", "find", "list", "statistics", "clock", "fingerprints"] as const),
+  ...(["referenced", "getDocument", "listDocuments"] as const),
 ]);
 
 /** The most bytes of a fingerprint. */

@@ -73,6 +73,13 @@ function checkTokens(check: Check): void {
     );
   });
 
+  check("tell the time by their own clock, which does not go back", async ({ backend }) => {
+    const [first] = await backend.apply([{ type: "clock" }]);
+    const { createdMs } = await submit(backend, signupOf("now"));
+    const [last] = await backend.apply([{ type: "clock" }]);
+    assert.ok(Number.isSafeInteger(first) && first <= createdMs && createdMs <= last);
+  });
+
   check("forget every token when they are reset", async ({ backend }) => {
     const add = { type: "addToken", sha256: digest(1) } as const;
     await backend.apply([add]);

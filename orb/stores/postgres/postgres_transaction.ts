@@ -113,6 +113,7 @@ export class PostgresTransaction {
       ),
       requeue: each(({ id }) => this.#requeue(id)),
       statistics: each(() => this.#statistics()),
+      clock: each(() => Promise.resolve(this.#nowMs)),
       addFingerprint: each((command) => this.#addFingerprint(command)),
       fingerprints: each(({ afterSeq }) => this.#fingerprints.list(afterSeq)),
       referenced: each(({ sha256s }) => this.#referenced(sha256s)),

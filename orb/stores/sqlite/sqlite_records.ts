@@ -203,6 +203,7 @@ export class SqliteRecords {
         oldestWaitMs: Math.max(0, this.#nowMs() - (this.#signups.oldestDueMs() ?? Infinity)),
         tokens: this.#tokens.count,
       }),
+      clock: () => this.#nowMs(),
       addFingerprint: ({ id, bytes, epoch }) => {
         const isWanted = this.#signups.find(id)?.state === "accepted" &&
           epoch === this.#currentEpoch();
