@@ -55,16 +55,16 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     await page.goto(`${console.fields.page}/traces/${traceId}`);
     await page.getByText("2 spans").waitFor();
     await sendSpan(console, { traceId, spanId: "00000000000000cc", name: "late span" });
-    await page.getByRole("button", { name: /^late span/ }).waitFor();
+    await page.getByRole("treeitem", { name: /^late span/ }).waitFor();
     await sendLog(console, { body: "a late word", traceId, spanId: childId });
-    await page.getByRole("button", { name: "a late word" }).waitFor();
+    await page.getByRole("treeitem", { name: "a late word" }).waitFor();
   },
 
   async "a trace that is not held says so, and appears when it comes"({ console, page }) {
     await page.goto(`${console.fields.page}/traces/${"ab".repeat(16)}`);
     await page.getByText("This trace is not here").waitFor();
     await sendSpan(console, { traceId: "ab".repeat(16), spanId: childId, name: "here now" });
-    await page.getByRole("button", { name: /^here now/ }).waitFor();
+    await page.getByRole("treeitem", { name: /^here now/ }).waitFor();
   },
 
   async "paused, nothing moves: what is new is counted and waits"({ console, page }) {
@@ -80,7 +80,7 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
 
     // The pause is in the address, and looking at a trace and coming back keeps the place.
     await row(page, "before 2").click();
-    await page.getByRole("button", { name: /^charge card/ }).waitFor();
+    await page.getByRole("treeitem", { name: /^charge card/ }).waitFor();
     await page.goBack();
     await page.getByRole("button", { name: "3 new" }).waitFor();
     assert.deepEqual(await names(page), before);
@@ -103,7 +103,7 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
 
     // Looking at it and coming back, too.
     await read.click();
-    await page.getByRole("button", { name: /^charge card/ }).waitFor();
+    await page.getByRole("treeitem", { name: /^charge card/ }).waitFor();
     await sendTrace(console, { name: "meanwhile" });
     await page.goBack();
     await page.getByRole("button", { name: "2 new" }).waitFor();
@@ -155,7 +155,7 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
   async "what is opened has the focus, and gives it back"({ console, page }) {
     const traceId = await sendTrace(console, { name: "PUT /orders" });
     await page.goto(`${console.fields.page}/traces/${traceId}`);
-    const line = page.getByRole("button", { name: /^charge card/ });
+    const line = page.getByRole("treeitem", { name: /^charge card/ });
     await line.focus();
     await page.keyboard.press("Enter");
     await page.locator(".detail-title:focus").waitFor();
@@ -255,7 +255,7 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     await tabs.pop()!.goto("about:blank");
     await eventually("18 streams", async () => (await stats()).streams === 18 || undefined);
     await row(page, "a").click();
-    await page.getByRole("button", { name: /^charge card/ }).waitFor();
+    await page.getByRole("treeitem", { name: /^charge card/ }).waitFor();
   },
 
   async "logs and metrics arrive live and can be filtered"({ console, page }) {

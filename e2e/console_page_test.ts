@@ -21,8 +21,8 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     await page.goto(console.fields.page!);
     await row(page, "PUT /orders").click();
     await page.waitForURL(`**/traces/${traceId}`);
-    await page.getByRole("button", { name: "charging the card" }).waitFor();
-    await page.getByRole("button", { name: /^charge card/ }).click();
+    await page.getByRole("treeitem", { name: "charging the card" }).waitFor();
+    await page.getByRole("treeitem", { name: /^charge card/ }).click();
     await page.waitForURL(`**/traces/${traceId}?span=${childId}`);
 
     await page.reload();
@@ -50,7 +50,7 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     for (const width of [1280, 360]) {
       await page.setViewportSize({ width, height: 740 });
       await page.goto(`${console.fields.page}/traces/${traceId}?span=${"250".padStart(16, "c")}`);
-      const line = page.getByRole("button", { name: /^step 250/ });
+      const line = page.getByRole("treeitem", { name: /^step 250/ });
       await line.waitFor();
       const detail = page.getByRole("complementary", { name: "Span" });
       await detail.waitFor();
@@ -99,7 +99,7 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
       alone.on("console", (message) => message.type() === "error" && errors.push(message.text()));
       await alone.goto(`file://${path}`);
       await alone.getByRole("heading", { name: "PUT </script><b>x" }).waitFor();
-      await alone.getByRole("button", { name: /^charge card/ }).click();
+      await alone.getByRole("treeitem", { name: /^charge card/ }).click();
       const detail = alone.getByRole("complementary", { name: "Span" });
       await detail.getByText("card declined").waitFor();
       await detail.getByText("charging the card").waitFor();
@@ -349,13 +349,13 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     await page.getByLabel("Critical path").check();
     await page.locator(".on-path").first().waitFor({ state: "attached" });
     await page.getByLabel("Depth").selectOption("1");
-    await page.getByRole("button", { name: /^authorize/ }).waitFor({ state: "detached" });
+    await page.getByRole("treeitem", { name: /^authorize/ }).waitFor({ state: "detached" });
     await page.getByLabel("Depth").selectOption("");
     await page.getByLabel("Only").selectOption("bank");
-    await page.getByRole("button", { name: /^authorize/ }).waitFor();
+    await page.getByRole("treeitem", { name: /^authorize/ }).waitFor();
     assert.equal(await page.locator(".waterfall .line").count(), 1);
     await page.reload();
-    await page.getByRole("button", { name: /^authorize/ }).waitFor();
+    await page.getByRole("treeitem", { name: /^authorize/ }).waitFor();
     assert.equal(await page.locator(".waterfall .line").count(), 1);
   },
 
@@ -451,7 +451,7 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     await sendMetric(console, { name: `${image}metric`, attributes: { route: `${script}/` } });
 
     await row(page, `${script}${image}GET /`).click();
-    await page.getByRole("button", { name: /^charge card/ }).click();
+    await page.getByRole("treeitem", { name: /^charge card/ }).click();
     const detail = page.getByRole("complementary", { name: "Span" });
     await detail.getByText(`${image}key`).waitFor();
     await detail.getByText(`${script}value`).waitFor();

@@ -29,7 +29,7 @@ export const reachCases: Record<string, (test: Tab & Fixture) => Promise<void>> 
       await choose(page, path);
       await page.getByText("1 request imported", { exact: true }).waitFor();
       await page.goto(`${console.fields.page}/traces/${traceId}`);
-      await page.getByRole("button", { name: /^charge card/ }).waitFor();
+      await page.getByRole("treeitem", { name: /^charge card/ }).waitFor();
       await page.goto(`${console.fields.page}/status`);
       await Deno.writeTextFile(path, "no JSON\n");
       await choose(page, path);
@@ -51,9 +51,9 @@ export const reachCases: Record<string, (test: Tab & Fixture) => Promise<void>> 
     await page.locator(".pill-live").waitFor();
     await row(page, "PUT /orders").click();
     await page.waitForURL(`${base}/traces/${traceId}`);
-    await page.getByRole("button", { name: /^charge card/ }).waitFor();
+    await page.getByRole("treeitem", { name: /^charge card/ }).waitFor();
     await page.reload();
-    await page.getByRole("button", { name: /^charge card/ }).waitFor();
+    await page.getByRole("treeitem", { name: /^charge card/ }).waitFor();
     const html = page.getByRole("link", { name: "HTML" });
     assert.equal(await html.getAttribute("href"), `/orrery/api/traces/${traceId}/page`);
     for (const view of ["Charts", "Logs", "Status", "Map", "Traces"]) {

@@ -39,7 +39,7 @@ const openTrace = (errors: boolean) => async (page: Page) => {
 
 const openSpan = (errors: boolean) => async (page: Page) => {
   await openTrace(errors)(page);
-  await page.getByRole("button", { name: /^POST \/api\/signup/ }).click();
+  await page.getByRole("treeitem", { name: /^POST \/api\/signup/ }).click();
   await page.locator(".detail").waitFor();
 };
 

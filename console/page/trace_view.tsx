@@ -248,8 +248,33 @@ function WaterfallRows(props: {
           rowKey={(row) => row.kind === "span" ? row.span.id : `log ${row.log.seq}`}
           rowHeight={narrow ? 48 : 32}
           revealKey={chosen?.id ?? (chosenLog && `log ${chosenLog.seq}`)}
+          tree={{
+            // Of one service alone nothing is below anything.
+            level: (row) => only ? 1 : 1 + (row.kind === "log" ? row.depth : row.span.depth),
+            expanded: (row) =>
+              row.kind === "log" || row.span.children.length === 0 ? undefined : !row.collapsed,
+            selected: (row) => row.kind === "log" ? row.log === chosenLog : row.span === chosen,
+            onFold: (row) => row.kind === "span" && onToggle(row.span),
+            onChoose: (row) =>
+              row.kind === "log"
+                ? setParams({
+                  log: row.log === chosenLog ? undefined : row.log.seq,
+                  span: undefined,
+                })
+                : setParams({
+                  span: row.span === chosen ? undefined : row.span.id,
+                  log: undefined,
+                }),
+          }}
+          onMove={(row) => {
+            if (chosen === undefined && chosenLog === undefined) return;
+            const next = row.kind === "log"
+              ? { log: row.log.seq, span: undefined }
+              : { span: row.span.id, log: undefined };
+            setParams(next, { replace: true });
+          }}
         >
-          {(row, tabIndex) =>
+          {(row) =>
             row.kind === "log"
               ? (
                 <LogLine
@@ -258,7 +283,6 @@ function WaterfallRows(props: {
                   depth={row.depth}
                   atMs={row.atMs}
                   tree={tree}
-                  tabIndex={tabIndex}
                 />
               )
               : (
@@ -270,7 +294,6 @@ function WaterfallRows(props: {
                   skewMs={(skews.get(row.span.id) ?? 0) / 1e3}
                   path={path && (path.get(row.span.id) ?? [])}
                   tree={tree}
-                  tabIndex={tabIndex}
                   onToggle={() => onToggle(row.span)}
                 />
               )}

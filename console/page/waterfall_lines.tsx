@@ -7,7 +7,6 @@ import { formatCounted, formatDuration } from "../../service/page/format.ts";
 import { Icon } from "../../service/page/icon.tsx";
 import { serviceLook } from "../../service/page/service_look.ts";
 import { ServiceMark } from "../../service/page/service_mark.tsx";
-import { setParams } from "../../service/page/url_state.ts";
 import type { LogRow } from "../page_api/logs_api.ts";
 import { Level } from "./level.tsx";
 import type { Section } from "./critical_path.ts";
@@ -42,8 +41,6 @@ export interface SpanLineProps {
   path: readonly Section[] | undefined;
   /** The trace that it belongs to. */
   tree: TraceTree;
-  /** 0 for the one line that Tab reaches. */
-  tabIndex: 0 | -1;
   /** Hides or shows what is below it. */
   onToggle: () => void;
 }
@@ -58,29 +55,22 @@ export function SpanLine(props: SpanLineProps) {
   );
 }
 
-function SpanName({ span, collapsed, chosen, skewMs, tabIndex, onToggle }: SpanLineProps) {
+function SpanName({ span, collapsed, skewMs, onToggle }: SpanLineProps) {
   return (
     <div class="line-name" style={{ paddingLeft: `${indent(span.depth)}px` }}>
       <Fold span={span} collapsed={collapsed} onToggle={onToggle} />
       <ServiceMark name={span.service} />
-      <button
-        type="button"
-        class="line-button"
-        tabIndex={tabIndex}
-        aria-pressed={chosen}
-        title={`${span.service}: ${span.name}`}
-        onClick={() => setParams({ span: chosen ? undefined : span.id, log: undefined })}
-      >
+      <span class="line-button" title={`${span.service}: ${span.name}`}>
         <span class="line-text clip">{span.name || "(no name)"}</span>
         <span class="hidden-text">
           , {span.service}, {formatDuration(span.durationMs)}
           {span.error !== undefined && `, error: ${span.error}`}
         </span>
-      </button>
+      </span>
       {collapsed && <span class="line-kind">{formatCounted(span.descendants, "more", "more")}
       </span>}
       {span.error !== undefined && <span class="error-mark" title={span.error}>error</span>}
-      {span.error === undefined && collapsed && span.failedBelow > 0 && (
+      {collapsed && span.failedBelow > 0 && (
         <span class="error-mark">{formatCounted(span.failedBelow, "error")} below</span>
       )}
       {span.unfinished && (
@@ -116,9 +106,13 @@ function Fold(
       type="button"
       class="fold"
       tabIndex={-1}
-      aria-expanded={!collapsed}
-      aria-label={`${collapsed ? "Show" : "Hide"} ${formatCounted(span.descendants, "span")} below`}
-      onClick={onToggle}
+      // For the pointer: the row says whether it is folded, and the arrows fold it.
+      aria-hidden="true"
+      title={`${collapsed ? "Show" : "Hide"} ${formatCounted(span.descendants, "span")} below`}
+      onClick={(event) => {
+        event.stopPropagation();
+        onToggle();
+      }}
     >
       <Icon name={collapsed ? "right" : "down"} />
     </button>
@@ -170,29 +164,21 @@ function SpanBar({ span, tree, path }: Pick<SpanLineProps, "span" | "tree" | "pa
 
 /** A log record below its span. */
 export function LogLine(
-  { log, chosen, depth, atMs, tree, tabIndex }: {
+  { log, chosen, depth, atMs, tree }: {
     log: LogRow;
     chosen: boolean;
     depth: number;
     atMs: number;
     tree: TraceTree;
-    tabIndex: 0 | -1;
   },
 ) {
   return (
     <div class={chosen ? "line line-log chosen" : "line line-log"}>
       <div class="line-name" style={{ paddingLeft: `${indent(depth) + 20}px` }}>
         <Level row={log} />
-        <button
-          type="button"
-          class="line-button"
-          tabIndex={tabIndex}
-          aria-pressed={chosen}
-          title={log.body}
-          onClick={() => setParams({ log: chosen ? undefined : log.seq, span: undefined })}
-        >
+        <span class="line-button" title={log.body}>
           <span class="line-text clip">{log.body || "(empty)"}</span>
-        </button>
+        </span>
       </div>
       <div class="line-time" aria-hidden="true">
         {atMs >= 0 && atMs <= tree.durationMs && (

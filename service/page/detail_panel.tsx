@@ -44,22 +44,41 @@ export function DetailPanel(
   );
 }
 
+/** What the panel that has just closed would give the focus back to: one that takes its place does instead. */
+let closing: { opener: HTMLElement; timer: ReturnType<typeof setTimeout> } | undefined;
+
 /**
  * Who opened it goes on in it, and is back where it was opened once it is closed. A page that begins
- * with it open leaves the focus where a page begins.
+ * with it open leaves the focus where a page begins; one that takes another's place, as when arrows go
+ * through a list beside it, leaves it where it is.
  */
 function useFocusOnOpening(heading: RefObject<HTMLElement | null>): void {
   useLayoutEffect(() => {
-    const opener = document.activeElement;
-    if (!(opener instanceof HTMLElement) || opener === document.body) return;
+    const active = document.activeElement;
+    const focused = active instanceof HTMLElement && active !== document.body ? active : undefined;
     const panel = heading.current!.closest(".detail")!;
-    heading.current!.focus({ preventScroll: true });
+    let opener = focused;
+    if (closing !== undefined) {
+      clearTimeout(closing.timer);
+      if (focused === undefined) {
+        opener = closing.opener;
+        heading.current!.focus({ preventScroll: true });
+      }
+      closing = undefined;
+    } else if (focused !== undefined) heading.current!.focus({ preventScroll: true });
     return () => {
       // Who has gone elsewhere meanwhile stays there.
-      if (!panel.contains(document.activeElement) && document.activeElement !== document.body) {
-        return;
-      }
-      setTimeout(() => opener.isConnected && opener.focus({ preventScroll: true }));
+      const now = document.activeElement;
+      const isInside = panel.contains(now);
+      const back = opener ?? document.querySelector<HTMLElement>("main");
+      if (back === null) return;
+      const timer = setTimeout(() => {
+        closing = undefined;
+        if (!isInside && now !== document.body) return;
+        // What opened it may be gone by now.
+        if (back.isConnected) back.focus({ preventScroll: true });
+      });
+      closing = { opener: back, timer };
     };
   }, []);
 }

@@ -7,6 +7,7 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { type Signal, useSignal } from "@preact/signals";
 import { announcement } from "./announce.ts";
+import { keepFocus } from "./focus_keeper.ts";
 import { formatCount, formatDuration } from "./format.ts";
 import { Icon } from "./icon.tsx";
 import { type Shortcut, shortcuts, useShortcuts } from "./keys.ts";
@@ -61,6 +62,7 @@ export function Shell({ program, nav, actions, notice, children }: ShellProps) {
       },
     },
   ]);
+  useEffect(() => keepFocus(main.current!), []);
   return (
     <div class="shell">
       <a

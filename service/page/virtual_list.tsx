@@ -1,11 +1,13 @@
 /**
  * A list of any length of which only the visible rows are in the document. Rows have one height.
- * One of them can be reached by Tab; the arrow keys, Home, End, `j` and `k` move between them.
+ * One of them can be reached by Tab; the arrow keys, Home, End, `j` and `k` move between them. A list
+ * can be a tree, whose rows fold by the arrows.
  *
  * @module
  */
 import type { ComponentChildren, RefObject, TargetedFocusEvent } from "preact";
-import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { type TreePlace, treePlaces, treeStep } from "./virtual_tree.ts";
 import { scrollToRow, virtualWindow } from "./virtual_window.ts";
 
 /** Options of {@linkcode VirtualList}. */
@@ -17,8 +19,15 @@ export interface VirtualListProps<Row> {
   rowKey: (row: Row) => string | number;
   /** Height of each row, in pixels. */
   rowHeight: number;
-  /** Draws a row: one element that takes the focus (a link or a button) with the given `tabIndex`. */
+  /**
+   * Draws a row: one element that takes the focus (a link or a button) with the given `tabIndex`. In a
+   * tree the row itself takes it.
+   */
   children: (row: Row, tabIndex: 0 | -1) => ComponentChildren;
+  /** Makes the list a tree, whose rows come depth first. @default it is a list */
+  tree?: TreeOptions<Row>;
+  /** Called when a key has moved to a row, for what is open beside the list to follow. @default nothing is called */
+  onMove?: (row: Row) => void;
   /**
    * Called with true when the list leaves its top, the keyboard's focus enters it or a pointer rests on
    * it, with false when it is back at its top without either.
@@ -34,6 +43,20 @@ export interface VirtualListProps<Row> {
   revealKey?: string | number | undefined;
   /** Under this name the list finds its scroll again when a person comes back to it. @default it begins at its top */
   scrollName?: string;
+}
+
+/** What a list needs to be a tree. */
+export interface TreeOptions<Row> {
+  /** Depth of a row, from 1. */
+  level: (row: Row) => number;
+  /** Whether what is below a row is shown; undefined where nothing is below it. */
+  expanded: (row: Row) => boolean | undefined;
+  /** Whether a row is the one whose details are shown. */
+  selected: (row: Row) => boolean;
+  /** Shows or hides what is below a row. */
+  onFold: (row: Row, unfold: boolean) => void;
+  /** A row was clicked, or Enter or the space bar pressed on it. */
+  onChoose: (row: Row) => void;
 }
 
 /** Scrolls by name, for as long as the page lives. */
@@ -72,7 +95,15 @@ export function VirtualList<Row>(props: VirtualListProps<Row>) {
     if (nearEnd) onEnd?.();
   }, [nearEnd, rows.length]);
 
-  const { tabStop, onKeyDown } = useTabStop(props, { box, view, onView: setView, start, end });
+  const { tree } = props;
+  const places = useMemo(() => tree && treePlaces(rows.map(tree.level)), [
+    rows,
+    tree !== undefined,
+  ]);
+  const { tabStop, onKeyDown } = useTabStop(props, {
+    ...{ box, view, start, end, places },
+    onView: setView,
+  });
 
   return (
     <div
@@ -90,7 +121,7 @@ export function VirtualList<Row>(props: VirtualListProps<Row>) {
       onPointerLeave={() => setPointed(false)}
       onPointerCancel={() => setPointed(false)}
     >
-      <VirtualRows list={props} start={start} end={end} tabStop={tabStop} {...{ offset, height }} />
+      <VirtualRows list={props} {...{ start, end, tabStop, offset, height, places }} />
     </div>
   );
 }
@@ -123,13 +154,15 @@ function useFocusInside(onChange: () => void) {
 
 /** The row that Tab reaches, and the keys that move it. */
 function useTabStop<Row>(
-  { rows, rowKey, rowHeight }: VirtualListProps<Row>,
-  { box, view, onView, start, end }: {
+  { rows, rowKey, rowHeight, tree, onMove }: VirtualListProps<Row>,
+  { box, view, onView, start, end, places }: {
     box: RefObject<HTMLDivElement | null>;
     view: View;
     onView: (view: View) => void;
     start: number;
     end: number;
+    /** Where the rows are in their tree; undefined in a list. */
+    places: readonly TreePlace[] | undefined;
   },
 ) {
   const [active, setActive] = useState<string | number | undefined>(undefined);
@@ -159,9 +192,32 @@ function useTabStop<Row>(
     focusWanted.current = true;
     setActive(rowKey(row));
     onView({ scrollTop: element.scrollTop, viewHeight: element.clientHeight });
+    onMove?.(row);
+  }
+
+  /** True if the key was the tree's. */
+  function foldByKey(event: KeyboardEvent): boolean {
+    const row = rows[tabStop];
+    if (tree === undefined || places === undefined || row === undefined) return false;
+    if (event.ctrlKey || event.metaKey || event.altKey) return false;
+    if (event.key === "Enter" || event.key === " ") {
+      setActive(rowKey(row));
+      tree.onChoose(row);
+      return true;
+    }
+    const step = treeStep(event.key, tabStop, { places, expanded: tree.expanded(row) });
+    if (step === undefined) return false;
+    if ("to" in step) moveTo(step.to);
+    else {
+      // The row keeps its place and the focus, whatever comes or goes below it.
+      setActive(rowKey(row));
+      tree.onFold(row, step.unfold);
+    }
+    return true;
   }
 
   function onKeyDown(event: KeyboardEvent) {
+    if (foldByKey(event)) return event.preventDefault();
     const page = Math.max(1, Math.floor(view.viewHeight / rowHeight) - 1);
     const to = rowAfterKey(event, { from: tabStop, page, last: rows.length - 1 });
     if (to === undefined) return;
@@ -173,7 +229,7 @@ function useTabStop<Row>(
 }
 
 /** The rows in sight, in room as high as all of them. */
-function VirtualRows<Row>({ list, start, end, offset, height, tabStop }: {
+function VirtualRows<Row>({ list, start, end, offset, height, tabStop, places }: {
   list: VirtualListProps<Row>;
   start: number;
   end: number;
@@ -181,21 +237,40 @@ function VirtualRows<Row>({ list, start, end, offset, height, tabStop }: {
   height: number;
   /** Index of the row that Tab reaches. */
   tabStop: number;
+  /** Where the rows are in their tree; undefined in a list. */
+  places: readonly TreePlace[] | undefined;
 }) {
-  const { rows, rowKey, rowHeight } = list;
+  const { rows, rowKey, rowHeight, tree } = list;
   return (
     <div class="virtual-space" style={{ height: `${height}px` }}>
-      <ul class="virtual-rows" aria-label={list.label} style={{ top: `${offset}px` }}>
-        {rows.slice(start, end).map((row, i) => (
-          <li
-            key={rowKey(row)}
-            aria-setsize={rows.length}
-            aria-posinset={start + i + 1}
-            style={{ height: `${rowHeight}px` }}
-          >
-            {list.children(row, start + i === tabStop ? 0 : -1)}
-          </li>
-        ))}
+      <ul
+        class="virtual-rows"
+        role={tree && "tree"}
+        aria-label={list.label}
+        style={{ top: `${offset}px` }}
+      >
+        {rows.slice(start, end).map((row, i) => {
+          const tabIndex = start + i === tabStop ? 0 : -1;
+          const place = places?.[start + i];
+          return (
+            <li
+              key={rowKey(row)}
+              aria-setsize={place?.setSize ?? rows.length}
+              aria-posinset={place?.position ?? start + i + 1}
+              style={{ height: `${rowHeight}px` }}
+              {...tree && place && {
+                role: "treeitem" as const,
+                tabIndex,
+                "aria-level": place.level,
+                "aria-expanded": tree.expanded(row),
+                "aria-selected": tree.selected(row),
+                onClick: () => tree.onChoose(row),
+              }}
+            >
+              {list.children(row, tabIndex)}
+            </li>
+          );
+        })}
       </ul>
     </div>
   );
