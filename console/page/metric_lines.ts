@@ -108,10 +108,12 @@ export function align(
       const values = new Array<number | null | undefined>(timesMs.length).fill(undefined);
       const gapMs = longestStepMs(series.points);
       const newestMs = series.points.at(-1)?.timeMs ?? 0;
+      const quiet = new Set<number>();
       let beforeMs = Infinity;
       for (const point of series.points) {
         const at = indexOf.get(point.timeMs)!;
         values[at] = figureOf(point, figure);
+        if (values[at] === null) quiet.add(at);
         // A point of another line marks the gap, where there is one in it.
         // What is older stands further apart: it was thinned out.
         const longestMs = Math.max(gapMs, (newestMs - beforeMs) / 20);
@@ -120,9 +122,33 @@ export function align(
         }
         beforeMs = point.timeMs;
       }
+      bridgeQuiet(timesMs, values, quiet);
       return { label, values };
     }),
   };
+}
+
+/**
+ * A quantile of what is measured now and then has no value in most intervals: its line would fall apart
+ * into dots. A pause of a thirtieth of the time shown is no gap; points that were missed are one.
+ *
+ * @param quiet indexes of the line's own points that have no value
+ */
+function bridgeQuiet(
+  timesMs: readonly number[],
+  values: (number | null | undefined)[],
+  quiet: ReadonlySet<number>,
+): void {
+  if (quiet.size === 0) return;
+  const bridgedMs = (timesMs.at(-1)! - timesMs[0]!) / 30;
+  let lastAt: number | undefined;
+  values.forEach((value, at) => {
+    if (typeof value !== "number") return;
+    if (lastAt !== undefined && timesMs[at]! - timesMs[lastAt]! <= bridgedMs) {
+      for (let i = lastAt + 1; i < at; i++) if (quiet.has(i)) values[i] = undefined;
+    }
+    lastAt = at;
+  });
 }
 
 /** Three times the usual step between points: beyond it something was missed. */

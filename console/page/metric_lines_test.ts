@@ -76,6 +76,15 @@ Deno.test("linesOf() marks a gap where more than three steps were missed", () =>
   assert.ok(linesOf([steady, broken], "rate").lines[0]!.values.every((value) => value !== null));
 });
 
+Deno.test("linesOf() bridges a short pause in which nothing was counted, but no long one, and no missed points", () => {
+  const seconds = Array.from({ length: 121 }, (_, at) => at);
+  const rare = counter({}, seconds.map((at) => [at * 1_000, at % 3 === 0 && at < 60 ? 1 : null]));
+  const { values } = linesOf([rare], "rate").lines[0]!;
+  assert.deepEqual(values.slice(0, 5), [1, undefined, undefined, 1, undefined]);
+  const pause = counter({}, seconds.map((at) => [at * 1_000, at % 5 === 0 ? 1 : null]));
+  assert.deepEqual(linesOf([pause], "rate").lines[0]!.values.slice(0, 3), [1, null, null]);
+});
+
 Deno.test("figuresOf() draws the percentiles of a histogram, with a gap where nothing was counted", () => {
   const { lines } = figuresOf(histogram, ["p50", "p95", "p99"]);
   assert.deepEqual(lines, [

@@ -300,7 +300,8 @@ function fromZero(_: uPlot, min: number | null, max: number | null): uPlot.Range
 /** The colour that a variable of the stylesheet stands for in the theme in force: a canvas does not know variables. */
 function resolveColor(place: HTMLElement, name: string): string {
   const probe = place.appendChild(document.createElement("span"));
-  probe.style.color = `var(${name})`;
+  // Forced colours would make all lines one: on a canvas they are the browser's no more.
+  probe.style.cssText = `color: var(${name}); forced-color-adjust: none`;
   const { color } = getComputedStyle(probe);
   probe.remove();
   return color;
