@@ -80,7 +80,15 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     await makeCertificate(folder);
     await using _again = await startServer(folder, [udp, tcp]);
     await page.locator(".pill-live").waitFor();
+    // It is told apart from loss: nearly nothing could be sent meanwhile.
+    await page.getByText(/^\d+ outages?, [\d.]+\s(s|ms) without any answer/).waitFor();
+    await page.waitForFunction(() =>
+      document.querySelector(".outages")?.textContent?.includes("now for") === false
+    );
+    const scales = await page.locator(".histogram-axis").allInnerTexts();
+    assert.deepEqual([scales.length, new Set(scales).size], [3, 1], "one scale for all modes");
     await page.getByRole("button", { name: "Begin anew" }).click();
+    await page.getByText("No outage.").waitFor();
     await answered(page, 20);
   },
 };

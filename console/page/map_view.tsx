@@ -33,9 +33,12 @@ export function MapView() {
   const { params } = address.value;
   const forced = useMediaQuery("(forced-colors: active)");
   const narrow = useMediaQuery("(max-width: 720px)");
-  const asTables = params.has("tables") || (forced && params.get("tables") !== "0");
+  const asTables = params.has("tables") ? params.get("tables") !== "0" : forced;
+  // What is so by itself is not said in the address.
+  const showTables = (wanted: boolean) =>
+    setParams({ tables: wanted === forced ? undefined : wanted ? true : "0" });
   useShortcuts([
-    { key: "t", label: "Picture or tables", run: () => setParams({ tables: !asTables }) },
+    { key: "t", label: "Picture or tables", run: () => showTables(!asTables) },
     {
       key: "Escape",
       label: "Choose nothing",
@@ -51,7 +54,7 @@ export function MapView() {
   return (
     <section class="map-view" aria-labelledby="map-title">
       <h1 id="map-title" class="hidden-text">Map</h1>
-      <MapHead map={answer} asTables={asTables} />
+      <MapHead map={answer} asTables={asTables} onTables={showTables} />
       <div class="map-split">
         {asTables ? <Tables map={answer} /> : <Picture map={answer} small={narrow} />}
         <Chosen map={answer} />
@@ -85,7 +88,11 @@ function silenceOf({ name, lastSeenMs, program }: MapNode, nowMs: number): strin
     }`;
 }
 
-function MapHead({ map, asTables }: { map: MapAnswer; asTables: boolean }) {
+function MapHead({ map, asTables, onTables }: {
+  map: MapAnswer;
+  asTables: boolean;
+  onTables: (wanted: boolean) => void;
+}) {
   const nowMs = Date.now();
   const services = map.nodes.filter(({ kind }) => kind === "service");
   const silent = services.filter((node) => isSilent(node, nowMs));
@@ -111,7 +118,7 @@ function MapHead({ map, asTables }: { map: MapAnswer; asTables: boolean }) {
         <input
           type="checkbox"
           checked={asTables}
-          onChange={(event) => setParams({ tables: event.currentTarget.checked ? true : "0" })}
+          onChange={(event) => onTables(event.currentTarget.checked)}
         />
         Tables
       </label>

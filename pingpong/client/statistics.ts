@@ -73,12 +73,22 @@ export class Histogram {
     return NaN;
   }
 
-  /** How many values lie in each of `rows` intervals of equal ratio, from the least to the greatest. */
-  rows(rows: number): { fromMs: number; toMs: number; count: number }[] {
-    const buckets = [...this.#counts].sort(([a], [b]) => a - b);
-    if (buckets.length === 0) return [];
-    const low = lowerOf(buckets[0]![0]);
-    const high = lowerOf(buckets.at(-1)![0] + 1);
+  /** Between what all values lie; undefined where there is none. */
+  range(): [fromMs: number, toMs: number] | undefined {
+    if (this.#count === 0) return undefined;
+    const buckets = [...this.#counts.keys()];
+    return [lowerOf(Math.min(...buckets)), lowerOf(Math.max(...buckets) + 1)];
+  }
+
+  /**
+   * How many values lie in each of `rows` intervals of equal ratio.
+   *
+   * @param within so that several can be compared. @default from the least to the greatest
+   */
+  rows(rows: number, within = this.range()): { fromMs: number; toMs: number; count: number }[] {
+    if (within === undefined) return [];
+    const buckets = [...this.#counts];
+    const [low, high] = within;
     const ratio = (high / low) ** (1 / rows);
     return Array.from({ length: rows }, (_, row) => {
       const [fromMs, toMs] = [low * ratio ** row, low * ratio ** (row + 1)];

@@ -10,7 +10,12 @@ import { useEffect } from "preact/hooks";
 import { Chart, type ChartLine } from "../../service/page/chart.tsx";
 import { Choice } from "../../service/page/choice.tsx";
 import { CommandLine } from "../../service/page/copy.tsx";
-import { formatCount, formatDuration, formatPercent } from "../../service/page/format.ts";
+import {
+  formatCount,
+  formatCounted,
+  formatDuration,
+  formatPercent,
+} from "../../service/page/format.ts";
 import { startShortcuts, useShortcuts } from "../../service/page/keys.ts";
 import { ConnectionPill, PauseButton, Shell } from "../../service/page/shell.tsx";
 import { Failure, Loading } from "../../service/page/states.tsx";
@@ -18,8 +23,10 @@ import { startTheme } from "../../service/page/theme.tsx";
 import { address, setParams, startUrlState } from "../../service/page/url_state.ts";
 import {
   connection,
+  lookForOutage,
   missingModes,
   obstacle,
+  outages,
   pace,
   type PageMode,
   pageModes,
@@ -48,7 +55,10 @@ function PingpongPage() {
   pace.intervalMs = intervalMs;
   const tick = useSignal(0);
   useEffect(() => {
-    const timer = setInterval(() => tick.value++, refreshMs);
+    const timer = setInterval(() => {
+      lookForOutage();
+      tick.value++;
+    }, refreshMs);
     return () => clearInterval(timer);
   }, []);
   const togglePause = () => setParams({ paused: !paused });
@@ -104,6 +114,7 @@ function RoundTrips({ intervalMs, tick }: { intervalMs: number; tick: number }) 
         ? (
           <>
             <TimesChart tick={tick} />
+            <OutageFigures tick={tick} />
             <Figures missing={missingModes.value} />
             <Histograms />
           </>
@@ -136,9 +147,27 @@ function TimesChart({ tick: _ }: { tick: number }) {
       timesMs={timesMs}
       lines={lines}
       range={[fromMs, nowMs]}
+      shaded={outages.now.since(fromMs, nowMs).map(({ fromMs, toMs }) => [fromMs, toMs])}
       format={formatDuration}
       height={220}
     />
+  );
+}
+
+/** An outage is no loss: what could not be sent is not lost. */
+function OutageFigures({ tick: _ }: { tick: number }) {
+  const { count, totalMs, current } = outages.now.figures(Date.now());
+  if (count === 0) return <p class="quiet outages">No outage.</p>;
+  const seconds = (ms: number) => formatDuration(Math.round(ms / 100) * 100);
+  return (
+    <p class="outages">
+      <b>{formatCounted(count, "outage")}</b>, {seconds(totalMs)} without any answer{" "}
+      <span class="quiet">
+        (shaded in the chart; what was not sent then is not counted as lost)
+      </span>
+      {current && <span class="error-text">, now for {seconds(current.toMs - current.fromMs)}
+      </span>}
+    </p>
   );
 }
 
@@ -191,13 +220,24 @@ function Figures({ missing }: { missing: readonly PageMode[] }) {
   );
 }
 
-/** How the times are spread: a picture, its figures in the table above. */
+/** How the times are spread, by one scale: a picture, its figures in the table above. */
 function Histograms() {
+  const ranges = pageModes.flatMap((mode) => {
+    const range = statistics[mode].histogram.range();
+    return range === undefined ? [] : [range];
+  });
+  const within: [number, number] | undefined = ranges.length === 0 ? undefined : [
+    Math.min(...ranges.map(([fromMs]) => fromMs)),
+    Math.max(...ranges.map(([, toMs]) => toMs)),
+  ];
+  const spread = pageModes.map((mode) => ({
+    mode,
+    rows: statistics[mode].histogram.rows(bars, within),
+  }));
+  const most = Math.max(1, ...spread.flatMap(({ rows }) => rows.map(({ count }) => count)));
   return (
     <div class="histograms">
-      {pageModes.map((mode) => {
-        const rows = statistics[mode].histogram.rows(bars);
-        const most = Math.max(1, ...rows.map(({ count }) => count));
+      {spread.map(({ mode, rows }) => {
         return (
           <figure key={mode} aria-label={`Spread of times over ${looks[mode].label}`}>
             <figcaption>{looks[mode].label}</figcaption>

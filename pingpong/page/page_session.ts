@@ -11,6 +11,7 @@ import { encodeFrame, FrameDecoder } from "../protocol/frames.ts";
 import { PingIds } from "../protocol/ping_ids.ts";
 import type { WellKnown } from "../protocol/well_known.ts";
 import type { StreamState } from "../../service/page/live_stream.ts";
+import { Outages } from "./outages.ts";
 import { PingStatistics } from "../client/statistics.ts";
 
 /** The modes a browser has. */
@@ -43,6 +44,8 @@ const maxSamples = 9_000;
 export const statistics: Record<PageMode, PingStatistics> = freshStatistics();
 /** The samples of the last minute, the oldest first. */
 export const samples: Sample[] = [];
+/** When nothing was answered at all. */
+export const outages = { now: new Outages() };
 /** How the pings go: changed by the page while they do. */
 export const pace = { paused: false, intervalMs: 100 };
 
@@ -54,6 +57,13 @@ function freshStatistics(): Record<PageMode, PingStatistics> {
 export function reset(): void {
   Object.assign(statistics, freshStatistics());
   samples.length = 0;
+  outages.now = new Outages();
+}
+
+/** Notices that nothing is answered any more; while nothing is sent that is no wonder. */
+export function lookForOutage(): void {
+  const resting = pace.paused || document.visibilityState === "hidden";
+  outages.now.look(Date.now(), { resting });
 }
 
 /** The next ping's number: it goes on over sessions and modes, so that order can be told. */
@@ -73,6 +83,10 @@ export async function startPinging(): Promise<void> {
       : "WebTransport needs a secure page: open it by https, or as http://localhost on the server's machine.";
     return;
   }
+  // Timers of a hidden page come late: what was not looked at meanwhile was no outage.
+  document.addEventListener("visibilitychange", () => {
+    outages.now.look(Date.now(), { resting: true });
+  });
   let attempt = 0;
   while (true) {
     try {
@@ -83,6 +97,7 @@ export async function startPinging(): Promise<void> {
     } catch {
       // A server that is away, or goes: told by the state of the connection.
     }
+    outages.now.lost();
     attempt++;
     const delayMs = retryDelaysMs[Math.min(attempt, retryDelaysMs.length) - 1]!;
     connection.value = { kind: "reconnecting", attempt, retryAtMs: Date.now() + delayMs };
@@ -152,8 +167,10 @@ async function pingOn(session: WebTransport): Promise<void> {
     clearTimeout(timer);
     waiting.delete(seq);
     const rttMs = answered ? performance.now() - sentMs : undefined;
-    if (answered) counts.answered(seq, rttMs);
-    else counts.lost();
+    if (answered) {
+      outages.now.answered(Date.now());
+      counts.answered(seq, rttMs);
+    } else counts.lost();
     samples.push({ mode, atMs: Date.now(), rttMs });
     if (samples.length > maxSamples) samples.splice(0, samples.length - maxSamples);
   }

@@ -47,6 +47,8 @@ export interface ChartProps {
   range?: readonly [fromMs: number, toMs: number];
   /** Single points, drawn as diamonds. @default none */
   marks?: readonly ChartMark[];
+  /** Stretches of time that are shaded, as those without a connection. @default none */
+  shaded?: readonly (readonly [fromMs: number, toMs: number])[];
   /** Text of a value at the left axis. */
   format: (value: number) => string;
   /** Text of a value at the right axis. @default as at the left */
@@ -97,7 +99,12 @@ export function Chart(props: ChartProps) {
     };
   }, [shape, theme, height]);
 
-  useEffect(() => plot.current?.setData(dataOf(props)), [timesMs, lines, props.marks]);
+  useEffect(() => plot.current?.setData(dataOf(props)), [
+    timesMs,
+    lines,
+    props.marks,
+    props.shaded,
+  ]);
 
   const at = cursor.value;
   const shown = at !== null && at < timesMs.length ? at : timesMs.length - 1;
@@ -195,6 +202,7 @@ function drawChart(
       hooks: {
         setCursor: [(now) => onCursor(now.cursor.idx ?? null)],
         setSelect: [(now) => takeSpan(now, latest)],
+        drawClear: [(now) => drawShaded(now, latest.current.shaded ?? [], color("--shade"))],
         draw: [(now) => drawMarks(now, latest.current.marks ?? [], color("--text"))],
         ready: [(now) => now.over.addEventListener("click", () => openMark(now, latest))],
       },
@@ -237,6 +245,21 @@ function takeSpan(plot: uPlot, latest: Latest): void {
   const at = (x: number) => plot.posToVal(x, "x") * 1e3;
   latest.current.onSpan?.(at(left), at(left + width));
   plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+}
+
+function drawShaded(
+  { ctx, bbox, valToPos }: uPlot,
+  shaded: readonly (readonly [number, number])[],
+  color: string,
+): void {
+  ctx.save();
+  ctx.fillStyle = color;
+  for (const [fromMs, toMs] of shaded) {
+    const left = Math.max(bbox.left, valToPos(fromMs / 1e3, "x", true));
+    const right = Math.min(bbox.left + bbox.width, valToPos(toMs / 1e3, "x", true));
+    if (right > left) ctx.fillRect(left, bbox.top, right - left, bbox.height);
+  }
+  ctx.restore();
 }
 
 /** Half the diagonal of a diamond, and how far from it a click still hits, in pixels. */

@@ -11,6 +11,7 @@ import { startShortcuts, useShortcuts } from "../../service/page/keys.ts";
 import { SearchField } from "../../service/page/search_field.tsx";
 import { ConnectionPill, PauseButton, Shell } from "../../service/page/shell.tsx";
 import { startTheme } from "../../service/page/theme.tsx";
+import { useMediaQuery } from "../../service/page/use_media_query.ts";
 import { address, href, setParams, startUrlState } from "../../service/page/url_state.ts";
 import { ClientDetail } from "./client_detail.tsx";
 import { ClientList, RecentEvents } from "./event_list.tsx";
@@ -39,6 +40,9 @@ const shownMs = 60_000;
 
 function SimulatorPage() {
   const state = socket.state.value;
+  // Forced colours have no canvas: the list says the same.
+  const forced = useMediaQuery("(forced-colors: active)");
+  const shown = forced ? "list" : view.value;
   const isDetailed = selected.value !== undefined || followed.value !== undefined;
   const togglePause = () => setParams({ paused: !paused.peek() });
   useShortcuts([
@@ -60,12 +64,12 @@ function SimulatorPage() {
         {
           href: href("/", address.value.params, { view: undefined }),
           label: "Stage",
-          current: view.value === "stage",
+          current: shown === "stage",
         },
         {
           href: href("/", address.value.params, { view: "list" }),
           label: "List",
-          current: view.value === "list",
+          current: shown === "list",
         },
         { href: "/simulation", label: "Simulation", current: false },
       ]}
@@ -84,7 +88,7 @@ function SimulatorPage() {
     >
       <div class={isDetailed ? "simulator simulator-detail" : "simulator"}>
         <Toolbar />
-        {view.value === "stage" ? <StageView /> : <ClientList />}
+        {shown === "stage" ? <StageView /> : <ClientList />}
         <TraceScrubber />
         <aside class="side">
           <ClientDetail />
