@@ -16,6 +16,7 @@
  *
  * @module
  */
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { KeptProgram } from "./demo/kept_program.ts";
 import {
@@ -27,6 +28,7 @@ import {
   makePlace,
 } from "./demo/place.ts";
 import { isReady } from "./demo/readiness.ts";
+import { bundlePrograms, type Bundles } from "./demo/program_bundles.ts";
 import { ProgramListFile } from "./demo/program_list_file.ts";
 import { openBrowser, say, StatusLine } from "./demo/terminal.ts";
 import { type Place, type Program, programNamed, programs, serviceOf } from "./programs.ts";
@@ -44,6 +46,8 @@ import { programArguments } from "./service/program_file.ts";
 import { consoleUrlVariable } from "./service/program_list.ts";
 import { reasonOf } from "./service/resilience.ts";
 import { type RunningProcess, startProcess } from "./service/supervisor.ts";
+
+const root = fileURLToPath(new URL(".", import.meta.url));
 
 /** Options of the demo, as its flags give them. */
 export interface DemoOptions {
@@ -89,6 +93,13 @@ export interface DemoOptions {
    * @default false
    */
   freePorts?: true;
+  /**
+   * Starts the entry files themselves in place of bundles made of them: slower, with stack traces
+   * that name the sources.
+   *
+   * @default false
+   */
+  unbundled?: true;
   /** Preferred ports: `consolePort` of `--console-port`, and so on. */
   [port: `${string}Port`]: unknown;
 }
@@ -123,6 +134,7 @@ export async function startDemo(options: DemoOptions, context: ServiceContext): 
   const started = programs.filter((program) => takesPart(program, options, place));
 
   say("Orrery is starting …");
+  const bundles = options.unbundled ? new Map() : await bundled(started, context.stopping);
   const list = new ProgramListFile({
     path: place.path("programs.json"),
     place,
@@ -130,7 +142,7 @@ export async function startDemo(options: DemoOptions, context: ServiceContext): 
     onError: (error) => say(`The list of programs cannot be written: ${reasonOf(error)}`),
   });
   undo.defer(() => list.written());
-  const kept = await startAll(started, place, list, context, undo);
+  const kept = await startAll(started, { bundles, place, list }, context, undo);
   announce(started, place);
   say(
     `Ready after ${
@@ -164,14 +176,31 @@ function takesPart(program: Program, { only }: DemoOptions, place: Place): boole
     only.includes(partOf);
 }
 
+/** Without bundles all works as well, only slower. */
+async function bundled(started: readonly Program[], signal: AbortSignal): Promise<Bundles> {
+  try {
+    return await bundlePrograms(started, { root, signal });
+  } catch (error) {
+    signal.throwIfAborted();
+    say(`The programs start from their sources, as they cannot be bundled: ${reasonOf(error)}`);
+    return new Map();
+  }
+}
+
+/** What {@linkcode startAll} starts programs with. */
+interface Surroundings {
+  bundles: Bundles;
+  place: Place;
+  list: ProgramListFile;
+}
+
 /**
  * Starts all at once, so that the first trace is there soon; telemetry waits for the console by
  * itself. `undo` gets each that is up.
  */
 async function startAll(
   started: readonly Program[],
-  place: Place,
-  list: ProgramListFile,
+  { bundles, place, list }: Surroundings,
   { stopping, world }: ServiceContext,
   undo: AsyncDisposableStack,
 ): Promise<KeptProgram[]> {
@@ -182,7 +211,7 @@ async function startAll(
     const before = starts.get(program.demo!.after ?? "");
     const kept = new KeptProgram({
       name: program.name,
-      start: () => startOne(program, place, signal),
+      start: () => startOne(program, bundles.get(program.entry), place, signal),
       say: (text) => say(`\n${text}`),
       onState: (state, ended) => list.set(program.name, state, ended),
       stopping,
@@ -214,14 +243,16 @@ async function endAll(kept: readonly KeptProgram[]): Promise<void> {
 
 async function startOne(
   program: Program,
+  bundle: string | undefined,
   place: Place,
   signal: AbortSignal,
 ): Promise<RunningProcess> {
-  const entry = fileURLToPath(new URL(program.entry, import.meta.url));
-  const args = await programArguments(entry, [
-    ...demoArguments(program, place),
-    "--stop-with-stdin",
-  ]);
+  const entry = join(root, program.entry);
+  const args = await programArguments(
+    entry,
+    [...demoArguments(program, place), "--stop-with-stdin"],
+    bundle,
+  );
   return await startProcess({
     name: program.name,
     command: "deno",
@@ -296,6 +327,9 @@ function demoCommand() {
         .argParser(parseServices),
     )
     .addOption(flag("--oauth", "orbs need tokens, of an issuer that is started too"))
+    .addOption(
+      flag("--unbundled", "start the sources themselves: slower, for stack traces that name them"),
+    )
     .addOption(flag("--free-ports", "free ports in place of the usual ones, for a second demo"));
   for (const { usual, demoFlag } of programs.flatMap(({ ports = {} }) => Object.values(ports))) {
     if (demoFlag === undefined) continue;

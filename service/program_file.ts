@@ -7,6 +7,7 @@
 /**
  * The arguments for `deno` that run a program: those of its shebang, the file, and `args`.
  *
+ * @param bundle a file made of it, which is run in its place
  * @throws {Error} the file's first line is not `#!/usr/bin/env -S deno run …`
  *
  * @example
@@ -18,9 +19,10 @@
 export async function programArguments(
   path: string,
   args: readonly string[] = [],
+  bundle: string = path,
 ): Promise<string[]> {
   const [firstLine = ""] = (await Deno.readTextFile(path)).split("\n", 1);
-  return [...shebangArguments(firstLine, path), path, ...args];
+  return [...shebangArguments(firstLine, path), bundle, ...args];
 }
 
 /** `run --allow-net …` of `#!/usr/bin/env -S deno run --allow-net …`. */
