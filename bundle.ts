@@ -18,7 +18,7 @@ import { fileURLToPath } from "node:url";
 import { type Program, programNamed, programs } from "./programs.ts";
 import { commandLine, flag } from "./service/command_line.ts";
 import { runCommand, StartError } from "./service/life_cycle.ts";
-import { pageEmbedding, pagesOf } from "./service/page/build.ts";
+import { pageEmbedding, pagesOf } from "./service/page/built_pages.ts";
 import { shebangArguments } from "./service/program_file.ts";
 
 const root = new URL(".", import.meta.url);

@@ -10,7 +10,7 @@
  */
 import { createHash } from "node:crypto";
 import { join, relative } from "node:path";
-import { pageEmbedding, pagesOf } from "../service/page/build.ts";
+import { pageEmbedding, pagesOf } from "../service/page/built_pages.ts";
 
 /** A program to bundle: part of one of the table of `programs.ts`. */
 export interface BundledProgram {

@@ -63,12 +63,13 @@ import {
   spanBatch,
   spanExporter,
 } from "./telemetry/exporters.ts";
+import { noTelemetry } from "./telemetry/no_telemetry.ts";
 import { RecordingLoggerProvider } from "./telemetry/recording_logger.ts";
 import { RecordingTracerProvider } from "./telemetry/recording_tracer.ts";
 import { version } from "./version.ts";
 import { realWorld, type World } from "./world/world.ts";
 
-export { TelemetryVariableError } from "./telemetry/environment.ts";
+export { TelemetryVariableError } from "./telemetry/variable_error.ts";
 
 /** A program's telemetry while it runs. */
 export interface Telemetry {
@@ -110,11 +111,9 @@ export interface TelemetryOptions {
  * ```
  */
 export function startTelemetry(options: TelemetryOptions): Telemetry {
-  const tracer = () => trace.getTracer(options.serviceName, version);
-  const meter = () => metrics.getMeter(options.serviceName, version);
   const { enabled = true, world = realWorld } = options;
   if (!enabled || Deno.env.get("OTEL_SDK_DISABLED")?.toLowerCase() === "true") {
-    return { enabled: false, tracer: tracer(), meter: meter(), shutdown: async () => {} };
+    return noTelemetry(options.serviceName);
   }
 
   const delivery = new Delivery({
@@ -138,8 +137,8 @@ export function startTelemetry(options: TelemetryOptions): Telemetry {
 
   return {
     enabled: true,
-    tracer: tracer(),
-    meter: meter(),
+    tracer: trace.getTracer(options.serviceName, version),
+    meter: metrics.getMeter(options.serviceName, version),
     async shutdown(timeoutMs) {
       const flushed = Promise.allSettled([
         ...pipelines.map((pipeline) => pipeline.shutdown()),

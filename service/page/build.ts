@@ -10,9 +10,7 @@
  * esbuild is a native program of its own: it is started (`--allow-run`) and inherits the
  * environment (`--allow-env`).
  *
- * Exports {@linkcode buildPage}, {@linkcode findPages}, {@linkcode pagesOf} and
- * {@linkcode pageEmbedding}; can also be
- * used as a CLI from the project's root:
+ * Exports {@linkcode buildPage} and {@linkcode findPages}; can also be used as a CLI from the project's root:
  *
  * ```sh
  * deno task pages            # every page
@@ -27,6 +25,7 @@ import { fileURLToPath } from "node:url";
 import { brotliCompressSync, constants } from "node:zlib";
 import { commandLine } from "../command_line.ts";
 import { runCommand, StartError } from "../life_cycle.ts";
+import { exists, folderOf, pagesOf, readPage } from "./built_pages.ts";
 import { type PageAsset, type PageFile, pageFileUrl } from "./page_file.ts";
 
 const root = new URL("../..", import.meta.url);
@@ -47,32 +46,6 @@ export async function findPages(): Promise<string[]> {
     pages.push(...await pagesOf(entry.name));
   }
   return pages.sort();
-}
-
-/**
- * Names of the pages that a program's folder has, sorted.
- *
- * @example
- * ```ts
- * await pagesOf("simulator"); // ["simulator", "simulator-simulation"]
- * ```
- */
-export async function pagesOf(program: string): Promise<string[]> {
-  const pages: string[] = [];
-  for await (const { name } of Deno.readDir(new URL(`${program}/`, root))) {
-    const [, more] = /^(?:(.+)_)?page$/.exec(name) ?? [undefined, undefined];
-    const page = name === "page" ? program : more === undefined ? undefined : `${program}-${more}`;
-    if (page !== undefined && await exists(new URL(`${folderOf(page)}/main.tsx`, root))) {
-      pages.push(page);
-    }
-  }
-  return pages.sort();
-}
-
-/** `console/page`, `simulator/simulation_page`. */
-function folderOf(page: string): string {
-  const dash = page.indexOf("-");
-  return dash < 0 ? `${page}/page` : `${page.slice(0, dash)}/${page.slice(dash + 1)}_page`;
 }
 
 /**
@@ -98,39 +71,6 @@ export async function buildPage(program: string): Promise<BuildResult> {
   await Deno.writeTextFile(aside, JSON.stringify(page));
   await Deno.rename(aside, target);
   return { built: true, compressedBytes: compressedBytes(page) };
-}
-
-/**
- * Lines of JavaScript that carry built pages: put in front of a bundled program, they serve it in
- * place of `dist/pages`.
- *
- * @throws {StartError} a page was not built.
- *
- * @example
- * ```ts
- * const bundled = await pageEmbedding(["console"]) + code;
- * ```
- */
-export async function pageEmbedding(programs: readonly string[]): Promise<string> {
-  const pages: Record<string, PageFile> = {};
-  for (const program of programs) {
-    const page = await readPage(program);
-    if (page === undefined) {
-      throw new StartError(`The page of ${program} is not built. Run: deno task pages`);
-    }
-    pages[program] = { ...page, inputs: {} };
-  }
-  return `globalThis.ORRERY_PAGES = ${JSON.stringify(pages)};\n`;
-}
-
-async function readPage(program: string): Promise<PageFile | undefined> {
-  try {
-    return JSON.parse(await Deno.readTextFile(pageFileUrl(program)));
-  } catch (error) {
-    // A file that was cut short is built again like one that is missing.
-    if (error instanceof Deno.errors.NotFound || error instanceof SyntaxError) return undefined;
-    throw error;
-  }
 }
 
 function compressedBytes(page: PageFile): number {
@@ -256,19 +196,6 @@ function mediaType(path: string): string {
   if (path.endsWith(".css")) return "text/css; charset=utf-8";
   if (path.endsWith(".svg")) return "image/svg+xml";
   throw new Error(`No media type is known for ${path}`);
-}
-
-async function exists(url: URL): Promise<boolean> {
-  try {
-    await Deno.stat(url);
-    return true;
-  } catch (error) {
-    // A file in the place of a folder is as good as nothing.
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
-      return false;
-    }
-    throw error;
-  }
 }
 
 function messageOf(error: unknown): string {

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { brotliDecompressSync } from "node:zlib";
 import { StartError } from "../life_cycle.ts";
 import { testWith } from "../testing/permissions.ts";
-import { buildPage, findPages, pageEmbedding, pagesOf } from "./build.ts";
+import { buildPage, findPages } from "./build.ts";
+import { pageEmbedding, pagesOf } from "./built_pages.ts";
 import { type PageFile, pageFileUrl } from "./page_file.ts";
 
 const permissions = ["read", "write", "run", "env"] as const;

@@ -11,6 +11,7 @@ import {
 } from "@opentelemetry/sdk-trace";
 import type { BatchLimits } from "./batch_processor.ts";
 import type { Sampling } from "./recording_tracer.ts";
+import { TelemetryVariableError } from "./variable_error.ts";
 
 /** The signals, as paths and variables name them. */
 export type Signal = "traces" | "metrics" | "logs";
@@ -19,11 +20,6 @@ export type Signal = "traces" | "metrics" | "logs";
 export const otlpProtocols = ["http/protobuf", "http/json"] as const;
 /** One of {@linkcode otlpProtocols}. */
 export type OtlpProtocol = typeof otlpProtocols[number];
-
-/** A variable has a value that it cannot have: wrong use, which a person can mend. */
-export class TelemetryVariableError extends Error {
-  override name = "TelemetryVariableError";
-}
 
 /** Where telemetry goes by default; by number, as `localhost` may be `::1`. */
 export const defaultEndpoint = "http://127.0.0.1:4318";
