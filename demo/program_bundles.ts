@@ -60,7 +60,8 @@ export async function bundlePrograms(
   const target = join(folder, stateOf(entries, sources));
   const path = (base: string, entry: string) => join(base, entry.replace(/\.ts$/, ".js"));
   if (!await exists(target)) {
-    const aside = join(folder, `.${crypto.randomUUID()}`);
+    await Deno.mkdir(folder, { recursive: true });
+    const aside = await Deno.makeTempDir({ dir: folder, prefix: "." });
     try {
       // A worker starts from its own file: without one that holds nothing else it would load all.
       const workers = sources.filter(({ text }) => text.includes("new Worker(import.meta.url"));
