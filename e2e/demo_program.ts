@@ -26,7 +26,7 @@ export async function startDemo(...args: string[]): Promise<DemoProgram> {
       ...args,
     ]),
   );
-  const [, folder] = await program.line(/^Logs of the programs: (.*)\/<program>/, 60_000);
+  const [, folder] = await program.line(/^Logs of the programs: (.*)\/<program>/, 180_000);
   const [, consoleUrl] = await program.line(/console +.*(http:\/\/127\.0\.0\.1:\d+)/);
   const [, orbUrl] = await program.line(/orb-server +.*(http:\/\/127\.0\.0\.1:\d+)/);
   const resources = undo.move();

@@ -49,7 +49,7 @@ export interface StartReadyProgramOptions {
   /**
    * The longest wait for readiness, in milliseconds.
    *
-   * @default 20_000
+   * @default 60_000
    */
   readyTimeoutMs?: number;
   /**
@@ -104,7 +104,7 @@ export async function startProgram(
 export async function startReadyProgram(
   entry: string,
   args: readonly string[],
-  { env = {}, anyLine = false, readyTimeoutMs = 20_000, maxDescriptors }: StartReadyProgramOptions =
+  { env = {}, anyLine = false, readyTimeoutMs = 60_000, maxDescriptors }: StartReadyProgramOptions =
     {},
 ): Promise<ReadyProgram> {
   const program = await startProgram(
@@ -140,7 +140,7 @@ class ChildProgram implements TestProgram {
     return this.#child.pid;
   }
 
-  line(pattern: RegExp, timeoutMs = 20_000): Promise<RegExpMatchArray> {
+  line(pattern: RegExp, timeoutMs = 60_000): Promise<RegExpMatchArray> {
     const { promise, resolve, reject } = Promise.withResolvers<RegExpMatchArray>();
     let checked = 0;
     const settle = () => {
