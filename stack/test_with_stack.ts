@@ -22,6 +22,54 @@ export function testWithStack(
   run: () => Promise<void>,
   { root = false }: StackTestOptions = {},
 ): void {
+  Deno.test({ ...namedFor(missingFor(root), name), fn: run });
+}
+
+/** A component that the tests of a file share. */
+export interface SharedComponent<Component> {
+  /** The component, as it runs. @throws why it does not */
+  get(): Promise<Component>;
+  /** Declares a test that uses it, as {@linkcode testWithStack} does. */
+  test(name: string, run: () => Promise<void>): void;
+}
+
+/**
+ * Starts a component before a file's first test, and stops it after the last.
+ *
+ * @example
+ * ```ts
+ * const kafka = sharedComponent(startKafka);
+ * kafka.test("it is there", async () => assert.ok((await kafka.get()).bootstrapServer));
+ * ```
+ */
+export function sharedComponent<Component extends { stop(): Promise<unknown> }>(
+  start: () => Promise<Component>,
+): SharedComponent<Component> {
+  const missing = missingFor(false);
+  let component: Promise<Component> | undefined;
+  Deno.test.beforeAll(async () => {
+    if (missing.length > 0) return;
+    component = start();
+    // Why it does not start is for the tests to say.
+    await component.catch(() => {});
+  });
+  Deno.test.afterAll(async () => {
+    await (await component?.catch(() => undefined))?.stop();
+  });
+  return {
+    get: () => component ?? Promise.reject(new Error("Nothing has been started")),
+    test: (name, run) =>
+      Deno.test({
+        ...namedFor(missing, name),
+        fn: run,
+        // What the component logs meanwhile ends a read that was begun before the test.
+        sanitizeOps: false,
+      }),
+  };
+}
+
+/** What is missing for a test that starts components. */
+function missingFor(root: boolean): string[] {
   const missing = missingPermissions([
     { name: "run" },
     { name: "read" },
@@ -31,9 +79,12 @@ export function testWithStack(
     ...(root ? [{ name: "sys", kind: "uid" } as const] : []),
   ]).map((one) => `--allow-${one}`);
   if (root && missing.length === 0 && Deno.uid() !== 0) missing.push("root");
-  Deno.test({
+  return missing;
+}
+
+function namedFor(missing: readonly string[], name: string) {
+  return {
     name: missing.length === 0 ? name : `${name} (ignored: needs ${missing.join(" ")})`,
     ignore: missing.length > 0,
-    fn: run,
-  });
+  };
 }

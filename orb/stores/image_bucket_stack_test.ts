@@ -1,23 +1,21 @@
 import assert from "node:assert/strict";
 import { AwsClient } from "aws4fetch";
-import { type RunningMinio, startMinio } from "../../stack/minio.ts";
-import { testWithStack } from "../../stack/test_with_stack.ts";
+import { startMinio } from "../../stack/minio.ts";
+import { sharedComponent } from "../../stack/test_with_stack.ts";
 import { openImageBucket } from "./image_bucket.ts";
 import { imageSuite } from "./image_suite.ts";
 
-/** One server for the whole suite, from the first test that wants it to the end of the file. */
-let minio: RunningMinio | undefined;
+const minio = sharedComponent(startMinio);
 let buckets = 0;
 
 async function bucketOptions() {
-  minio ??= await startMinio();
-  const { url: endpoint, region, accessKeyId, secretAccessKey } = minio;
+  const { url: endpoint, region, accessKeyId, secretAccessKey } = await minio.get();
   return { endpoint, region, accessKeyId, secretAccessKey, bucket: `orb-suite-${++buckets}` };
 }
 
 imageSuite({
   name: "s3",
-  test: testWithStack,
+  test: minio.test,
   async open({ uploadTimeoutMs }) {
     const options = { ...await bucketOptions(), uploadTimeoutMs };
     const again = () => openImageBucket(options);
@@ -44,7 +42,7 @@ imageSuite({
   },
 });
 
-testWithStack(
+minio.test(
   "s3 images: S3 itself refuses bytes of another hash, and addresses that were changed",
   async () => {
     const images = await openImageBucket(await bucketOptions());
@@ -60,7 +58,7 @@ testWithStack(
   },
 );
 
-testWithStack("s3 images: a wrong key or a store that is away is unavailable", async () => {
+minio.test("s3 images: a wrong key or a store that is away is unavailable", async () => {
   const options = await bucketOptions();
   const maxAttempts = 1;
   await assert.rejects(openImageBucket({ ...options, secretAccessKey: "wrong-key", maxAttempts }), {
@@ -72,5 +70,3 @@ testWithStack("s3 images: a wrong key or a store that is away is unavailable", a
     kind: "unavailable",
   });
 });
-
-Deno.test.afterAll(async () => await minio?.stop());

@@ -1,20 +1,17 @@
-import { type RunningKafka, startKafka } from "../../stack/kafka.ts";
-import { testWithStack } from "../../stack/test_with_stack.ts";
+import { startKafka } from "../../stack/kafka.ts";
+import { sharedComponent } from "../../stack/test_with_stack.ts";
 import { busSuite } from "./bus_suite.ts";
 import type { Bus } from "./bus.ts";
 
 // Imported when it is needed: the client library reads the whole environment when it is loaded.
 const load = () => import("./kafka_bus.ts");
 
-/** One broker for the whole suite, from the first test that wants it to the end of the file. */
-let kafka: RunningKafka | undefined;
+const kafka = sharedComponent(startKafka);
 let makeBus: (() => Bus) | undefined;
 
 async function prepare(): Promise<void> {
-  if (kafka) return;
   const { kafkaBus } = await load();
-  kafka = await startKafka();
-  const brokers = [kafka.bootstrapServer];
+  const brokers = [(await kafka.get()).bootstrapServer];
   makeBus = () => kafkaBus({ connection: { brokers, clientId: "suite" } });
 }
 
@@ -23,10 +20,8 @@ busSuite({
   sharesBy: "partition",
   connect: () => makeBus!(),
   test: (name, run) =>
-    testWithStack(name, async () => {
+    kafka.test(name, async () => {
       await prepare();
       await run();
     }),
 });
-
-Deno.test.afterAll(async () => await kafka?.stop());

@@ -5,22 +5,22 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { type RunningKafka, startKafka } from "../../stack/kafka.ts";
-import { testWithStack } from "../../stack/test_with_stack.ts";
+import { startKafka } from "../../stack/kafka.ts";
+import { sharedComponent } from "../../stack/test_with_stack.ts";
 import { eventually } from "../testing/eventually.ts";
 import type { Bus, Reader } from "./bus.ts";
 
 const topicPollMs = 1_000;
 
-let kafka: RunningKafka | undefined;
+const kafka = sharedComponent(startKafka);
 
 /** Runs `test` with a bus that looks often, and closes what it has opened. */
 async function withBus(test: (bus: Bus, keep: (reader: Reader) => void) => Promise<void>) {
   // Imported when it is needed: the client library reads the whole environment when it is loaded.
   const { kafkaBus } = await import("./kafka_bus.ts");
-  kafka ??= await startKafka();
+  const { bootstrapServer } = await kafka.get();
   const bus = kafkaBus({
-    connection: { brokers: [kafka.bootstrapServer], clientId: "topics" },
+    connection: { brokers: [bootstrapServer], clientId: "topics" },
     topicPollMs,
   });
   const readers: Reader[] = [];
@@ -34,7 +34,8 @@ async function withBus(test: (bus: Bus, keep: (reader: Reader) => void) => Promi
 
 async function addPartitions(topic: string, count: number): Promise<void> {
   const { Admin } = await import("@platformatic/kafka");
-  const admin = new Admin({ clientId: "test", bootstrapBrokers: [kafka!.bootstrapServer] });
+  const { bootstrapServer } = await kafka.get();
+  const admin = new Admin({ clientId: "test", bootstrapBrokers: [bootstrapServer] });
   await admin.createPartitions({ topics: [{ name: topic, count, assignments: null }] });
   await admin.close();
 }
@@ -56,7 +57,7 @@ async function reachesEach(
   }, 90_000);
 }
 
-testWithStack(
+kafka.test(
   "partitions that are added are read, by a group and by a follower",
   () =>
     withBus(async (bus, keep) => {
@@ -85,7 +86,7 @@ testWithStack(
     }),
 );
 
-testWithStack(
+kafka.test(
   "a topic that was removed and made again is read, by a group and by a follower",
   () =>
     withBus(async (bus, keep) => {
@@ -127,7 +128,7 @@ testWithStack(
     }),
 );
 
-testWithStack(
+kafka.test(
   "a group whose members read different topics says so, and which",
   () =>
     withBus(async (bus, keep) => {
@@ -155,5 +156,3 @@ testWithStack(
       );
     }),
 );
-
-Deno.test.afterAll(async () => await kafka?.stop());

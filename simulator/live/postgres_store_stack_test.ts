@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { eventually } from "../../service/testing/eventually.ts";
 import { realWorld } from "../../service/world/world.ts";
-import { type RunningPostgresql, startPostgresql } from "../../stack/postgresql.ts";
-import { testWithStack } from "../../stack/test_with_stack.ts";
+import { startPostgresql } from "../../stack/postgresql.ts";
+import { sharedComponent } from "../../stack/test_with_stack.ts";
 import { storeSuite } from "../simulation/store_suite.ts";
 import { transact } from "../topology/ports.ts";
 import { toPromise } from "../topology/step.ts";
@@ -11,14 +11,13 @@ import type { LiveStore } from "./live_store.ts";
 import { openPostgresStore } from "./postgres_store.ts";
 import { jobsSchema, liveStoreUnderTest } from "./test_live_store.ts";
 
-/** One server for the whole file; each test has a schema of its own. */
-let server: RunningPostgresql | undefined;
+/** Each test has a schema of its own. */
+const server = sharedComponent(startPostgresql);
 let namespaces = 0;
 
 async function open(url?: string): Promise<LiveStore> {
-  server ??= await startPostgresql();
   return await openPostgresStore({
-    url: url ?? server.databaseUrl,
+    url: url ?? (await server.get()).databaseUrl,
     namespace: `suite_${++namespaces}`,
     schema: jobsSchema,
     busyMs: 2_000,
@@ -29,11 +28,11 @@ async function open(url?: string): Promise<LiveStore> {
 storeSuite({
   name: "postgresql",
   isConcurrent: true,
-  test: testWithStack,
+  test: server.test,
   open: async () => liveStoreUnderTest(await open()),
 });
 
-testWithStack(
+server.test(
   "postgresql: a server that is killed is unavailable, and what was committed is there again",
   async () => {
     const runFolder = await Deno.makeTempDir({ prefix: "postgresql-test-" });
@@ -72,7 +71,7 @@ testWithStack(
   },
 );
 
-testWithStack(
+server.test(
   "postgresql: the store's clock is the server's, and answers where nothing is found",
   async () => {
     const store = await open();
@@ -83,5 +82,3 @@ testWithStack(
     await store.close();
   },
 );
-
-Deno.test.afterAll(async () => await server?.stop());

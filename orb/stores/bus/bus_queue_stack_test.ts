@@ -1,19 +1,23 @@
-import { type RunningKafka, startKafka } from "../../../stack/kafka.ts";
-import { type RunningPostgresql, startPostgresql } from "../../../stack/postgresql.ts";
-import { testWithStack } from "../../../stack/test_with_stack.ts";
+import { startKafka } from "../../../stack/kafka.ts";
+import { startPostgresql } from "../../../stack/postgresql.ts";
+import { sharedComponent } from "../../../stack/test_with_stack.ts";
 import { testContext } from "../../../service/testing/context.ts";
 import type { RecordBackend } from "../record_backend.ts";
 import { recordSuite } from "../record_suite.ts";
 import { openBusQueue } from "./bus_queue.ts";
 
-/** One of each for the whole suite, from the first test that wants them to the end of the file. */
-let stack: { kafka: RunningKafka; postgresql: RunningPostgresql } | undefined;
+const stack = sharedComponent(async () => {
+  await using starting = new AsyncDisposableStack();
+  const kafka = starting.adopt(await startKafka(), (one) => one.stop());
+  const postgresql = starting.adopt(await startPostgresql(), (one) => one.stop());
+  const running = starting.move();
+  return { kafka, postgresql, stop: () => running.disposeAsync() };
+});
 let queues = 0;
 
 /** A queue with a topic and a database of its own; both libraries read the environment when loaded. */
 async function newQueue(): Promise<() => Promise<RecordBackend>> {
-  stack ??= { kafka: await startKafka(), postgresql: await startPostgresql() };
-  const { kafka, postgresql } = stack;
+  const { kafka, postgresql } = await stack.get();
   // @ts-types="../postgres/pg.d.ts"
   const { default: pg } = await import("pg");
   const { kafkaBus } = await import("../../../service/bus/kafka_bus.ts");
@@ -46,10 +50,5 @@ recordSuite({
     const again = await newQueue();
     return { backend: await again(), again };
   },
-  test: (name, run) => testWithStack(name, run),
-});
-
-Deno.test.afterAll(async () => {
-  await stack?.kafka.stop();
-  await stack?.postgresql.stop();
+  test: stack.test,
 });

@@ -1,17 +1,16 @@
-import { type RunningPostgresql, startPostgresql } from "../../../stack/postgresql.ts";
-import { testWithStack } from "../../../stack/test_with_stack.ts";
+import { startPostgresql } from "../../../stack/postgresql.ts";
+import { sharedComponent } from "../../../stack/test_with_stack.ts";
 import { recordSuite } from "../record_suite.ts";
 
 // Imported when they are needed: the client library reads the environment when it connects.
 const load = () => import("./postgres_backend.ts");
 
-/** One server for the whole suite, from the first test that wants it to the end of the file. */
-let postgresql: RunningPostgresql | undefined;
+const server = sharedComponent(startPostgresql);
 let databases = 0;
 
 /** The address of an empty database. */
 async function newDatabase(): Promise<string> {
-  postgresql ??= await startPostgresql();
+  const postgresql = await server.get();
   // @ts-types="./pg.d.ts"
   const { default: pg } = await import("pg");
   const name = `orb_suite_${++databases}`;
@@ -31,7 +30,5 @@ recordSuite({
     const again = () => openPostgresBackend({ databaseUrl });
     return { backend: await again(), again };
   },
-  test: (name, run) => testWithStack(name, run),
+  test: server.test,
 });
-
-Deno.test.afterAll(async () => await postgresql?.stop());
