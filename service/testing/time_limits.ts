@@ -9,10 +9,9 @@
 
 /** By the name of the file, as in CONTRIBUTING.md: far longer than they take on a busy machine. */
 const limitsMs: readonly (readonly [file: RegExp, limitMs: number])[] = [
-  // They may build what they start.
-  [/_stack_test\.tsx?$/, 900_000],
-  [/(_program|_page|faults)_test\.tsx?$/, 300_000],
-  [/./, 180_000],
+  // They start programs and pages, whose cases are steps of one test, and may build what they start.
+  [/(_program|_page|faults|_stack)_test\.tsx?$/, 900_000],
+  [/./, 300_000],
 ];
 
 type TestFunction = Deno.TestDefinition["fn"];

@@ -37,7 +37,7 @@ testWith(
     });
     assert.deepEqual(
       declared.map(({ name, timeout }) => [name, timeout]),
-      [..."abcdefgh"].map((name) => [name, name === "b" ? 5 : 180_000]),
+      [..."abcdefgh"].map((name) => [name, name === "b" ? 5 : 300_000]),
     );
     assert.deepEqual(declared.filter(({ ignore }) => ignore).map(({ name }) => name), ["c", "d"]);
   },
