@@ -25,7 +25,7 @@ import {
 import { done, type Step, type Wait, waitFor } from "../topology/step.ts";
 import type { EventLoop, Process } from "./event_loop.ts";
 import { type Change, SimulatedTable } from "./simulated_table.ts";
-import { type Lock, SimulatedTransaction, unavailable } from "./simulated_transaction.ts";
+import { SimulatedTransaction, unavailable } from "./simulated_transaction.ts";
 
 /** How transactions run beside each other. */
 export type StoreProfile = "one-writer" | "mvcc";
@@ -65,8 +65,6 @@ export class SimulatedStore {
   readonly name: string;
   readonly loop: EventLoop;
   readonly options: SimulatedStoreOptions;
-  /** Who holds a row, by its key. */
-  readonly locks = new Map<number, Lock>();
   /** Whether transactions run beside each other: with one writer there is nobody to lock rows against. */
   readonly isConcurrent: boolean;
   readonly active = new Set<SimulatedTransaction>();
@@ -82,7 +80,7 @@ export class SimulatedStore {
     this.options = options;
     this.isConcurrent = options.profile === "mvcc";
     for (const [name, schema] of Object.entries(options.schema)) {
-      this.#tables.set(name, new SimulatedTable(name, schema, this.#tables.size));
+      this.#tables.set(name, new SimulatedTable(name, schema));
     }
   }
 
@@ -104,14 +102,14 @@ export class SimulatedStore {
     return this.table(table).all();
   }
 
-  /** Committed rows with that value in the index, by ascending id; for judging a run. */
+  /** Committed rows with that value in the index, by ascending id, until one of them changes; for judging a run. */
   find(table: string, value: Value): readonly Row[] {
     return this.table(table).list(value);
   }
 
   /** How many there are of them. */
   count(table: string, value: Value): number {
-    return this.table(table).count(value);
+    return this.table(table).list(value).length;
   }
 
   /**

@@ -1,6 +1,9 @@
 /**
- * A table of a simulated store: what is committed, by id and by the value of its index, and who has which
- * unique values.
+ * A table of a simulated store: what is committed, by id and by the value of its index, who has which
+ * unique values, and who holds which rows.
+ *
+ * Ids are dense, so rows are in arrays by id; those of a value of the index are in arrays too, by ascending id, as
+ * most come and go at the ends. Both cost less than maps, of which the collector has the most work.
  *
  * @module
  */
@@ -17,8 +20,12 @@ export interface Change {
 
 /** Who has a unique value: a row, as long as it is not committed by a transaction. */
 export interface Claim {
-  id: number;
+  readonly claims: Map<Value, Claim>;
+  readonly value: Value;
+  readonly id: number;
   transaction: SimulatedTransaction | undefined;
+  /** Whose the value was, and is again if the transaction is rolled back. */
+  before: Claim | undefined;
 }
 
 /** Columns that no two rows may have alike. */
@@ -27,41 +34,38 @@ export interface UniqueSet {
   readonly claims: Map<Value, Claim>;
 }
 
-/** Committed rows that have the same value in the index. */
-interface IndexedRows {
-  readonly byId: Map<number, Row>;
-  /** The same by ascending id, until one of them changes. */
-  list: readonly Row[] | undefined;
+/** A row that others wait for: who comes later gets it in the order of arrival, as in PostgreSQL. */
+export interface Lock {
+  holder: SimulatedTransaction;
+  readonly waiters: SimulatedTransaction[];
 }
-
-/** Rows of a table at most: a key of ten tables is still a small integer. */
-const maxRows = 2 ** 26;
 
 const noRows: readonly Row[] = [];
 
 /** The committed content of a table. */
 export class SimulatedTable {
   readonly name: string;
-  /** Its rows' keys begin here: a key is one number for a row of a store. */
-  readonly firstKey: number;
   /** For each set of columns that no two rows may have alike, who has which values. */
   readonly unique: readonly UniqueSet[];
-  readonly rows = new Map<number, Row>();
+  /** By id; whoever holds a row has it to itself until its transaction ends. */
+  readonly holders: (SimulatedTransaction | undefined)[] = [undefined];
+  /** By id, where somebody waits for a row. */
+  readonly locks = new Map<number, Lock>();
   readonly #index: string;
-  readonly #byIndex = new Map<Value, IndexedRows>();
-  #lastId = 0;
+  /** By id. */
+  readonly #rows: (Row | undefined)[] = [undefined];
+  readonly #byIndex = new Map<Value, Row[]>();
 
-  /** @param place its place among the tables of its store */
-  constructor(name: string, { index, unique = [] }: TableSchema, place: number) {
+  constructor(name: string, { index, unique = [] }: TableSchema) {
     this.name = name;
-    this.firstKey = place * maxRows;
     this.unique = unique.map((columns) => ({ columns, claims: new Map() }));
     this.#index = index;
   }
 
   /** The id of the next row; it is taken, whatever becomes of the row. */
   takeId(): number {
-    return ++this.#lastId;
+    this.holders.push(undefined);
+    return this.#rows.push(undefined) - 1;
   }
 
   /** Puts a row in, at once. */
@@ -69,62 +73,58 @@ export class SimulatedTable {
     const id = this.takeId();
     this.apply({ table: this.name, id, before: undefined, after: { ...row, id } });
     for (const { columns, claims } of this.unique) {
-      claims.set(valueOf(columns, row), { id, transaction: undefined });
+      const value = valueOf(columns, row);
+      claims.set(value, { claims, value, id, transaction: undefined, before: undefined });
     }
+  }
+
+  /** The row of that id. */
+  row(id: number): Row | undefined {
+    return this.#rows[id];
   }
 
   /** Everything, by ascending id. */
   all(): readonly Row[] {
-    return sorted([...this.rows.values()]);
+    return this.#rows.filter((row) => row !== undefined);
   }
 
-  /** Rows with that value in the index, by ascending id. */
+  /** Rows with that value in the index, by ascending id, until one of them changes. */
   list(value: Value): readonly Row[] {
-    const rows = this.#byIndex.get(value);
-    if (rows === undefined || rows.byId.size === 0) return noRows;
-    return rows.list ??= sorted([...rows.byId.values()]);
-  }
-
-  /** How many rows have that value in the index. */
-  count(value: Value): number {
-    return this.#byIndex.get(value)?.byId.size ?? 0;
+    return this.#byIndex.get(value) ?? noRows;
   }
 
   /** Rows that fit, by ascending id; at most so many of them. */
   find(where: Readonly<Record<string, Value>>, limit = Infinity): readonly Row[] {
     const value = where[this.#index];
     if (value === undefined) throw new Error(`Give '${this.#index}' to find rows of ${this.name}`);
-    const columns = Object.keys(where);
     const id = where["id"];
     if (id !== undefined) {
-      const row = this.#byIndex.get(value)?.byId.get(id as number);
-      return row !== undefined && fits(row, where, columns) ? [row] : noRows;
+      const row = this.#rows[id as number];
+      return row !== undefined && fits(row, where) ? [row] : noRows;
     }
     const list = this.list(value);
-    return atMost(
-      limit,
-      columns.length === 1 ? list : list.filter((row) => fits(row, where, columns)),
-    );
+    const found = this.#isIndexOnly(where) ? list : list.filter((row) => fits(row, where));
+    return found === list || found.length > limit ? found.slice(0, limit) : found;
   }
 
   /** Commits a change. */
   apply({ id, before, after }: Change): void {
-    if (before !== undefined && before[this.#index] !== after?.[this.#index]) {
-      const rows = this.#byIndex.get(before[this.#index]!)!;
-      rows.byId.delete(id);
-      rows.list = undefined;
-    }
+    const was = before?.[this.#index];
+    const is = after?.[this.#index];
+    this.#rows[id] = after;
+    if (was !== undefined && was !== is) remove(this.#byIndex.get(was)!, id);
     if (after === undefined) {
-      this.rows.delete(id);
       if (before !== undefined) this.#unclaim(id, before);
       return;
     }
-    this.rows.set(id, after);
-    const value = after[this.#index]!;
-    let rows = this.#byIndex.get(value);
-    if (rows === undefined) this.#byIndex.set(value, rows = { byId: new Map(), list: undefined });
-    rows.byId.set(id, after);
-    rows.list = undefined;
+    const rows = this.#byIndex.get(is!);
+    if (rows === undefined) this.#byIndex.set(is!, [after]);
+    else put(rows, after);
+  }
+
+  #isIndexOnly(where: Readonly<Record<string, Value>>): boolean {
+    for (const column in where) if (column !== this.#index) return false;
+    return true;
   }
 
   #unclaim(id: number, row: Row): void {
@@ -146,18 +146,9 @@ export function valueOf(
 }
 
 /** Whether a row has those values in those columns. */
-export function fits(
-  row: Row,
-  where: Readonly<Record<string, Value>>,
-  columns: readonly string[],
-): boolean {
-  for (const column of columns) if (row[column] !== where[column]) return false;
+export function fits(row: Row, where: Readonly<Record<string, Value>>): boolean {
+  for (const column in where) if (row[column] !== where[column]) return false;
   return true;
-}
-
-/** The first of them, without a copy where that is all. */
-export function atMost(limit: number, rows: readonly Row[]): readonly Row[] {
-  return rows.length <= limit ? rows : rows.slice(0, limit);
 }
 
 /** By ascending id. Rows mostly are in order: they are put in so. */
@@ -166,4 +157,31 @@ export function sorted(rows: Row[]): Row[] {
     if (rows[i - 1]!.id > rows[i]!.id) return rows.sort((a, b) => a.id - b.id);
   }
   return rows;
+}
+
+/** Puts a row at its place among those by ascending id, in place of what has its id. */
+function put(rows: Row[], row: Row): void {
+  const { id } = row;
+  if (rows.length === 0 || rows[rows.length - 1]!.id < id) return void rows.push(row);
+  const place = placeOf(rows, id);
+  if (rows[place]!.id === id) rows[place] = row;
+  else rows.splice(place, 0, row);
+}
+
+function remove(rows: Row[], id: number): void {
+  const place = placeOf(rows, id);
+  if (place === 0) rows.shift();
+  else if (place === rows.length - 1) rows.pop();
+  else rows.splice(place, 1);
+}
+
+/** The place of the first row whose id is not smaller. */
+function placeOf(rows: readonly Row[], id: number): number {
+  let [low, high] = [0, rows.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (rows[middle]!.id < id) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }

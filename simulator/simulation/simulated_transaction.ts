@@ -15,10 +15,9 @@ import { done, type Step, waitFor } from "../topology/step.ts";
 import { forever, type Process } from "./event_loop.ts";
 import type { SimulatedStore } from "./simulated_store.ts";
 import {
-  atMost,
-  type Change,
   type Claim,
   fits,
+  type Lock,
   type SimulatedTable,
   sorted,
   valueOf,
@@ -30,28 +29,33 @@ const duplicate = new StoreError("duplicate", "Another row has that value");
 const deadlock = new StoreError("deadlock", "Each waits for the other: rolled back");
 const ended = new StoreError("ended", "The transaction has ended");
 
-/** A row that somebody holds: who comes later gets it in the order of arrival, as in PostgreSQL. */
-export interface Lock {
-  holder: SimulatedTransaction;
-  waiters: SimulatedTransaction[];
+const nothing: readonly never[] = [];
+
+/** A {@linkcode Change} that nobody else sees yet. */
+interface OwnChange {
+  readonly table: string;
+  readonly of: SimulatedTable;
+  readonly id: number;
+  readonly before: Row | undefined;
+  after: Row | undefined;
 }
 
-const nobody: SimulatedTransaction[] = [];
+/** A row that it holds. */
+interface HeldRow {
+  readonly of: SimulatedTable;
+  readonly id: number;
+}
 
 /** What a process has begun at a store. */
 export class SimulatedTransaction implements Transaction {
   readonly process: Process;
   readonly #store: SimulatedStore;
-  /** By the keys of their rows. */
-  readonly #changes = new Map<number, Change>();
-  readonly #locked: number[] = [];
-  readonly #claimed: {
-    readonly claims: Map<Value, Claim>;
-    readonly value: Value;
-    readonly before: Claim | undefined;
-  }[] = [];
+  /** In the order in which their rows were changed first. Few: looking through them costs less than a map. */
+  readonly #changes: OwnChange[] = [];
+  #held: HeldRow[] | undefined;
+  #claimed: Claim[] | undefined;
   /** Those who want a unique value that it has taken. */
-  #waiting: SimulatedTransaction[] = [];
+  #waiting: SimulatedTransaction[] | undefined;
   #waitsFor: { readonly holder: SimulatedTransaction } | undefined;
   #wake: (() => void) | undefined;
   isOver = false;
@@ -101,18 +105,16 @@ export class SimulatedTransaction implements Transaction {
   }
 
   #claim(claims: Map<Value, Claim>, value: Value, id: number): void {
-    this.#claimed.push({ claims, value, before: claims.get(value) });
-    claims.set(value, { id, transaction: this });
+    const claim = { claims, value, id, transaction: this, before: claims.get(value) };
+    claims.set(value, claim);
+    if (this.#claimed === undefined) this.#claimed = [claim];
+    else this.#claimed.push(claim);
   }
 
   /** Nobody else knows of the row before the commit, so nobody is kept from it. */
-  #put(
-    { name, firstKey }: SimulatedTable,
-    row: Readonly<Record<string, Value>>,
-    id: number,
-  ): number {
-    const change = { table: name, id, before: undefined, after: { ...row, id } };
-    this.#changes.set(firstKey + id, change);
+  #put(table: SimulatedTable, row: Readonly<Record<string, Value>>, id: number): number {
+    const after = { ...row, id };
+    this.#changes.push({ table: table.name, of: table, id, before: undefined, after });
     return id;
   }
 
@@ -139,15 +141,15 @@ export class SimulatedTransaction implements Transaction {
     if (lock === undefined) return this.#visible(table, where, limit);
     const rows = this.#visible(table, where);
     const locked: Row[] = [];
-    const columns = Object.keys(where);
-    const { firstKey } = this.#store.table(table);
+    const known = this.#store.table(table);
     for (const { id } of rows) {
       if (locked.length >= limit) break;
-      const key = firstKey + id;
-      if (lock === "skip" && this.#isOthers(key)) continue;
-      if (!this.#tryLock(key)) yield* this.#lock(key);
-      const row = this.#current(table, id);
-      if (row !== undefined && fits(row, where, columns)) locked.push(row);
+      if (!this.#tryLock(known, id)) {
+        if (lock === "skip") continue;
+        yield* this.#lock(known, id);
+      }
+      const row = this.#current(known, id);
+      if (row !== undefined && fits(row, where)) locked.push(row);
     }
     return locked;
   }
@@ -189,15 +191,14 @@ export class SimulatedTransaction implements Transaction {
 
   /** Makes its changes seen by all, at once. */
   #finish(): void {
-    const changes: Change[] = [];
-    for (const change of this.#changes.values()) {
-      // What has come and gone within it is nobody's business.
-      if (change.before === undefined && change.after === undefined) continue;
-      changes.push(change);
-      this.#store.table(change.table).apply(change);
+    // What has come and gone within it is nobody's business.
+    const changes = this.#changes.filter(({ before, after }) => before !== after);
+    for (const change of changes) change.of.apply(change);
+    for (const claim of this.#claimed ?? nothing) {
+      claim.transaction = undefined;
+      claim.before = undefined;
     }
-    for (const { claims, value } of this.#claimed) claims.get(value)!.transaction = undefined;
-    this.#claimed.length = 0;
+    this.#claimed = undefined;
     this.end();
     if (changes.length > 0) this.#store.options.onCommit?.(changes, this.process);
   }
@@ -212,30 +213,37 @@ export class SimulatedTransaction implements Transaction {
   end(): void {
     if (this.isOver) return;
     this.isOver = true;
-    const { locks, active } = this.#store;
-    for (const key of this.#locked) this.#handOver(key, locks.get(key)!);
-    for (const { claims, value, before } of this.#claimed.reverse()) {
+    for (const row of this.#held ?? nothing) this.#handOver(row);
+    for (const { claims, value, before } of this.#claimed?.reverse() ?? nothing) {
       if (before === undefined) claims.delete(value);
       else claims.set(value, before);
     }
-    active.delete(this);
-    for (const one of this.#waiting) one.#wake?.();
+    this.#store.active.delete(this);
+    for (const one of this.#waiting ?? nothing) one.#wake?.();
     // Its store may have ended it while it waited for another.
     this.#wake?.();
     this.#store.released(this);
   }
 
   /** Gives a row to who has waited for it longest. */
-  #handOver(key: number, lock: Lock): void {
-    const { locks } = this.#store;
-    for (let next = lock.waiters.shift(); next !== undefined; next = lock.waiters.shift()) {
+  #handOver(row: HeldRow): void {
+    const { of: { holders, locks }, id } = row;
+    const lock = locks.get(id);
+    for (let next = lock?.waiters.shift(); next !== undefined; next = lock!.waiters.shift()) {
       if (next.isOver) continue;
-      lock.holder = next;
-      next.#locked.push(key);
+      lock!.holder = next;
+      holders[id] = next;
+      next.#hold(row);
       next.#wake?.();
       return;
     }
-    locks.delete(key);
+    holders[id] = undefined;
+    if (lock !== undefined) locks.delete(id);
+  }
+
+  #hold(row: HeldRow): void {
+    if (this.#held === undefined) this.#held = [row];
+    else this.#held.push(row);
   }
 
   #judgeOpen(): void {
@@ -255,8 +263,7 @@ export class SimulatedTransaction implements Transaction {
   ): Step<boolean> {
     this.#pipeline();
     const known = this.#store.table(table);
-    const key = known.firstKey + id;
-    if (!this.#store.isConcurrent || this.#tryLock(key)) {
+    if (!this.#store.isConcurrent || this.#tryLock(known, id)) {
       return this.#change(known, id, changes) ? done(true) : done(false);
     }
     return this.#writeAfterOthers(known, id, changes);
@@ -267,57 +274,53 @@ export class SimulatedTransaction implements Transaction {
     id: number,
     changes: Readonly<Record<string, Value>> | undefined,
   ): Step<boolean> {
-    yield* this.#lock(table.firstKey + id);
+    yield* this.#lock(table, id);
     return this.#change(table, id, changes);
   }
 
   /** Whether there is such a row. */
   #change(
-    { name, firstKey, rows }: SimulatedTable,
+    table: SimulatedTable,
     id: number,
     changes: Readonly<Record<string, Value>> | undefined,
   ): boolean {
-    const row = this.#current(name, id);
+    const own = this.#own(table, id);
+    const row = own === undefined ? table.row(id) : own.after;
     if (row === undefined) return false;
-    const before = rows.get(id);
-    const after = changes === undefined ? undefined : { ...row, ...changes, id };
-    this.#changes.set(firstKey + id, { table: name, id, before, after });
+    const after = changes === undefined ? undefined : changed(row, changes);
+    if (own !== undefined) own.after = after;
+    else this.#changes.push({ table: table.name, of: table, id, before: row, after });
     return true;
   }
 
   /** Waits until nobody else has a unique value. @throws {StoreError} somebody keeps it */
   *#claimable(table: SimulatedTable, claims: Map<Value, Claim>, value: Value): Step<void> {
     for (let claim = claims.get(value); claim !== undefined; claim = claims.get(value)) {
-      const own = this.#changes.get(table.firstKey + claim.id);
+      const own = this.#own(table, claim.id);
       if (own !== undefined && own.after === undefined) break;
       if (claim.transaction === undefined || claim.transaction === this) {
         throw duplicate;
       }
       const holder = claim.transaction;
-      holder.#waiting.push(this);
+      (holder.#waiting ??= []).push(this);
       yield* this.#waitFor({ holder });
     }
   }
 
-  #isOthers(key: number): boolean {
-    const lock = this.#store.locks.get(key);
-    return lock !== undefined && lock.holder !== this;
-  }
-
   /** Locks a row if nobody else holds it. */
-  #tryLock(key: number): boolean {
-    const { locks } = this.#store;
-    const lock = locks.get(key);
-    if (lock !== undefined) return lock.holder === this;
-    locks.set(key, { holder: this, waiters: nobody });
-    this.#locked.push(key);
+  #tryLock(table: SimulatedTable, id: number): boolean {
+    const { holders } = table;
+    const holder = holders[id];
+    if (holder !== undefined) return holder === this;
+    holders[id] = this;
+    this.#hold({ of: table, id });
     return true;
   }
 
-  *#lock(key: number): Step<void> {
-    const lock = this.#store.locks.get(key)!;
-    if (lock.waiters === nobody) lock.waiters = [this];
-    else lock.waiters.push(this);
+  *#lock({ holders, locks }: SimulatedTable, id: number): Step<void> {
+    let lock: Lock | undefined = locks.get(id);
+    if (lock === undefined) locks.set(id, lock = { holder: holders[id]!, waiters: [] });
+    lock.waiters.push(this);
     yield* this.#waitFor(lock);
   }
 
@@ -344,10 +347,14 @@ export class SimulatedTransaction implements Transaction {
     this.#judgeOpen();
   }
 
-  #current(table: string, id: number): Row | undefined {
-    const { firstKey, rows } = this.#store.table(table);
-    const own = this.#changes.get(firstKey + id);
-    return own === undefined ? rows.get(id) : own.after;
+  #own(table: SimulatedTable, id: number): OwnChange | undefined {
+    for (const change of this.#changes) if (change.id === id && change.of === table) return change;
+    return undefined;
+  }
+
+  #current(table: SimulatedTable, id: number): Row | undefined {
+    const own = this.#own(table, id);
+    return own === undefined ? table.row(id) : own.after;
   }
 
   #visible(
@@ -356,17 +363,18 @@ export class SimulatedTransaction implements Transaction {
     limit = Infinity,
   ): readonly Row[] {
     const known = this.#store.table(table);
-    if (this.#changes.size === 0) return known.find(where, limit);
-    const rows = known.find(where);
-    const columns = Object.keys(where);
-    const { firstKey } = known;
-    const visible: Row[] = [];
-    for (const row of rows) if (!this.#changes.has(firstKey + row.id)) visible.push(row);
-    for (const change of this.#changes.values()) {
-      const { after } = change;
-      if (change.table !== table || after === undefined) continue;
-      if (fits(after, where, columns)) visible.push(after);
-    }
-    return atMost(limit, sorted(visible));
+    const own = this.#changes.filter((change) => change.of === known);
+    if (own.length === 0) return known.find(where, limit);
+    const changed = new Set(own.map(({ id }) => id));
+    const visible = known.find(where).filter(({ id }) => !changed.has(id));
+    for (const { after } of own) if (after !== undefined && fits(after, where)) visible.push(after);
+    return sorted(visible).slice(0, limit);
   }
+}
+
+/** A row with some values in place of its own. Spreading both would take the engine's slow path. */
+function changed(row: Row, changes: Readonly<Record<string, Value>>): Row {
+  const after: Record<string, Value> & { id: number } = { ...row };
+  for (const column in changes) after[column] = changes[column]!;
+  return after;
 }
