@@ -22,7 +22,7 @@ import {
   type Transaction,
   type Value,
 } from "../topology/ports.ts";
-import { done, type Step, type Wait, waitFor } from "../topology/step.ts";
+import { done, Leaf, type Step, type Wait, waitFor } from "../topology/step.ts";
 import type { EventLoop, Process } from "./event_loop.ts";
 import { type Change, SimulatedTable } from "./simulated_table.ts";
 import { SimulatedTransaction, unavailable } from "./simulated_transaction.ts";
@@ -88,7 +88,7 @@ export class SimulatedStore {
   connect(process: Process): Store {
     return {
       begin: () => this.#begin(process),
-      read: (table, where, options) => this.#read(process, table, where, options),
+      read: (table, where, options) => new Reading(this, process, table, where, options).step(),
     };
   }
 
@@ -241,15 +241,39 @@ export class SimulatedStore {
     this.active.add(transaction);
     return transaction;
   }
+}
 
-  *#read(
+/** A read outside of a transaction. */
+class Reading extends Leaf<Snapshot> {
+  readonly #store: SimulatedStore;
+  readonly #process: Process;
+  readonly #table: string;
+  readonly #where: Readonly<Record<string, Value>>;
+  readonly #limit: number | undefined;
+
+  constructor(
+    store: SimulatedStore,
     process: Process,
     table: string,
     where: Readonly<Record<string, Value>>,
-    options?: ReadOptions,
-  ): Step<Snapshot> {
-    yield this.statement(process);
-    this.judgeUp();
-    return { rows: this.table(table).find(where, options?.limit), nowMs: this.loop.nowMs };
+    options: ReadOptions | undefined,
+  ) {
+    super();
+    this.#store = store;
+    this.#process = process;
+    this.#table = table;
+    this.#where = where;
+    this.#limit = options?.limit;
+  }
+
+  begin(resume: (value: unknown) => void): void {
+    const { loop } = this.#store;
+    loop.after(this.#store.statementMs(this.#process), resume as () => void, this.#process);
+  }
+
+  protected finish(): Snapshot {
+    this.#store.judgeUp();
+    const { loop: { nowMs } } = this.#store;
+    return { rows: this.#store.table(this.#table).find(this.#where, this.#limit), nowMs };
   }
 }

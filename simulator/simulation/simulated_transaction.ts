@@ -11,8 +11,8 @@ import {
   type Transaction,
   type Value,
 } from "../topology/ports.ts";
-import { done, type Step, waitFor } from "../topology/step.ts";
-import { forever, type Process } from "./event_loop.ts";
+import { done, Leaf, type Step, type Wait, waitFor } from "../topology/step.ts";
+import type { Process } from "./event_loop.ts";
 import type { SimulatedStore } from "./simulated_store.ts";
 import {
   type Claim,
@@ -123,23 +123,28 @@ export class SimulatedTransaction implements Transaction {
     where: Readonly<Record<string, Value>>,
     { lock, limit }: SelectOptions = {},
   ): Step<readonly Row[]> {
-    if (this.#store.isConcurrent) return this.#selectAmongOthers(table, where, lock, limit);
-    this.#pipeline();
-    return done(this.#visible(table, where, limit));
+    if (!this.#store.isConcurrent) {
+      this.#pipeline();
+      return done(this.visible(table, where, limit));
+    }
+    if (lock !== undefined) return this.#selectAmongOthers(table, where, lock, limit);
+    return new Selection(this, table, where, limit).step();
+  }
+
+  /** Begins to wait for the answer of a statement, and of those before it. */
+  flush(resume: () => void): void {
+    const tookMs = this.#owedMs + this.#store.statementMs(this.process);
+    this.#store.loop.after(tookMs, resume, this.process);
+    this.#owedMs = 0;
   }
 
   *#selectAmongOthers(
     table: string,
     where: Readonly<Record<string, Value>>,
-    lock: SelectOptions["lock"],
+    lock: "wait" | "skip",
     limit = Infinity,
   ): Step<readonly Row[]> {
-    this.#judgeOpen();
-    yield this.#store.statement(this.process, this.#owedMs);
-    this.#owedMs = 0;
-    this.#judgeOpen();
-    if (lock === undefined) return this.#visible(table, where, limit);
-    const rows = this.#visible(table, where);
+    const rows = yield* new Selection(this, table, where, undefined).step();
     const locked: Row[] = [];
     const known = this.#store.table(table);
     for (const { id } of rows) {
@@ -162,24 +167,32 @@ export class SimulatedTransaction implements Transaction {
     return this.#write(table, id, undefined);
   }
 
-  *commit(): Step<void> {
-    const { loop, options: { crash, commitMs } } = this.#store;
+  commit(): Step<void> {
+    return new Commit(this).step();
+  }
+
+  /** Begins to wait for its commit. */
+  beginCommit(resume: () => void): void {
+    const { loop, options: { commitMs } } = this.#store;
+    loop.after(this.#owedMs + (commitMs?.(this.process) ?? 0.2), resume, this.process);
+  }
+
+  /** Commits; gives whether its process has lived to see it. */
+  finishCommit(): boolean {
+    const { options: { crash } } = this.#store;
     const { process } = this;
-    this.#judgeOpen();
-    this.isCommitting = true;
-    yield loop.pause(this.#owedMs + (commitMs?.(process) ?? 0.2), process);
-    this.#judgeOpen();
+    this.judgeOpen();
     if (process.doom === "before-commit") {
       process.doom = "none";
       crash?.(process);
-      if (!process.isLive) return yield* forever();
+      if (!process.isLive) return false;
     }
     this.#finish();
     if (process.doom === "after-commit") {
       process.doom = "none";
       crash?.(process);
-      if (!process.isLive) yield* forever();
     }
+    return process.isLive;
   }
 
   /** Its store crashes. */
@@ -246,12 +259,12 @@ export class SimulatedTransaction implements Transaction {
     else this.#held.push(row);
   }
 
-  #judgeOpen(): void {
+  judgeOpen(): void {
     if (this.isOver) throw this.#isCut ? unavailable : ended;
   }
 
   #pipeline(): void {
-    this.#judgeOpen();
+    this.judgeOpen();
     this.#owedMs += this.#store.statementMs(this.process);
   }
 
@@ -344,7 +357,7 @@ export class SimulatedTransaction implements Transaction {
         loop.after(0, resume as () => void, this.process);
       };
     });
-    this.#judgeOpen();
+    this.judgeOpen();
   }
 
   #own(table: SimulatedTable, id: number): OwnChange | undefined {
@@ -357,7 +370,7 @@ export class SimulatedTransaction implements Transaction {
     return own === undefined ? table.row(id) : own.after;
   }
 
-  #visible(
+  visible(
     table: string,
     where: Readonly<Record<string, Value>>,
     limit = Infinity,
@@ -369,6 +382,69 @@ export class SimulatedTransaction implements Transaction {
     const visible = known.find(where).filter(({ id }) => !changed.has(id));
     for (const { after } of own) if (after !== undefined && fits(after, where)) visible.push(after);
     return sorted(visible).slice(0, limit);
+  }
+}
+
+/** A select whose answer is waited for. */
+class Selection extends Leaf<readonly Row[]> {
+  readonly #transaction: SimulatedTransaction;
+  readonly #table: string;
+  readonly #where: Readonly<Record<string, Value>>;
+  readonly #limit: number | undefined;
+
+  constructor(
+    transaction: SimulatedTransaction,
+    table: string,
+    where: Readonly<Record<string, Value>>,
+    limit: number | undefined,
+  ) {
+    super();
+    this.#transaction = transaction;
+    this.#table = table;
+    this.#where = where;
+    this.#limit = limit;
+  }
+
+  protected override start(): void {
+    this.#transaction.judgeOpen();
+  }
+
+  begin(resume: (value: unknown) => void): void {
+    this.#transaction.flush(resume as () => void);
+  }
+
+  protected finish(): readonly Row[] {
+    this.#transaction.judgeOpen();
+    return this.#transaction.visible(this.#table, this.#where, this.#limit);
+  }
+}
+
+/** A commit, which takes a while; a process that crashes by it never sees its end. */
+class Commit extends Leaf<void> {
+  readonly #transaction: SimulatedTransaction;
+  #isSeen = true;
+
+  constructor(transaction: SimulatedTransaction) {
+    super();
+    this.#transaction = transaction;
+  }
+
+  protected override start(): void {
+    this.#transaction.judgeOpen();
+    this.#transaction.isCommitting = true;
+  }
+
+  begin(resume: (value: unknown) => void): void {
+    if (this.#isSeen) this.#transaction.beginCommit(resume as () => void);
+  }
+
+  protected finish(): void {
+    this.#isSeen = this.#transaction.finishCommit();
+  }
+
+  override next(resumed: unknown): IteratorResult<Wait, void> {
+    const result = super.next(resumed);
+    return this.#isSeen ? result : this;
   }
 }
 

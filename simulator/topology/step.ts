@@ -7,11 +7,11 @@
  * @module
  */
 
-/** Begins to wait. Exactly one of the two is called, once, and not before this call has returned. */
-export type Wait = (
-  resume: (value: unknown) => void,
-  fail: (error: unknown) => void,
-) => void;
+/** What is waited for. */
+export interface Wait {
+  /** Begins to wait. Exactly one of the two is called, once, and not before this call has returned. */
+  begin(resume: (value: unknown) => void, fail: (error: unknown) => void): void;
+}
 
 /** Work that may wait; call it as `yield* work()`, which gives its result or throws. */
 export type Step<T> = Generator<Wait, T, unknown>;
@@ -31,7 +31,7 @@ export type Step<T> = Generator<Wait, T, unknown>;
 export function waitFor<T>(
   start: (resume: (value: T) => void, fail: (error: unknown) => void) => void,
 ): Step<T> {
-  return new Once<T>(start as Wait, undefined) as unknown as Step<T>;
+  return new Once<T>(start as Wait["begin"]).step();
 }
 
 /**
@@ -43,37 +43,84 @@ export function waitFor<T>(
  * ```
  */
 export function done<T>(value: T): Step<T> {
-  return new Once<T>(undefined, value) as unknown as Step<T>;
+  return new Done(value) as unknown as Step<T>;
 }
 
-/** As much of a generator as `yield*` asks for: it waits once, or not at all, and is done. */
-class Once<T> implements Iterator<Wait, T, unknown> {
-  #wait: Wait | undefined;
-  readonly #value: T | undefined;
+/** As much of a generator as `yield*` asks for, without waiting. It is its own result, to be one object only. */
+class Done<T> {
+  readonly done = true;
+  readonly value: T;
 
-  constructor(wait: Wait | undefined, value: T | undefined) {
-    this.#wait = wait;
-    this.#value = value;
+  constructor(value: T) {
+    this.value = value;
   }
 
   [Symbol.iterator](): this {
     return this;
   }
 
-  next(resumed: unknown): IteratorResult<Wait, T> {
-    const wait = this.#wait;
-    if (wait === undefined) return { done: true, value: (this.#value ?? resumed) as T };
-    this.#wait = undefined;
-    return { done: false, value: wait };
+  next(): this {
+    return this;
+  }
+}
+
+/**
+ * Work that waits once, as much of a generator as `yield*` asks for: a part waits some ten thousand times in a run,
+ * and a generator with its closures costs several times as much. It is what it waits for, and the result that
+ * says so, to be one object only.
+ */
+export abstract class Leaf<T> implements Wait {
+  readonly done = false;
+  #isBegun = false;
+
+  get value(): Wait {
+    return this;
   }
 
-  throw(error: unknown): IteratorResult<Wait, T> {
+  /** As what it is used: for `yield*`. */
+  step(): Step<T> {
+    return this as unknown as Step<T>;
+  }
+
+  abstract begin(resume: (value: unknown) => void, fail: (error: unknown) => void): void;
+
+  /** What comes before it waits; it may throw. */
+  protected start(): void {}
+
+  /** What it gives once it is resumed; it may throw. */
+  protected abstract finish(resumed: unknown): T;
+
+  [Symbol.iterator](): this {
+    return this;
+  }
+
+  next(resumed: unknown): IteratorResult<Wait, T> {
+    if (this.#isBegun) return { done: true, value: this.finish(resumed) };
+    this.start();
+    this.#isBegun = true;
+    return this;
+  }
+
+  throw(error: unknown): never {
     throw error;
   }
 
   return(value: T): IteratorResult<Wait, T> {
-    this.#wait = undefined;
     return { done: true, value };
+  }
+}
+
+/** Waits for what somebody else begins. */
+class Once<T> extends Leaf<T> {
+  readonly begin: Wait["begin"];
+
+  constructor(begin: Wait["begin"]) {
+    super();
+    this.begin = begin;
+  }
+
+  protected finish(resumed: unknown): T {
+    return resumed as T;
   }
 }
 
@@ -101,7 +148,7 @@ export function drive<T>(step: Step<T>, driver: Driver<T>): void {
       return driver.failed(error);
     }
     if (result.done) driver.done(result.value);
-    else result.value(resume, fail);
+    else result.value.begin(resume, fail);
   };
   const resume = (value: unknown) => advance(value, false);
   const fail = (error: unknown) => advance(error, true);
