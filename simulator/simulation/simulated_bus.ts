@@ -58,8 +58,12 @@ interface Item {
 interface Queue {
   readonly topic: string;
   readonly group: string;
-  readonly items: Map<number, Item>;
-  readonly waiting: Set<() => void>;
+  /**
+   * Oldest first. No maps and sets: those that are filled and emptied all the time keep much from the collector, see
+   * the transactions of a store.
+   */
+  readonly items: Item[];
+  readonly waiting: (() => void)[];
   /** When somebody is woken for what is put off, or for a lease that may run out. */
   alarmUs: number;
 }
@@ -72,9 +76,6 @@ export class SimulatedBus {
   readonly #loop: EventLoop;
   readonly #options: SimulatedBusOptions;
   readonly #queues = new Map<string, Map<string, Queue>>();
-  /** What is with somebody, by receipt. */
-  readonly #given = new Map<number, { queue: Queue; offset: number; item: Item }>();
-  #offset = 0;
   #receipt = 0;
 
   constructor(loop: EventLoop, options: SimulatedBusOptions) {
@@ -101,7 +102,7 @@ export class SimulatedBus {
   /** Whether every group has acknowledged everything. */
   isEmpty(): boolean {
     for (const queues of this.#queues.values()) {
-      for (const { items } of queues.values()) if (items.size > 0) return false;
+      for (const { items } of queues.values()) if (items.length > 0) return false;
     }
     return true;
   }
@@ -109,14 +110,14 @@ export class SimulatedBus {
   /** Messages of a topic that some group has not acknowledged, each copy by itself. */
   remaining(topic: string): readonly Message[] {
     return [...this.#queues.get(topic)!.values()]
-      .flatMap(({ items }) => [...items.values()].map(({ message }) => message));
+      .flatMap(({ items }) => items.map(({ message }) => message));
   }
 
   /** What a topic holds, oldest first; for a picture of the run. */
   contents(topic: string): readonly BusItem[] {
     const { nowUs } = this.#loop;
     return [...this.#queues.get(topic)!.values()].flatMap(({ items }) =>
-      [...items.values()].map(({ message, attempt, receipt, freeAtUs }) => ({
+      items.map(({ message, attempt, receipt, freeAtUs }) => ({
         message,
         attempt,
         state: freeAtUs <= nowUs
@@ -132,7 +133,7 @@ export class SimulatedBus {
   /** Whether there is a copy of that message which can still be given out. */
   has(topic: string, messageId: string): boolean {
     for (const { items } of this.#queues.get(topic)!.values()) {
-      for (const { message } of items.values()) if (message.id === messageId) return true;
+      for (const { message } of items) if (message.id === messageId) return true;
     }
     return false;
   }
@@ -141,13 +142,12 @@ export class SimulatedBus {
   #publish(process: Process, topic: string, message: Message): Step<void> {
     const queues = this.#queues.get(topic)!;
     for (const { items } of queues.values()) {
-      if (items.size >= this.#options.capacity) throw full;
+      if (items.length >= this.#options.capacity) throw full;
     }
     const lateMs = this.#options.takeReorderMs(process);
     const freeAtUs = this.#loop.nowUs + Math.round(lateMs * 1_000);
-    const offset = ++this.#offset;
     for (const queue of queues.values()) {
-      queue.items.set(offset, { message, receipt: 0, attempt: 0, freeAtUs });
+      queue.items.push({ message, receipt: 0, attempt: 0, freeAtUs });
       if (lateMs === 0) wakeOne(queue);
       else this.#alarm(queue, freeAtUs);
     }
@@ -179,11 +179,13 @@ export class SimulatedBus {
   #arrival(process: Process, queue: Queue): Step<void> {
     return waitFor<void>((resume) => {
       const wake = () => {
-        if (!queue.waiting.delete(wake)) return;
+        const place = queue.waiting.indexOf(wake);
+        if (place < 0) return;
+        queue.waiting.splice(place, 1);
         this.#loop.callOff(timer);
         this.#loop.after(0, resume as () => void, process);
       };
-      queue.waiting.add(wake);
+      queue.waiting.push(wake);
       const timer = this.#loop.after(this.#options.pollMs, wake);
     });
   }
@@ -196,7 +198,7 @@ export class SimulatedBus {
       if (queue.alarmUs !== atUs) return;
       queue.alarmUs = Infinity;
       let nextUs = Infinity;
-      for (const { freeAtUs } of queue.items.values()) nextUs = Math.min(nextUs, freeAtUs);
+      for (const { freeAtUs } of queue.items) nextUs = Math.min(nextUs, freeAtUs);
       if (nextUs <= this.#loop.nowUs) {
         wakeOne(queue);
         nextUs = this.#loop.nowUs + Math.round(this.#options.leaseMs * 1_000);
@@ -209,7 +211,7 @@ export class SimulatedBus {
     const { nowUs } = this.#loop;
     const blocked = this.#options.ordering === "queue" ? new Set<string>() : undefined;
     const batch: Delivery[] = [];
-    for (const [offset, item] of queue.items) {
+    for (const item of queue.items) {
       if (batch.length >= limit) break;
       const { message } = item;
       if (blocked?.has(message.key)) continue;
@@ -217,9 +219,7 @@ export class SimulatedBus {
         blocked?.add(message.key);
         continue;
       }
-      this.#given.delete(item.receipt);
       item.receipt = ++this.#receipt;
-      this.#given.set(item.receipt, { queue, offset, item });
       item.attempt++;
       item.freeAtUs = nowUs + Math.round(this.#options.leaseMs * 1_000);
       batch.push({ message, receipt: item.receipt, attempt: item.attempt });
@@ -233,35 +233,44 @@ export class SimulatedBus {
   }
 
   #acknowledge(process: Process, { receipt }: Delivery): Step<void> {
-    const given = this.#given.get(receipt);
+    const given = this.#given(receipt);
     // An old receipt: its lease has run out, and somebody else has the message.
     if (given === undefined) return done(undefined);
-    this.#given.delete(receipt);
-    const { queue, offset, item } = given;
+    const { queue, item } = given;
     const { topic, group, items } = queue;
-    items.delete(offset);
+    items.splice(items.indexOf(item), 1);
     // What follows of its key was held up by it.
-    if (this.#options.ordering === "queue" && items.size > 0) wakeOne(queue);
+    if (this.#options.ordering === "queue" && items.length > 0) wakeOne(queue);
     this.#options.listener.acknowledged(topic, group, item.message, process);
     return done(undefined);
   }
 
   /** It needs no answer. */
   #release({ receipt }: Delivery, delayMs: number): Step<void> {
-    const given = this.#given.get(receipt);
+    const given = this.#given(receipt);
     if (given === undefined) return done(undefined);
-    this.#given.delete(receipt);
     given.item.receipt = 0;
     given.item.freeAtUs = this.#loop.nowUs + Math.round(delayMs * 1_000);
     this.#alarm(given.queue, given.item.freeAtUs);
     return done(undefined);
   }
+
+  /** What is with somebody under that receipt: most often one of the oldest. */
+  #given(receipt: number): { queue: Queue; item: Item } | undefined {
+    for (const queues of this.#queues.values()) {
+      for (const queue of queues.values()) {
+        const item = queue.items.find((one) => one.receipt === receipt);
+        if (item !== undefined) return { queue, item };
+      }
+    }
+    return undefined;
+  }
 }
 
 function newQueue(topic: string, group: string): Queue {
-  return { topic, group, items: new Map(), waiting: new Set(), alarmUs: Infinity };
+  return { topic, group, items: [], waiting: [], alarmUs: Infinity };
 }
 
 function wakeOne(queue: Queue): void {
-  for (const wake of queue.waiting) return wake();
+  queue.waiting[0]?.();
 }

@@ -67,7 +67,11 @@ export class SimulatedStore {
   readonly options: SimulatedStoreOptions;
   /** Whether transactions run beside each other: with one writer there is nobody to lock rows against. */
   readonly isConcurrent: boolean;
-  readonly active = new Set<SimulatedTransaction>();
+  /**
+   * Those that have begun, in that order. No set: one that is filled and emptied all the time is made anew again and
+   * again, and what has outlived one of its makings keeps the next ones, and all that was in them, from the collector.
+   */
+  readonly active: SimulatedTransaction[] = [];
   readonly #tables = new Map<string, SimulatedTable>();
   #writer: SimulatedTransaction | undefined;
   #downUntilUs = 0;
@@ -184,7 +188,7 @@ export class SimulatedStore {
       if (!process.isLive || process.life !== life) continue;
       // Its turn from now on: nobody who comes in between may take it.
       this.#writer = waiter.transaction;
-      this.active.add(waiter.transaction);
+      this.active.push(waiter.transaction);
       this.loop.after(0, waiter.wake, process);
       return;
     }
@@ -238,7 +242,7 @@ export class SimulatedStore {
 
   #open(transaction: SimulatedTransaction): Transaction {
     if (!this.isConcurrent) this.#writer = transaction;
-    this.active.add(transaction);
+    if (!this.active.includes(transaction)) this.active.push(transaction);
     return transaction;
   }
 }

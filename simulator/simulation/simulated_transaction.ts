@@ -231,7 +231,10 @@ export class SimulatedTransaction implements Transaction {
       if (before === undefined) claims.delete(value);
       else claims.set(value, before);
     }
-    this.#store.active.delete(this);
+    const { active } = this.#store;
+    const place = active.indexOf(this);
+    // One that waits for its turn has not begun.
+    if (place >= 0) active.splice(place, 1);
     for (const one of this.#waiting ?? nothing) one.#wake?.();
     // Its store may have ended it while it waited for another.
     this.#wake?.();
