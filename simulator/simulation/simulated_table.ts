@@ -26,6 +26,8 @@ export interface Claim {
   transaction: SimulatedTransaction | undefined;
   /** Whose the value was, and is again if the transaction is rolled back. */
   before: Claim | undefined;
+  /** What its transaction has taken before it. */
+  earlier: Claim | undefined;
 }
 
 /** Columns that no two rows may have alike. */
@@ -74,7 +76,14 @@ export class SimulatedTable {
     this.apply({ table: this.name, id, before: undefined, after: { ...row, id } });
     for (const { columns, claims } of this.unique) {
       const value = valueOf(columns, row);
-      claims.set(value, { claims, value, id, transaction: undefined, before: undefined });
+      claims.set(value, {
+        claims,
+        value,
+        id,
+        transaction: undefined,
+        before: undefined,
+        earlier: undefined,
+      });
     }
   }
 

@@ -38,22 +38,29 @@ interface OwnChange {
   readonly id: number;
   readonly before: Row | undefined;
   after: Row | undefined;
+  next: OwnChange | undefined;
 }
 
 /** A row that it holds. */
 interface HeldRow {
   readonly of: SimulatedTable;
   readonly id: number;
+  next: HeldRow | undefined;
 }
 
-/** What a process has begun at a store. */
+/**
+ * What a process has begun at a store. Its lists are chains of what they hold: most have one or two, and the first
+ * that is pushed into an array makes room for seventeen.
+ */
 export class SimulatedTransaction implements Transaction {
   readonly process: Process;
   readonly #store: SimulatedStore;
   /** In the order in which their rows were changed first. Few: looking through them costs less than a map. */
-  readonly #changes: OwnChange[] = [];
-  #held: HeldRow[] | undefined;
-  #claimed: Claim[] | undefined;
+  #firstChange: OwnChange | undefined;
+  #lastChange: OwnChange | undefined;
+  #firstHeld: HeldRow | undefined;
+  #lastHeld: HeldRow | undefined;
+  #lastClaimed: Claim | undefined;
   /** Those who want a unique value that it has taken. */
   #waiting: SimulatedTransaction[] | undefined;
   #waitsFor: { readonly holder: SimulatedTransaction } | undefined;
@@ -105,17 +112,23 @@ export class SimulatedTransaction implements Transaction {
   }
 
   #claim(claims: Map<Value, Claim>, value: Value, id: number): void {
-    const claim = { claims, value, id, transaction: this, before: claims.get(value) };
+    const before = claims.get(value);
+    const claim = { claims, value, id, transaction: this, before, earlier: this.#lastClaimed };
     claims.set(value, claim);
-    if (this.#claimed === undefined) this.#claimed = [claim];
-    else this.#claimed.push(claim);
+    this.#lastClaimed = claim;
   }
 
   /** Nobody else knows of the row before the commit, so nobody is kept from it. */
   #put(table: SimulatedTable, row: Readonly<Record<string, Value>>, id: number): number {
-    const after = { ...row, id };
-    this.#changes.push({ table: table.name, of: table, id, before: undefined, after });
+    this.#add(table, id, undefined, { ...row, id });
     return id;
+  }
+
+  #add(of: SimulatedTable, id: number, before: Row | undefined, after: Row | undefined): void {
+    const change = { table: of.name, of, id, before, after, next: undefined };
+    if (this.#lastChange === undefined) this.#firstChange = change;
+    else this.#lastChange.next = change;
+    this.#lastChange = change;
   }
 
   select(
@@ -125,10 +138,9 @@ export class SimulatedTransaction implements Transaction {
   ): Step<readonly Row[]> {
     if (!this.#store.isConcurrent) {
       this.#pipeline();
-      return done(this.visible(table, where, limit));
+      return done(this.visible(this.#store.table(table), where, limit));
     }
-    if (lock !== undefined) return this.#selectAmongOthers(table, where, lock, limit);
-    return new Selection(this, table, where, limit).step();
+    return new Selection(this, this.#store.table(table), where, lock, limit).step();
   }
 
   /** Begins to wait for the answer of a statement, and of those before it. */
@@ -138,22 +150,28 @@ export class SimulatedTransaction implements Transaction {
     this.#owedMs = 0;
   }
 
-  *#selectAmongOthers(
-    table: string,
+  /** Locks the row if that takes no waiting; gives whether it is this transaction's now. */
+  tryLock(table: SimulatedTable, id: number): boolean {
+    const { holders } = table;
+    const holder = holders[id];
+    if (holder !== undefined) return holder === this;
+    holders[id] = this;
+    this.#hold(table, id);
+    return true;
+  }
+
+  /** Locks rows one after the other; gives those that still fit by then, after those that were locked before. */
+  *lockEach(
+    table: SimulatedTable,
     where: Readonly<Record<string, Value>>,
-    lock: "wait" | "skip",
-    limit = Infinity,
+    ids: readonly number[],
+    locked: Row[],
+    limit: number,
   ): Step<readonly Row[]> {
-    const rows = yield* new Selection(this, table, where, undefined).step();
-    const locked: Row[] = [];
-    const known = this.#store.table(table);
-    for (const { id } of rows) {
+    for (const id of ids) {
       if (locked.length >= limit) break;
-      if (!this.#tryLock(known, id)) {
-        if (lock === "skip") continue;
-        yield* this.#lock(known, id);
-      }
-      const row = this.#current(known, id);
+      if (!this.tryLock(table, id)) yield* this.#lock(table, id);
+      const row = this.current(table, id);
       if (row !== undefined && fits(row, where)) locked.push(row);
     }
     return locked;
@@ -205,15 +223,32 @@ export class SimulatedTransaction implements Transaction {
   /** Makes its changes seen by all, at once. */
   #finish(): void {
     // What has come and gone within it is nobody's business.
-    const changes = this.#changes.filter(({ before, after }) => before !== after);
+    const changes = this.#effective();
     for (const change of changes) change.of.apply(change);
-    for (const claim of this.#claimed ?? nothing) {
+    for (let claim = this.#lastClaimed; claim !== undefined;) {
+      const { earlier }: Claim = claim;
       claim.transaction = undefined;
       claim.before = undefined;
+      claim.earlier = undefined;
+      claim = earlier;
     }
-    this.#claimed = undefined;
+    this.#lastClaimed = undefined;
     this.end();
     if (changes.length > 0) this.#store.options.onCommit?.(changes, this.process);
+  }
+
+  #effective(): readonly OwnChange[] {
+    let count = 0;
+    for (let one = this.#firstChange; one !== undefined; one = one.next) {
+      if (one.before !== one.after) count++;
+    }
+    if (count === 0) return nothing;
+    const changes = new Array<OwnChange>(count);
+    let place = 0;
+    for (let one = this.#firstChange; one !== undefined; one = one.next) {
+      if (one.before !== one.after) changes[place++] = one;
+    }
+    return changes;
   }
 
   *rollback(): Step<void> {
@@ -226,8 +261,9 @@ export class SimulatedTransaction implements Transaction {
   end(): void {
     if (this.isOver) return;
     this.isOver = true;
-    for (const row of this.#held ?? nothing) this.#handOver(row);
-    for (const { claims, value, before } of this.#claimed?.reverse() ?? nothing) {
+    for (let row = this.#firstHeld; row !== undefined; row = row.next) this.#handOver(row);
+    for (let claim = this.#lastClaimed; claim !== undefined; claim = claim.earlier) {
+      const { claims, value, before } = claim;
       if (before === undefined) claims.delete(value);
       else claims.set(value, before);
     }
@@ -242,14 +278,14 @@ export class SimulatedTransaction implements Transaction {
   }
 
   /** Gives a row to who has waited for it longest. */
-  #handOver(row: HeldRow): void {
-    const { of: { holders, locks }, id } = row;
+  #handOver({ of, id }: HeldRow): void {
+    const { holders, locks } = of;
     const lock = locks.get(id);
     for (let next = lock?.waiters.shift(); next !== undefined; next = lock!.waiters.shift()) {
       if (next.isOver) continue;
       lock!.holder = next;
       holders[id] = next;
-      next.#hold(row);
+      next.#hold(of, id);
       next.#wake?.();
       return;
     }
@@ -257,9 +293,11 @@ export class SimulatedTransaction implements Transaction {
     if (lock !== undefined) locks.delete(id);
   }
 
-  #hold(row: HeldRow): void {
-    if (this.#held === undefined) this.#held = [row];
-    else this.#held.push(row);
+  #hold(of: SimulatedTable, id: number): void {
+    const row = { of, id, next: undefined };
+    if (this.#lastHeld === undefined) this.#firstHeld = row;
+    else this.#lastHeld.next = row;
+    this.#lastHeld = row;
   }
 
   judgeOpen(): void {
@@ -279,7 +317,7 @@ export class SimulatedTransaction implements Transaction {
   ): Step<boolean> {
     this.#pipeline();
     const known = this.#store.table(table);
-    if (!this.#store.isConcurrent || this.#tryLock(known, id)) {
+    if (!this.#store.isConcurrent || this.tryLock(known, id)) {
       return this.#change(known, id, changes) ? done(true) : done(false);
     }
     return this.#writeAfterOthers(known, id, changes);
@@ -305,7 +343,7 @@ export class SimulatedTransaction implements Transaction {
     if (row === undefined) return false;
     const after = changes === undefined ? undefined : changed(row, changes);
     if (own !== undefined) own.after = after;
-    else this.#changes.push({ table: table.name, of: table, id, before: row, after });
+    else this.#add(table, id, row, after);
     return true;
   }
 
@@ -321,16 +359,6 @@ export class SimulatedTransaction implements Transaction {
       (holder.#waiting ??= []).push(this);
       yield* this.#waitFor({ holder });
     }
-  }
-
-  /** Locks a row if nobody else holds it. */
-  #tryLock(table: SimulatedTable, id: number): boolean {
-    const { holders } = table;
-    const holder = holders[id];
-    if (holder !== undefined) return holder === this;
-    holders[id] = this;
-    this.#hold({ of: table, id });
-    return true;
   }
 
   *#lock({ holders, locks }: SimulatedTable, id: number): Step<void> {
@@ -364,47 +392,63 @@ export class SimulatedTransaction implements Transaction {
   }
 
   #own(table: SimulatedTable, id: number): OwnChange | undefined {
-    for (const change of this.#changes) if (change.id === id && change.of === table) return change;
+    for (let one = this.#firstChange; one !== undefined; one = one.next) {
+      if (one.id === id && one.of === table) return one;
+    }
     return undefined;
   }
 
-  #current(table: SimulatedTable, id: number): Row | undefined {
+  /** The row as this transaction sees it. */
+  current(table: SimulatedTable, id: number): Row | undefined {
     const own = this.#own(table, id);
     return own === undefined ? table.row(id) : own.after;
   }
 
+  /** Rows that fit as this transaction sees them: what is committed, and its own changes. */
   visible(
-    table: string,
+    table: SimulatedTable,
     where: Readonly<Record<string, Value>>,
     limit = Infinity,
   ): readonly Row[] {
-    const known = this.#store.table(table);
-    const own = this.#changes.filter((change) => change.of === known);
-    if (own.length === 0) return known.find(where, limit);
-    const changed = new Set(own.map(({ id }) => id));
-    const visible = known.find(where).filter(({ id }) => !changed.has(id));
-    for (const { after } of own) if (after !== undefined && fits(after, where)) visible.push(after);
+    if (!this.#hasChanged(table)) return table.find(where, limit);
+    const visible = table.find(where).filter(({ id }) => this.#own(table, id) === undefined);
+    for (let one = this.#firstChange; one !== undefined; one = one.next) {
+      const { of, after } = one;
+      if (of === table && after !== undefined && fits(after, where)) visible.push(after);
+    }
     return sorted(visible).slice(0, limit);
+  }
+
+  #hasChanged(table: SimulatedTable): boolean {
+    for (let one = this.#firstChange; one !== undefined; one = one.next) {
+      if (one.of === table) return true;
+    }
+    return false;
   }
 }
 
-/** A select whose answer is waited for. */
+/** A select whose answer is waited for, and then for those who hold its rows, if it is to. */
 class Selection extends Leaf<readonly Row[]> {
   readonly #transaction: SimulatedTransaction;
-  readonly #table: string;
+  readonly #table: SimulatedTable;
   readonly #where: Readonly<Record<string, Value>>;
-  readonly #limit: number | undefined;
+  readonly #lock: SelectOptions["lock"];
+  readonly #limit: number;
+  /** What it goes on with once it has to wait for somebody. */
+  #rest: Step<readonly Row[]> | undefined;
 
   constructor(
     transaction: SimulatedTransaction,
-    table: string,
+    table: SimulatedTable,
     where: Readonly<Record<string, Value>>,
-    limit: number | undefined,
+    lock: SelectOptions["lock"],
+    limit = Infinity,
   ) {
     super();
     this.#transaction = transaction;
     this.#table = table;
     this.#where = where;
+    this.#lock = lock;
     this.#limit = limit;
   }
 
@@ -417,8 +461,29 @@ class Selection extends Leaf<readonly Row[]> {
   }
 
   protected finish(): readonly Row[] {
-    this.#transaction.judgeOpen();
-    return this.#transaction.visible(this.#table, this.#where, this.#limit);
+    const transaction = this.#transaction;
+    const table = this.#table;
+    const where = this.#where;
+    transaction.judgeOpen();
+    if (this.#lock === undefined) return transaction.visible(table, where, this.#limit);
+    const rows = transaction.visible(table, where);
+    const locked: Row[] = [];
+    for (const [place, row] of rows.entries()) {
+      if (locked.length >= this.#limit) break;
+      // It is as it was seen: nobody has come in between.
+      if (transaction.tryLock(table, row.id)) locked.push(row);
+      else if (this.#lock === "wait") {
+        const ids = rows.slice(place).map(({ id }) => id);
+        this.#rest = transaction.lockEach(table, where, ids, locked, this.#limit);
+        break;
+      }
+    }
+    return locked;
+  }
+
+  override next(resumed: unknown): IteratorResult<Wait, readonly Row[]> {
+    const result = this.#rest === undefined ? super.next(resumed) : undefined;
+    return this.#rest?.next(undefined) ?? result!;
   }
 }
 
