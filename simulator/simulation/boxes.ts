@@ -56,7 +56,9 @@ export class Boxes {
   /** How many rows of its outbox are not sent. */
   unsent(stage: Stage): number {
     const source = this.#places.source(stage);
-    return shards.reduce((sum, queue) => sum + source.count("outbox", queue), 0);
+    let count = 0;
+    for (const queue of shards) count += source.count("outbox", queue);
+    return count;
   }
 
   /** Whether all that is in its inbox is parked, or comes after what is. */

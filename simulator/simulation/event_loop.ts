@@ -7,7 +7,7 @@ import TinyQueue from "tinyqueue";
 import type { Draw } from "./decisions.ts";
 import { newLogHash } from "./log_hash.ts";
 import type { Change } from "./simulated_table.ts";
-import { drive, Leaf, type Step, type Wait, waitFor } from "../topology/step.ts";
+import { drive, leaf, type LeafKind, type Step, waitFor } from "../topology/step.ts";
 
 /** A process: it crashes as a whole, and what it waited for never comes. */
 export interface Process {
@@ -121,12 +121,7 @@ export class EventLoop {
 
   /** A step that takes so long. */
   sleep(delayMs: number, process?: Process): Step<void> {
-    return new Pause(this, delayMs, process).step();
-  }
-
-  /** What a step yields to take so long. */
-  pause(delayMs: number, process?: Process): Wait {
-    return new Pause(this, delayMs, process);
+    return leaf(pause, { loop: this, delayMs, process });
   }
 
   /** Drives work as a task of a process. An error that reaches its end is a defect: it ends the run. */
@@ -274,25 +269,18 @@ export function forever(): Step<never> {
   return waitFor<never>(() => {});
 }
 
-/** Takes so long. */
-class Pause extends Leaf<void> {
-  readonly #loop: EventLoop;
-  readonly #delayMs: number;
-  readonly #process: Process | undefined;
-
-  constructor(loop: EventLoop, delayMs: number, process: Process | undefined) {
-    super();
-    this.#loop = loop;
-    this.#delayMs = delayMs;
-    this.#process = process;
-  }
-
-  begin(resume: (value: unknown) => void): void {
-    this.#loop.after(this.#delayMs, resume as () => void, this.#process);
-  }
-
-  protected finish(): void {}
+interface Pause {
+  readonly loop: EventLoop;
+  readonly delayMs: number;
+  readonly process: Process | undefined;
 }
+
+/** Takes so long. */
+const pause: LeafKind<Pause, void> = {
+  begin: ({ loop, delayMs, process }, resume) =>
+    void loop.after(delayMs, resume as () => void, process),
+  finish: ignore,
+};
 
 function byTime(a: Event, b: Event): number {
   return a.atUs - b.atUs || a.order - b.order;

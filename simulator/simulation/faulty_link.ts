@@ -79,15 +79,15 @@ export interface Outage {
 }
 
 interface Chances {
-  readonly total: number;
-  readonly kinds: readonly (readonly [upTo: number, kind: number])[];
+  /** Gives the number of a kind, or 0 for none. */
+  readonly choose: (draw: Draw) => number;
 }
 
 /** Made once: an error's stack would cost more than the call. */
 const refused = new LinkError("refused", "It cannot be reached");
 const timedOut = new LinkError("timeout", "No answer in time");
 
-const noChances: Chances = { total: 0, kinds: [] };
+const noChances: Chances = { choose: () => 0 };
 const faultNames = ["", ...faultPoints.map((point) => `fault-${point}`)];
 
 /** All links of a run. */
@@ -239,7 +239,7 @@ export class FaultyLinks {
     this.#options.onCall(point, subject);
     const linkMs = this.#options.linkMs(process);
     this.#enter(flight, "request", linkMs);
-    yield this.#loop.pause(linkMs, process);
+    yield* this.#loop.sleep(linkMs, process);
     this.#enter(flight, "work");
     const outage = this.#outageOf(point) ?? this.#outageOf(process);
     if (outage !== undefined) {
@@ -262,12 +262,8 @@ export class FaultyLinks {
   /** Asked at each call, also where nothing can be drawn: a record or somebody at a page may say otherwise. */
   #choose(point: FaultPoint, subject: string): FaultKind | undefined {
     if (this.#isHealed) return undefined;
-    const { total, kinds } = this.#chances[point] ?? noChances;
-    const index = this.#decisions.decide(faultNames[point]!, subject, (draw) => {
-      if (total === 0) return 0;
-      const value = draw();
-      return value >= total ? 0 : kinds.find(([upTo]) => value < upTo)![1];
-    });
+    const { choose } = this.#chances[point] ?? noChances;
+    const index = this.#decisions.decide(faultNames[point]!, subject, choose);
     return index === 0 ? undefined : faultKinds[index - 1];
   }
 
@@ -412,5 +408,11 @@ function chancesOf(rates: Readonly<Partial<Record<FaultKind, number>>>): Chances
     total += rate;
     kinds.push([total, index + 1]);
   }
-  return { total, kinds };
+  if (total === 0) return noChances;
+  return {
+    choose(draw) {
+      const value = draw();
+      return value >= total ? 0 : kinds.find(([upTo]) => value < upTo)![1];
+    },
+  };
 }

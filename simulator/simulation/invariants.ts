@@ -46,10 +46,12 @@ export class Invariants {
   readonly #world: Observed;
   readonly #options: InvariantsOptions;
   readonly #placed = new Map<string, Row>();
-  /** By consumer and message. */
-  readonly #effects = new Map<string, number>();
-  /** By consumer and key, the largest number that was applied. */
-  readonly #applied = new Map<string, number>();
+  /** By consumer, how often it has applied each message. */
+  readonly #effects = new Map<string, Map<string, number>>();
+  /** By consumer, the largest number that it has applied of each key. */
+  readonly #applied = new Map<string, Map<Value, number>>();
+  /** Results of orders that their producer has applied, with the order's trace. */
+  readonly #caused = new Map<string, Value>();
   readonly #accepted = new Set<string>();
   readonly #takenIn = new Set<string>();
   readonly #amplification: Amplification;
@@ -72,7 +74,9 @@ export class Invariants {
 
   /** Effects that were had, each once. */
   get applied(): number {
-    return this.#effects.size;
+    let count = 0;
+    for (const effects of this.#effects.values()) count += effects.size;
+    return count;
   }
 
   /** @param stage whose outbox is in that store */
@@ -173,7 +177,7 @@ export class Invariants {
   /** Whether all is done and all boxes are empty. */
   isAtRest(): boolean {
     if (this.outstanding > 0 || this.#placed.size < this.#options.orders) return false;
-    return [orderStage, resultStage].every((stage) => this.#boxes.openRows(stage) === 0);
+    return this.#boxes.openRows(orderStage) === 0 && this.#boxes.openRows(resultStage) === 0;
   }
 
   /**
@@ -182,15 +186,19 @@ export class Invariants {
    */
   isStuck(): boolean {
     if (this.#placed.size < this.#options.orders) return false;
-    return [orderStage, resultStage].every((stage) => {
-      if (this.#boxes.unsent(stage) > 0) return false;
-      if (this.#parked === 0) return this.#boxes.inbox(stage).length === 0;
-      return this.#boxes.isHeldUp(stage);
-    });
+    return this.#isStageStuck(orderStage) && this.#isStageStuck(resultStage);
+  }
+
+  #isStageStuck(stage: Stage): boolean {
+    if (this.#boxes.unsent(stage) > 0) return false;
+    if (this.#parked === 0) return this.#boxes.inbox(stage).length === 0;
+    return this.#boxes.isHeldUp(stage);
   }
 
   #orderPlaced(row: Row): void {
-    this.#placed.set(row["orderId"] as string, row);
+    const id = row["orderId"] as string;
+    this.#placed.set(id, row);
+    this.#judgeTrace(id, row["trace"]!, `t-${id}`);
     this.outstanding += orderStage.consumers.length;
   }
 
@@ -198,10 +206,15 @@ export class Invariants {
     const id = row["messageId"] as string;
     const consumer = row["consumer"] as string;
     const sequence = row["sequence"] as number;
-    const name = `${consumer}/${id}`;
-    const count = (this.#effects.get(name) ?? 0) + 1;
-    this.#effects.set(name, count);
-    if (!this.#isCaused(consumer, id)) {
+    const effects = ofConsumer(this.#effects, consumer);
+    const count = (effects.get(id) ?? 0) + 1;
+    effects.set(id, count);
+    // An order that is not placed, or the result of one that its producer has not applied, has no cause.
+    const trace = this.#placed.get(id)?.["trace"] ?? this.#caused.get(id);
+    if (consumer === orderStage.producer && count === 1) {
+      this.#caused.set(resultIdOf(id), trace ?? row["trace"]!);
+    }
+    if (trace === undefined) {
       this.#violated("no-ghost-message", "safety", `${id}: ${consumer} knows what never happened`);
       return;
     }
@@ -215,24 +228,22 @@ export class Invariants {
     }
     this.outstanding--;
     if (consumer === orderStage.producer) this.outstanding += resultStage.consumers.length;
-    const slot = `${consumer}/${row["key"]}`;
-    const last = this.#applied.get(slot) ?? 0;
+    const key = row["key"]!;
+    const applied = ofConsumer(this.#applied, consumer);
+    const last = applied.get(key) ?? 0;
     if (sequence < last) {
       this.#violated(
         "order-per-key",
         "safety",
-        `${id}: number ${sequence} of ${slot} applied after number ${last}`,
+        `${id}: number ${sequence} of ${consumer}/${key} applied after number ${last}`,
       );
-    } else this.#applied.set(slot, sequence);
-    if (row["trace"] !== `t-o${id.slice(1)}`) {
-      this.#violated("connected-trace", "safety", `${id}: its trace is ${row["trace"]}`);
-    }
+    } else applied.set(key, sequence);
+    this.#judgeTrace(id, row["trace"]!, trace);
   }
 
-  #isCaused(consumer: string, id: string): boolean {
-    if (id.startsWith("o")) return this.#placed.has(id);
-    return consumer === "confirmation" &&
-      this.#effects.has(`${orderStage.producer}/o${id.slice(1)}`);
+  #judgeTrace(id: string, trace: Value, expected: Value): void {
+    if (trace === expected) return;
+    this.#violated("connected-trace", "safety", `${id}: its trace is ${trace}`);
   }
 
   #judgeRetry({ after }: Change): void {
@@ -351,13 +362,13 @@ export class Invariants {
     for (const [id, row] of this.#placed) {
       const key = row["key"] as string;
       for (const consumer of orderStage.consumers) {
-        if (this.#effects.has(`${consumer}/${id}`)) continue;
+        if (this.#effects.get(consumer)?.has(id)) continue;
         missing.push({ stage: orderStage, consumer, id, key });
       }
-      if (!this.#effects.has(`${orderStage.producer}/${id}`)) continue;
+      if (!this.#effects.get(orderStage.producer!)?.has(id)) continue;
       const resultId = resultIdOf(id);
       for (const consumer of resultStage.consumers) {
-        if (this.#effects.has(`${consumer}/${resultId}`)) continue;
+        if (this.#effects.get(consumer)?.has(resultId)) continue;
         missing.push({ stage: resultStage, consumer, id: resultId, key });
       }
     }
@@ -381,4 +392,10 @@ export class Invariants {
     this.violations.push(violation);
     this.#world.onViolation(violation);
   }
+}
+
+function ofConsumer<K, V>(maps: Map<string, Map<K, V>>, consumer: string): Map<K, V> {
+  let map = maps.get(consumer);
+  if (map === undefined) maps.set(consumer, map = new Map());
+  return map;
 }

@@ -13,7 +13,6 @@
  * @module
  */
 import {
-  type ReadOptions,
   type Row,
   type Schema,
   type Snapshot,
@@ -22,7 +21,7 @@ import {
   type Transaction,
   type Value,
 } from "../topology/ports.ts";
-import { done, Leaf, type Step, type Wait, waitFor } from "../topology/step.ts";
+import { done, leaf, type LeafKind, type Step, waitFor } from "../topology/step.ts";
 import type { EventLoop, Process } from "./event_loop.ts";
 import { type Change, SimulatedTable } from "./simulated_table.ts";
 import { SimulatedTransaction, unavailable } from "./simulated_transaction.ts";
@@ -92,7 +91,8 @@ export class SimulatedStore {
   connect(process: Process): Store {
     return {
       begin: () => this.#begin(process),
-      read: (table, where, options) => new Reading(this, process, table, where, options).step(),
+      read: (table, where, options) =>
+        leaf(reading, { store: this, process, table, where, limit: options?.limit }),
     };
   }
 
@@ -174,9 +174,9 @@ export class SimulatedStore {
     return this.options.statementMs?.(process) ?? 0.2;
   }
 
-  /** What is yielded for a statement whose answer is needed. */
-  statement(process: Process, owedMs = 0): Wait {
-    return this.loop.pause(owedMs + this.statementMs(process), process);
+  /** A statement whose answer is needed. */
+  statement(process: Process): Step<void> {
+    return this.loop.sleep(this.statementMs(process), process);
   }
 
   /** A transaction has ended: the next writer has its turn. */
@@ -223,7 +223,7 @@ export class SimulatedStore {
 
   *#beginLater(process: Process): Step<Transaction> {
     if (this.#downUntilUs > this.loop.nowUs) {
-      yield this.statement(process);
+      yield* this.statement(process);
       this.judgeUp();
     }
     const transaction = new SimulatedTransaction(this, process);
@@ -247,37 +247,20 @@ export class SimulatedStore {
   }
 }
 
-/** A read outside of a transaction. */
-class Reading extends Leaf<Snapshot> {
-  readonly #store: SimulatedStore;
-  readonly #process: Process;
-  readonly #table: string;
-  readonly #where: Readonly<Record<string, Value>>;
-  readonly #limit: number | undefined;
-
-  constructor(
-    store: SimulatedStore,
-    process: Process,
-    table: string,
-    where: Readonly<Record<string, Value>>,
-    options: ReadOptions | undefined,
-  ) {
-    super();
-    this.#store = store;
-    this.#process = process;
-    this.#table = table;
-    this.#where = where;
-    this.#limit = options?.limit;
-  }
-
-  begin(resume: (value: unknown) => void): void {
-    const { loop } = this.#store;
-    loop.after(this.#store.statementMs(this.#process), resume as () => void, this.#process);
-  }
-
-  protected finish(): Snapshot {
-    this.#store.judgeUp();
-    const { loop: { nowMs } } = this.#store;
-    return { rows: this.#store.table(this.#table).find(this.#where, this.#limit), nowMs };
-  }
+interface Reading {
+  readonly store: SimulatedStore;
+  readonly process: Process;
+  readonly table: string;
+  readonly where: Readonly<Record<string, Value>>;
+  readonly limit: number | undefined;
 }
+
+/** A read outside of a transaction. */
+const reading: LeafKind<Reading, Snapshot> = {
+  begin: ({ store, process }, resume) =>
+    void store.loop.after(store.statementMs(process), resume as () => void, process),
+  finish({ store, table, where, limit }) {
+    store.judgeUp();
+    return { rows: store.table(table).find(where, limit), nowMs: store.loop.nowMs };
+  },
+};

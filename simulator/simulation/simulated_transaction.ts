@@ -11,8 +11,8 @@ import {
   type Transaction,
   type Value,
 } from "../topology/ports.ts";
-import { done, Leaf, type Step, type Wait, waitFor } from "../topology/step.ts";
-import type { Process } from "./event_loop.ts";
+import { done, leaf, type LeafKind, type Step, waitFor } from "../topology/step.ts";
+import { forever, type Process } from "./event_loop.ts";
 import type { SimulatedStore } from "./simulated_store.ts";
 import {
   type Claim,
@@ -134,13 +134,15 @@ export class SimulatedTransaction implements Transaction {
   select(
     table: string,
     where: Readonly<Record<string, Value>>,
-    { lock, limit }: SelectOptions = {},
+    { lock, limit = Infinity }: SelectOptions = {},
   ): Step<readonly Row[]> {
     if (!this.#store.isConcurrent) {
       this.#pipeline();
       return done(this.visible(this.#store.table(table), where, limit));
     }
-    return new Selection(this, this.#store.table(table), where, lock, limit).step();
+    const known = this.#store.table(table);
+    const rest = undefined;
+    return leaf(selection, { transaction: this, table: known, where, lock, limit, rest });
   }
 
   /** Begins to wait for the answer of a statement, and of those before it. */
@@ -186,7 +188,7 @@ export class SimulatedTransaction implements Transaction {
   }
 
   commit(): Step<void> {
-    return new Commit(this).step();
+    return leaf(committing, this);
   }
 
   /** Begins to wait for its commit. */
@@ -195,22 +197,21 @@ export class SimulatedTransaction implements Transaction {
     loop.after(this.#owedMs + (commitMs?.(this.process) ?? 0.2), resume, this.process);
   }
 
-  /** Commits; gives whether its process has lived to see it. */
-  finishCommit(): boolean {
+  /** Commits, unless its process crashes before. */
+  finishCommit(): void {
     const { options: { crash } } = this.#store;
     const { process } = this;
     this.judgeOpen();
     if (process.doom === "before-commit") {
       process.doom = "none";
       crash?.(process);
-      if (!process.isLive) return false;
+      if (!process.isLive) return;
     }
     this.#finish();
     if (process.doom === "after-commit") {
       process.doom = "none";
       crash?.(process);
     }
-    return process.isLive;
   }
 
   /** Its store crashes. */
@@ -253,7 +254,7 @@ export class SimulatedTransaction implements Transaction {
 
   *rollback(): Step<void> {
     if (this.isOver) return;
-    yield this.#store.statement(this.process);
+    yield* this.#store.statement(this.process);
     this.end();
   }
 
@@ -427,94 +428,51 @@ export class SimulatedTransaction implements Transaction {
   }
 }
 
-/** A select whose answer is waited for, and then for those who hold its rows, if it is to. */
-class Selection extends Leaf<readonly Row[]> {
-  readonly #transaction: SimulatedTransaction;
-  readonly #table: SimulatedTable;
-  readonly #where: Readonly<Record<string, Value>>;
-  readonly #lock: SelectOptions["lock"];
-  readonly #limit: number;
+interface Selection {
+  readonly transaction: SimulatedTransaction;
+  readonly table: SimulatedTable;
+  readonly where: Readonly<Record<string, Value>>;
+  readonly lock: SelectOptions["lock"];
+  readonly limit: number;
   /** What it goes on with once it has to wait for somebody. */
-  #rest: Step<readonly Row[]> | undefined;
+  rest: Step<readonly Row[]> | undefined;
+}
 
-  constructor(
-    transaction: SimulatedTransaction,
-    table: SimulatedTable,
-    where: Readonly<Record<string, Value>>,
-    lock: SelectOptions["lock"],
-    limit = Infinity,
-  ) {
-    super();
-    this.#transaction = transaction;
-    this.#table = table;
-    this.#where = where;
-    this.#lock = lock;
-    this.#limit = limit;
-  }
-
-  protected override start(): void {
-    this.#transaction.judgeOpen();
-  }
-
-  begin(resume: (value: unknown) => void): void {
-    this.#transaction.flush(resume as () => void);
-  }
-
-  protected finish(): readonly Row[] {
-    const transaction = this.#transaction;
-    const table = this.#table;
-    const where = this.#where;
+/** A select whose answer is waited for, and then for those who hold its rows, if it is to. */
+const selection: LeafKind<Selection, readonly Row[]> = {
+  start: ({ transaction }) => transaction.judgeOpen(),
+  begin: ({ transaction }, resume) => transaction.flush(resume as () => void),
+  finish(selection) {
+    const { transaction, table, where, lock, limit } = selection;
     transaction.judgeOpen();
-    if (this.#lock === undefined) return transaction.visible(table, where, this.#limit);
+    if (lock === undefined) return transaction.visible(table, where, limit);
     const rows = transaction.visible(table, where);
     const locked: Row[] = [];
-    for (const [place, row] of rows.entries()) {
-      if (locked.length >= this.#limit) break;
+    for (let place = 0; place < rows.length && locked.length < limit; place++) {
+      const row = rows[place]!;
       // It is as it was seen: nobody has come in between.
       if (transaction.tryLock(table, row.id)) locked.push(row);
-      else if (this.#lock === "wait") {
+      else if (lock === "wait") {
         const ids = rows.slice(place).map(({ id }) => id);
-        this.#rest = transaction.lockEach(table, where, ids, locked, this.#limit);
+        selection.rest = transaction.lockEach(table, where, ids, locked, limit);
         break;
       }
     }
     return locked;
-  }
-
-  override next(resumed: unknown): IteratorResult<Wait, readonly Row[]> {
-    const result = this.#rest === undefined ? super.next(resumed) : undefined;
-    return this.#rest?.next(undefined) ?? result!;
-  }
-}
+  },
+  rest: ({ rest }) => rest,
+};
 
 /** A commit, which takes a while; a process that crashes by it never sees its end. */
-class Commit extends Leaf<void> {
-  readonly #transaction: SimulatedTransaction;
-  #isSeen = true;
-
-  constructor(transaction: SimulatedTransaction) {
-    super();
-    this.#transaction = transaction;
-  }
-
-  protected override start(): void {
-    this.#transaction.judgeOpen();
-    this.#transaction.isCommitting = true;
-  }
-
-  begin(resume: (value: unknown) => void): void {
-    if (this.#isSeen) this.#transaction.beginCommit(resume as () => void);
-  }
-
-  protected finish(): void {
-    this.#isSeen = this.#transaction.finishCommit();
-  }
-
-  override next(resumed: unknown): IteratorResult<Wait, void> {
-    const result = super.next(resumed);
-    return this.#isSeen ? result : this;
-  }
-}
+const committing: LeafKind<SimulatedTransaction, void> = {
+  start(transaction) {
+    transaction.judgeOpen();
+    transaction.isCommitting = true;
+  },
+  begin: (transaction, resume) => transaction.beginCommit(resume as () => void),
+  finish: (transaction) => transaction.finishCommit(),
+  rest: ({ process }) => process.isLive ? undefined : forever(),
+};
 
 /** A row with some values in place of its own. Spreading both would take the engine's slow path. */
 function changed(row: Row, changes: Readonly<Record<string, Value>>): Row {

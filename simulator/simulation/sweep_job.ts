@@ -5,6 +5,7 @@
  */
 import type { Violation } from "./invariants.ts";
 import { faultKinds, faultPoints, type RunOptions } from "./options.ts";
+import { withoutAmbient } from "./ambient_guard.ts";
 import { runSimulation } from "./run.ts";
 import { rareEvents } from "./rare_events.ts";
 
@@ -33,7 +34,11 @@ export interface SweepJob {
 }
 
 /** Runs the seeds of a job, in this thread. */
-export function runJob({ seeds, plant, given }: SweepJob): SweepResult {
+export function runJob(job: SweepJob): SweepResult {
+  return withoutAmbient(() => runSeeds(job));
+}
+
+function runSeeds({ seeds, plant, given }: SweepJob): SweepResult {
   const result = emptyResult();
   for (const seed of seeds) {
     const run = runSimulation({ seed, plant, given, isHashed: false });

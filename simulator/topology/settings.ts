@@ -80,7 +80,7 @@ export function resultOf(order: Message): Message {
 
 /** The name of the result of the order of that name. */
 export function resultIdOf(orderId: string): string {
-  return orderId.replace("o", "r");
+  return `r${orderId.slice(1)}`;
 }
 
 /** The tables of a backend; plants and patterns without de-duplication lack a unique set. */

@@ -31,7 +31,7 @@ export type Step<T> = Generator<Wait, T, unknown>;
 export function waitFor<T>(
   start: (resume: (value: T) => void, fail: (error: unknown) => void) => void,
 ): Step<T> {
-  return new Once<T>(start as Wait["begin"]).step();
+  return leaf(once, start as Wait["begin"]) as Step<T>;
 }
 
 /**
@@ -64,44 +64,71 @@ class Done<T> {
   }
 }
 
+/** What {@linkcode leaf} does with its context. */
+export interface LeafKind<C, T> {
+  /** What comes before it waits; it may throw. @default nothing does */
+  start?(context: C): void;
+  begin(
+    context: C,
+    resume: (value: unknown) => void,
+    fail: (error: unknown) => void,
+  ): void;
+  /** What it gives once it is resumed; it may throw. */
+  finish(context: C, resumed: unknown): T;
+  /** Whether it goes on after that, and waits for what that is. @default it does not */
+  rest?(context: C): Step<T> | undefined;
+}
+
 /**
- * Work that waits once, as much of a generator as `yield*` asks for: a part waits some ten thousand times in a run,
- * and a generator with its closures costs several times as much. It is what it waits for, and the result that
- * says so, to be one object only.
+ * Work that waits once, without a generator of its own: a part waits some ten thousand times in a run, and a generator
+ * with its closures costs several times as much.
  */
-export abstract class Leaf<T> implements Wait {
+export function leaf<C, T>(kind: LeafKind<C, T>, context: C): Step<T> {
+  return new Leaf(kind, context) as unknown as Step<T>;
+}
+
+/**
+ * As much of a generator as `yield*` asks for. It is what it waits for, and the result that says so, to be one object
+ * only; and one class for all kinds, as fields of a class with many heirs are slow to make and to read.
+ */
+class Leaf<C, T> implements Wait {
   readonly done = false;
+  readonly #kind: LeafKind<C, T>;
+  readonly #context: C;
   #isBegun = false;
+  #rest: Step<T> | undefined = undefined;
+
+  constructor(kind: LeafKind<C, T>, context: C) {
+    this.#kind = kind;
+    this.#context = context;
+  }
 
   get value(): Wait {
     return this;
   }
 
-  /** As what it is used: for `yield*`. */
-  step(): Step<T> {
-    return this as unknown as Step<T>;
+  begin(resume: (value: unknown) => void, fail: (error: unknown) => void): void {
+    this.#kind.begin(this.#context, resume, fail);
   }
-
-  abstract begin(resume: (value: unknown) => void, fail: (error: unknown) => void): void;
-
-  /** What comes before it waits; it may throw. */
-  protected start(): void {}
-
-  /** What it gives once it is resumed; it may throw. */
-  protected abstract finish(resumed: unknown): T;
 
   [Symbol.iterator](): this {
     return this;
   }
 
   next(resumed: unknown): IteratorResult<Wait, T> {
-    if (this.#isBegun) return { done: true, value: this.finish(resumed) };
-    this.start();
-    this.#isBegun = true;
-    return this;
+    if (this.#rest !== undefined) return this.#rest.next(resumed);
+    if (!this.#isBegun) {
+      this.#kind.start?.(this.#context);
+      this.#isBegun = true;
+      return this;
+    }
+    const value = this.#kind.finish(this.#context, resumed);
+    this.#rest = this.#kind.rest?.(this.#context);
+    return this.#rest === undefined ? { done: true, value } : this.#rest.next(undefined);
   }
 
-  throw(error: unknown): never {
+  throw(error: unknown): IteratorResult<Wait, T> {
+    if (this.#rest !== undefined) return this.#rest.throw(error);
     throw error;
   }
 
@@ -110,19 +137,11 @@ export abstract class Leaf<T> implements Wait {
   }
 }
 
-/** Waits for what somebody else begins. */
-class Once<T> extends Leaf<T> {
-  readonly begin: Wait["begin"];
-
-  constructor(begin: Wait["begin"]) {
-    super();
-    this.begin = begin;
-  }
-
-  protected finish(resumed: unknown): T {
-    return resumed as T;
-  }
-}
+/** What {@linkcode waitFor} waits for: its context is what begins it. */
+const once: LeafKind<Wait["begin"], unknown> = {
+  begin: (begin, resume, fail) => begin(resume, fail),
+  finish: (_begin, resumed) => resumed,
+};
 
 /** Waits for a promise: how live stores, buses and endpoints become steps. */
 export function fromPromise<T>(start: () => Promise<T>): Step<T> {
