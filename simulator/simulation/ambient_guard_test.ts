@@ -27,6 +27,15 @@ Deno.test("what reads no clock works in a simulation, and afterwards all is as b
   const { now } = Date;
   assert.equal(withoutAmbient(() => new Date(0).toISOString()), "1970-01-01T00:00:00.000Z");
   assert.throws(() => withoutAmbient(() => assert.fail("on purpose")));
+  assert.throws(
+    () =>
+      withoutAmbient(() => {
+        withoutAmbient(() => assert.throws(() => Date.now()));
+        return Date.now();
+      }),
+    /must not use 'Date.now'/,
+    "one within another ends with the outer one",
+  );
   assert.equal(Date.now, now);
   assert.ok(Math.random() < 1 && crypto.randomUUID().length === 36 && new Date().getTime() > 0);
 });

@@ -46,6 +46,24 @@ Deno.test("a run can be replayed from its decisions", () => {
   }
 });
 
+Deno.test("a run whose log nobody reads takes the same decisions, and ends alike", () => {
+  for (const [seed, plant] of [[5, 0], [7, 0], [2, 14], [3, 9]] as const) {
+    const endOf = (isHashed: boolean) => {
+      const decisions: [string, number][] = [];
+      const onDecision = (name: string, value: number) => void decisions.push([name, value]);
+      const input = { seed, plant, given: few, isHashed };
+      const { hash, ...end } = runSimulation({ ...input, onDecision });
+      const { hash: _, ...undecided } = runSimulation(input);
+      assert.deepEqual(undecided, end, "and whether anybody hears of the decisions");
+      return { hash, end, decisions };
+    };
+    const [logged, silent] = [endOf(true), endOf(false)];
+    assert.deepEqual(silent.decisions, logged.decisions);
+    assert.deepEqual(silent.end, logged.end);
+    assert.ok(logged.hash !== "" && silent.hash === "" && logged.decisions.length > 0);
+  }
+});
+
 Deno.test("recording changes nothing", () => {
   const plain = runSimulation({ seed: 9, given: few });
   assert.equal(plain.decisions.length, 0);
