@@ -212,7 +212,7 @@ export function* together(steps: readonly Step<void>[]): Step<void> {
       const result = isError ? step.throw(value) : step.next(value);
       if (result.done) running--;
       else {
-        result.value(
+        result.value.begin(
           (value) => arrive({ step, value, isError: false }),
           (error) => arrive({ step, value: error, isError: true }),
         );
