@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
 import { axeFindings, type Tab, testPage } from "../service/testing/browser.ts";
+import { startConsole } from "./console_fixture.ts";
 import { startProgram, type TestProgram } from "../service/testing/program.ts";
 
 /** A REST API of its own. */
@@ -15,11 +16,16 @@ interface Fixture {
   folder: string;
 }
 
-async function startApi(folder: string, port = "0", flags: string[] = []) {
+async function startApi(
+  folder: string,
+  port = "0",
+  flags: string[] = [],
+  env: Record<string, string> = {},
+) {
   const api = await startProgram(new URL("../signer/rest_api.ts", import.meta.url), [
     ...["--port", port, "--data-dir", folder, "--timeout-ms", "1000"],
     ...flags,
-  ]);
+  ], env);
   const [, url] = await api.line(/Listening url=(\S+)/);
   return { api, url: url! };
 }
@@ -137,6 +143,48 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     await page.locator(".pill-live").waitFor();
     await page.keyboard.press("Enter");
     await page.locator(".answer", { hasText: "ed25519" }).nth(1).waitFor();
+  },
+
+  async "in a demo it leads to the other programs, a trace's id into the console, in one theme"(
+    { page, context, folder },
+  ) {
+    const programs = `${folder}/programs.json`;
+    await using viewer = await startConsole(undefined, ["--programs", programs]);
+    const console = { name: "console", what: "traces", page: viewer.fields.page, state: "up" };
+    const orb = { name: "orb-server", what: "signup", state: "down", ended: "by SIGKILL" };
+    await Deno.writeTextFile(programs, JSON.stringify([console, orb]));
+    const { api, url } = await startApi(`${folder}/demo`, "0", [], {
+      OTEL_SDK_DISABLED: "false",
+      OTEL_EXPORTER_OTLP_ENDPOINT: viewer.fields.otlp!,
+      OTEL_BSP_SCHEDULE_DELAY: "100",
+      OTEL_ORRERY_CONSOLE_URL: viewer.fields.page!,
+    });
+    await using _api = api;
+    await page.emulateMedia({ colorScheme: "light" });
+    await page.goto(url);
+    await page.getByRole("button", { name: /^Theme/ }).click();
+    await page.getByRole("button", { name: /^Theme: light/ }).click();
+    await page.getByRole("button", { name: /^Theme: dark/ }).waitFor();
+    await send(page, "followed");
+    await page.locator(".answer").getByTitle("Open trace").click();
+    await page.waitForURL(`${viewer.fields.page}/traces/*`);
+    await page.getByRole("button", { name: /^send signer\.v1 / }).waitFor();
+    await page.getByRole("button", { name: /^Theme: dark/ }).waitFor();
+
+    await page.goBack();
+    await page.getByText("1 down").click();
+    const menu = page.locator(".switch-list");
+    await menu.getByText("down (by SIGKILL)").waitFor();
+    await menu.getByRole("link", { name: "console" }).click();
+    await page.waitForURL(`${viewer.fields.page}/`);
+    // What the page itself asked for is no trace: what it did is.
+    const operations = await context.request.get(
+      `${viewer.fields.page}/api/services/signer-api/operations`,
+    );
+    const { data } = await operations.json();
+    assert.ok(data.some((name: string) => name.startsWith("send signer.v1")), data.join());
+    const own = /assets|programs|streams|livez/;
+    assert.deepEqual(data.filter((name: string) => own.test(name)), []);
   },
 
   async "everything can be done by keyboard"({ page }) {

@@ -68,6 +68,13 @@ export function ProgramSwitch({ mark, program }: { mark: ComponentChild; program
   const menu = useRef<HTMLDetailsElement>(null);
   const [isOpen, setOpen] = useState(false);
   useEffect(() => void ask(), []);
+  const isAlone = known.value.programs.length === 0;
+  useEffect(() => {
+    // Who is alone stays alone: what starts others tells a program so when it starts it.
+    if (isAlone || isOpen) return;
+    const timer = setInterval(() => document.visibilityState !== "hidden" && ask(), 10_000);
+    return () => clearInterval(timer);
+  }, [isAlone, isOpen]);
   useEffect(() => {
     if (!isOpen) return;
     const timer = setInterval(ask, 2_000);

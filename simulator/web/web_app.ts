@@ -44,8 +44,8 @@ export function webApp(options: WebAppOptions, context: ServiceContext): Hono {
     allowedOrigins,
     // The original's page came from another port.
     loopbackOrigins: true,
-    // Spans about spans that came in would never come to an end.
-    untraced: ["/", "/ws", "/v1/*"],
+    // Spans about spans that came in would never come to an end; streams last for hours.
+    untraced: ["/", "/ws", "/v1/*", "/api/live/stream"],
   }, context);
 
   app.get("/", async (c, next) => {
