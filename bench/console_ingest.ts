@@ -16,7 +16,7 @@ import { median, report } from "./report.ts";
 
 const warmUpMs = 8_000;
 const measureMs = 20_000;
-const targetSpansPerSecond = 60_000;
+const targetSpansPerSecond = 90_000;
 const targetGrowth = 1.1;
 
 const console_ = await startConsole();

@@ -126,6 +126,28 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     await page.locator(".store-tabs").getByRole("img", { name: "stale" }).first().waitFor();
   },
 
+  async "an observer that stands still is no live one; what it was asked says how long, and is cancelled"(
+    { observer, page },
+  ) {
+    await observeNow(page);
+    await row(page, "pause:3.10").waitFor();
+    await page.locator(".pill-live").waitFor();
+    observer.kill("SIGSTOP");
+    try {
+      await observeNow(page);
+      await Promise.all([
+        page.getByText(/Observing: [1-9]\d*\.\d s of at most 60 s/).waitFor(),
+        page.getByText(/^No data for \d+ s$/).waitFor(),
+      ]);
+      await page.getByRole("button", { name: "Cancel: the observation" }).click();
+      await page.getByText("Not waited for").waitFor();
+    } finally {
+      observer.kill("SIGCONT");
+    }
+    await page.locator(".pill-live").waitFor();
+    await row(page, "pause:3.10").waitFor();
+  },
+
   async "the observer's end is shown, and its last values stay"({ observer, page }) {
     await observeNow(page);
     await row(page, "pause:3.10").waitFor();

@@ -6,7 +6,9 @@
 import { computed, effect, signal } from "@preact/signals";
 import { announce } from "../../service/page/announce.ts";
 import { formatCounted } from "../../service/page/format.ts";
+import { postJson, RequestError } from "../../service/page/get_json.ts";
 import { LiveStream } from "../../service/page/live_stream.ts";
+import type { UnderWayRequest } from "../../service/page/under_way.tsx";
 import { address, wordParam } from "../../service/page/url_state.ts";
 import type { ObserveAnswer, StoresAnswer } from "../api.ts";
 
@@ -54,18 +56,20 @@ export function startStore(): void {
   });
 }
 
-/** Whether the button has been pressed and has not been answered. */
-export const observing = signal(false);
+/** What the button has asked for and has not been answered. */
+export const observing = signal<UnderWayRequest | undefined>(undefined);
+const observeTimeoutMs = 60_000;
 
 /** Observes every store now, and says what came of it. */
 export async function observeNow(): Promise<void> {
   if (observing.value) return;
-  observing.value = true;
+  const cancel = new AbortController();
+  observing.value = { sinceMs: Date.now(), timeoutMs: observeTimeoutMs, cancel };
   try {
-    const response = await fetch("/observe", { method: "POST" });
-    const answer = await response.json();
-    if (!response.ok) throw new Error(answer.detail ?? `status ${response.status}`);
-    const { observations } = answer as ObserveAnswer;
+    const { observations } = await postJson<ObserveAnswer>("/observe", undefined, {
+      signal: cancel.signal,
+      timeoutMs: observeTimeoutMs,
+    });
     const failed = observations.filter(({ outcome }) => outcome !== "success");
     const good = observations.length - failed.length;
     announce(
@@ -74,8 +78,10 @@ export async function observeNow(): Promise<void> {
         : `${failed.length} of ${formatCounted(observations.length, "store")} could not be read`,
     );
   } catch (error) {
-    announce(`Could not observe: ${error instanceof Error ? error.message : String(error)}`);
+    if (cancel.signal.aborted) announce("Not waited for: the stores are observed all the same");
+    else if (error instanceof RequestError) announce(`Could not observe: ${error.message}`);
+    else throw error;
   } finally {
-    observing.value = false;
+    observing.value = undefined;
   }
 }

@@ -18,6 +18,7 @@ import { address, href } from "../../service/page/url_state.ts";
 import { imageName, type ImageView, type StoreView } from "../api.ts";
 import { ImageDetail } from "./image_detail.tsx";
 import { ImageList } from "./image_list.tsx";
+import { UnderWay } from "../../service/page/under_way.tsx";
 import { now, observeNow, observing, selected, stores } from "./store.ts";
 
 /** See the module. */
@@ -56,10 +57,18 @@ export function StoresView() {
             </li>
           ))}
         </ul>
+        {observing.value && (
+          <UnderWay
+            what="Observing"
+            cancelled="the observation"
+            request={observing.value}
+            afterMs={1_000}
+          />
+        )}
         <button
           type="button"
           class="button button-main"
-          disabled={observing.value}
+          disabled={observing.value !== undefined}
           title="Observe now (o)"
           onClick={() => void observeNow()}
         >

@@ -64,10 +64,10 @@ export function getJson<Answer>(path: string, options: GetJsonOptions = {}): Pro
  */
 export function postJson<Answer>(
   path: string,
-  body: BodyInit,
+  body: BodyInit | undefined,
   options: GetJsonOptions = {},
 ): Promise<Answer> {
-  return askJson(path, { method: "POST", body }, options);
+  return askJson(path, { method: "POST", ...(body !== undefined && { body }) }, options);
 }
 
 async function askJson<Answer>(

@@ -5,7 +5,6 @@
  */
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
-import { useSignal } from "@preact/signals";
 import { CommandLine, ShortId } from "../../service/page/copy.tsx";
 import {
   formatCount,
@@ -16,6 +15,7 @@ import {
 } from "../../service/page/format.ts";
 import { TraceId } from "../../service/page/program_switch.tsx";
 import { Empty } from "../../service/page/states.tsx";
+import { UnderWay } from "../../service/page/under_way.tsx";
 import { address, href } from "../../service/page/url_state.ts";
 import {
   entries,
@@ -120,27 +120,12 @@ function Answer({ entry }: { entry: Entry }) {
 
 /** How long it has been waited for, at most for how long, and a way to stop. */
 function Waiting({ entry: { atMs, timeoutMs, cancel, message } }: { entry: Entry }) {
-  const nowMs = useSignal(Date.now());
-  useEffect(() => {
-    const timer = setInterval(() => nowMs.value = Date.now(), 100);
-    return () => clearInterval(timer);
-  }, []);
-  const elapsed = Math.max(0, (nowMs.value - atMs) / 1e3).toFixed(1);
   return (
-    <div class="answer-facts">
-      <span class="quiet">
-        Waiting for the signature: {elapsed} s
-        {timeoutMs !== undefined && ` of at most ${timeoutMs / 1e3} s`}
-      </span>
-      <button
-        type="button"
-        class="button"
-        aria-label={`Cancel: ${message.slice(0, 40) || "empty message"}`}
-        onClick={() => cancel.abort()}
-      >
-        Cancel
-      </button>
-    </div>
+    <UnderWay
+      what="Waiting for the signature"
+      cancelled={message.slice(0, 40) || "empty message"}
+      request={{ sinceMs: atMs, timeoutMs, cancel }}
+    />
   );
 }
 
