@@ -3,7 +3,13 @@
  *
  * @module
  */
-import { type Message, StoreError, type Surroundings, transact } from "./ports.ts";
+import {
+  type Message,
+  StoreError,
+  type Surroundings,
+  transact,
+  type Transaction,
+} from "./ports.ts";
 import {
   attempt,
   failureOf,
@@ -56,28 +62,35 @@ export function* placeOrder(part: Surroundings, settings: Settings, order: Order
 }
 
 /** Nothing if it is stored already. */
-function* storeOrder(
+function storeOrder(
   part: Surroundings,
   settings: Settings,
   order: Order,
 ): Step<Message | undefined> {
-  return yield* transact(part.store, function* (tx) {
-    const known = yield* tx.select("orders", { orderId: order.id });
-    if (known.length > 0) return undefined;
-    const [counter] = yield* tx.select("sequences", { key: order.key }, { lock: "wait" });
-    const sequence = counter!["next"] as number;
-    const trace = order.trace ?? `t-${order.id}`;
-    const message = { id: order.id, key: order.key, sequence, trace };
-    const state = "placed";
-    yield* tx.insert("orders", { orderId: order.id, key: order.key, sequence, trace, state });
-    if (settings.pattern === "outbox") {
-      yield* tx.insert("outbox", outboxRow(part, settings, message, tx.nowMs()));
-    }
-    yield* tx.update("sequences", counter!.id, { next: sequence + 1 });
-    if (settings.plant === 17) part.wake("outbox", message.id);
-    if (settings.plant === 23) yield* publish(part, message);
-    return message;
-  });
+  return transact(part.store, (tx) => storeIn(tx, part, settings, order));
+}
+
+function* storeIn(
+  tx: Transaction,
+  part: Surroundings,
+  settings: Settings,
+  order: Order,
+): Step<Message | undefined> {
+  const known = yield* tx.select("orders", { orderId: order.id });
+  if (known.length > 0) return undefined;
+  const [counter] = yield* tx.select("sequences", { key: order.key }, { lock: "wait" });
+  const sequence = counter!["next"] as number;
+  const trace = order.trace ?? `t-${order.id}`;
+  const message = { id: order.id, key: order.key, sequence, trace };
+  const state = "placed";
+  yield* tx.insert("orders", { orderId: order.id, key: order.key, sequence, trace, state });
+  if (settings.pattern === "outbox") {
+    yield* tx.insert("outbox", outboxRow(part, settings, message, tx.nowMs()));
+  }
+  yield* tx.update("sequences", counter!.id, { next: sequence + 1 });
+  if (settings.plant === 17) part.wake("outbox", message.id);
+  if (settings.plant === 23) yield* publish(part, message);
+  return message;
 }
 
 function publish(part: Surroundings, message: Message): Step<void> {

@@ -143,16 +143,28 @@ export function* writeInbox(
 ): Step<void> {
   try {
     if (settings.plant === 5) yield* recordFirst(part, message);
-    yield* transact(part.store, function* (tx) {
-      if (settings.plant === 4 && (yield* isKnown(tx, message))) return;
-      for (const consumer of stage.consumers) {
-        yield* insertFor(part, settings, message, consumer, state, tx);
-      }
-    });
+    yield* transact(
+      part.store,
+      (tx) => insertForEach(tx, part, settings, stage, message, state),
+    );
     part.wake("inbox", message.id);
   } catch (error) {
     if (!(error instanceof StoreError) || error.kind !== "duplicate") throw error;
     part.note("duplicate", message.id);
+  }
+}
+
+function* insertForEach(
+  tx: Transaction,
+  part: Surroundings,
+  settings: Settings,
+  stage: Stage,
+  message: Message,
+  state: "pending" | "parked",
+): Step<void> {
+  if (settings.plant === 4 && (yield* isKnown(tx, message))) return;
+  for (const consumer of stage.consumers) {
+    yield* insertFor(part, settings, message, consumer, state, tx);
   }
 }
 

@@ -8,6 +8,7 @@
 import { OldestRows } from "./oldest_rows.ts";
 import {
   LinkError,
+  type Message,
   type Row,
   StoreError,
   type Surroundings,
@@ -109,22 +110,30 @@ const nothing: Found = { claimed: [], waitMs: Infinity };
 
 /** Claims rows that are the next of their key. */
 function* claimRows(processor: Processor): Step<Found> {
-  const { part, settings } = processor;
-  const { heads, nowMs } = yield* findHeads(processor);
+  const found = yield* findHeads(processor);
+  const { heads, nowMs } = found;
   if (!heads.some((row) => isClaimable(row, nowMs))) {
     return { claimed: [], waitMs: Math.min(...heads.map(claimableAtMs)) - nowMs };
   }
-  const claimed = yield* transact(part.store, function* (tx) {
-    const claimed: Row[] = [];
-    for (const head of heads) {
-      if (claimed.length >= settings.batch) break;
-      const row = isClaimable(head, nowMs) ? yield* claimRow(processor, tx, head.id) : undefined;
-      if (row !== undefined) claimed.push(row);
-      else if (settings.plant === 16) break;
-    }
-    return claimed;
-  });
+  const { store } = processor.part;
+  const claimed = yield* transact(store, (tx) => claimHeads(tx, processor, found));
   return { claimed, waitMs: Infinity };
+}
+
+function* claimHeads(
+  tx: Transaction,
+  processor: Processor,
+  { heads, nowMs }: Heads,
+): Step<readonly Row[]> {
+  const { settings } = processor;
+  const claimed: Row[] = [];
+  for (const head of heads) {
+    if (claimed.length >= settings.batch) break;
+    const row = isClaimable(head, nowMs) ? yield* claimRow(processor, tx, head.id) : undefined;
+    if (row !== undefined) claimed.push(row);
+    else if (settings.plant === 16) break;
+  }
+  return claimed;
 }
 
 /** Rows that are the next of their key: as many of the oldest as a turn takes, or of every slot. */
@@ -232,30 +241,39 @@ function* handle(processor: Processor, row: Row): Step<boolean> {
   const consumer = row["consumer"] as string;
   const message = messageOf(row);
   yield* work(part, consumer, message.id);
-  const isDone = yield* transact(part.store, function* (tx) {
-    const [current] = yield* tx.select("inbox", { queue: "open", id: row.id }, { lock: "wait" });
-    const isFenced = current === undefined || current["token"] !== row["token"];
-    if (isFenced && settings.plant !== 22 && settings.plant !== 24) {
-      part.note("fenced", message.id, consumer);
-      return false;
-    }
-    yield* tx.insert("effects", { ...rowOf(message), consumer });
-    const slot = slotOf(consumer, message.key);
-    const [mark] = yield* tx.select("marks", { box: 1, slot });
-    yield* tx.update("marks", mark!.id, { applied: message.sequence });
-    yield* tx.update("inbox", row.id, { queue: "done", state: "done", doneAtMs: tx.nowMs() });
-    if (consumer === stage.producer && settings.pattern === "outbox") {
-      const result = resultOf(message);
-      yield* tx.insert("outbox", outboxRow(part, settings, result, tx.nowMs()));
-      if (settings.plant === 17) part.wake("outbox", result.id);
-    }
-    return true;
-  });
+  const isDone = yield* transact(part.store, (tx) => apply(tx, processor, row, message));
   // Not before the commit: whoever is woken would find nothing, and sleep on.
   if (isDone && consumer === stage.producer && settings.pattern === "outbox") {
     part.wake("outbox", resultIdOf(message.id));
   }
   return isDone;
+}
+
+/** The effect, the mark of the inbox and what is to be sent next; gives whether they are there by this call. */
+function* apply(
+  tx: Transaction,
+  { part, settings, stage }: Processor,
+  row: Row,
+  message: Message,
+): Step<boolean> {
+  const consumer = row["consumer"] as string;
+  const [current] = yield* tx.select("inbox", { queue: "open", id: row.id }, { lock: "wait" });
+  const isFenced = current === undefined || current["token"] !== row["token"];
+  if (isFenced && settings.plant !== 22 && settings.plant !== 24) {
+    part.note("fenced", message.id, consumer);
+    return false;
+  }
+  yield* tx.insert("effects", { ...rowOf(message), consumer });
+  const slot = slotOf(consumer, message.key);
+  const [mark] = yield* tx.select("marks", { box: 1, slot });
+  yield* tx.update("marks", mark!.id, { applied: message.sequence });
+  yield* tx.update("inbox", row.id, { queue: "done", state: "done", doneAtMs: tx.nowMs() });
+  if (consumer === stage.producer && settings.pattern === "outbox") {
+    const result = resultOf(message);
+    yield* tx.insert("outbox", outboxRow(part, settings, result, tx.nowMs()));
+    if (settings.plant === 17) part.wake("outbox", result.id);
+  }
+  return true;
 }
 
 /** What fails by itself again and again is parked; what fails by the world is only tried later. */

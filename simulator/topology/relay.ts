@@ -217,28 +217,35 @@ function* ownByHeartbeat(relay: Relay, shard: string): Step<Ownership | undefine
  *
  * @param limit how many of the oldest rows are looked at
  */
-function* claim(relay: Relay, ownership: Ownership, limit: number): Step<readonly Row[]> {
+function claim(relay: Relay, ownership: Ownership, limit: number): Step<readonly Row[]> {
+  return transact(relay.part.store, (tx) => claimIn(tx, relay, ownership, limit));
+}
+
+function* claimIn(
+  tx: Transaction,
+  relay: Relay,
+  ownership: Ownership,
+  limit: number,
+): Step<readonly Row[]> {
   const { part, settings } = relay;
   const { shard, token } = ownership;
-  return yield* transact(part.store, function* (tx) {
-    const lease = yield* fence(relay, tx, ownership);
-    if (lease === undefined) return [];
-    const open = yield* tx.select("outbox", { queue: shard }, { limit });
-    const chosen = choose(relay, open, tx.nowMs(), ownership, lease["cursor"] as number)
-      .slice(0, settings.batch);
-    for (const row of chosen) {
-      if (isOthers(row, ownership)) part.note("claim-taken", row["messageId"] as string);
-      yield* tx.update("outbox", row.id, { state: "claimed", token, claimedAtMs: tx.nowMs() });
-    }
-    if (chosen.length > 0) {
-      part.note(
-        "claim",
-        shard,
-        chosen.map(({ messageId }) => messageId).join(" "),
-      );
-    }
-    return chosen;
-  });
+  const lease = yield* fence(relay, tx, ownership);
+  if (lease === undefined) return [];
+  const open = yield* tx.select("outbox", { queue: shard }, { limit });
+  const chosen = choose(relay, open, tx.nowMs(), ownership, lease["cursor"] as number)
+    .slice(0, settings.batch);
+  for (const row of chosen) {
+    if (isOthers(row, ownership)) part.note("claim-taken", row["messageId"] as string);
+    yield* tx.update("outbox", row.id, { state: "claimed", token, claimedAtMs: tx.nowMs() });
+  }
+  if (chosen.length > 0) {
+    part.note(
+      "claim",
+      shard,
+      chosen.map(({ messageId }) => messageId).join(" "),
+    );
+  }
+  return chosen;
 }
 
 function choose(
@@ -297,33 +304,41 @@ function* fence(relay: Relay, tx: Transaction, ownership: Ownership): Step<Row |
 }
 
 /** @param failed how often each row that was not sent has failed, by its id */
-function* markSent(
+function markSent(
+  relay: Relay,
+  ownership: Ownership,
+  claimed: readonly Row[],
+  failed: ReadonlyMap<number, number>,
+): Step<void> {
+  return transact(relay.part.store, (tx) => markSentIn(tx, relay, ownership, claimed, failed));
+}
+
+function* markSentIn(
+  tx: Transaction,
   relay: Relay,
   ownership: Ownership,
   claimed: readonly Row[],
   failed: ReadonlyMap<number, number>,
 ): Step<void> {
   const { part, settings } = relay;
-  yield* transact(part.store, function* (tx) {
-    const lease = yield* fence(relay, tx, ownership);
-    if (lease === undefined) return;
-    const nowMs = tx.nowMs();
-    for (const row of claimed) {
-      const attempts = failed.get(row.id);
-      if (attempts === undefined) {
-        yield* tx.update("outbox", row.id, { queue: "sent", state: "sent", sentAtMs: nowMs });
-      } else {
-        const waitMs = attempts === 0 ? 0 : backoffMs(part, settings, attempts);
-        yield* tx.update("outbox", row.id, {
-          state: "pending",
-          attempts,
-          nextAtMs: nowMs + waitMs,
-        });
-      }
+  const lease = yield* fence(relay, tx, ownership);
+  if (lease === undefined) return;
+  const nowMs = tx.nowMs();
+  for (const row of claimed) {
+    const attempts = failed.get(row.id);
+    if (attempts === undefined) {
+      yield* tx.update("outbox", row.id, { queue: "sent", state: "sent", sentAtMs: nowMs });
+    } else {
+      const waitMs = attempts === 0 ? 0 : backoffMs(part, settings, attempts);
+      yield* tx.update("outbox", row.id, {
+        state: "pending",
+        attempts,
+        nextAtMs: nowMs + waitMs,
+      });
     }
-    if (settings.plant !== 1) return;
-    const firstFailed = claimed.findIndex(({ id }) => failed.has(id));
-    const last = firstFailed < 0 ? claimed.at(-1) : claimed[firstFailed - 1];
-    if (last !== undefined) yield* tx.update("leases", lease.id, { cursor: last.id });
-  });
+  }
+  if (settings.plant !== 1) return;
+  const firstFailed = claimed.findIndex(({ id }) => failed.has(id));
+  const last = firstFailed < 0 ? claimed.at(-1) : claimed[firstFailed - 1];
+  if (last !== undefined) yield* tx.update("leases", lease.id, { cursor: last.id });
 }
