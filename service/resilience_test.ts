@@ -17,11 +17,11 @@ class CountedSignal extends EventTarget {
   aborted = false;
   reason: unknown;
   override addEventListener(...args: Parameters<EventTarget["addEventListener"]>): void {
-    this.listeners++;
+    if (args[0] === "abort") this.listeners++;
     super.addEventListener(...args);
   }
   override removeEventListener(...args: Parameters<EventTarget["removeEventListener"]>): void {
-    this.listeners--;
+    if (args[0] === "abort") this.listeners--;
     super.removeEventListener(...args);
   }
   get signal(): AbortSignal {
@@ -59,6 +59,10 @@ Deno.test("backoffDelayMs() refuses options that would make an endless loop", ()
     () => backoffDelayMs(1, { baseDelayMs: 1, maxDelayMs: 1, jitter: 1.1 }),
     /'jitter' must be from 0 to 1: current value is 1.1/,
   );
+  assert.throws(
+    () => backoffDelayMs(1, { baseDelayMs: 1, maxDelayMs: 1, jitter: -0.1 }),
+    /'jitter' must be from 0 to 1: current value is -0.1/,
+  );
 });
 
 Deno.test("pause() lasts its time, or until its signal aborts, and leaves nothing behind", async () => {
@@ -72,6 +76,7 @@ Deno.test("pause() lasts its time, or until its signal aborts, and leaves nothin
   const cut = pause(1_000, { world, signal: stop.signal });
   stop.abort();
   assert.equal(await cut, false);
+  assert.equal(await world.runUntil(pause(50, { world })), true, "without a signal");
   assert.equal(await pause(1_000, { world, signal: stop.signal }), false);
   assert.equal(world.pendingTimers, 0);
 });
@@ -90,6 +95,10 @@ Deno.test("settledWithin() says whether a promise has settled, either way, in ti
   assert.equal(counted.listeners, 0);
   const never = new Promise(() => {});
   assert.equal(await settledWithin(never, 100, { world, signal: AbortSignal.abort() }), false);
+  const stop = new AbortController();
+  const cut = settledWithin(never, 100, { world, signal: stop.signal });
+  stop.abort();
+  assert.equal(await cut, false);
   assert.equal(world.pendingTimers, 0);
 });
 
@@ -101,6 +110,7 @@ Deno.test("timeoutSignal() aborts when the time is up, with its reason", async (
   await world.advance(1);
   assert.equal(timeout.signal.aborted, true);
   assert.equal(timeout.signal.reason.name, "TimeoutError");
+  assert.equal(timeout.signal.reason.message, "Not done within 30 ms");
 
   using own = timeoutSignal(30, { world }, () => new Error("too slow"));
   await world.advance(30);
@@ -141,6 +151,10 @@ Deno.test("aborted() resolves with its signal, at once if it has aborted", async
   await drainMicrotasks();
   assert.equal(resolved, true);
   await aborted(stop.signal);
+  let never = true;
+  aborted(undefined).then(() => never = false);
+  await drainMicrotasks();
+  assert.ok(never);
 });
 
 Deno.test("untilAborted() settles like its promise or with its signal, and leaves no listener behind", async () => {
@@ -170,5 +184,9 @@ Deno.test("reasonOf() gives the innermost causes, once each, on one line", () =>
   const loop = new Error("loop");
   loop.cause = loop;
   assert.equal(typeof reasonOf(loop), "string");
-  assert.equal(reasonOf(new Error("first\nsecond")), "first second");
+  assert.equal(reasonOf(new Error("first\n\n second")), "first second");
+  let deep = new Error("deep");
+  for (let depth = 0; depth < 6; depth++) deep = new Error("outer", { cause: deep });
+  assert.equal(reasonOf(deep), "deep");
+  assert.equal(reasonOf(new Error("outermost", { cause: deep })), "Error: outermost");
 });
