@@ -73,12 +73,15 @@ testWith(
       assert.equal(code, 0, output);
       const { kid } = JSON.parse(output);
       await eventually("the new key", async () => await signs(url) === kid || undefined);
-      // A key's id is base64url: one of 64 begins with "-", which only "--" tells from a flag.
-      const retired = await command("keys", "retire", "--data-dir", folder, "--", before);
+      const retired = await command("keys", "retire", before, "--data-dir", folder);
       assert.equal(retired.code, 0, retired.output);
-      const again = await command("keys", "retire", "--data-dir", folder, "--", kid);
+      const again = await command("keys", "retire", kid, "--data-dir", folder);
       assert.equal(again.code, 1);
       assert.match(again.output, /rotate first/);
+      // A key's id is base64url: one of 64 begins with "-", and is no flag for that.
+      const dashed = `-${kid.slice(1)}`;
+      const nobody = await command("keys", "retire", dashed, "--data-dir", folder);
+      assert.match(nobody.output, new RegExp(`There is no key '${dashed}'`));
     }),
 );
 

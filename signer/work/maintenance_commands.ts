@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { BusError } from "../../service/bus/bus.ts";
 import { type BusFlagValues, openBus } from "../../service/bus/open_bus.ts";
 import { flag } from "../../service/command_line.ts";
+import { mayBeginWithDash } from "../../service/dashed_argument.ts";
 import { StartError } from "../../service/life_cycle.ts";
 import { createLog, stderrLines } from "../../service/log.ts";
 import { reasonOf } from "../../service/resilience.ts";
@@ -38,14 +39,17 @@ export function addMaintenanceCommands<Options extends OptionValues>(
     .action((_, sub) => withKeys(sub, (store) => Promise.resolve(store.keys)));
   keys.command("rotate").description("make a new active key; the one before still verifies")
     .action((_, sub) => withKeys(sub, (store) => store.rotate()));
-  keys.command("retire").description("end a verify-only key: its signatures no longer count")
+  const retire = keys.command("retire")
+    .description("end a verify-only key: its signatures no longer count")
     .argument("<kid>", "the key's id")
     .action((kid, _, sub) => withKeys(sub, (store) => store.retire(kid)));
-  keys.command("revoke")
+  const revoking = keys.command("revoke")
     .description("end a key for good, also one of a service that is lost: over the bus")
     .argument("<kid>", "the key's id")
     .addOption(flag("--reason <text>", "why; services note it").makeOptionMandatory())
     .action((kid, { reason }, sub) => revoke(sub, kid, reason));
+  mayBeginWithDash(retire, keyId);
+  mayBeginWithDash(revoking, keyId);
 
   command.command("audit").description("check the audit log")
     .command("verify").description("check every entry and the chain of their hashes")
@@ -54,6 +58,9 @@ export function addMaintenanceCommands<Options extends OptionValues>(
     )
     .action((options, sub) => verifyAudit(sub, options.expectHead));
 }
+
+/** A SHA-256 in base64url (RFC 7638). */
+const keyId = /^[\w-]{43}$/;
 
 interface SubCommand {
   optsWithGlobals(): unknown;
