@@ -9,6 +9,7 @@
  */
 import { isIP } from "node:net";
 import { domainToASCII } from "node:url";
+import { decodeBase64 } from "../../service/base64.ts";
 import { realWorld, type World } from "../../service/world/world.ts";
 
 /** Options of {@linkcode createCertificate}. */
@@ -112,8 +113,9 @@ function asciiName(text: string): string {
  */
 export async function certificateHash(text: string): Promise<Uint8Array<ArrayBuffer>> {
   const body = /-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----/.exec(text);
-  if (!body) throw new TypeError("There is no certificate in PEM form");
-  return await sha256(Uint8Array.fromBase64(body[1]!.replace(/\s/g, "")));
+  const bytes = body && decodeBase64(body[1]!.replace(/\s/g, ""), "base64");
+  if (!bytes) throw new TypeError("There is no certificate in PEM form");
+  return await sha256(bytes);
 }
 
 /**
@@ -126,7 +128,8 @@ export function parsePin(text: string): Uint8Array<ArrayBuffer> {
   const hex = /(?<![0-9A-Za-z+/])(?:[0-9a-f]{2}:?){31}[0-9a-f]{2}(?![0-9A-Za-z+/=])/i.exec(text);
   if (hex) return Uint8Array.fromHex(hex[0].replaceAll(":", ""));
   const base64 = /(?<![0-9A-Za-z+/])[0-9A-Za-z+/]{43}=/.exec(text);
-  if (base64) return Uint8Array.fromBase64(base64[0]);
+  const bytes = base64 && decodeBase64(base64[0], "base64");
+  if (bytes) return bytes;
   throw new TypeError(
     "A pin is the SHA-256 hash of a certificate: 64 hexadecimal digits, or base64",
   );

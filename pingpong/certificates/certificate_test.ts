@@ -54,4 +54,8 @@ Deno.test("parsePin() takes hexadecimal, colons, base64, and a file that holds o
   }
   assert.throws(() => parsePin("sha256"), /64 hexadecimal digits/);
   assert.throws(() => parsePin(hash.toHex().slice(2)), TypeError);
+  // 43 digits have two bits more than 32 bytes: set, they are of another text than the hash's own.
+  const zeros = new Uint8Array(32).toBase64();
+  assert.deepEqual(parsePin(zeros), new Uint8Array(32));
+  assert.throws(() => parsePin(zeros.replace("A=", "B=")), /64 hexadecimal digits/);
 });
