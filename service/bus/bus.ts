@@ -134,6 +134,16 @@ export interface GroupReader extends Reader {
    * bus deals by records instead of partitions, all members have all.
    */
   readonly partitions: readonly number[];
+  /** How far the group is in every partition of the topic, whoever has it, or nobody. */
+  progress(): Promise<ReadonlyMap<number, PartitionProgress>>;
+}
+
+/** How far a group is in a partition. */
+export interface PartitionProgress {
+  /** Records in it that the group is not done with. */
+  waiting: number;
+  /** Where the group is: it grows with every record that is done with, in turn. */
+  done: bigint;
 }
 
 /** A {@linkcode Reader} that also knows when it has read what was there when it began. */

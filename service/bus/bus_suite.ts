@@ -301,10 +301,14 @@ function checkProgress(check: Check): void {
     });
     await all.reach(2);
     assert.ok(await reader.lag() >= 3, "the lag is what waits");
+    const waiting = async () =>
+      [...(await reader.progress()).values()].reduce((sum, one) => sum + one.waiting, 0);
+    assert.ok(await waiting() >= 3);
     assert.equal(all.records.length, 2, "no more than maxInFlight are under way");
     held.resolve();
     await all.reach(5);
     await until("no lag", async () => await reader.lag() === 0);
+    assert.equal(await waiting(), 0);
     await reader.close();
   });
 

@@ -5,7 +5,7 @@
  */
 import { aborted, backoffDelayMs, pause, settledWithin } from "../resilience.ts";
 import type { TimerId } from "../world/world.ts";
-import type { ConsumeOptions, GroupReader } from "./bus.ts";
+import type { ConsumeOptions, GroupReader, PartitionProgress } from "./bus.ts";
 import type { KafkaConsumer, KafkaRecord, MakeKafkaConsumer } from "./kafka_consumer.ts";
 import { type KafkaReaderOptions, KafkaSessions } from "./kafka_reader.ts";
 import { OffsetTracker } from "./offset_tracker.ts";
@@ -87,16 +87,27 @@ export class KafkaGroupReader implements GroupReader {
   }
 
   async lag(): Promise<number> {
-    const consumer = this.#sessions.consumer;
-    const partitions = consumer?.assigned ?? [];
-    if (!consumer || partitions.length === 0) return 0;
-    const [next, committed] = await Promise.all([
+    const partitions = this.partitions;
+    if (partitions.length === 0) return 0;
+    const progress = await this.progress();
+    return partitions.reduce((sum, one) => sum + (progress.get(one)?.waiting ?? 0), 0);
+  }
+
+  async progress(): Promise<ReadonlyMap<number, PartitionProgress>> {
+    const { consumer } = this.#sessions;
+    if (!consumer) return new Map();
+    const [oldest, next] = await Promise.all([
+      consumer.listOffsets("oldest"),
       consumer.listOffsets("next"),
-      consumer.listCommitted(partitions),
     ]);
-    return partitions.reduce((sum, partition) => {
-      return sum + Number((next[partition] ?? 0n) - (committed.get(partition) ?? 0n));
-    }, 0);
+    const committed = await consumer.listCommitted([...next.keys()]);
+    return new Map(next.map((end, partition) => {
+      // What was older than the topic keeps waits no more.
+      const begin = oldest[partition] ?? 0n;
+      const at = committed.get(partition) ?? begin;
+      const done = at < begin ? begin : at;
+      return [partition, { waiting: Number(end - done), done }];
+    }));
   }
 
   async close(deadline?: AbortSignal): Promise<void> {

@@ -268,6 +268,11 @@ Deno.test("KafkaGroupReader counts as lag what the group has not committed", () 
     topic.consumer.assign([1]);
     assert.deepEqual(reader.partitions, [1]);
     assert.equal(await reader.lag(), 1);
+    // Also of the one that is nobody's now.
+    assert.deepEqual([...await reader.progress()], [
+      [0, { waiting: 1, done: 1n }],
+      [1, { waiting: 1, done: 0n }],
+    ]);
   }));
 
 Deno.test("close() waits for what is under way and commits it", () =>

@@ -5,7 +5,7 @@
  */
 import { aborted } from "../resilience.ts";
 import type { TimerId, World } from "../world/world.ts";
-import type { ConsumeOptions, GroupReader, ReceivedRecord } from "./bus.ts";
+import type { ConsumeOptions, GroupReader, PartitionProgress, ReceivedRecord } from "./bus.ts";
 
 const defaultMaxInFlight = 1_024;
 
@@ -128,6 +128,12 @@ class MemoryMember implements GroupReader {
 
   lag(): Promise<number> {
     return Promise.resolve(this.group.lag);
+  }
+
+  /** There is one partition; what is under way is nearly done with. */
+  progress(): Promise<ReadonlyMap<number, PartitionProgress>> {
+    const { lag: waiting, next } = this.group;
+    return Promise.resolve(new Map([[0, { waiting, done: BigInt(next) }]]));
   }
 
   async work(record: ReceivedRecord): Promise<void> {

@@ -9,7 +9,7 @@ import { hash } from "node:crypto";
 import {
   type Bus,
   BusError,
-  type Reader,
+  type GroupReader,
   type ReaderState,
   type ReceivedRecord,
 } from "../../service/bus/bus.ts";
@@ -21,6 +21,7 @@ import {
 } from "../../service/bus/messaging_telemetry.ts";
 import type { ServiceContext } from "../../service/life_cycle.ts";
 import { limitedLog } from "../../service/limited_log.ts";
+import type { Log } from "../../service/log.ts";
 import { reasonOf } from "../../service/resilience.ts";
 import { checkPositiveIntegers } from "../../service/options.ts";
 import type { Telemetry } from "../../service/telemetry.ts";
@@ -116,7 +117,8 @@ class BusSigningWorker implements SigningWorker {
   readonly #world: World;
   readonly #messaging: MessagingTelemetry;
   readonly #instruments: Instruments;
-  #reader!: Reader;
+  readonly #log: Log;
+  #reader!: GroupReader;
   #lagGauge: LagGauge | undefined;
 
   constructor(
@@ -132,6 +134,7 @@ class BusSigningWorker implements SigningWorker {
     this.#responsePrefix = responsePrefix(requestTopic);
     this.#responseTemplate = `${this.#responsePrefix}{instance}`;
     this.#algorithmAttribute = { "signer.algorithm": options.algorithm };
+    this.#log = log;
     this.#warn = limitedLog(log, { world });
     this.#telemetry = telemetry;
     this.#world = world;
@@ -160,8 +163,20 @@ class BusSigningWorker implements SigningWorker {
         "messaging.destination.name": requestTopic,
         "messaging.consumer.group.name": group,
       },
+      onUnread: (partitions) => this.#warnOfUnread(partitions),
       world: this.#world,
     });
+  }
+
+  #warnOfUnread(partitions: readonly number[]): void {
+    const { requestTopic: topic, group } = this.#options;
+    if (partitions.length === 0) {
+      return this.#log.info("All partitions of the request topic are read again", { topic, group });
+    }
+    this.#log.warn(
+      "Requests wait in partitions that nobody reads: start a service, or restart the one that has them",
+      { topic, group, partitions: partitions.join(",") },
+    );
   }
 
   lag(): Promise<number> {
