@@ -132,7 +132,7 @@ function startClient(
   });
 }
 
-function makeCommand() {
+function emptyCommand() {
   return commandLine({
     name: "pingpong-client",
     summary: "Pings over WebTransport and WebSocket, with ping's figures, through every outage.",
@@ -148,7 +148,12 @@ function makeCommand() {
       ["deno task pingpong:client ::1 -i 200ms -w 1m --json", "for a minute, for a program"],
     ],
   })
-    .argument("[host]", "as --host; pings it as ping does, once a second without end")
+    .argument("[host]", "as --host; pings it as ping does, once a second without end");
+}
+
+/** Where the server is, and how pings travel. */
+function withTarget(command: ReturnType<typeof emptyCommand>) {
+  return command
     .addOption(
       flag("--host <host>", "host name, address, host:port or URL (default: 127.0.0.1)"),
     )
@@ -160,7 +165,12 @@ function makeCommand() {
     .addOption(
       flag("--mode <mode>", "how pings travel; auto falls back to WebSocket, all tries each")
         .choices(modeChoices).default("bidi" as const),
-    )
+    );
+}
+
+/** How many pings, when, and for how long. */
+function withPace(command: ReturnType<typeof withTarget>) {
+  return command
     .addOption(
       flag(
         "-c, --ping-count <count>",
@@ -201,7 +211,12 @@ function makeCommand() {
     )
     .addOption(flag("-4, --ipv4", "IPv4 addresses only").conflicts("ipv6"))
     .addOption(flag("-6, --ipv6", "IPv6 addresses only"))
-    .addOption(flag("--stream-per-ping", "a stream for every ping instead of one for all"))
+    .addOption(flag("--stream-per-ping", "a stream for every ping instead of one for all"));
+}
+
+/** Whom it believes, and who it is itself. */
+function withTrust(command: ReturnType<typeof withPace>) {
+  return command
     .addOption(
       flag("--pin <hash>", "the certificate's SHA-256, or a file with it (default: cert.sha256)"),
     )
@@ -217,12 +232,22 @@ function makeCommand() {
         "--discover <where>",
         "find servers: a domain (DNS SRV), 'mdns', 'headless:<service>:<port>', or an https:// URL",
       ),
-    )
+    );
+}
+
+/** What it prints. */
+function withOutput(command: ReturnType<typeof withTrust>) {
+  return command
     .addOption(flag("--json", "print a JSON object a line"))
     .addOption(flag("-q, --quiet", "print no line a pong"))
     .addOption(flag("-D, --timestamps", "print the time in front of each line"))
     .addOption(flag("--histogram", "draw a histogram (default: for 20 measured pings or more)"))
-    .addOption(flag("--no-histogram", "draw none"))
+    .addOption(flag("--no-histogram", "draw none"));
+}
+
+/** What it does about outages. */
+function withRecovery(command: ReturnType<typeof withOutput>) {
+  return command
     .addOption(
       flag("--connect-timeout-ms <ms>", "time a connection may take")
         .argParser(parseDuration({ unit: "ms", minMs: 10, maxMs: 600_000 })).default(3_000),
@@ -251,6 +276,10 @@ function makeCommand() {
       flag("--heartbeat-timeout-ms <ms>", "a server silent for so long counts as dead")
         .argParser(parseDuration({ unit: "ms", minMs: 100, maxMs: 600_000 })).default(2_000),
     );
+}
+
+function makeCommand() {
+  return withRecovery(withOutput(withTrust(withPace(withTarget(emptyCommand())))));
 }
 
 async function main(): Promise<void> {

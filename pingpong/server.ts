@@ -43,8 +43,9 @@ function parseInstance(text: string): string {
   return text;
 }
 
-async function main(): Promise<void> {
-  const command = commandLine({
+/** Where it listens, with which certificate, and who gets in. */
+function emptyCommand() {
+  return commandLine({
     name: "pingpong-server",
     summary:
       "Answers pings over WebTransport (streams, datagrams) and WebSocket, and keeps undelivered answers.",
@@ -82,7 +83,12 @@ async function main(): Promise<void> {
     .addOption(
       flag("--allow-origin <origin...>", "as --allowed-origin").argParser(parseOrigins())
         .hideHelp(),
-    )
+    );
+}
+
+/** What it does for its clients, and within which limits. */
+function makeCommand() {
+  return emptyCommand()
     .addOption(flag("--path <path...>", "the only paths sessions are had at (default: any)"))
     .addOption(
       flag("--announce <name>", "announce this name on the local network (DNS-SD)")
@@ -114,7 +120,10 @@ async function main(): Promise<void> {
       flag("--heartbeat-timeout-ms <ms>", "how long a peer may be silent until it counts as dead")
         .argParser(parseDuration({ unit: "ms", minMs: 100, maxMs: 600_000 })).default(2_000),
     );
-  await runService(command, startPingpongServer);
+}
+
+async function main(): Promise<void> {
+  await runService(makeCommand(), startPingpongServer);
 }
 
 if (import.meta.main) await main();
