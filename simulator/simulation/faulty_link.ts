@@ -5,7 +5,7 @@
  * @module
  */
 import { errorWord, type FaultPoint, type Link, LinkError } from "../topology/ports.ts";
-import type { Step } from "../topology/step.ts";
+import { leaf, type LeafKind, type Step } from "../topology/step.ts";
 import { type Decisions, type Draw, logUniform } from "./decisions.ts";
 import { type EventLoop, forever, newProcess, type Process } from "./event_loop.ts";
 import { type FaultKind, faultKinds, faultPoints, type FaultRates, isBusPoint } from "./options.ts";
@@ -229,29 +229,39 @@ export class FaultyLinks {
     flight.untilMs = durationMs === undefined ? undefined : flight.sinceMs + durationMs;
   }
 
-  *#call<T>(
+  #call<T>(
     process: Process,
     point: FaultPoint,
     subject: string,
     perform: () => Step<T>,
     flight?: Flight,
   ): Step<T> {
+    const call = { links: this, process, point, subject, perform, flight };
+    return leaf<Call, unknown>(calling, call) as Step<T>;
+  }
+
+  /** A call is on its way. */
+  request({ process, point, subject, flight }: Call, resume: () => void): void {
     this.#options.onCall(point, subject);
     const linkMs = this.#options.linkMs(process);
     this.#enter(flight, "request", linkMs);
-    yield* this.#loop.sleep(linkMs, process);
+    this.#loop.after(linkMs, resume, process);
+  }
+
+  /** A call has come to where it goes: gives what becomes of it there. */
+  perform({ process, point, subject, perform, flight }: Call): Step<unknown> {
     this.#enter(flight, "work");
     const outage = this.#outageOf(point) ?? this.#outageOf(process);
     if (outage !== undefined) {
       this.#options.onOutage(point, outage);
       this.#hit(flight, "outage");
-      return yield* this.#duringOutage(process, outage, perform, flight);
+      return this.#duringOutage(process, outage, perform, flight);
     }
     const kind = this.#choose(point, subject);
-    if (kind === undefined) return yield* perform();
+    if (kind === undefined) return perform();
     this.#options.onFault(kind, point, subject, process);
     this.#hit(flight, kind);
-    return yield* this.#fail(kind, process, point, subject, perform, flight);
+    return this.#fail(kind, process, point, subject, perform, flight);
   }
 
   #outageOf(target: FaultPoint | Process): Outage | undefined {
@@ -398,6 +408,21 @@ export class FaultyLinks {
     return this.#decisions.decide(`${what}-ms`, `${point}/${subject}`, choose, 50);
   }
 }
+
+interface Call {
+  readonly links: FaultyLinks;
+  readonly process: Process;
+  readonly point: FaultPoint;
+  readonly subject: string;
+  readonly perform: () => Step<unknown>;
+  readonly flight: Flight | undefined;
+}
+
+const calling: LeafKind<Call, unknown> = {
+  begin: (call, resume) => call.links.request(call, resume as () => void),
+  finish: () => undefined,
+  rest: (call) => call.links.perform(call),
+};
 
 function chancesOf(rates: Readonly<Partial<Record<FaultKind, number>>>): Chances {
   const kinds: [number, number][] = [];

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { type Step, waitFor } from "../topology/step.ts";
-import type { EventLoop, Process } from "./event_loop.ts";
+import { done, leaf, type LeafKind, type Step } from "../topology/step.ts";
+import type { Event, EventLoop, Process } from "./event_loop.ts";
 
 /** What can be worked at. */
 export type Box = "outbox" | "inbox";
@@ -58,23 +58,38 @@ export class Mailboxes {
   }
 
   /** Waits to be woken, at most so long; gives what it was about. */
-  *sleep(process: Process, limitMs: number): Step<readonly string[]> {
+  sleep(process: Process, limitMs: number): Step<readonly string[]> {
     const mailbox = this.#ofProcesses.get(process)!;
-    if (mailbox.subjects.length === 0) {
-      yield* waitFor<void>((resume) => {
-        mailbox.wake = () => {
-          mailbox.wake = undefined;
-          this.#loop.callOff(timer);
-          this.#loop.after(0, resume as () => void, process);
-        };
-        const timer = this.#loop.after(limitMs, () => {
-          mailbox.wake = undefined;
-          resume();
-        }, process);
-      });
-    }
-    const { subjects } = mailbox;
-    mailbox.subjects = [];
-    return subjects;
+    if (mailbox.subjects.length > 0) return done(subjectsOf(mailbox));
+    return leaf(sleeping, { loop: this.#loop, mailbox, process, limitMs });
   }
+}
+
+interface Sleep {
+  readonly loop: EventLoop;
+  readonly mailbox: Mailbox;
+  readonly process: Process;
+  readonly limitMs: number;
+}
+
+const sleeping: LeafKind<Sleep, readonly string[]> = {
+  begin({ loop, mailbox, process, limitMs }, resume) {
+    const timer: Event = loop.after(limitMs, () => {
+      mailbox.wake = undefined;
+      resume(undefined);
+    }, process);
+    mailbox.wake = () => {
+      mailbox.wake = undefined;
+      loop.callOff(timer);
+      loop.after(0, resume as () => void, process);
+    };
+  },
+  finish: ({ mailbox }) => subjectsOf(mailbox),
+};
+
+/** Takes out what it was woken about. */
+function subjectsOf(mailbox: Mailbox): readonly string[] {
+  const { subjects } = mailbox;
+  mailbox.subjects = [];
+  return subjects;
 }

@@ -76,6 +76,8 @@ export class SimulatedBus {
   readonly #loop: EventLoop;
   readonly #options: SimulatedBusOptions;
   readonly #queues = new Map<string, Map<string, Queue>>();
+  /** All of them. */
+  readonly #all: readonly Queue[];
   #receipt = 0;
 
   constructor(loop: EventLoop, options: SimulatedBusOptions) {
@@ -87,6 +89,7 @@ export class SimulatedBus {
         new Map(groups.map((group) => [group, newQueue(topic, group)])),
       );
     }
+    this.#all = [...this.#queues.values()].flatMap((queues) => [...queues.values()]);
   }
 
   /** The bus as a process sees it. */
@@ -101,9 +104,7 @@ export class SimulatedBus {
 
   /** Whether every group has acknowledged everything. */
   isEmpty(): boolean {
-    for (const queues of this.#queues.values()) {
-      for (const { items } of queues.values()) if (items.length > 0) return false;
-    }
+    for (const { items } of this.#all) if (items.length > 0) return false;
     return true;
   }
 
@@ -257,11 +258,8 @@ export class SimulatedBus {
 
   /** What is with somebody under that receipt: most often one of the oldest. */
   #given(receipt: number): { queue: Queue; item: Item } | undefined {
-    for (const queues of this.#queues.values()) {
-      for (const queue of queues.values()) {
-        const item = queue.items.find((one) => one.receipt === receipt);
-        if (item !== undefined) return { queue, item };
-      }
+    for (const queue of this.#all) {
+      for (const item of queue.items) if (item.receipt === receipt) return { queue, item };
     }
     return undefined;
   }
