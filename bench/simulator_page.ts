@@ -12,26 +12,11 @@ import { buildPage } from "../service/page/build.ts";
 import { findChromium, openBrowser } from "../service/testing/browser.ts";
 import { runFleet } from "../simulator/fleet.ts";
 import { encodeRun } from "../simulator/simulation_page/link.ts";
+import { framesPerSecond } from "./frames.ts";
 import { median, report } from "./report.ts";
 import { startSimulator } from "./simulator_programs.ts";
 
 const seconds = 5;
-
-/** Frames a second, counted by the page itself. */
-function framesPerSecond(page: Page): Promise<number> {
-  return page.evaluate((durationMs) =>
-    new Promise<number>((resolve) => {
-      let frames = 0;
-      const startMs = performance.now();
-      const frame = () => {
-        frames++;
-        const elapsedMs = performance.now() - startMs;
-        if (elapsedMs > durationMs) resolve(frames / elapsedMs * 1_000);
-        else requestAnimationFrame(frame);
-      };
-      requestAnimationFrame(frame);
-    }), seconds * 1_000);
-}
 
 /** A canvas as large as the stage on which as many squares move, and nothing else. */
 async function bareCanvas(page: Page, sprites: number): Promise<number> {
@@ -50,7 +35,7 @@ async function bareCanvas(page: Page, sprites: number): Promise<number> {
     };
     draw();
   }, sprites);
-  return await framesPerSecond(page);
+  return await framesPerSecond(page, seconds);
 }
 
 /** Goes to places all over a long run; gives how long each took, in milliseconds. */
@@ -105,7 +90,7 @@ if (chromium === undefined) {
       await page.goto(simulator.url);
       await page.getByText("Live", { exact: true }).waitFor();
       await page.waitForTimeout(3_000);
-      const measured = await framesPerSecond(page);
+      const measured = await framesPerSecond(page, seconds);
       report({
         name: `simulator page: frames a second with ${sprites} sprites`,
         measured,

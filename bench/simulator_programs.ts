@@ -17,10 +17,17 @@ export interface BenchProgram extends AsyncDisposable {
   events(): Promise<number>;
 }
 
-/** Starts the simulator as an operator would; what it prints is read and dropped. */
-export async function startSimulator(): Promise<BenchProgram> {
+/**
+ * Starts the simulator as an operator would; what it prints is read and dropped.
+ *
+ * @param flags further ones
+ */
+export async function startSimulator(flags: readonly string[] = []): Promise<BenchProgram> {
   const entry = new URL("../simulator/server.ts", import.meta.url).pathname;
-  const args = await programArguments(entry, ["--web-server", "--port", "0", "--web-port", "0"]);
+  const args = await programArguments(entry, [
+    ...["--web-server", "--port", "0", "--web-port", "0"],
+    ...flags,
+  ]);
   const started = await start(args, /telemetry=tcp:\/\/[^:]+:(\d+) page=(\S+)/);
   const url = started.match[2]!;
   return {

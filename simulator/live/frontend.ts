@@ -47,6 +47,9 @@ const maxSubmitting = 1_000;
 /** How often it is looked which orders are due, in milliseconds. */
 export const trickleMs = 50;
 
+/** Orders that were due for longer than this are not made up for, in milliseconds. */
+const maxLateMs = 1_000;
+
 /** Places orders. */
 export class Frontend {
   readonly process = newLiveProcess("frontend");
@@ -58,6 +61,7 @@ export class Frontend {
   #submitting = 0;
   #rate = 0;
   #dueOrders = 0;
+  #trickledAtMs = 0;
 
   constructor(sources: FrontendSources) {
     this.#sources = sources;
@@ -84,6 +88,7 @@ export class Frontend {
   set rate(ordersPerSecond: number) {
     this.#rate = ordersPerSecond;
     this.#dueOrders = 0;
+    this.#trickledAtMs = this.#sources.world.monotonicMs();
   }
 
   /** Whether orders are on their way to backend 1. */
@@ -235,7 +240,11 @@ export class Frontend {
   /** The orders that are due by the rate. */
   trickle(): void {
     if (this.#rate === 0) return;
-    this.#dueOrders += this.#rate * trickleMs / 1_000;
+    const nowMs = this.#sources.world.monotonicMs();
+    // A timer that is late must not make the rate lower; one that has not come for long, as of a program that was
+    // stopped, must not make it a flood.
+    this.#dueOrders += this.#rate * Math.min(nowMs - this.#trickledAtMs, maxLateMs) / 1_000;
+    this.#trickledAtMs = nowMs;
     const due = Math.floor(this.#dueOrders);
     this.#dueOrders -= due;
     // Behind a backend that is down orders do not pile up: customers go away.
