@@ -7,6 +7,7 @@
 import assert from "node:assert/strict";
 import { type Tab, testPage } from "../service/testing/browser.ts";
 import { eventually } from "../service/testing/eventually.ts";
+import { focusCases } from "./console_focus_cases.ts";
 import { type Fixture, names, open, row, rows, startConsole } from "./console_fixture.ts";
 import { cuttableLine } from "./cuttable_line.ts";
 import {
@@ -299,4 +300,4 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
   },
 };
 
-testPage("console page, live", { page: "console", open, cases });
+testPage("console page, live", { page: "console", open, cases: { ...cases, ...focusCases } });

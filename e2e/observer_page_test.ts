@@ -9,6 +9,7 @@ import type { Page } from "playwright-core";
 import { serveGrpc } from "../observer/grpc/grpc_server.ts";
 import { ImageService } from "../observer/proto/gen/cri_images_pb.ts";
 import { axeFindings, type Tab, testPage } from "../service/testing/browser.ts";
+import { listen } from "./live_regions.ts";
 import { type ReadyProgram, startReadyProgram } from "../service/testing/program.ts";
 
 /** An observer of its own, which watches a store of its own. */
@@ -75,6 +76,28 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     assert.match(text, /^(added|removed|\+|−)/m);
     Deno.kill(observer.pid, "SIGQUIT");
     await page.getByText("the last by signal took").waitFor();
+  },
+
+  async "what is observed again and again is said when it changes, and else not a word"({ page }) {
+    const images = ["--rkt-port", "0", "--cri-port", "0", "--change-interval-ms"];
+    await using still = await startReadyProgram("observer/image_service.ts", [...images, "0"]);
+    await using quiet = await startObserver("--interval", "500ms", ...endpoints(still));
+    await page.goto(quiet.fields.page!);
+    const observed = (count: number) =>
+      page.waitForFunction((count) => {
+        const text = document.querySelector("main")!.textContent!;
+        return Number(/([\d,]+) observations/.exec(text)?.[1]) >= count;
+      }, count);
+    await observed(2);
+    const said = await listen(page);
+    await observed(6);
+    assert.deepEqual(await said(), []);
+    await still.stop({ force: true });
+    await page.getByText("Stale, what is shown was seen").waitFor();
+    await observed(10);
+    // Why it cannot be read is said, but not again with each second and each try.
+    const sentences = await said();
+    assert.ok(sentences.length >= 1 && sentences.length <= 2, sentences.join("\n"));
   },
 
   async "an image opens beside the list, its address brings it back, Escape closes it"({ page }) {

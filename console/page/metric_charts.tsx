@@ -23,7 +23,7 @@ import {
   seriesLabels,
 } from "./metric_lines.ts";
 import { SeriesFacts, SeriesTable } from "./series_table.tsx";
-import { chooseSpan, chosenSpan, TimeLinks } from "./time_span.tsx";
+import { chooseSpan, chosenSpan, ShowAllTime, TimeLinks } from "./time_span.tsx";
 
 /** See the module. */
 export function MetricCharts({ metric, rangeMs }: { metric: MetricDataAnswer; rangeMs: number }) {
@@ -45,6 +45,7 @@ export function MetricCharts({ metric, rangeMs }: { metric: MetricDataAnswer; ra
     return (
       <Empty title="No points in this time">
         <p>Choose a longer time range, or wait for the next points.</p>
+        {span && <ShowAllTime />}
       </Empty>
     );
   }

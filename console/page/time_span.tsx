@@ -49,13 +49,7 @@ export function TimeLinks({ lines, of, range, service }: {
           <a class="button" href={traces(...span, onlyService(lines, service))}>
             Traces of this time
           </a>
-          <button
-            type="button"
-            class="button"
-            onClick={() => setParams({ from: undefined, to: undefined })}
-          >
-            Show all of it
-          </button>
+          <ShowAllTime />
         </>
       )}
       {peak !== undefined && (
@@ -82,6 +76,19 @@ export function TimeLinks({ lines, of, range, service }: {
         <span class="quiet">Draw over a chart: all of them show that time.</span>
       )}
     </div>
+  );
+}
+
+/** The way back from a stretch of time. */
+export function ShowAllTime() {
+  return (
+    <button
+      type="button"
+      class="button"
+      onClick={() => setParams({ from: undefined, to: undefined })}
+    >
+      Show all of it
+    </button>
   );
 }
 

@@ -103,7 +103,7 @@ function ImagesHead({ q, total }: { q: string; total: number | undefined }) {
         onChoose={(word) => setParams({ sort: word === "name" ? undefined : word })}
       />
       {total !== undefined && (
-        <span class="quiet images-total" role="status">
+        <span class="quiet images-total">
           {formatCounted(total, "image")}
         </span>
       )}

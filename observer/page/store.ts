@@ -10,6 +10,7 @@ import { postJson, RequestError } from "../../service/page/get_json.ts";
 import { LiveStream } from "../../service/page/live_stream.ts";
 import type { UnderWayRequest } from "../../service/page/under_way.tsx";
 import { address, wordParam } from "../../service/page/url_state.ts";
+import { ChangeSpeech } from "./change_speech.ts";
 import type { ObserveAnswer, StoresAnswer } from "../api.ts";
 
 /** Orders of the image list. */
@@ -50,9 +51,24 @@ export const stream = new LiveStream({
 export function startStore(): void {
   stream.start();
   setInterval(() => now.value = Date.now(), 1_000);
+  speakOfChanges();
   effect(() => {
     if (paused.value) held.value = newest.peek();
     else held.value = undefined;
+  });
+}
+
+/** What has changed in the store that is shown, as it is said to who does not see it. */
+export const spoken = signal("");
+
+function speakOfChanges(): void {
+  const speech = new ChangeSpeech();
+  effect(() => {
+    const { id, seen } = selected.value ?? {};
+    if (id === undefined || seen === undefined) return;
+    const { added = 0, removed = 0 } = seen.changes ?? {};
+    const sentence = speech.take({ store: id, atMs: seen.atMs, added, removed });
+    if (sentence !== undefined) spoken.value = sentence;
   });
 }
 

@@ -19,7 +19,7 @@ import { imageName, type ImageView, type StoreView } from "../api.ts";
 import { ImageDetail } from "./image_detail.tsx";
 import { ImageList } from "./image_list.tsx";
 import { UnderWay } from "../../service/page/under_way.tsx";
-import { now, observeNow, observing, selected, stores } from "./store.ts";
+import { now, observeNow, observing, selected, spoken, stores } from "./store.ts";
 
 /** See the module. */
 export function StoresView() {
@@ -68,7 +68,8 @@ export function StoresView() {
         <button
           type="button"
           class="button button-main"
-          disabled={observing.value !== undefined}
+          // Disabled it would lose the focus of who has just pressed it.
+          aria-disabled={observing.value !== undefined}
           title="Observe now (o)"
           onClick={() => void observeNow()}
         >
@@ -145,13 +146,14 @@ function StoreHead({ store }: { store: StoreView }) {
         </p>
       )}
       {reason !== undefined && (
-        <p class="store-state error-text" role="alert">
+        <p class="store-state error-text">
           {seen && (
             <>
               Stale, what is shown was seen <Ago atMs={seen.atMs} /> ago.{" "}
             </>
           )}
-          {reason}
+          {/* Without the time, which would be said each second. */}
+          <span role="alert">{reason}</span>
         </p>
       )}
       {reason === undefined &&
@@ -251,7 +253,9 @@ const triggerNames = { sigquit: "signal", interval: "interval", http: "request" 
 function Changes({ store }: { store: StoreView }) {
   const changes = store.seen!.changes;
   return (
-    <section aria-labelledby="changes-title" aria-live="polite">
+    <section aria-labelledby="changes-title">
+      {/* The list itself changes with every look: what is said is this sentence. */}
+      <p class="hidden-text" role="status">{spoken.value}</p>
       <h2 id="changes-title">Since the look before</h2>
       {changes === undefined && <p class="quiet">This was the first look.</p>}
       {changes && changes.added + changes.removed === 0 && (
