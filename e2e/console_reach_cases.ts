@@ -71,33 +71,38 @@ export const reachCases: Record<string, (test: Tab & Fixture) => Promise<void>> 
   async "a page of a listed origin sends by fetch with credentials and by sendBeacon; of another, nothing"(
     { page },
   ) {
-    const site = Deno.serve(
-      { port: 0, hostname: "127.0.0.1", onListen() {} },
-      () =>
-        new Response("<!doctype html><title>shop</title>", {
-          headers: { "content-type": "text/html" },
-        }),
-    );
-    try {
-      const { port } = site.addr as Deno.NetAddr;
-      const [listed, other] = [`http://127.0.0.1:${port}`, `http://localhost:${port}`];
-      await using viewer = await startConsole(undefined, ["--cors-origin", listed]);
-      for (const origin of [other, listed]) {
-        await page.goto(origin);
-        await page.evaluate(sendFromPage, {
-          url: `${viewer.fields.otlp}/v1/traces`,
-          bodies: ["fetch", "beacon"].map((how) => oneSpan(`by ${how} of ${origin}`)),
-        });
-      }
-      await page.goto(viewer.fields.page!);
-      await row(page, `by fetch of ${listed}`).waitFor();
-      await row(page, `by beacon of ${listed}`).waitFor();
-      await rows(page, 2);
-    } finally {
-      await site.shutdown();
+    await using first = shopSite();
+    await using second = shopSite();
+    const [listed, other] = [first.origin, second.origin];
+    await using viewer = await startConsole(undefined, ["--cors-origin", listed]);
+    for (const origin of [other, listed]) {
+      await page.goto(origin);
+      await page.evaluate(sendFromPage, {
+        url: `${viewer.fields.otlp}/v1/traces`,
+        bodies: ["fetch", "beacon"].map((how) => oneSpan(`by ${how} of ${origin}`)),
+      });
     }
+    await page.goto(viewer.fields.page!);
+    await row(page, `by fetch of ${listed}`).waitFor();
+    await row(page, `by beacon of ${listed}`).waitFor();
+    await rows(page, 2);
   },
 };
+
+/** A page of somebody else's, at an origin of its own. */
+function shopSite() {
+  const server = Deno.serve(
+    { port: 0, hostname: "127.0.0.1", onListen() {} },
+    () =>
+      new Response("<!doctype html><title>shop</title>", {
+        headers: { "content-type": "text/html" },
+      }),
+  );
+  return {
+    origin: `http://127.0.0.1:${server.addr.port}`,
+    [Symbol.asyncDispose]: () => server.shutdown(),
+  };
+}
 
 /** Gives the file to the button, as a person does. */
 async function choose(page: Page, path: string): Promise<void> {
