@@ -6,6 +6,7 @@ import { eventually } from "../service/testing/eventually.ts";
 import { testWith } from "../service/testing/permissions.ts";
 import { startProgram, type TestProgram } from "../service/testing/program.ts";
 import { acceptsTcp, choosePorts } from "../service/ports.ts";
+import { statusOf } from "../service/testing/status.ts";
 
 const needs: Deno.PermissionName[] = ["run", "read", "write", "net", "env"];
 
@@ -93,7 +94,7 @@ const proofs: Record<string, (folder: string, file: URL) => Promise<void>> = {
       ...["--port", "0", "--data-dir", `${folder}/data`],
     ]);
     const [url] = await program.line(/(?<=Listening url=)http:\/\/127\.0\.0\.1:\d+/);
-    assert.equal((await fetch(`${url}/sign`)).status, 200);
+    assert.equal(await statusOf(fetch(`${url}/sign`)), 200);
     const response = await fetch(`${url}/sign`, { method: "POST", body: '{"message":"hi"}' });
     assert.equal((await response.json()).algorithm, "ed25519");
     program.kill("SIGTERM");

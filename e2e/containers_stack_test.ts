@@ -15,6 +15,7 @@ import {
   type TestProject,
   testWithContainers,
 } from "../stack/test_containers.ts";
+import { statusOf } from "../service/testing/status.ts";
 
 /** What is up without a profile; read by the test, as files may be read only where it runs. */
 let services: readonly string[] = [];
@@ -62,7 +63,7 @@ testWithContainers(
     );
     await stack.line(/^containers is up /, 600_000);
     const at = portNames.indexOf("CONSOLE");
-    assert.equal((await fetch(`http://127.0.0.1:${free[at]}/readyz`)).status, 200);
+    assert.equal(await statusOf(fetch(`http://127.0.0.1:${free[at]}/readyz`)), 200);
     stack.kill("SIGTERM");
     assert.equal((await stack.status).code, 0, stack.lines.join("\n"));
     assert.equal(await running(), "");

@@ -7,6 +7,7 @@ import { startProgram, type TestProgram } from "../service/testing/program.ts";
 import { asJpeg, asPng, photograph } from "./uniqueness/test_iris_captures.ts";
 import { openImageFolder } from "./stores/image_folder.ts";
 import { damageImage } from "./stores/test_image_damage.ts";
+import { statusOf } from "../service/testing/status.ts";
 
 const server = new URL("./server.ts", import.meta.url);
 const admin = new URL("./admin.ts", import.meta.url);
@@ -83,7 +84,7 @@ adminTest("a backup of a server at work is restored elsewhere, whole", async (fo
   await using _ = program;
   const first = await (await fetch(`${url}/v2/signups/${ids[0]}`)).json();
   assert.equal(first.state, "accepted");
-  assert.equal((await fetch(`${url}/v2/signups/${ids[2]}`)).status, 404);
+  assert.equal(await statusOf(fetch(`${url}/v2/signups/${ids[2]}`)), 404);
   assert.equal(await signUp(url, ulid(), "one"), "duplicate");
 });
 

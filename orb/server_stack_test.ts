@@ -3,6 +3,7 @@ import { ulid } from "ulid";
 import { startProgram } from "../service/testing/program.ts";
 import { fillDisk, run, testWithSmallDisk } from "../service/testing/small_disk.ts";
 import { eventually } from "../service/testing/eventually.ts";
+import { statusOf } from "../service/testing/status.ts";
 
 const entry = new URL("./server.ts", import.meta.url);
 testWithSmallDisk(
@@ -122,10 +123,13 @@ testWithSmallDisk(
       await fillDisk(`${disk}/filler`);
       await eventually("a refusal", async () => await signUp() === 503 || undefined);
       for (let count = 0; count < 10; count++) assert.equal(await signUp(), 503);
-      assert.equal((await fetch(`${url}/readyz`)).status, 503);
+      assert.equal(await statusOf(fetch(`${url}/readyz`)), 503);
 
       await Deno.remove(`${disk}/filler`);
-      await eventually("readiness", async () => (await fetch(`${url}/readyz`)).ok || undefined);
+      await eventually(
+        "readiness",
+        async () => await statusOf(fetch(`${url}/readyz`)) === 200 || undefined,
+      );
       assert.equal(await signUp(), 202);
       for (const id of acknowledged) {
         const headers = { prefer: "wait=20" };
