@@ -33,6 +33,13 @@ export interface DecisionsOptions {
   onDecision?: (name: string, value: number, usual: number) => void;
 }
 
+/** Where something is decided. */
+interface Point {
+  readonly hash: number;
+  /** How often it has been decided about each subject. */
+  readonly asked: Map<string, { times: number }>;
+}
+
 /** The choices of one run. */
 export class Decisions {
   readonly record: Decision[] = [];
@@ -42,7 +49,7 @@ export class Decisions {
   readonly #changes: ReadonlyMap<string, number> | undefined;
   readonly #isOpen: () => boolean;
   readonly #onDecision: DecisionsOptions["onDecision"];
-  readonly #points = new Map<string, { readonly hash: number; times: Map<string, number> }>();
+  readonly #points = new Map<string, Point>();
   readonly #draw: Draw = () => this.#next();
   #state = 0;
 
@@ -65,9 +72,10 @@ export class Decisions {
    * @param usual the choice that is not worth a record
    */
   decide(point: string, subject: string, choose: (draw: Draw) => number, usual = 0): number {
-    const { hash, times } = this.#pointOf(point);
-    const time = (times.get(subject) ?? 0) + 1;
-    times.set(subject, time);
+    const { hash, asked } = this.#pointOf(point);
+    const counter = asked.get(subject);
+    const time = counter === undefined ? 1 : ++counter.times;
+    if (counter === undefined) asked.set(subject, { times: 1 });
     const isDrawn = this.#replay === undefined || this.#isOpen();
     if (isDrawn && !this.#records && this.#changes === undefined && !this.#onDecision) {
       return this.#drawn(hash, subject, time, choose);
@@ -80,10 +88,10 @@ export class Decisions {
     return value;
   }
 
-  #pointOf(point: string) {
+  #pointOf(point: string): Point {
     let known = this.#points.get(point);
     if (known === undefined) {
-      known = { hash: hashOf(`${this.#seed} ${point}`), times: new Map() };
+      known = { hash: hashOf(`${this.#seed} ${point}`), asked: new Map() };
       this.#points.set(point, known);
     }
     return known;

@@ -244,7 +244,8 @@ export class SimulatedWorld {
           this.invariants.accepted(message);
         },
         delivered: (topic, _group, { message, attempt }, to) => {
-          this.#log.write("deliver", to, message.id, `${topic} attempt ${attempt}`);
+          const detail = this.loop.isLogged ? `${topic} attempt ${attempt}` : "";
+          this.#log.write("deliver", to, message.id, detail);
           if (attempt > 1) this.#log.reach("redelivered");
         },
         acknowledged: (topic, _group, message, by) => {

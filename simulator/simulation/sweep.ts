@@ -29,7 +29,7 @@ export interface SweepOptions {
   readonly onFailure?: (failure: Failure) => void;
 }
 
-const chunkSize = 10;
+const chunkSize = 25;
 
 /** Runs the seeds of a range. */
 export async function sweep(options: SweepOptions): Promise<SweepResult> {

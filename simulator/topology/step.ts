@@ -181,12 +181,56 @@ export function toPromise<T>(step: Step<T>): Promise<T> {
   );
 }
 
-/** What has become of a wait of one of several that are driven together. */
-interface Arrival<T> {
-  readonly step: Step<T>;
-  readonly value: unknown;
-  readonly isError: boolean;
+/** Several steps that are driven together. */
+interface Group {
+  /** Those that can go on, in the order in which what they waited for has come. */
+  readonly ready: Member[];
+  /** `undefined` unless all of them wait. */
+  wake: (() => void) | undefined;
 }
+
+/** One of a {@linkcode Group}, and what its wait has come to. */
+class Member {
+  readonly step: Step<void>;
+  readonly #group: Group;
+  #value: unknown;
+  #isError = false;
+
+  constructor(step: Step<void>, group: Group) {
+    this.step = step;
+    this.#group = group;
+  }
+
+  /** Goes on until it waits again; gives whether it is done. */
+  advance(): boolean {
+    const value = this.#value;
+    this.#value = undefined;
+    const result = this.#isError ? this.step.throw(value) : this.step.next(value);
+    if (!result.done) result.value.begin(this.#resume, this.#fail);
+    return result.done === true;
+  }
+
+  readonly #resume = (value: unknown): void => this.#arrive(value, false);
+  readonly #fail = (error: unknown): void => this.#arrive(error, true);
+
+  #arrive(value: unknown, isError: boolean): void {
+    this.#value = value;
+    this.#isError = isError;
+    this.#group.ready.push(this);
+    this.#group.wake?.();
+  }
+}
+
+/** Waits until one of them can go on. */
+const anyOf: LeafKind<Group, void> = {
+  begin(group, resume) {
+    group.wake = () => {
+      group.wake = undefined;
+      resume(undefined);
+    };
+  },
+  finish: () => undefined,
+};
 
 /**
  * Drives several steps beside each other, as one: who drives it decides about all of them, so what is
@@ -195,36 +239,13 @@ interface Arrival<T> {
  * @throws what the first of them throws; the others are dropped
  */
 export function* together(steps: readonly Step<void>[]): Step<void> {
-  const arrived: Arrival<void>[] = steps.map((step) => ({
-    step,
-    value: undefined,
-    isError: false,
-  }));
-  let running = steps.length;
-  let wake: (() => void) | undefined;
-  const arrive = (arrival: Arrival<void>) => {
-    arrived.push(arrival);
-    wake?.();
-  };
-  while (running > 0) {
-    for (let next = arrived.shift(); next !== undefined; next = arrived.shift()) {
-      const { step, value, isError } = next;
-      const result = isError ? step.throw(value) : step.next(value);
-      if (result.done) running--;
-      else {
-        result.value.begin(
-          (value) => arrive({ step, value, isError: false }),
-          (error) => arrive({ step, value: error, isError: true }),
-        );
-      }
+  const group: Group = { ready: [], wake: undefined };
+  group.ready.push(...steps.map((step) => new Member(step, group)));
+  for (let running = steps.length; running > 0;) {
+    for (let next = group.ready.shift(); next !== undefined; next = group.ready.shift()) {
+      if (next.advance()) running--;
     }
-    if (running === 0) return;
-    yield* waitFor<void>((resume) => {
-      wake = () => {
-        wake = undefined;
-        resume();
-      };
-    });
+    if (running > 0) yield* leaf(anyOf, group);
   }
 }
 
