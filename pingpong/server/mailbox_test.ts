@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { testWith } from "../../service/testing/permissions.ts";
+import { VirtualWorld } from "../../service/world/virtual_world.ts";
 import type { Mailbox, MailboxOptions } from "./mailbox.ts";
 import { MemoryMailbox } from "./memory_mailbox.ts";
 import { SqliteMailbox } from "./sqlite_mailbox.ts";
@@ -164,3 +165,62 @@ testWith(
     await Deno.remove(folder, { recursive: true });
   },
 );
+
+testWith(
+  ["read", "write"],
+  "memory and SQLite mailbox agree after each of thousands of steps, whatever is done to them",
+  () => {
+    const world = new VirtualWorld({ seed: 1 });
+    const bounds = { maxAnswersPerClient: 4, maxAnswers: 9, maxBytes: 60, maxAgeMs: 50 };
+    const clock = { ms: 0 };
+    const options = { ...bounds, world: { nowMs: () => clock.ms } };
+    const memory = new MemoryMailbox(options);
+    const sqlite = new SqliteMailbox(":memory:", options);
+    const clients = ["a", "b", "c"];
+    const below = (limit: number) => Math.floor(world.random() * limit);
+    const steps: readonly ((mailbox: Mailbox, draw: readonly number[]) => void)[] = [
+      ...Array<(mailbox: Mailbox, draw: readonly number[]) => void>(5).fill(
+        (mailbox, [client, run, seq, bytes]) =>
+          mailbox.put(clients[client!]!, {
+            ...{ run: `r${run}`, seq: seq! },
+            requestId: new Uint8Array(bytes!).fill(seq!),
+          }),
+      ),
+      (mailbox, [client, run, seq]) => mailbox.ackBelow(clients[client!]!, `r${run}`, seq!),
+      (mailbox, [client, run]) => mailbox.ackOtherRuns(clients[client!]!, `r${run}`),
+      (mailbox) => mailbox.expire(),
+    ];
+    const state = (mailbox: Mailbox) => ({
+      size: mailbox.size(),
+      dropped: mailbox.dropped,
+      waiting: clients.map((client) => mailbox.waiting(client)),
+      has: clients.flatMap((client) =>
+        [0, 1, 2, 3].flatMap((run) =>
+          [0, 1, 5, 9].map((seq) => mailbox.has(client, `r${run}`, seq))
+        )
+      ),
+    });
+    for (let step = 0; step < 3_000; step++) {
+      clock.ms += below(8);
+      const doStep = steps[below(steps.length)]!;
+      const draw = [below(3), below(4), below(10), below(25)];
+      for (const mailbox of [memory, sqlite]) doStep(mailbox, draw);
+      assert.deepEqual(state(memory), state(sqlite), `step ${step}`);
+    }
+    assert.ok(memory.dropped > 500);
+    memory.close();
+    sqlite.close();
+  },
+);
+
+Deno.test("a mailbox refuses bounds that would keep nothing, by their name", () => {
+  for (const name of ["maxAnswersPerClient", "maxAnswers", "maxBytes", "maxAgeMs"]) {
+    for (const value of [0, -1, NaN]) {
+      assert.throws(
+        () => new MemoryMailbox({ [name]: value }),
+        new RegExp(`Cannot keep answers as '${name}' must be above 0: current value is ${value}`),
+      );
+    }
+    new MemoryMailbox({ [name]: 1 });
+  }
+});
