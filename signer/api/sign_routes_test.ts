@@ -107,6 +107,28 @@ Deno.test("JSON socket survives broken frames and says what is wrong with each",
   socket.close();
 });
 
+Deno.test("JSON socket gives a number back as it came, or refuses it: never another's", async () => {
+  await using signer = await testSigner({ algorithm: "base64" });
+  const { socket, reach } = await signer.socket([jsonProtocol]);
+  const kept = ["0", "-7", "1.5", "9007199254740991", "-9007199254740991", "123456789012345680000"];
+  const refused = ["9007199254740993", "-0", "0.1000000000000000055", "1e400"];
+  for (const id of [...kept, ...refused]) socket.send(`{"id":${id},"message":"x"}`);
+  // Another member of this name is none of the question's.
+  socket.send('{"extra":{"id":1.0},"id":2.5,"message":"x"}');
+  const answers = await reach(kept.length + refused.length + 1);
+  for (const id of [...kept, "2.5"]) {
+    const own = answers.find((answer) => answer.startsWith(`{"id":${id},`));
+    assert.match(own ?? "", /"ok":/, id);
+  }
+  const errors = answers.map((text) => JSON.parse(text)).filter(({ error }) => error);
+  assert.equal(errors.length, refused.length);
+  for (const { id, error } of errors) {
+    assert.deepEqual([id, error.type], [null, "invalid"]);
+    assert.match(error.detail, /^'id' (would come back as .*: send it as a text|must be a number)/);
+  }
+  socket.close();
+});
+
 Deno.test("JSON socket is overloaded beyond its messages in flight, and says for which", async () => {
   const world = new VirtualWorld();
   await using signer = await testSigner({ worker: "none", world });

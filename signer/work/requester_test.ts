@@ -95,6 +95,15 @@ Deno.test("request() drops an answer that comes twice, a stranger's and a malfor
     assert.match(context.lines.join("\n"), /came twice[^]*no request of this process[^]*skipped/);
   }));
 
+Deno.test("request() hints at clocks when a service finds its time to be up while it waits", () =>
+  scene({}, async ({ requests, answer, ask, context }) => {
+    const asking = ask("a");
+    await asked(requests, 1);
+    await answer(requests[0]!, { error: "timeout" });
+    await assert.rejects(asking, { kind: "timeout" });
+    assert.match(context.lines.join("\n"), /WARN .*time to be up that is not: the clocks .*NTP/);
+  }));
+
 Deno.test("request() gives up each request at its own time", () =>
   scene({ timeoutMs: 1_000 }, async ({ ask, requester, world }) => {
     const early = assert.rejects(ask("a"), { kind: "timeout" });

@@ -106,3 +106,30 @@ databaseTest("a file that is no database, or of a later version, is refused", (p
   later.close();
   assert.throws(() => open(path), /schema version 99 and this program knows up to 2/);
 });
+
+databaseTest(
+  "a file that is deleted or replaced while it is open takes nothing: it would be lost",
+  (path) => {
+    for (const suffix of ["", "-wal"]) {
+      for (const replaced of [false, true]) {
+        const database = open(path);
+        insert(database, digests(1));
+        Deno.removeSync(path + suffix);
+        if (replaced) Deno.writeTextFileSync(path + suffix, "");
+        const what = replaced ? "was replaced" : "was deleted";
+        const problem = new RegExp(`tokens\\.sqlite${suffix} ${what} while it is in use`);
+        assert.throws(() => insert(database, digests(2)), problem);
+        assert.throws(() => database.probe(), problem);
+        assert.equal(database.count, 1, "nor is it believed to be there");
+        database.close();
+        for (const end of ["", "-wal", "-shm", ".lock"]) {
+          try {
+            Deno.removeSync(path + end);
+          } catch (error) {
+            if (!(error instanceof Deno.errors.NotFound)) throw error;
+          }
+        }
+      }
+    }
+  },
+);
