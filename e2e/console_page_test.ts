@@ -428,6 +428,9 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
       );
       await list({ ...orb, state: "down", sinceMs: Date.now(), ended: "with code 1" });
       await menu.getByText("down (with code 1)").waitFor();
+      const many = Array.from({ length: 5 }, (_, i) => ({ ...orb, name: `p${i}`, state: "down" }));
+      await list(...many.map((one, i) => ({ ...one, sinceMs: sinceMs + i })));
+      await page.getByText("2 more are silent").waitFor();
       assert.deepEqual(await axeFindings(page, ["serious", "critical"]), []);
       await page.keyboard.press("Escape");
       await menu.waitFor({ state: "hidden" });

@@ -42,12 +42,16 @@ export interface MapPictureProps {
 export function MapPicture(props: MapPictureProps) {
   const { map, silent, node, edge } = props;
   const { placed, rings } = useMemo(() => placeNodes(map.nodes, map.edges), [map]);
+  const scale = scaleOf(map.nodes.length);
   const touches = (one: MapEdge) => edgeKey(one) === edge || one.from === node || one.to === node;
   const shown = map.edges
     .filter((one, i) => i < maxEdges || one.errors > 0 || touches(one))
-    .map((one) => ({ edge: one, curve: curveOf(placed.get(one.from)!, placed.get(one.to)!) }));
+    .map((one) => ({
+      edge: one,
+      curve: curveOf(placed.get(one.from)!, placed.get(one.to)!, scale),
+    }));
   const words = useMemo(
-    () => placeWords(wordsOf(props, placed, shown), obstaclesOf(placed, shown)),
+    () => placeWords(wordsOf(props, placed, shown), obstaclesOf(placed, shown, scale)),
     [map, silent, node, edge, props.small],
   );
   return (
@@ -62,7 +66,7 @@ export function MapPicture(props: MapPictureProps) {
             key={edgeKey(one)}
             edge={one}
             curve={curve}
-            words={words.get(edgeKey(one))}
+            scale={scale}
             running={shown.length <= maxRunning}
             chosen={edgeKey(one) === edge}
             dim={(node !== undefined || edge !== undefined) && !touches(one)}
@@ -74,8 +78,16 @@ export function MapPicture(props: MapPictureProps) {
             placed={one}
             silent={silent.has(one.node.name)}
             chosen={one.node.name === node}
-            words={words.get(one.node.name)}
+            scale={scale}
           />
+        ))}
+        {shown.map(({ edge: one }) => (
+          <Text key={edgeKey(one)} class="map-edge-text" at={words.get(edgeKey(one))}>
+            {edgeText(one)}
+          </Text>
+        ))}
+        {map.nodes.map((one) => (
+          <Text key={one.name} class="map-label" at={words.get(one.name)}>{labelOf(one)}</Text>
         ))}
       </svg>
       {shown.length < map.edges.length && (
@@ -83,6 +95,16 @@ export function MapPicture(props: MapPictureProps) {
       )}
     </div>
   );
+}
+
+/** A word, above all shapes; nothing where it has no place. */
+function Text({ at, class: name, children }: {
+  at: WordPlace | undefined;
+  class: string;
+  children: string;
+}) {
+  if (at === undefined) return null;
+  return <text class={name} x={at.x} y={at.y} text-anchor={at.anchor}>{children}</text>;
 }
 
 /** What all turns about, where no service stands in the middle. */
@@ -110,7 +132,7 @@ function wordsOf(
   shown: readonly ShownEdge[],
 ): Word[] {
   const isUrgent = ({ name, errors }: MapNode) =>
-    name === node || silent.has(name) || (errors > 0 && !small);
+    name === node || (silent.size <= allLabels && silent.has(name)) || (errors > 0 && !small);
   const byWeight = map.nodes.toSorted((a, b) =>
     Number(isUrgent(b)) - Number(isUrgent(a)) || b.calls - a.calls
   );
@@ -120,7 +142,7 @@ function wordsOf(
     text: labelOf(one),
     fontSize: small ? labelSize * 2 : labelSize,
     at: centreOf(placed.get(one.name)!),
-    distance: radiusOf(one) + 3,
+    distance: radiusOf(one, scaleOf(map.nodes.length)) + 3,
     optional: map.nodes.length > allLabels && !isUrgent(one),
   }));
   if (small) return labels;
@@ -136,20 +158,27 @@ function wordsOf(
   return [...labels, ...rates];
 }
 
-function obstaclesOf(placed: ReadonlyMap<string, PlacedNode>, shown: readonly ShownEdge[]) {
+function obstaclesOf(
+  placed: ReadonlyMap<string, PlacedNode>,
+  shown: readonly ShownEdge[],
+  scale: number,
+) {
   return {
     half,
-    nodes: [...placed.values()].map((one) => ({ ...centreOf(one), radius: radiusOf(one.node) })),
+    nodes: [...placed.values()].map((one) => ({
+      ...centreOf(one),
+      radius: radiusOf(one.node, scale),
+    })),
     linePoints: shown.flatMap(({ curve }) =>
       [0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9].map((share) => pointOn(curve, share))
     ),
   };
 }
 
-function curveOf(from: PlacedNode, to: PlacedNode): Curve {
+function curveOf(from: PlacedNode, to: PlacedNode, scale: number): Curve {
   return curveBetween(centreOf(from), centreOf(to), {
-    fromRadius: radiusOf(from.node) + 2,
-    toRadius: radiusOf(to.node) + 4,
+    fromRadius: radiusOf(from.node, scale) + 2,
+    toRadius: radiusOf(to.node, scale) + 4,
   });
 }
 
@@ -157,9 +186,14 @@ function centreOf({ x, y }: PlacedNode) {
   return { x: x * reach, y: y * reach };
 }
 
-function radiusOf({ kind, rate }: MapNode): number {
-  if (kind === "topic") return 6;
-  return 10 + Math.min(12, Math.max(0, Math.log10(rate * 60 + 1) * 3));
+/** Many nodes are small ones, so that a ring has room for all. */
+function scaleOf(nodes: number): number {
+  return Math.max(0.4, Math.min(1, Math.sqrt(20 / nodes)));
+}
+
+function radiusOf({ kind, rate }: MapNode, scale: number): number {
+  if (kind === "topic") return 6 * scale;
+  return scale * (10 + Math.min(12, Math.max(0, Math.log10(rate * 60 + 1) * 3)));
 }
 
 function labelOf({ name }: MapNode): string {
@@ -175,11 +209,11 @@ function edgeText(edge: MapEdge): string {
   return `${rateText(edge.rate)}${share > 0 ? ` · ${formatPercent(share)}` : ""}`;
 }
 
-function Edge({ edge, curve, words, running, chosen, dim }: {
+function Edge({ edge, curve, scale, running, chosen, dim }: {
   edge: MapEdge;
   curve: Curve;
-  /** Where its rate stands; undefined if it does not. */
-  words: WordPlace | undefined;
+  /** By how much all is smaller where there is much. */
+  scale: number;
   /** Something runs along it. */
   running: boolean;
   chosen: boolean;
@@ -187,7 +221,7 @@ function Edge({ edge, curve, words, running, chosen, dim }: {
 }) {
   const path = pathOf(curve);
   const share = errorShare(edge);
-  const width = 1.5 + Math.min(6, Math.max(0, Math.log10(edge.rate * 60 + 1) * 1.5));
+  const width = scale * (1.5 + Math.min(6, Math.max(0, Math.log10(edge.rate * 60 + 1) * 1.5)));
   const text = `${edge.from} → ${edge.to}: ${rateText(edge.rate)}, ${
     formatPercent(share)
   } errors, p95 ${formatDuration(edge.p95Ms)}`;
@@ -211,12 +245,7 @@ function Edge({ edge, curve, words, running, chosen, dim }: {
         />
       )}
       {running && <Running path={path} rate={edge.rate} width={width} />}
-      <Arrow curve={curve} />
-      {words && (
-        <text class="map-edge-text" x={words.x} y={words.y} text-anchor={words.anchor}>
-          {edgeText(edge)}
-        </text>
-      )}
+      <Arrow curve={curve} scale={scale} />
     </g>
   );
 }
@@ -243,7 +272,7 @@ function Running({ path, rate, width }: { path: string; rate: number; width: num
 }
 
 /** At the end, where it says whom is called. */
-function Arrow({ curve }: { curve: Curve }) {
+function Arrow({ curve, scale }: { curve: Curve; scale: number }) {
   const { x, y } = pointOn(curve, 0.55);
   return (
     <path
@@ -251,20 +280,20 @@ function Arrow({ curve }: { curve: Curve }) {
       d="M-5,-4.500L6,0L-5,4.500z"
       transform={`translate(${x.toFixed(1)} ${y.toFixed(1)}) rotate(${
         headingOf(curve).toFixed(0)
-      })`}
+      }) scale(${scale.toFixed(2)})`}
     />
   );
 }
 
-function Node({ placed, silent, chosen, words }: {
+function Node({ placed, silent, chosen, scale: size }: {
   placed: PlacedNode;
   silent: boolean;
   chosen: boolean;
-  /** Where its name stands; undefined if it does not. */
-  words: WordPlace | undefined;
+  /** By how much all is smaller where there is much. */
+  scale: number;
 }) {
   const { node } = placed;
-  const radius = radiusOf(node);
+  const radius = radiusOf(node, size);
   const { x, y } = centreOf(placed);
   const { color, shape } = serviceLook(node.name);
   const scale = (radius / 4.5).toFixed(2);
@@ -280,7 +309,16 @@ function Node({ placed, silent, chosen, words }: {
       <g transform={`translate(${x.toFixed(1)} ${y.toFixed(1)})`}>
         <circle class="map-node-reach" r={radius + 6} />
         {node.kind === "topic"
-          ? <rect class="map-shape map-topic" x="-6" y="-6" width="12" height="12" rx="4" />
+          ? (
+            <rect
+              class="map-shape map-topic"
+              x={-radius}
+              y={-radius}
+              width={2 * radius}
+              height={2 * radius}
+              rx={radius * 0.6}
+            />
+          )
           : (
             <path
               class={`map-shape service-${color}`}
@@ -295,11 +333,6 @@ function Node({ placed, silent, chosen, words }: {
           />
         )}
       </g>
-      {words && (
-        <text class="map-label" x={words.x} y={words.y} text-anchor={words.anchor}>
-          {labelOf(node)}
-        </text>
-      )}
     </g>
   );
 }

@@ -79,6 +79,13 @@ export function isSilent({ lastSeenMs, program }: MapNode, nowMs: number): boole
   return lastSeenMs !== null && nowMs - lastSeenMs > silentAfterMs;
 }
 
+/** So many are named in the sentence, the last to fall silent first. */
+const maxNamedSilent = 3;
+
+function silentSinceMs({ lastSeenMs, program }: MapNode): number {
+  return program?.sinceMs ?? lastSeenMs ?? 0;
+}
+
 /** Since when, in words. */
 function silenceOf({ name, lastSeenMs, program }: MapNode, nowMs: number): string {
   return program === undefined
@@ -95,7 +102,8 @@ function MapHead({ map, asTables, onTables }: {
 }) {
   const nowMs = Date.now();
   const services = map.nodes.filter(({ kind }) => kind === "service");
-  const silent = services.filter((node) => isSilent(node, nowMs));
+  const silent = services.filter((node) => isSilent(node, nowMs))
+    .sort((a, b) => silentSinceMs(b) - silentSinceMs(a));
   const failing = services.filter(({ errors }) => errors > 0);
   return (
     <div class="toolbar">
@@ -105,9 +113,14 @@ function MapHead({ map, asTables, onTables }: {
             ? formatCounted(services.length - silent.length, "program runs", "programs run")
             : formatCounted(services.length - silent.length, "service speaks", "services speak")}
         </b>
-        {silent.map((node) => (
+        {silent.slice(0, maxNamedSilent).map((node) => (
           <span key={node.name} class="error-text">{silenceOf(node, nowMs)}</span>
         ))}
+        {silent.length > maxNamedSilent && (
+          <span class="error-text">
+            {formatCounted(silent.length - maxNamedSilent, "more is silent", "more are silent")}
+          </span>
+        )}
         {failing.length > 0 && <span>{formatCounted(failing.length, "service")} with errors</span>}
         {map.nodesInAll > map.nodes.length && (
           <span class="quiet">the busiest {map.nodes.length} of {map.nodesInAll}</span>
