@@ -58,7 +58,7 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     await page.getByText(`kill -s SIGQUIT ${observer.pid}`).waitFor();
     await observeNow(page);
     await page.getByText("Observed 2 stores").waitFor();
-    await page.getByText("This was the first look").waitFor();
+    await page.getByText("This was the first observation").waitFor();
     await row(page, "example.com/pause:3.10").waitFor();
     assert.match(await row(page, "pause:3.10").innerText(), /pinned[\s\S]*300\skB[\s\S]*≥/);
     await page.locator(".tag", { hasText: "simulated" }).waitFor();
@@ -66,7 +66,7 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
 
   async "SIGQUIT shows on the page by itself, with what came and went"({ observer, page }) {
     await observeNow(page);
-    await page.getByText("This was the first look").waitFor();
+    await page.getByText("This was the first observation").waitFor();
     // The store changes every 50 ms: what is seen in a moment, a later observation sees otherwise.
     await page.waitForFunction(async () => {
       await fetch("/observe", { method: "POST" });

@@ -87,7 +87,7 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     );
     const scales = await page.locator(".histogram-axis").allInnerTexts();
     assert.deepEqual([scales.length, new Set(scales).size], [3, 1], "one scale for all modes");
-    await page.getByRole("button", { name: "Begin anew" }).click();
+    await page.getByRole("button", { name: "Reset" }).click();
     await page.getByText("No outage.").waitFor();
     await answered(page, 20);
   },

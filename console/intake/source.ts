@@ -129,7 +129,10 @@ export class ServiceTable {
       if (this.#services.size >= this.#max) {
         this.#services.delete(this.#services.keys().next().value!);
       }
-      row = { name, spans: 0, errors: 0, logs: 0, lastSeenMs: nowMs, operations: new Map() };
+      row = {
+        ...{ name, spans: 0, errors: 0, logs: 0, firstSeenMs: nowMs, lastSeenMs: nowMs },
+        operations: new Map(),
+      };
     } else {
       row.lastSeenMs = nowMs;
       this.#services.delete(name);

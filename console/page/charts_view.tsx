@@ -4,7 +4,7 @@
  * @module
  */
 import { CommandLine } from "../../service/page/copy.tsx";
-import { formatCounted } from "../../service/page/format.ts";
+import { formatCounted, formatDuration } from "../../service/page/format.ts";
 import { Choice } from "../../service/page/choice.tsx";
 import { useRoving } from "../../service/page/roving.ts";
 import { SearchField } from "../../service/page/search_field.tsx";
@@ -19,8 +19,8 @@ import { MetricDetail } from "./metric_detail.tsx";
 import { MetricLink } from "./metric_link.tsx";
 import { Overview } from "./overview.tsx";
 import { PointHere } from "./point_here.tsx";
-import { epoch } from "./store.ts";
-import { chartRange, chartRanges, paused } from "./views.ts";
+import { epoch, stats } from "./store.ts";
+import { chartRange, chartRangeMs, chartRanges, paused, rangesFor } from "./views.ts";
 
 /** Metrics in the list at once. */
 const maxListed = 300;
@@ -67,6 +67,7 @@ export function ChartsView() {
         <ServiceFilter />
         <RangeChoice />
         <p class="figures">
+          <HeldTime />
           <span>
             {shown.length === all.length
               ? formatCounted(all.length, "metric")
@@ -134,12 +135,32 @@ function NoMetric({ wanted }: { wanted: string | null }) {
   );
 }
 
+/** No range shows more than what is held. */
+function HeldTime() {
+  const oldestMs = stats.value?.metrics.oldestMs ?? null;
+  if (oldestMs === null) return null;
+  const heldMs = Math.max(0, Date.now() - oldestMs);
+  return (
+    <span title="Older points have made room, or were never received">
+      {formatDuration(Math.ceil(heldMs / 1_000) * 1_000)} held
+    </span>
+  );
+}
+
+/** A longer range is offered once the next shorter one does not show all that is held. */
+function offeredRanges(): readonly (keyof typeof chartRangeMs)[] {
+  const oldestMs = stats.value?.metrics.oldestMs ?? null;
+  if (oldestMs === null) return ["5m", "15m", "1h"];
+  const heldMs = Date.now() - oldestMs;
+  return rangesFor(heldMs, chartRange.value);
+}
+
 function RangeChoice() {
   const words = { "5m": "5 min", "15m": "15 min", "1h": "1 hour" } as const;
   return (
     <Choice
       label="Time range"
-      words={["5m", "15m", "1h"]}
+      words={offeredRanges()}
       chosen={chartRange.value}
       text={(range) => words[range]}
       onChoose={(range) =>

@@ -47,7 +47,7 @@ export function LogDetail(
           class="button"
           href={href(`/traces/${row.traceId}`, new URLSearchParams(), { span: row.spanId })}
         >
-          <Icon name="right" /> Its trace
+          <Icon name="right" /> Open trace
         </a>
       )}
       <dl class="facts">

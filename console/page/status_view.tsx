@@ -12,6 +12,7 @@ import {
   formatCount,
   formatCounted,
   formatDuration,
+  formatMoment,
   formatTime,
   formatTimeWithZone,
 } from "../../service/page/format.ts";
@@ -76,6 +77,13 @@ export function StatusView() {
   );
 }
 
+/** What made room, in words. */
+const evictionTexts = {
+  "Spans": "Whole traces made room for newer ones, those that came first before all others",
+  "Data points": "The older points of a series thin out, then the oldest go",
+  "Log records": "The oldest records made room for newer ones",
+} as const;
+
 function Received({ now }: { now: StatsEvent }) {
   const rows = [
     ["Spans", now.traces],
@@ -91,7 +99,8 @@ function Received({ now }: { now: StatsEvent }) {
             <th scope="col" class="number">a second</th>
             <th scope="col" class="number">in all</th>
             <th scope="col" class="number">held</th>
-            <th scope="col">of at most</th>
+            <th scope="col">capacity</th>
+            <th scope="col" class="number">reaches back to</th>
             <th scope="col" class="number">evicted</th>
             <th scope="col" class="number">refused</th>
             <th scope="col" class="number">truncated</th>
@@ -108,7 +117,14 @@ function Received({ now }: { now: StatsEvent }) {
                 <Meter value={signal.held} max={signal.capacity} label={`${name} held`} />
                 {formatCount(signal.capacity)}
               </td>
-              <td class="number" title="Held until newer ones needed the room">
+              <td class="number">
+                {signal.oldestMs === null ? "–" : (
+                  <time title={formatTimeWithZone(signal.oldestMs)}>
+                    {formatMoment(signal.oldestMs, Date.now()).replace(/\.\d+$/, "")}
+                  </time>
+                )}
+              </td>
+              <td class="number" title={evictionTexts[name]}>
                 {formatCount(signal.evicted)}
               </td>
               <td class="number">

@@ -8,6 +8,7 @@ import { computed, effect, signal } from "@preact/signals";
 import { announce } from "../../service/page/announce.ts";
 import { formatCount } from "../../service/page/format.ts";
 import { LiveStream, type StreamMessage } from "../../service/page/live_stream.ts";
+import { knowServices } from "../../service/page/service_look.ts";
 import { address } from "../../service/page/url_state.ts";
 import {
   apiPaths,
@@ -146,6 +147,10 @@ const handlers: { [Name in keyof StreamEvents]: (event: StreamEvents[Name]) => v
   },
   services(event) {
     services.value = event.services.toSorted((a, b) => a.name < b.name ? -1 : 1);
+    knowServices(
+      event.services.toSorted((a, b) => a.firstSeenMs - b.firstSeenMs || (a.name < b.name ? -1 : 1))
+        .map(({ name }) => name),
+    );
   },
   stats(event) {
     stats.value = event;

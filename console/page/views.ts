@@ -58,6 +58,20 @@ export const chartRangeMs: Readonly<Record<typeof chartRanges[number], number>> 
 /** The range chosen. */
 export const chartRange = computed(() => wordParam(address.value.params, "range", chartRanges));
 
+/**
+ * The ranges worth choosing, the shortest first: one that shows no more than the next shorter one is
+ * not among them, unless it is chosen.
+ */
+export function rangesFor(
+  heldMs: number,
+  chosen: typeof chartRanges[number],
+): (typeof chartRanges[number])[] {
+  const all = ["5m", "15m", "1h"] as const;
+  return all.filter((range, i) =>
+    i === 0 || heldMs > chartRangeMs[all[i - 1]!] || range === chosen
+  );
+}
+
 /** The trace list's filters as the API takes them; an unreadable minimum is no filter. */
 export function traceQuery(params: URLSearchParams): URLSearchParams {
   const query = new URLSearchParams();

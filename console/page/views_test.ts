@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { logQuery, streamQuery, traceQuery } from "./views.ts";
+import { logQuery, rangesFor, streamQuery, traceQuery } from "./views.ts";
 
 Deno.test("traceQuery() says the page's filters in the API's words", () => {
   const query = traceQuery(
@@ -30,4 +30,11 @@ Deno.test("streamQuery() asks for no more than the view shows", () => {
     `${streamQuery({ kind: "trace", traceId: "ab" }, params)}`,
     "traceId=ab&signals=traces%2Clogs",
   );
+});
+
+Deno.test("rangesFor() offers no range that shows no more than a shorter one", () => {
+  assert.deepEqual(rangesFor(60_000, "5m"), ["5m"]);
+  assert.deepEqual(rangesFor(60_000, "15m"), ["5m", "15m"]);
+  assert.deepEqual(rangesFor(6 * 60_000, "15m"), ["5m", "15m"]);
+  assert.deepEqual(rangesFor(20 * 60_000, "15m"), ["5m", "15m", "1h"]);
 });

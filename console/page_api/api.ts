@@ -118,6 +118,8 @@ export interface ServiceRow {
   errors: number;
   /** Log records received. */
   logs: number;
+  /** When anything was first received from it: who came first keeps its colour. */
+  firstSeenMs: number;
   /** When anything was last received from it. */
   lastSeenMs: number;
 }

@@ -118,6 +118,8 @@ export interface SignalStats {
   capacity: number;
   /** Items that were held and had to make room for newer ones. */
   evicted: number;
+  /** The time of the oldest item held: what is older was evicted, or never came. Null when nothing is held. */
+  oldestMs: number | null;
   /** Items refused and reported to their sender (`partial_success`), by reason, such as `invalid_trace_id`, `series_limit`. */
   refused: Record<string, number>;
   /** Attributes cut or left out at the limits. */

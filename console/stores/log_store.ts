@@ -68,6 +68,11 @@ export class LogStore {
     return this.#logs.length;
   }
 
+  /** The time of the record that came first of those held, milliseconds since the epoch. */
+  get oldestMs(): number | undefined {
+    return this.#logs.at(0)?.timeMs;
+  }
+
   /** Estimated bytes held. */
   get bytes(): number {
     return this.#bytes;

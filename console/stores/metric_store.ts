@@ -133,6 +133,17 @@ export class MetricStore {
     this.#options = options;
   }
 
+  /** The time of the oldest point held, milliseconds since the epoch. */
+  get oldestMs(): number | undefined {
+    let oldestMs = Infinity;
+    for (const family of this.#families.values()) {
+      for (const { points } of family.series.values()) {
+        oldestMs = Math.min(oldestMs, points.at(0)?.timeMs ?? Infinity);
+      }
+    }
+    return Number.isFinite(oldestMs) ? oldestMs : undefined;
+  }
+
   /** Series held. */
   get series(): number {
     return this.#series;

@@ -166,7 +166,7 @@ export class TelemetryStore {
     const { limits, traces, metrics, logs } = this;
     return {
       traces: {
-        ...this.#counted("traces", traces.spans, limits.maxSpans, traces.evicted),
+        ...this.#counted("traces", traces.spans, limits.maxSpans, traces),
         tracesHeld: traces.traces,
         tracesCapacity: limits.maxTraces,
       },
@@ -175,16 +175,21 @@ export class TelemetryStore {
           "metrics",
           metrics.points,
           limits.maxSeries * limits.maxPointsPerSeries,
-          metrics.evicted,
+          metrics,
         ),
         seriesHeld: metrics.series,
         seriesCapacity: limits.maxSeries,
       },
-      logs: this.#counted("logs", logs.length, limits.maxLogs, logs.evicted),
+      logs: this.#counted("logs", logs.length, limits.maxLogs, logs),
     };
   }
 
-  #counted(signal: Signal, held: number, capacity: number, evicted: number): SignalStats {
+  #counted(
+    signal: Signal,
+    held: number,
+    capacity: number,
+    { evicted, oldestMs }: { evicted: number; oldestMs: number | undefined },
+  ): SignalStats {
     const { received, refused, truncated, perSecond } = this.counters[signal];
     return {
       perSecond,
@@ -192,6 +197,7 @@ export class TelemetryStore {
       held,
       capacity,
       evicted,
+      oldestMs: oldestMs ?? null,
       refused: Object.fromEntries(refused),
       truncated,
     };

@@ -147,6 +147,12 @@ export class TraceStore {
     return this.#inOrder.length;
   }
 
+  /** When the trace that came first of those held began, milliseconds since the epoch. */
+  get oldestMs(): number | undefined {
+    const startUs = this.#inOrder.at(0)?.startUs;
+    return startUs === undefined ? undefined : startUs / 1000;
+  }
+
   /** Estimated bytes held. */
   get bytes(): number {
     return this.#bytes;

@@ -256,8 +256,8 @@ function Changes({ store }: { store: StoreView }) {
     <section aria-labelledby="changes-title">
       {/* The list itself changes with every look: what is said is this sentence. */}
       <p class="hidden-text" role="status">{spoken.value}</p>
-      <h2 id="changes-title">Since the look before</h2>
-      {changes === undefined && <p class="quiet">This was the first look.</p>}
+      <h2 id="changes-title">Latest change</h2>
+      {changes === undefined && <p class="quiet">This was the first observation.</p>}
       {changes && changes.added + changes.removed === 0 && (
         <p class="quiet">
           Nothing came or went since{" "}

@@ -64,7 +64,7 @@ function PingpongPage() {
   const togglePause = () => setParams({ paused: !paused });
   useShortcuts([
     { key: "p", label: "Pause or go on", run: togglePause },
-    { key: "r", label: "Begin all counts anew", run: reset },
+    { key: "r", label: "Reset all counts", run: reset },
   ]);
   const state = connection.value;
   return (
@@ -106,7 +106,7 @@ function RoundTrips({ intervalMs, tick }: { intervalMs: number; tick: number }) 
           text={(ms) => formatDuration(Number(ms))}
           onChoose={(interval) => setParams({ interval })}
         />
-        <button type="button" class="button" onClick={reset}>Begin anew</button>
+        <button type="button" class="button" onClick={reset}>Reset</button>
         <span class="spacer" />
         <CommandLine text="deno task pingpong:client --mode all" />
       </div>

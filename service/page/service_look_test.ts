@@ -1,5 +1,11 @@
 import assert from "node:assert/strict";
-import { serviceColor, serviceColors, serviceLook, serviceShapes } from "./service_look.ts";
+import {
+  assignLooks,
+  serviceColor,
+  serviceColors,
+  serviceLook,
+  serviceShapes,
+} from "./service_look.ts";
 
 Deno.test("serviceLook() is the same each time and of the palette", () => {
   for (const name of ["orb-server", "checkout", "", "__proto__", "☃", "a".repeat(10_000)]) {
@@ -35,6 +41,24 @@ Deno.test("serviceLook() spreads names over all colours and shapes", () => {
   assert.equal(colors.size, serviceColors);
   // An even spread is 100 a colour; half or twice that would be a poor hash.
   for (const count of colors.values()) assert.ok(count > 50 && count < 200, `${count}`);
+});
+
+Deno.test("assignLooks() gives few services a colour each, more of them a mark each, and the first its own", () => {
+  for (let round = 0; round < 40; round++) {
+    const names = Array.from(
+      { length: serviceColors * serviceShapes.length },
+      (_, i) => `round-${round}-service-${i}`,
+    );
+    const looks = [...assignLooks(names).values()];
+    assert.deepEqual(looks[0], serviceLook(names[0]!));
+    const few = looks.slice(0, serviceColors).map(({ color }) => color);
+    assert.equal(new Set(few).size, serviceColors, `round ${round}`);
+    assert.equal(new Set(looks.map((look) => JSON.stringify(look))).size, names.length);
+    // Who was there keeps its look when others come.
+    assert.deepEqual([...assignLooks(names.slice(0, 5)).values()], looks.slice(0, 5));
+  }
+  assert.deepEqual(assignLooks(["orb-server"]).get("orb-server"), serviceLook("orb-server"));
+  assert.equal(assignLooks(Array.from({ length: 40 }, (_, i) => `s${i}`)).size, 40);
 });
 
 Deno.test("serviceColor() names a variable of the stylesheet", () => {
