@@ -30,7 +30,7 @@ const limits = {
 };
 
 /** What happens to a part, a store or a point by itself. */
-const worldFaults = new Set(["crash", "pause", "cut", "store-crash", "store-full"]);
+const worldFaults = new Set(["crash", "pause", "cut", "store-crash", "store-full", "stall"]);
 
 /** Gathers what a run tells, and makes spans of it. */
 export class RunSpans {

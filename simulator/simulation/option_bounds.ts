@@ -43,6 +43,7 @@ const bounds: Readonly<Partial<Record<keyof RunOptions, readonly [number, number
   slow: [0, 1],
   lambdaPoison: [0, 1],
   lambdaSlow: [0, 1],
+  stalls: [0, 1],
 };
 
 /** Of what has none above. */

@@ -96,12 +96,15 @@ export interface RunOptions {
   readonly lambdaPoison: number;
   /** How many of the messages take their lambda longer than the lease of the bus. */
   readonly lambdaSlow: number;
+  /** How many commits stall, so that others, which have begun later, come before them; of `mvcc` only. */
+  readonly stalls: number;
 }
 
 /** No trouble beside the faults of calls. */
 export const noTrouble = {
   ...{ crashes: 0, pauses: 0, starvations: 0, swizzles: 0, storeCrashes: 0, storeFulls: 0 },
   ...{ sessions: 0, idleMs: 0, skewMs: 0, poison: 0, slow: 0, lambdaPoison: 0, lambdaSlow: 0 },
+  stalls: 0,
 } as const satisfies Partial<RunOptions>;
 
 /** Options of {@linkcode drawOptions}. */
@@ -161,6 +164,7 @@ export function drawOptions({ seed, given = {} }: DrawOptions): RunOptions {
     slow: draw() < 0.5 ? 0 : round3(logUniform(draw, 0.01, 0.2)),
     lambdaPoison: draw() < 0.5 ? 0 : round3(logUniform(draw, 0.01, 0.1)),
     lambdaSlow: draw() < 0.5 ? 0 : round3(logUniform(draw, 0.01, 0.1)),
+    stalls: draw() < 0.5 ? 0 : round3(logUniform(draw, 0.02, 0.3)),
   };
   const options = { ...drawn, ...given };
   return options.ordering === "queue"

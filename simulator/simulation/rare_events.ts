@@ -24,6 +24,7 @@ export const rareEvents = [
   "late-id",
   "store-crash",
   "store-full",
+  "stall",
   "cut",
   "outage-refuse",
   "outage-time-out",

@@ -210,7 +210,7 @@ export class SimulatedWorld {
       profile,
       schema: backendSchema(this.#settings),
       statementMs: (process) => jittered(process, statementMs),
-      commitMs: (process) => jittered(process, commitMs),
+      commitMs: (process) => jittered(process, commitMs) + this.#stallMs(process),
       // Who has given up must not be served first.
       busyMs: timeoutMs,
       crash: (process) => this.#crash(process),
@@ -226,6 +226,19 @@ export class SimulatedWorld {
       store.load(table, row);
     }
     return { store, mailboxes: new Mailboxes(this.loop) };
+  }
+
+  /** How much longer a commit takes; whoever has begun later passes it. */
+  #stallMs(process: Process): number {
+    const { stalls, profile, timeoutMs } = this.#options;
+    if (stalls === 0 || profile !== "mvcc" || this.#isHealed) return 0;
+    const stallMs = this.#decisions.decide(
+      "stall-ms",
+      process.name,
+      (draw) => draw() < stalls ? Math.round(logUniform(draw, 5, timeoutMs / 2)) : 0,
+    );
+    if (stallMs > 0) this.#log.note("stall", process, process.name, `${stallMs} ms`);
+    return stallMs;
   }
 
   #newBus(): SimulatedBus {

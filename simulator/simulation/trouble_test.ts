@@ -75,3 +75,24 @@ Deno.test("between two halves of the orders nothing arrives", () => {
   assert.ok(largestGap(placed(5_000)) > 4_900);
   assert.ok(largestGap(placed(0)) < 4_900);
 });
+
+Deno.test("a commit that stalls is passed by those of later transactions, with many writers only", () => {
+  const lateIdsOf = (profile: RunOptions["profile"]) => {
+    let lateIds = 0;
+    for (let seed = 1; seed <= 10; seed++) {
+      const given = { ...quiet, profile, stalls: 0.3, commitMs: 1, keys: 8, burst: 4 };
+      const { result, entries } = createRun({ seed, given });
+      assert.deepEqual(result.violations, [], `seed ${seed}`);
+      const stalls = entries.filter(({ kind }) => kind === "stall");
+      assert.equal(stalls.length > 0, profile === "mvcc", `seed ${seed}`);
+      for (const { detail } of stalls) {
+        const stallMs = Number.parseFloat(detail);
+        assert.ok(stallMs >= 5 && stallMs <= Math.ceil(result.options.timeoutMs / 2), detail);
+      }
+      lateIds += result.reached.get("late-id") ?? 0;
+    }
+    return lateIds;
+  };
+  assert.equal(lateIdsOf("one-writer"), 0);
+  assert.ok(lateIdsOf("mvcc") > 20);
+});

@@ -104,6 +104,7 @@ const sentences: Readonly<Record<string, (entry: LogEntry, message: string) => s
   "store-crash": ({ subject, detail }) =>
     `${storeWords(subject)} crashed; it is down for ${detail}`,
   "store-full": ({ subject, detail }) => `${storeWords(subject)} is full for ${detail}`,
+  "stall": ({ part, detail }) => `${partWords(part)}: a commit stalls for ${detail}`,
   "hook-threw": ({ part }) => `${partWords(part)}: a hook failed after publishing`,
   "lock-wait": ({ part }) => `${partWords(part)} waits for a lock`,
   "deadlock": ({ part }) => `${partWords(part)} gave way in a deadlock`,
@@ -119,7 +120,7 @@ function storeWords(store: string): string {
 }
 
 /** What went wrong beside the faults of calls: parts and stores. */
-const troubles = new Set(["crash", "pause", "cut", "store-crash", "store-full", "starve"]);
+const troubles = new Set(["crash", "pause", "cut", "store-crash", "store-full", "starve", "stall"]);
 
 /** Whether an entry tells of something that goes wrong in the world: a fault, a crash, a cut. */
 export function isTrouble({ kind }: LogEntry): boolean {
