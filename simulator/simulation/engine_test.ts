@@ -206,6 +206,12 @@ Deno.test("a commit's entry has the rows that it has changed, for a message's hi
     ).map(({ after }) => after?.["state"] ?? "removed")
   );
   assert.deepEqual(history.slice(0, 3), ["pending", "claimed", "sent"]);
+  const fields = new Set(run.entries.flatMap(({ rows = [] }) => rows.flatMap(Object.keys)));
+  assert.deepEqual(
+    [...fields].sort(),
+    ["after", "before", "id", "table"],
+    "and nothing of the store",
+  );
 });
 
 Deno.test("a position looks the same wherever it is reached from, also from what was parked", () => {

@@ -175,7 +175,9 @@ export class EventLoop {
     if (this.#onEntry === undefined) return;
     const part = column.trimEnd();
     const entry = { event: this.count, atUs: this.nowUs, kind, part, subject, detail, messages };
-    this.#onEntry(rows === undefined ? entry : { ...entry, rows });
+    // Nothing else of a change leaves the store: an entry can be sent to another thread.
+    const bare = rows?.map(({ table, id, before, after }) => ({ table, id, before, after }));
+    this.#onEntry(bare === undefined ? entry : { ...entry, rows: bare });
   }
 
   /** Runs until that time, or until `isDone`; at most so many events, as an endless loop of no duration never ends. */
