@@ -158,7 +158,7 @@ function problemText({ state, lastSeenMs, reason }: Orb): string {
 export function agoText(atMs: number | null): string {
   if (atMs === null) return "ever";
   const ms = Math.max(0, Math.floor((now.value - atMs) / 1_000) * 1_000);
-  return ms === 0 ? "less than a second" : formatDuration(ms).split(" ")[0]!;
+  return ms === 0 ? "under 1 s" : formatDuration(ms).split(" ")[0]!;
 }
 
 function isProblem({ state }: Orb): boolean {
