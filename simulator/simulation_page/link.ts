@@ -5,6 +5,7 @@
  * @module
  */
 import { deflateSync, inflateSync } from "fflate";
+import { decodeBase64 } from "../../service/base64.ts";
 import { areInterventions } from "../simulation/interventions.ts";
 import {
   checkOptions,
@@ -51,7 +52,7 @@ export function encodeRun(input: EngineInput): string {
     ...(!jitter && { j: 0 as const }),
   };
   const bytes = deflateSync(new TextEncoder().encode(JSON.stringify(packed)), { level: 9 });
-  return toBase64Url(bytes);
+  return bytes.toBase64({ alphabet: "base64url", omitPadding: true });
 }
 
 /**
@@ -61,13 +62,16 @@ export function encodeRun(input: EngineInput): string {
  */
 export function decodeRun(text: string): EngineInput {
   if (text.length > maxLinkLength) throw new TypeError("The link is too long");
+  const damaged = "The link was cut short or changed on its way";
+  const compressed = decodeBase64(text, "base64url");
+  if (compressed === undefined) throw new TypeError(damaged);
   let packed: Partial<Packed>;
   try {
     // A little text can become very much: it must not, whoever has made the link.
-    const bytes = inflateSync(fromBase64Url(text), { out: new Uint8Array(200_000) });
+    const bytes = inflateSync(compressed, { out: new Uint8Array(200_000) });
     packed = JSON.parse(new TextDecoder().decode(bytes));
   } catch {
-    throw new TypeError("The link was cut short or changed on its way");
+    throw new TypeError(damaged);
   }
   if (packed === null || typeof packed !== "object") throw new TypeError("The link holds no run");
   if (packed.v !== version) {
@@ -126,15 +130,4 @@ function areDecisions(value: unknown): value is readonly Decision[] {
       Array.isArray(one) && one.length === 2 && typeof one[0] === "string" &&
       typeof one[1] === "number" && Number.isFinite(one[1])
     );
-}
-
-function toBase64Url(bytes: Uint8Array): string {
-  let text = "";
-  for (const byte of bytes) text += String.fromCharCode(byte);
-  return btoa(text).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
-}
-
-function fromBase64Url(text: string): Uint8Array {
-  const binary = atob(text.replaceAll("-", "+").replaceAll("_", "/"));
-  return Uint8Array.from(binary, (character) => character.charCodeAt(0));
 }

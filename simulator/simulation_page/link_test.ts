@@ -37,6 +37,10 @@ Deno.test("a link that is damaged, too new, too long or a bomb is refused in wor
   assert.throws(() => decodeRun(text.slice(0, -9)), /cut short/);
   assert.throws(() => decodeRun("%%%"), /cut short/);
   assert.throws(() => decodeRun("x".repeat(maxLinkLength + 1)), /too long/);
+  // A run has one text: no other alphabet, no white space, no padding by halves.
+  const other = [`${text} `, `${text.slice(0, 9)}\n${text.slice(9)}`, `${text}===`];
+  if (/[-_]/.test(text)) other.push(text.replaceAll("-", "+").replaceAll("_", "/"));
+  for (const one of other) assert.throws(() => decodeRun(one), /cut short/, one);
   const pack = async (text: string) => {
     const stream = new Blob([text]).stream().pipeThrough(new CompressionStream("deflate-raw"));
     const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
