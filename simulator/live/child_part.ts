@@ -33,6 +33,8 @@ export interface ChildPartOptions {
   /** The main program's bus. */
   readonly bus: (process: LiveProcess) => BusPort;
   readonly onWake: (backend: 1 | 2, box: Box, subject: string) => void;
+  /** Notified when it has said anew what lies in its topics. */
+  readonly onDepths: () => void;
   readonly onReorder: (process: LiveProcess, delayMs: number) => void;
   /** It has ended although nobody wanted it to, or a fault wants it to crash. */
   readonly onCrash: (minDownMs: number) => void;
@@ -140,6 +142,11 @@ export class ChildPart {
     this.#life?.wire.send({ type: "wake", box, subject });
   }
 
+  /** What lies in the topics: it may have to know whether one of them is full. */
+  tellDepths(depths: readonly TopicDepth[]): void {
+    this.#life?.wire.send({ type: "depths", depths });
+  }
+
   /** What backend 1's side to its clients does. */
   place(order: Order): Promise<void> {
     const life = this.#life;
@@ -198,7 +205,7 @@ export class ChildPart {
 
   #take(message: FromPart, life: Life): void {
     // What it has said before it was killed still counts, what it asks for does not.
-    const { emit, onWake, onReorder, onCrash } = this.#options;
+    const { emit, onWake, onReorder, onCrash, onDepths } = this.#options;
     if (message.type === "event") return emit(message.event);
     if (this.#life !== life) return;
     switch (message.type) {
@@ -210,7 +217,7 @@ export class ChildPart {
         return onCrash(message.minDownMs);
       case "depths":
         life.depths = message.depths;
-        return;
+        return onDepths();
       case "placed": {
         const { call, error } = message;
         const waiting = life.calls.get(call);

@@ -6,7 +6,7 @@ import { eventually } from "../../service/testing/eventually.ts";
 import { testLive } from "./test_live.ts";
 
 testWithStack(
-  "parts of their own programs on Kafka: what lies in the topics is among the boxes",
+  "parts of their own programs on Kafka: what lies in the topics is among the boxes, and a topic can be full",
   async () => {
     await using kafka = await startKafka();
     const flags = {
@@ -29,5 +29,19 @@ testWithStack(
     live.setFaults([]);
     await test.confirmed(10, 180_000);
     await eventually("an empty topic", () => depth() === 0 || undefined, 60_000);
+
+    // Full, it takes no more than it has room for, although who publishes cannot see into it.
+    live.setFaults([
+      { point: 4, kind: "refuse", probability: 1 },
+      { kind: "full-queue", topic: "orders", capacity: 4 },
+    ]);
+    live.submitOrders(20);
+    const isFull = () =>
+      test.steps.some(({ event, detail }) => event === "not-sent" && detail === "full");
+    await eventually("a relay that is refused", () => isFull() || undefined, 60_000);
+    const held = () => live.state().boxes.find(({ name }) => name === "outbox-1")!.depth;
+    await eventually("orders in both", () => depth()! >= 4 && held() >= 8 || undefined, 60_000);
+    live.setFaults([]);
+    await test.confirmed(30, 180_000);
   },
 );

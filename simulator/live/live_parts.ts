@@ -42,6 +42,9 @@ export interface RunningPart {
 /** How long a part that has crashed is down at least, unless its fault says so, in milliseconds. */
 const usualDownMs = 500;
 
+/** Who publishes, in one pattern or another. */
+const publishers: ReadonlySet<PartPlan["kind"]> = new Set(["backend", "relay", "processor"]);
+
 /** Knows them all. */
 export class LiveParts {
   readonly #options: LivePartsOptions;
@@ -86,6 +89,16 @@ export class LiveParts {
       topic,
       depth: said.reduce((sum, one) => one.topic === topic ? sum + one.depth : sum, 0),
     }));
+  }
+
+  /** Tells those who publish by a bus of their own how full the topics are: they cannot see it. */
+  tellDepths(): void {
+    const depths = this.depths();
+    for (const { runtime } of this.#parts.values()) {
+      if (runtime instanceof ChildPart && publishers.has(runtime.plan.kind)) {
+        runtime.tellDepths(depths);
+      }
+    }
   }
 
   startAll(): void {

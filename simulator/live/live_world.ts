@@ -344,6 +344,7 @@ export class LiveWorld {
           topicPrefix: this.#topicPrefix,
         },
         onWake: (backend, box, subject) => this.#parts.wake(backend, box, subject),
+        onDepths: () => this.#parts.tellDepths(),
         onReorder: (process, delayMs) => this.#links.reorder(process, delayMs),
         onCrash: (minDownMs) => this.#parts.crash(plan.name, minDownMs),
       })

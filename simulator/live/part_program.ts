@@ -48,6 +48,8 @@ class PartProgram implements Service {
   #links: LiveLinks | undefined;
   #mailboxes: Mailboxes | undefined;
   #faults: readonly Fault[] = [];
+  /** What lies in the topics: as it was told last, and what this part has published since. */
+  #depths = new Map<string, number>();
 
   constructor(context: ServiceContext) {
     this.#context = context;
@@ -82,6 +84,9 @@ class PartProgram implements Service {
         if (backend !== undefined) this.#mailboxes?.wake(backend, message.box, message.subject);
         return;
       }
+      case "depths":
+        this.#depths = new Map(message.depths.map(({ topic, depth }) => [topic, depth]));
+        return;
       case "answer": {
         const { call, value, error } = message;
         const waiting = this.#calls.get(call);
@@ -155,9 +160,12 @@ class PartProgram implements Service {
   ): (process: LiveProcess) => BusPort {
     let opened: Promise<ServiceBus> | undefined;
     const open = () => fromPromise(() => opened ??= this.#openBus(start, links, emit));
+    const published = (topic: string) =>
+      void this.#depths.set(topic, (this.#depths.get(topic) ?? 0) + 1);
     return (process) => ({
       publish: function* (topic, message) {
         yield* (yield* open()).connect(process).publish(topic, message);
+        published(topic);
       },
       receive: function* (topic, group, limit) {
         return yield* (yield* open()).connect(process).receive(topic, group, limit);
@@ -189,6 +197,7 @@ class PartProgram implements Service {
         const full = this.#faults.find((one) => one.kind === "full-queue" && one.topic === topic);
         return full?.kind === "full-queue" ? full.capacity : undefined;
       },
+      depthOf: (topic) => this.#depths.get(topic) ?? 0,
       onDelivered: (topic, { message, attempt }, { name }) =>
         emit({
           ...{ type: "delivered", part: name, topic, messageId: message.id, attempt },

@@ -53,6 +53,8 @@ export type ToPart =
     readonly error?: WireError;
   }
   | { readonly type: "wake"; readonly box: Box; readonly subject: string }
+  /** What lies in the topics, for those who do not receive by themselves. */
+  | { readonly type: "depths"; readonly depths: readonly TopicDepth[] }
   | { readonly type: "doom"; readonly doom: LiveProcess["doom"] };
 
 /** What a part asks of the main program's bus. */

@@ -39,6 +39,8 @@ export interface ServiceBusOptions {
   readonly takeReorderMs?: (process: LiveProcess) => number;
   /** Messages of a topic beyond which it is full; asked before each publication. @default the bus' own limit only */
   readonly capacityOf?: (topic: string) => number | undefined;
+  /** What lies in a topic, asked where it could be full. @default what this program's own readers know */
+  readonly depthOf?: (topic: string) => number;
   /** Notified of what is given out. @default nobody is */
   readonly onDelivered?: (topic: string, delivery: Delivery, to: LiveProcess) => void;
 }
@@ -114,6 +116,10 @@ export class ServiceBus {
     );
   }
 
+  async #depthOf(topic: string): Promise<number> {
+    return (await this.depths()).find((one) => one.topic === topic)?.depth ?? 0;
+  }
+
   /** Leaves the groups; what is not acknowledged is for the other members. */
   async close(deadline?: AbortSignal): Promise<void> {
     this.#isClosed = true;
@@ -131,11 +137,10 @@ export class ServiceBus {
   }
 
   *#publish(process: LiveProcess, topic: string, message: Message): Step<void> {
-    const { bus, timeoutMs, world, capacityOf, takeReorderMs } = this.#options;
+    const { bus, timeoutMs, world, capacityOf, depthOf, takeReorderMs } = this.#options;
     const capacity = capacityOf?.(topic);
     if (capacity !== undefined) {
-      const depths = yield* fromPromise(() => this.depths());
-      const depth = depths.find((one) => one.topic === topic)?.depth ?? 0;
+      const depth = depthOf?.(topic) ?? (yield* fromPromise(() => this.#depthOf(topic)));
       if (depth >= capacity) throw new LinkError("full", `${topic} is full: ${depth} messages`);
     }
     const lateMs = takeReorderMs?.(process) ?? 0;

@@ -23,6 +23,8 @@ interface Shot {
   readonly theme?: "dark";
   readonly narrow?: true;
   readonly prepare?: (page: Page) => Promise<void>;
+  /** Of a server with a topology that runs. */
+  readonly live?: true;
   /** Goes into the documents. */
   readonly kept?: true;
 }
@@ -36,6 +38,15 @@ const compare = async (page: Page) => {
   await page.waitForURL(/at=\d+/);
   await page.getByRole("button", { name: "To the end" }).click();
   await page.getByRole("button", { name: "Confirmed: 1 of 1 orders" }).waitFor();
+};
+
+/** Some orders are there, some wait for a bus that refuses. */
+const liveOrders = async (page: Page) => {
+  await page.locator(".run-figures").waitFor();
+  await page.getByRole("button", { name: "Place 20" }).click();
+  await page.waitForFunction(() =>
+    /Confirmed\s*\d*[1-9]/.test(document.querySelector(".run-figures")!.textContent!)
+  );
 };
 
 const shots: readonly Shot[] = [
@@ -54,6 +65,21 @@ const shots: readonly Shot[] = [
   { name: "simulation-tour-light", view: "view=tour" },
   { name: "simulation-faults-narrow", view: "tab=faults", narrow: true, theme: "dark" },
   { name: "simulation-time-narrow", view: "tab=time", narrow: true },
+  { name: "simulation-live-light", view: "view=live", live: true, prepare: liveOrders },
+  {
+    name: "simulation-live-dark",
+    view: "view=live",
+    theme: "dark",
+    live: true,
+    prepare: liveOrders,
+  },
+  {
+    name: "simulation-live-narrow",
+    view: "view=live",
+    narrow: true,
+    live: true,
+    prepare: liveOrders,
+  },
 ];
 
 async function takeAll(folder: string, all: boolean): Promise<void> {
@@ -63,10 +89,12 @@ async function takeAll(folder: string, all: boolean): Promise<void> {
   await using server = await startReadyProgram("simulator/server.ts", [
     ...["--port", "0", "--web-port", "0"],
   ]);
+  let running: Awaited<ReturnType<typeof startLive>> | undefined;
   const browser = await openBrowser(chromium);
   try {
-    for (const { name, view = "", theme, narrow, prepare, kept } of shots) {
+    for (const { name, view = "", theme, narrow, prepare, live, kept } of shots) {
       if (!all && !kept) continue;
+      const { fields } = live ? (running ??= await startLive()) : server;
       const context = await browser.newContext({
         viewport: narrow ? { width: 360, height: 740 } : { width: 1280, height: 800 },
         deviceScaleFactor: narrow ? 2 : 1,
@@ -74,7 +102,7 @@ async function takeAll(folder: string, all: boolean): Promise<void> {
         reducedMotion: "reduce",
       });
       const page = await context.newPage();
-      await page.goto(`${server.fields.page}/simulation?${view}`);
+      await page.goto(`${fields.page}/simulation?${view}`);
       await prepare?.(page);
       await page.waitForFunction(() =>
         document.querySelector(".topology, .event-row, .fault-list, .timeline") !== null &&
@@ -85,7 +113,20 @@ async function takeAll(folder: string, all: boolean): Promise<void> {
     }
   } finally {
     await browser.close();
+    await running?.[Symbol.asyncDispose]();
   }
+}
+
+function startLive() {
+  return startReadyProgram("simulator/server.ts", [
+    ...["--port", "0", "--web-port", "0", "--live", "--seed", "7"],
+    ...[
+      "--fault",
+      "point=2,kind=refuse,probability=0.3",
+      "--fault",
+      "point=8,kind=delay,probability=0.5",
+    ],
+  ]);
 }
 
 if (import.meta.main) {
