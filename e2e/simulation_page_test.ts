@@ -280,7 +280,7 @@ testPage("simulation page, live", {
       { page, simulator },
     ) {
       await button(page, "Place an order").click();
-      await page.getByRole("button", { name: "Confirmed: 1 orders" }).waitFor();
+      await page.getByRole("button", { name: "Confirmed: 1 order" }).waitFor();
       await page.getByText(/Processor 1[ab] applied result 1: confirmation/).waitFor();
       await page.getByRole("switch", { name: /Fault point 2/ }).click();
       await page.getByText("1 fault on").waitFor();

@@ -95,3 +95,14 @@ Deno.test("what a program had not acknowledged when it left is given to the next
     });
   });
 });
+
+Deno.test("a topic of which others know what lies in it is full when they say so", async () => {
+  let depth = 4;
+  await withBus({ capacityOf: () => 4, depthOf: () => depth }, async (service) => {
+    const port = service.connect(process);
+    const full = { name: "LinkError", kind: "full" };
+    await assert.rejects(toPromise(port.publish("topic", message("a"))), full);
+    depth = 3;
+    await toPromise(port.publish("topic", message("a")));
+  });
+});

@@ -186,8 +186,8 @@ function Sizes({ run }: { run: Branch }) {
         ))}
       </div>
       <p class="quiet">
-        {formatCounted(before.decisions.length, "decision")} of {before.options.orders} orders →
-        {" "}
+        {formatCounted(before.decisions.length, "decision")} of{" "}
+        {formatCounted(before.options.orders, "order")} →{" "}
         {formatCounted(after.decisions.length, "decision")} of{" "}
         {formatCounted(after.options.orders, "order")}, in {formatCounted(executions, "execution")}
       </p>

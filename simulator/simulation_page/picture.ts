@@ -93,9 +93,9 @@ export function instancesOf(
 export function nodeWords(node: TopologyNode, picture: Picture): string {
   const { name, title, kind } = node;
   if (isUnused(node, picture)) return `${title}: not used by this pattern`;
-  if (kind === "end") return `${title}: ${picture.confirmed} orders`;
+  if (kind === "end") return `${title}: ${ordersOf(picture.confirmed)}`;
   if (kind === "box") return `${title}: ${boxWords(picture.boxes[name as BoxName])}`;
-  if (name === "frontend") return `${title}: ${picture.placed} orders placed`;
+  if (name === "frontend") return `${title}: ${ordersOf(picture.placed)} placed`;
   const words = instancesOf(node, picture).map((one) =>
     `${partWords(one.name).slice(-1)} ${one.state}`
   );
@@ -110,4 +110,9 @@ function boxWords({ count, parked, items }: BoxPicture): string {
   return `${formatCounted(count, "message")}${names === "" ? "" : `: ${names}`}${
     items.length > 5 ? " and more" : ""
   }${parked > 0 ? `; ${formatCount(parked)} parked` : ""}`;
+}
+
+/** @param count such as `1`, or `1 of 6` */
+function ordersOf(count: string): string {
+  return `${count} ${count === "1" ? "order" : "orders"}`;
 }

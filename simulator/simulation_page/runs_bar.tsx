@@ -7,6 +7,7 @@
 import type { ComponentChildren } from "preact";
 import { useRef } from "preact/hooks";
 import { useSignal } from "@preact/signals";
+import { formatCounted } from "../../service/page/format.ts";
 import { announce } from "../../service/page/announce.ts";
 import { CommandLine, copyText } from "../../service/page/copy.tsx";
 import { setParams } from "../../service/page/url_state.ts";
@@ -68,9 +69,9 @@ export function verdictWords({ info: { verdict, violations } }: Branch): string 
 
 function originWords({ info: { input, options }, origin, parent }: Branch): string {
   const plant = input.plant ? `, bug ${input.plant}` : "";
-  return `${
-    parent === undefined ? "" : `${parent} ▸ `
-  }${origin} · seed ${input.seed}, ${options.orders} orders, ${options.pattern}${plant}`;
+  return `${parent === undefined ? "" : `${parent} ▸ `}${origin} · seed ${input.seed}, ${
+    formatCounted(options.orders, "order")
+  }, ${options.pattern}${plant}`;
 }
 
 const patterns = ["outbox", "dual-write", "fire-and-forget"] as const;

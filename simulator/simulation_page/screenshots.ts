@@ -45,7 +45,7 @@ const liveOrders = async (page: Page) => {
   await page.locator(".run-figures").waitFor();
   await page.getByRole("button", { name: "Place 20" }).click();
   await page.waitForFunction(() =>
-    /Confirmed\s*\d*[1-9]/.test(document.querySelector(".run-figures")!.textContent!)
+    /confirmed\s*[1-9]/i.test(document.querySelector(".run-figures")!.textContent!)
   );
 };
 
