@@ -43,6 +43,7 @@ testWith(
       await peer.end();
       assert.match(peer.received, /HTTP\/1\.1 200 /);
       assert.match(peer.received, /"signature":"/);
+      peer.close();
       await stopped;
       const verdict = await verifyAuditLog(join(folder, "audit"));
       assert.deepEqual([verdict.ok, verdict.entries], [true, 1]);

@@ -49,7 +49,8 @@ export function sharedComponent<Component extends { stop(): Promise<unknown> }>(
   let component: Promise<Component> | undefined;
   Deno.test.beforeAll(async () => {
     if (missing.length > 0) return;
-    component = start();
+    // A busy machine may need a second attempt: a test that fails is tried again, this is not.
+    component = start().catch(start);
     // Why it does not start is for the tests to say.
     await component.catch(() => {});
   });

@@ -6,13 +6,19 @@ import { buildPage, findPages } from "./build.ts";
 import { pageEmbedding, pagesOf } from "./built_pages.ts";
 import { type PageFile, pageFileUrl } from "./page_file.ts";
 
-const permissions = ["read", "write", "run", "env"] as const;
+function testBuild(name: string, run: () => Promise<void>): void {
+  testWith(["read", "write", "run", "env"], name, run, {
+    // esbuild's stop() kills its program, and nobody can wait until that has gone.
+    sanitizeOps: false,
+    sanitizeResources: false,
+  });
+}
 
 async function readPage(program: string): Promise<PageFile> {
   return JSON.parse(await Deno.readTextFile(pageFileUrl(program)));
 }
 
-testWith([...permissions], "findPages() finds the folders that have a page", async () => {
+testBuild("findPages() finds the folders that have a page", async () => {
   const pages = await findPages();
   assert.ok(pages.includes("console"));
   assert.ok(pages.includes("simulator-simulation"));
@@ -21,8 +27,7 @@ testWith([...permissions], "findPages() finds the folders that have a page", asy
   assert.deepEqual(await pagesOf("service"), []);
 });
 
-testWith(
-  [...permissions],
+testBuild(
   "buildPage() leaves an up-to-date page alone and builds one whose source has changed",
   async () => {
     await buildPage("console");
@@ -40,46 +45,34 @@ testWith(
   },
 );
 
-testWith(
-  [...permissions],
-  "buildPage() names its files by their content and nothing inline",
-  async () => {
-    await buildPage("console");
-    const { html, assets } = await readPage("console");
-    for (const path of Object.keys(assets)) {
-      assert.match(path, /^assets\/(main|style|theme|icon|streams)-[A-Z0-9]{8}\.(js|css|svg)$/);
-      assert.ok(html.includes(`"/${path}"`), path);
-    }
-    assert.doesNotMatch(html, /<script>|<style|style=| on\w+=/);
-  },
-);
+testBuild("buildPage() names its files by their content and nothing inline", async () => {
+  await buildPage("console");
+  const { html, assets } = await readPage("console");
+  for (const path of Object.keys(assets)) {
+    assert.match(path, /^assets\/(main|style|theme|icon|streams)-[A-Z0-9]{8}\.(js|css|svg)$/);
+    assert.ok(html.includes(`"/${path}"`), path);
+  }
+  assert.doesNotMatch(html, /<script>|<style|style=| on\w+=/);
+});
 
-testWith(
-  [...permissions],
-  "buildPage() builds a page that requests nothing from other origins",
-  async () => {
-    await buildPage("console");
-    const { assets } = await readPage("console");
-    for (const [path, { brotli }] of Object.entries(assets)) {
-      const text = brotliDecompressSync(Uint8Array.fromBase64(brotli)).toString();
-      // The names of SVG's and MathML's namespaces and an example endpoint are no addresses to fetch.
-      const urls = text.match(/https?:\/\/[\w.-]+/g) ?? [];
-      const foreign = urls.filter((url) => !/\/\/(www\.w3\.org|127\.0\.0\.1)$/.test(url));
-      assert.deepEqual(foreign, [], path);
-    }
-  },
-);
+testBuild("buildPage() builds a page that requests nothing from other origins", async () => {
+  await buildPage("console");
+  const { assets } = await readPage("console");
+  for (const [path, { brotli }] of Object.entries(assets)) {
+    const text = brotliDecompressSync(Uint8Array.fromBase64(brotli)).toString();
+    // The names of SVG's and MathML's namespaces and an example endpoint are no addresses to fetch.
+    const urls = text.match(/https?:\/\/[\w.-]+/g) ?? [];
+    const foreign = urls.filter((url) => !/\/\/(www\.w3\.org|127\.0\.0\.1)$/.test(url));
+    assert.deepEqual(foreign, [], path);
+  }
+});
 
-testWith(
-  [...permissions],
-  "buildPage() and pageEmbedding() refuse a program without a page",
-  async () => {
-    await assert.rejects(buildPage("service"), StartError);
-    await assert.rejects(pageEmbedding(["service"]), /deno task pages/);
-  },
-);
+testBuild("buildPage() and pageEmbedding() refuse a program without a page", async () => {
+  await assert.rejects(buildPage("service"), StartError);
+  await assert.rejects(pageEmbedding(["service"]), /deno task pages/);
+});
 
-testWith([...permissions], "buildPage() builds a page's worker and says where it is", async () => {
+testBuild("buildPage() builds a page's worker and says where it is", async () => {
   await buildPage("simulator-simulation");
   const { html, assets } = await readPage("simulator-simulation");
   const [, path] = /<meta name="orrery-worker" content="\/([^"]+)">/.exec(html) ?? [];
@@ -87,7 +80,7 @@ testWith([...permissions], "buildPage() builds a page's worker and says where it
   assert.match(html, /<title>Simulation · Orrery<\/title>/);
 });
 
-testWith([...permissions], "pageEmbedding() makes a line that carries the page", async () => {
+testBuild("pageEmbedding() makes a line that carries the page", async () => {
   await buildPage("console");
   const line = await pageEmbedding(["console"]);
   const before = globalThis.ORRERY_PAGES;

@@ -24,11 +24,13 @@ export function testWith(
   permissions: Deno.PermissionName[],
   name: string,
   run: (t: Deno.TestContext) => void | Promise<void>,
+  options: Pick<Deno.TestDefinition, "sanitizeOps" | "sanitizeResources" | "timeout"> = {},
 ): void {
   const missing = missingPermissions(
     permissions.map((name) => ({ name } as Deno.PermissionDescriptor)),
   );
   Deno.test({
+    ...options,
     name: missing.length === 0
       ? name
       : `${name} (ignored: needs ${missing.map((one) => `--allow-${one}`).join(" ")})`,
