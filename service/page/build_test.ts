@@ -8,9 +8,11 @@ import { type PageFile, pageFileUrl } from "./page_file.ts";
 
 function testBuild(name: string, run: () => Promise<void>): void {
   testWith(["read", "write", "run", "env"], name, run, {
-    // esbuild's stop() kills its program, and nobody can wait until that has gone.
-    sanitizeOps: false,
+    // esbuild's stop() kills its program, and nobody can wait until that has gone:
+    // the child itself,
     sanitizeResources: false,
+    // and the wait for its end.
+    sanitizeOps: false,
   });
 }
 
