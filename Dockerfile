@@ -1,6 +1,8 @@
 # syntax=docker/dockerfile:1
 # One target a program: docker build --target console .
 # An image is Deno without a shell, one bundled file, and the permissions that the program needs.
+# What differs in a container from the program's own defaults is said by its variables, not by a CMD:
+# so another variable changes it, and arguments add to it.
 
 ARG DENO_VERSION=2.9.6
 
@@ -25,38 +27,43 @@ FROM program AS console
 COPY --from=bundle /app/dist/console.js ./
 # Where --store and --token-file may lie.
 COPY --from=bundle --chown=65532:65532 /data /data
+ENV CONSOLE_HOST=0.0.0.0 \
+  CONSOLE_ALLOW_REMOTE_WITHOUT_AUTH=true
 EXPOSE 4317 4318 8080
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
   CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:8080/readyz')).ok ? 0 : 1)"]
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
   "--allow-net", "--allow-read=/app,/data", "--allow-write=/data", "--allow-env=CONSOLE_*", \
   "console.js"]
-CMD ["--host", "0.0.0.0", "--allow-remote-without-auth"]
 
 FROM program AS orb-server
 COPY --from=bundle /app/dist/orb-server.js ./
 COPY --from=bundle --chown=65532:65532 /data /data
 VOLUME /data
+ENV ORB_SERVER_HOST=0.0.0.0 \
+  ORB_SERVER_ALLOW_REMOTE_WITHOUT_AUTH=true \
+  ORB_SERVER_DATA_DIR=/data
 EXPOSE 4242
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
   CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:4242/readyz')).ok ? 0 : 1)"]
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
   "--allow-net", "--allow-read=/app,/data", "--allow-write=/data", "--allow-env=OTEL_*,ORB_SERVER_*", \
   "--ignore-env", "orb-server.js"]
-CMD ["--host", "0.0.0.0", "--allow-remote-without-auth", "--data-dir", "/data"]
 
 # Keys and clients at /data, the devices' public keys too: --device-keys /data/public.jwks.json.
 FROM program AS issuer
 COPY --from=bundle /app/dist/issuer.js ./
 COPY --from=bundle --chown=65532:65532 /data /data
 VOLUME /data
+ENV ISSUER_HOST=0.0.0.0 \
+  ISSUER_ALLOW_REMOTE_WITHOUT_AUTH=true \
+  ISSUER_DATA_DIR=/data
 EXPOSE 4280
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
   CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:4280/readyz')).ok ? 0 : 1)"]
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
   "--allow-net", "--allow-read=/app,/data", "--allow-write=/data", \
   "--allow-env=OTEL_*,ISSUER_*", "--ignore-env", "issuer.js"]
-CMD ["--host", "0.0.0.0", "--allow-remote-without-auth", "--data-dir", "/data"]
 
 # It serves nothing that could be asked: when it ends, it is unhealthy. Mount images at /data.
 FROM program AS orb-client
@@ -80,6 +87,9 @@ ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
 # that may open the socket.
 FROM program AS observer
 COPY --from=bundle /app/dist/observer.js ./
+ENV OBSERVER_METRICS_ADDRESS=0.0.0.0:33333 \
+  OBSERVER_ALLOW_REMOTE_WITHOUT_AUTH=true \
+  OBSERVER_INTERVAL=30s
 EXPOSE 33333
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
   CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:33333/readyz')).ok ? 0 : 1)"]
@@ -87,21 +97,24 @@ ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
   "--v8-flags=--max-semi-space-size=2,--heap-growing-percent=20", \
   "--allow-net", "--allow-read=/app,/run", "--allow-write=/run", "--allow-env=OTEL_*,OBSERVER_*", \
   "observer.js"]
-CMD ["--metrics-address", "0.0.0.0:33333", "--allow-remote-without-auth", "--interval", "30s"]
 
 # It speaks gRPC only: when it ends, it is unhealthy.
 FROM program AS image-service
 COPY --from=bundle /app/dist/image-service.js ./
+ENV IMAGE_SERVICE_HOST=0.0.0.0 \
+  IMAGE_SERVICE_ALLOW_REMOTE_WITHOUT_AUTH=true
 EXPOSE 15441 15442
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
   "--allow-net", "--allow-env=OTEL_*,IMAGE_SERVICE_*", "image-service.js"]
-CMD ["--host", "0.0.0.0", "--allow-remote-without-auth"]
 
 # The Kafka client lists the whole environment when it loads: what it may not see is absent.
 FROM program AS signer-api
 COPY --from=bundle /app/dist/signer-api.js ./
 COPY --from=bundle --chown=65532:65532 /data /data
 VOLUME /data
+ENV SIGNER_REST_API_HOST=0.0.0.0 \
+  SIGNER_REST_API_ALLOW_REMOTE_WITHOUT_AUTH=true \
+  SIGNER_REST_API_DATA_DIR=/data
 EXPOSE 8090
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
   CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:8090/readyz')).ok ? 0 : 1)"]
@@ -109,12 +122,14 @@ ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
   "--v8-flags=--max-semi-space-size=16,--heap-growing-percent=60", \
   "--allow-net", "--allow-read=/app,/data,/kafka-password", "--allow-write=/data", \
   "--allow-env=OTEL_*,SIGNER_REST_API_*", "--ignore-env", "signer-api.js"]
-CMD ["--host", "0.0.0.0", "--allow-remote-without-auth", "--data-dir", "/data"]
 
 FROM program AS signer-service
 COPY --from=bundle /app/dist/signer-service.js ./
 COPY --from=bundle --chown=65532:65532 /data /data
 VOLUME /data
+ENV SIGNER_SERVICE_HOST=0.0.0.0 \
+  SIGNER_SERVICE_ALLOW_REMOTE_WITHOUT_AUTH=true \
+  SIGNER_SERVICE_DATA_DIR=/data
 EXPOSE 8091
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
   CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:8091/readyz')).ok ? 0 : 1)"]
@@ -122,7 +137,6 @@ ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
   "--v8-flags=--max-semi-space-size=8,--heap-growing-percent=20", \
   "--allow-net", "--allow-read=/app,/data,/kafka-password", "--allow-write=/data", \
   "--allow-env=OTEL_*,SIGNER_SERVICE_*", "--ignore-env", "signer-service.js"]
-CMD ["--host", "0.0.0.0", "--allow-remote-without-auth", "--data-dir", "/data"]
 
 # It serves nothing that could be asked: when it ends, it is unhealthy.
 FROM program AS signer-load
@@ -136,6 +150,11 @@ COPY --from=bundle /app/dist/pingpong-server.js ./
 COPY --from=bundle /app/dist/pingpong-client.js ./
 COPY --from=bundle --chown=65532:65532 /data /data
 VOLUME /data
+ENV PINGPONG_SERVER_HOST=0.0.0.0 \
+  PINGPONG_SERVER_ALLOW_REMOTE_WITHOUT_AUTH=true \
+  PINGPONG_SERVER_GENERATE_CERTIFICATE=true \
+  PINGPONG_SERVER_CERTIFICATE_PATH=/data/cert.pem \
+  PINGPONG_SERVER_KEY_PATH=/data/key.pem
 EXPOSE 4433/udp 4433 4480
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
   CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:4480/readyz')).ok ? 0 : 1)"]
@@ -143,8 +162,6 @@ ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", "--uns
   "--v8-flags=--no-allocation-site-pretenuring", \
   "--allow-net", "--allow-read=/app,/data,/certificate,/token", "--allow-write=/data", "--allow-sys=networkInterfaces", \
   "--allow-env=OTEL_*,PINGPONG_SERVER_*,WS_NO_BUFFER_UTIL,WS_NO_UTF_8_VALIDATE", "pingpong-server.js"]
-CMD ["--host", "0.0.0.0", "--allow-remote-without-auth", "--generate-certificate", \
-  "--certificate-path", "/data/cert.pem", "--key-path", "/data/key.pem"]
 
 # It serves nothing that could be asked: when it ends, it is unhealthy.
 FROM program AS pingpong-client
@@ -158,6 +175,9 @@ FROM program AS simulator
 COPY --from=bundle /app/dist/simulator.js ./
 COPY --from=bundle --chown=65532:65532 /data /data
 VOLUME /data
+ENV SIMPLE_TELEMETRY_HOST=0.0.0.0 \
+  SIMULATOR_ALLOW_REMOTE_WITHOUT_AUTH=true \
+  SIMPLE_TELEMETRY_WEB_SERVER=true
 EXPOSE 1234 9292
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
   CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:9292/readyz')).ok ? 0 : 1)"]
@@ -165,7 +185,6 @@ ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
   "--v8-flags=--max-semi-space-size=4,--heap-growing-percent=20,--optimize-for-size", \
   "--allow-net", "--allow-read=/app,/data", "--allow-write=/data", \
   "--allow-env=OTEL_*,SIMPLE_TELEMETRY_*,SIMULATOR_*", "--ignore-env", "simulator.js"]
-CMD ["--host", "0.0.0.0", "--allow-remote-without-auth", "--web-server"]
 
 # It serves nothing that could be asked: when it ends, it is unhealthy.
 FROM program AS simulator-fleet

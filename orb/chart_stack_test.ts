@@ -74,7 +74,11 @@ testWithStack(
       const flag = arg.split("=")[0]!;
       assert.match(help, new RegExp(`^ +${flag}[ ,]`, "m"), `there is no ${flag}`);
     }
-    assert.ok(!container.args.includes("--allow-remote-without-auth"));
+    // Its image says the opposite.
+    assert.deepEqual(
+      container.env.find(({ name }: { name: string }) => /WITHOUT_AUTH$/.test(name)),
+      { name: "ORB_SERVER_ALLOW_REMOTE_WITHOUT_AUTH", value: "false" },
+    );
     const secrets = (container.env as { name: string; valueFrom?: object }[])
       .filter(({ valueFrom }) => valueFrom !== undefined).map(({ name }) => name);
     assert.deepEqual(secrets, [

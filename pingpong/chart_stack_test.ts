@@ -24,6 +24,7 @@ interface KubernetesObject {
 interface Container {
   image: string;
   args: string[];
+  env: { name: string; value: string }[];
   readinessProbe: { exec: { command: string[] } };
 }
 
@@ -78,6 +79,20 @@ testWithStack("the canary has its weight of the pods, under the same UDP service
   const service = all.find(({ kind }) => kind === "Service")!;
   assert.ok(!("orrery/track" in service.spec.selector));
   assert.ok(service.spec.ports.some(({ protocol, port }) => protocol === "UDP" && port === 4433));
+});
+
+testWithStack("with a token nobody comes in without one, whatever the image says", async () => {
+  const denied = async (values: Values) =>
+    (await objects(values)).filter(({ kind }) => kind === "Deployment")
+      .map(({ spec }) =>
+        spec.template.spec.containers[0]!.env.filter(({ value }) => value === "false")
+          .map(({ name }) => name)
+      );
+  assert.deepEqual(await denied({}), [["PINGPONG_SERVER_GENERATE_CERTIFICATE"]]);
+  assert.deepEqual(await denied({ "token.secretName": "t" }), [[
+    "PINGPONG_SERVER_GENERATE_CERTIFICATE",
+    "PINGPONG_SERVER_ALLOW_REMOTE_WITHOUT_AUTH",
+  ]]);
 });
 
 testWithStack("values that make no sense are refused by the chart's schema", async () => {

@@ -48,7 +48,12 @@ testWithStack("signer chart's pods take every flag that they are given", async (
     }
     assert.equal(container.securityContext.readOnlyRootFilesystem, true);
     assert.equal(container.readinessProbe.httpGet.path, "/readyz");
-    assert.ok(!container.args.includes("--allow-remote-without-auth"));
+    // Its image says the opposite.
+    const prefix = program === "service" ? "SIGNER_SERVICE" : "SIGNER_REST_API";
+    assert.deepEqual(
+      container.env.find(({ name }: { name: string }) => /WITHOUT_AUTH$/.test(name)),
+      { name: `${prefix}_ALLOW_REMOTE_WITHOUT_AUTH`, value: "false" },
+    );
   }
 });
 

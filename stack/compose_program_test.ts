@@ -4,13 +4,13 @@ import assert from "node:assert/strict";
 import { programNamed } from "../programs.ts";
 import { testWith } from "../service/testing/permissions.ts";
 import { compose, root } from "./compose_file.ts";
-import { entrypoint, jsonInstruction, programStages } from "./test_compose.ts";
+import { entrypoint, programStages, variables } from "./test_compose.ts";
 
 testWith(["read", "run"], "programs know the flags that containers give them", async () => {
   const { services } = await compose();
   for (const [name, stage] of await programStages()) {
     const help = await helpOf(name, entrypoint(stage));
-    const command = services[name]?.command ?? jsonInstruction(stage, "CMD");
+    const command = services[name]?.command ?? [];
     for (const flag of command.filter((word) => word.startsWith("--"))) {
       const bare = flag.split("=")[0]!;
       assert.match(
@@ -26,7 +26,8 @@ testWith(["read", "run"], "programs read the variables that containers give them
   const { services } = await compose();
   for (const [name, stage] of await programStages()) {
     const help = await helpOf(name, entrypoint(stage));
-    for (const variable of Object.keys(services[name]?.environment ?? {})) {
+    const given = { ...variables(stage), ...services[name]?.environment };
+    for (const variable of Object.keys(given)) {
       if (variable.startsWith("OTEL_")) continue;
       assert.match(help, new RegExp(`env:\\s+${variable}\\)`), `${name} has no ${variable}`);
     }

@@ -4,11 +4,18 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { load as parseYaml } from "js-yaml";
+import { programNamed } from "../programs.ts";
 import { testWith } from "../service/testing/permissions.ts";
 import { JAEGER_MODULE_VERSION } from "./jaeger.ts";
 import { OTEL_COLLECTOR_VERSION } from "./otel_collector.ts";
 import { compose, root } from "./compose_file.ts";
-import { dockerStages, entrypoint, jsonInstruction, programStages } from "./test_compose.ts";
+import {
+  dockerStages,
+  entrypoint,
+  jsonInstruction,
+  programStages,
+  variables,
+} from "./test_compose.ts";
 
 testWith(["read"], "compose.yaml pins every image to one version", async () => {
   const { version } = JSON.parse(await Deno.readTextFile(join(root, "deno.json"))) as {
@@ -90,8 +97,27 @@ testWith(
       if (!entrypoint(stage).some((word) => /^--allow-write=(.*,)?\/data\b/.test(word))) continue;
       // A volume takes owner and mode from what the image has there, and is root's where it has nothing.
       assert.match(stage, /^COPY --from=bundle --chown=65532:65532 \/data \/data$/m, name);
-      const keepsThere = jsonInstruction(stage, "CMD").includes("/data");
+      const keepsThere = Object.values(variables(stage)).some((value) => value.startsWith("/data"));
       if (keepsThere) assert.match(stage, /^VOLUME \/data$/m, name);
+    }
+  },
+);
+
+testWith(
+  ["read"],
+  "an image's own settings can be changed by a variable, none is a CMD",
+  async () => {
+    // A flag of a CMD wins over its variable, and is lost with the CMD when an argument is given.
+    const { services } = await compose();
+    for (const [name, stage] of await programStages()) {
+      assert.deepEqual(jsonInstruction(stage, "CMD"), [], name);
+      // Nor does compose.yaml say again what the image says.
+      const prefix = new RegExp(`^(${programNamed(name).envPrefix}|SIMPLE_TELEMETRY)_`);
+      const flags = Object.keys(variables(stage)).map((one) =>
+        "--" + one.replace(prefix, "").toLowerCase().replaceAll("_", "-")
+      );
+      const command = services[name]?.command?.map((word) => word.split("=")[0]!) ?? [];
+      assert.deepEqual(command.filter((flag) => flags.includes(flag)), [], name);
     }
   },
 );

@@ -31,6 +31,19 @@ export function jsonInstruction(stage: string, instruction: string): string[] {
   return found ? JSON.parse(found[1]!.replaceAll("\\\n", "\n")) as string[] : [];
 }
 
+/** The variables that it sets, ENV by ENV. */
+export function variables(stage: string): Record<string, string> {
+  const instructions = stage.matchAll(/^ENV ((?:.*\\\n)*.*)$/gm);
+  return Object.fromEntries(
+    [...instructions].flatMap(([, words]) =>
+      words!.replaceAll("\\\n", " ").trim().split(/\s+/).map((word) => {
+        const at = word.indexOf("=");
+        return [word.slice(0, at), word.slice(at + 1)];
+      })
+    ),
+  );
+}
+
 /** The words of its ENTRYPOINT. */
 export function entrypoint(stage: string): string[] {
   return jsonInstruction(stage, "ENTRYPOINT");

@@ -52,9 +52,7 @@ spec:
       image: "{{ .Values.image.repository }}:{{ .Values.image.tag }}"
       imagePullPolicy: {{ .Values.image.pullPolicy }}
       args:
-        - --host=0.0.0.0
         - --orb-api-port={{ .Values.port }}
-        - --data-dir=/data
         - --allowed-host={{ include "orb.hosts" . }}
         {{- range .Values.allowedHosts }}
         - --allowed-host={{ . }}
@@ -71,12 +69,14 @@ spec:
         {{- if .Values.auth.issuer }}
         - --oauth-issuer={{ .Values.auth.issuer }}
         - --oauth-audience={{ .Values.auth.audience }}
-        {{- else }}
-        - --allow-remote-without-auth
         {{- end }}
         - --shutdown-delay={{ int64 .Values.shutdownDelaySeconds }}s
         - --log-format=json
       env:
+        {{- if .Values.auth.issuer }}
+        # Its image is for who is alone on its network.
+        - { name: ORB_SERVER_ALLOW_REMOTE_WITHOUT_AUTH, value: "false" }
+        {{- end }}
         {{- if .Values.telemetry.endpoint }}
         - name: OTEL_EXPORTER_OTLP_ENDPOINT
           value: {{ .Values.telemetry.endpoint | quote }}

@@ -26,7 +26,6 @@ helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
 {{- define "signer.args" -}}
 {{- $values := .root.Values -}}
 {{- $part := index $values .part -}}
-- --host=0.0.0.0
 - --port={{ $part.port }}
 - --allowed-host={{ include "signer.hosts" . }}
 {{- range $part.allowedHosts }}
@@ -45,13 +44,16 @@ helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
 {{- if $values.auth.issuer }}
 - --auth-issuer={{ $values.auth.issuer }}
 - --auth-audience={{ $values.auth.audience }}
-{{- else }}
-- --allow-remote-without-auth
 {{- end }}
 - --log-format=json
 {{- end -}}
 
 {{- define "signer.env" -}}
+{{- if .root.Values.auth.issuer -}}
+# Its image is for who is alone on its network.
+- name: {{ eq .part "api" | ternary "SIGNER_REST_API" "SIGNER_SERVICE" }}_ALLOW_REMOTE_WITHOUT_AUTH
+  value: "false"
+{{ end -}}
 {{- if .root.Values.telemetry.endpoint -}}
 - name: OTEL_EXPORTER_OTLP_ENDPOINT
   value: {{ .root.Values.telemetry.endpoint | quote }}
