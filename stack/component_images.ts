@@ -3,8 +3,10 @@
  * under the names and tags that compose.yaml pins, with the paths, users and variables that the real
  * ones have as far as compose.yaml leans on them.
  *
- * The versions are those of `stack/README.md`: Prometheus, PostgreSQL and the Java below Kafka are
- * Debian's, MinIO is newer than the last published image, and Jaeger's page is a placeholder.
+ * The versions are those of `stack/README.md`: Prometheus, Alertmanager, PostgreSQL and the Java below
+ * Kafka are Debian's, MinIO is newer than the last published image, and Jaeger's page is a placeholder.
+ * Grafana is not among them: no package has it, neither Debian's nor npm's or PyPI's, and its Go module
+ * holds no page.
  *
  * @module
  */
@@ -59,6 +61,17 @@ VOLUME /prometheus
 ENTRYPOINT ["/usr/bin/prometheus"]
 `,
     }),
+  "alertmanager": (debian) =>
+    Promise.resolve({
+      stamp: "debian",
+      containerfile: `FROM ${debian}
+${install("prometheus-alertmanager")}
+RUN ln -s busybox /usr/bin/wget && mkdir -p /alertmanager && chown 65534:65534 /alertmanager
+USER 65534:65534
+VOLUME /alertmanager
+ENTRYPOINT ["/usr/bin/prometheus-alertmanager"]
+`,
+    }),
   "kafka": async (debian, options) => {
     const built = await buildOnce(KAFKA_RECIPE, options);
     return {
@@ -98,6 +111,9 @@ ENTRYPOINT ["bash", "/usr/local/bin/docker-entrypoint.sh"]
     };
   },
 };
+
+/** The services of compose.yaml whose images can be assembled. */
+export const assembledServices: readonly string[] = Object.keys(recipes);
 
 /**
  * Assembles the images of the named services of compose.yaml.

@@ -66,7 +66,7 @@ testWith(["read"], "compose.yaml limits every service and mounts only what exist
       assert.match(port, /^127\.0\.0\.1:/, `${name} publishes on loopback only`);
     }
     for (const volume of service.volumes ?? []) {
-      const [source] = volume.split(":");
+      const [source] = volume.replaceAll(/\$\{\w+:-([^}]*)\}/g, "$1").split(":");
       if (source!.startsWith(".")) await Deno.stat(join(root, source!));
       else assert.ok(source! in (await compose()).volumes, `${name} uses volume ${source}`);
     }
@@ -159,6 +159,68 @@ testWith(
 
     const served = environment!["ORRERY_COLLECTOR_PROMETHEUS_ENDPOINT"]!.split(":")[1];
     assert.deepEqual(targets, [`otel-collector:${served}`, "otel-collector:8888"]);
+  },
+);
+
+testWith(["read"], "prometheus.yaml sends alerts where compose.yaml has Alertmanager", async () => {
+  const { alerting } = parseYaml(
+    await Deno.readTextFile(join(root, "stack", "prometheus.yaml")),
+  ) as { alerting: { alertmanagers: { static_configs: { targets: string[] }[] }[] } };
+  const targets = alerting.alertmanagers.flatMap((one) => one.static_configs[0]!.targets);
+  assert.deepEqual(targets, ["alertmanager:9093"]);
+  assert.match((await compose()).services["alertmanager"]!.ports![0]!, /:9093$/);
+});
+
+testWith(
+  ["read"],
+  "Grafana is given sources that compose.yaml has, and every dashboard",
+  async () => {
+    const { services } = await compose();
+    const provisioning = join(root, "deploy", "grafana", "provisioning");
+    const load = async (path: string) =>
+      parseYaml(await Deno.readTextFile(join(provisioning, path, "orrery.yaml")));
+    const { apiVersion, datasources } = await load("datasources") as {
+      apiVersion: number;
+      datasources: Record<string, unknown>[];
+    };
+    assert.equal(apiVersion, 1);
+    assert.equal(datasources.filter(({ isDefault }) => isDefault === true).length, 1);
+    const known = ["name", "uid", "type", "access", "url", "isDefault", "jsonData"];
+    for (const source of datasources) {
+      assert.deepEqual(Object.keys(source).filter((key) => !known.includes(key)), []);
+      assert.equal(source["access"], "proxy");
+      const { hostname, port } = new URL(source["url"] as string);
+      const inside = services[hostname]?.ports?.map((one) => one.split(":").at(-1));
+      assert.ok(
+        inside?.includes(port),
+        `${source["name"]}: compose.yaml has no ${hostname}:${port}`,
+      );
+    }
+    assert.deepEqual(
+      datasources.map(({ type }) => type),
+      ["prometheus", "jaeger", "jaeger", "alertmanager"],
+    );
+    // The console answers by the names that it is told only.
+    assert.equal(services["console"]!.environment!["CONSOLE_ALLOWED_HOST"], "console");
+    const { providers } = await load("dashboards") as {
+      providers: { type: string; options: { path: string } }[];
+    };
+    const mounted = services["grafana"]!.volumes!.map((one) => one.split(":"));
+    assert.deepEqual(providers.map(({ type }) => type), ["file"]);
+    assert.deepEqual(
+      mounted.filter(([source]) => source!.startsWith(".")).map((
+        [source, target],
+      ) => [source, target]),
+      [
+        ["./deploy/grafana/provisioning", "/etc/grafana/provisioning"],
+        ["./deploy/grafana/dashboards", providers[0]!.options.path],
+      ],
+    );
+    for await (const { name } of Deno.readDir(join(root, "deploy", "grafana", "dashboards"))) {
+      const text = await Deno.readTextFile(join(root, "deploy", "grafana", "dashboards", name));
+      const { uid, title } = JSON.parse(text) as { uid: string; title: string };
+      assert.ok(uid !== "" && title !== "", name);
+    }
   },
 );
 

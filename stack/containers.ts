@@ -7,8 +7,7 @@ import { programs } from "../programs.ts";
 import { pause } from "../service/resilience.ts";
 import { type RunningProcess, startProcess } from "../service/supervisor.ts";
 import { StackError } from "./build_cache.ts";
-import { componentImages } from "./component_images.ts";
-import { compose as composeFile } from "./compose_file.ts";
+import { assembledServices, componentImages } from "./component_images.ts";
 import { type Compose, isHealthy, openCompose } from "./compose.ts";
 import { openPodman, type Podman } from "./podman.ts";
 import type { StartOptions } from "./start_options.ts";
@@ -28,9 +27,8 @@ export async function buildContainers(signal?: AbortSignal): Promise<void> {
 /** Builds those too, and assembles the images of the components in compose.yaml's profiles. */
 export async function buildAllContainers(signal?: AbortSignal): Promise<void> {
   await buildContainers(signal);
-  const components = Object.entries((await composeFile()).services)
-    .filter(([, { build }]) => build === undefined).map(([name]) => name);
-  await componentImages(await openPodman(), components, signal === undefined ? {} : { signal });
+  const podman = await openPodman();
+  await componentImages(podman, assembledServices, signal === undefined ? {} : { signal });
 }
 
 /**

@@ -16,8 +16,12 @@ export const PROMETHEUS: Tool = {
   install: "apt-get install prometheus (Debian, Ubuntu), brew install prometheus (macOS)",
 };
 
-/** The collector's addresses in stack/prometheus.yaml, which a start replaces by its own. */
-const COMPOSE_TARGETS = { programs: "otel-collector:8889", collector: "otel-collector:8888" };
+/** The addresses in stack/prometheus.yaml, which a start replaces by its own. */
+const COMPOSE_TARGETS = {
+  programs: "otel-collector:8889",
+  collector: "otel-collector:8888",
+  alertmanager: "alertmanager:9093",
+};
 
 /** Options of {@link startPrometheus}. */
 export interface PrometheusOptions extends StartOptions {
@@ -96,6 +100,9 @@ export function prometheusConfig(template: string, options: PrometheusOptions): 
   const replacements: [found: RegExp, by: string][] = [
     [targetPattern(COMPOSE_TARGETS.programs), `["${options.programsAddress}"]`],
     [targetPattern(COMPOSE_TARGETS.collector), `["${options.collectorAddress}"]`],
+    options.alertmanagerAddress === undefined
+      ? [/^alerting:\n(?: .*\n)+/gm, ""]
+      : [targetPattern(COMPOSE_TARGETS.alertmanager), `["${options.alertmanagerAddress}"]`],
     [/(?<=scrape_interval: )\S+/g, `${scrapeIntervalMs}ms`],
     // A scrape may not take longer than the time to the next one.
     [/(?<=scrape_timeout: )\S+/g, `${Math.ceil(scrapeIntervalMs * 0.8)}ms`],
@@ -108,17 +115,11 @@ export function prometheusConfig(template: string, options: PrometheusOptions): 
       JSON.stringify(resolve(options.rulesFolder, "*.yaml")),
     ]);
   }
-  const replaced = replacements.reduce((text, [found, by]) => {
+  return replacements.reduce((text, [found, by]) => {
     const result = text.replaceAll(found, () => by);
     if (result !== text || found.test(text)) return result;
     throw new StackError(`Cannot start prometheus: its prometheus.yaml has no ${found.source}`);
   }, template);
-  return options.alertmanagerAddress === undefined ? replaced : `${replaced}
-alerting:
-  alertmanagers:
-    - static_configs:
-        - targets: ["${options.alertmanagerAddress}"]
-`;
 }
 
 function targetPattern(address: string): RegExp {
