@@ -1,21 +1,18 @@
 /** compose.yaml with images of the Dockerfile, up: what the containers do, and what they may. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { containerFaults } from "./container_faults_suite.ts";
 import { findTraces, isWhole, servicesOf } from "./demo_program.ts";
 import { eventually } from "../service/testing/eventually.ts";
 import { startProgram } from "../service/testing/program.ts";
-import { choosePorts } from "../service/ports.ts";
 import { compose as composeFile } from "../stack/compose_file.ts";
-import { removeContainers } from "../stack/containers.ts";
-import { openPodman, runCommand } from "../stack/podman.ts";
+import { runCommand } from "../stack/podman.ts";
 import {
   checkedServices,
   openTestProject,
-  portVariables,
   type TestProject,
   testWithContainers,
 } from "../stack/test_containers.ts";
-import { statusOf } from "../service/testing/status.ts";
 
 /** What is up without a profile; read by the test, as files may be read only where it runs. */
 let services: readonly string[] = [];
@@ -24,7 +21,13 @@ testWithContainers("compose.yaml brings every program up, and each does its work
   const { services: all } = await composeFile();
   services = Object.keys(all).filter((name) => all[name]!.profiles === undefined);
   await using project = await openTestProject({ name: "up" });
-  await project.compose.up();
+  // By the command that a person gives; it asks the health checks itself.
+  await using stack = await startProgram(
+    new URL("../stack/main.ts", import.meta.url),
+    ["up", "containers", "--project", project.compose.project],
+    project.portVariables,
+  );
+  await stack.line(/^containers is up /, 600_000);
   const checked = services.filter((name) => checkedServices.includes(name));
   await t.step("every program with a health check is healthy", () => project.healthy(...checked));
   await t.step("containers are what compose.yaml says", () => assertConfined(project));
@@ -37,41 +40,16 @@ testWithContainers("compose.yaml brings every program up, and each does its work
   await t.step("the console has whole traces of every program", () => assertTraces(project));
   await t.step("the console has logs of who has no traces", () => assertLogs(project));
   await t.step("memory stays within its limits", () => assertMemory(project));
-  await t.step(
-    "all end with 0 within their grace, and keep what they said",
-    () => restart(project),
-  );
-});
-
-testWithContainers(
-  "stack up containers stays until a signal, and leaves nothing running",
-  async () => {
-    const podman = await openPodman();
-    const portNames = await portVariables();
-    const free = choosePorts(...portNames.map(() => undefined));
-    const env = Object.fromEntries(
-      portNames.map((name, at) => [`HOST_PORT_${name}`, String(free[at])]),
-    );
-    const running = async () =>
-      (await podman.run(["ps", "--filter", "label=io.podman.compose.project=orrery", "--quiet"]))
-        .trim();
-    assert.equal(await running(), "", "a project of that name is up already");
-    await using stack = await startProgram(
-      new URL("../stack/main.ts", import.meta.url),
-      ["up", "containers"],
-      env,
-    );
-    await stack.line(/^containers is up /, 600_000);
-    const at = portNames.indexOf("CONSOLE");
-    assert.equal(await statusOf(fetch(`http://127.0.0.1:${free[at]}/readyz`)), 200);
+  await containerFaults(t, project);
+  await t.step("a signal takes all down, with 0, within their grace", async () => {
+    const since = new Date().toISOString();
     stack.kill("SIGTERM");
     assert.equal((await stack.status).code, 0, stack.lines.join("\n"));
-    assert.equal(await running(), "");
-    await removeContainers({ volumes: true });
-  },
-);
+    await assertEndedWell(project, since);
+  });
+  await t.step("what was acknowledged is there when they are up again", () => upAgain(project));
+});
 
-/** Facts of the kernel about a container's first process, not what a file asks for. */
 /** What `/proc` says of a process; Deno itself gives it only to who may do everything. */
 async function procFile(pid: number, name: string): Promise<string> {
   const { code, stdout, stderr } = await runCommand("cat", [`/proc/${pid}/${name}`]);
@@ -79,6 +57,7 @@ async function procFile(pid: number, name: string): Promise<string> {
   return stdout;
 }
 
+/** Facts of the kernel about a container's first process, not what a file asks for. */
 async function assertConfined(project: TestProject): Promise<void> {
   const { services: said } = await composeFile();
   for (const name of services) {
@@ -236,18 +215,28 @@ async function assertMemory(project: TestProject): Promise<void> {
   }
 }
 
-/** Down and up again: exit codes first, then what was acknowledged before. */
-async function restart(project: TestProject): Promise<void> {
-  const { compose, podman, url } = project;
-  await compose.run(["stop"], { timeoutMs: 300_000 });
+/** No container is left, and the last that was heard of each is a 0. */
+async function assertEndedWell({ compose, podman }: TestProject, since: string): Promise<void> {
+  assert.deepEqual([...(await compose.services()).keys()], []);
+  const events = (await podman.run(
+    ["events", "--stream=false", "--since", since, "--filter", "event=died", "--format", "json"],
+  )).split("\n").filter((line) => line !== "").map((line) =>
+    // The code is left out where it is 0.
+    JSON.parse(line) as { Name: string; ContainerExitCode?: number }
+  );
   for (const name of services) {
-    const { State } = await project.inspect(name);
+    const ended = events.find(({ Name }) => Name === compose.container(name));
+    assert.ok(ended !== undefined, `${name} has not ended`);
     // 137 is what is killed when its grace is over.
-    assert.equal(State.ExitCode, 0, `${name}:\n${(await project.logs(name)).slice(-1_000)}`);
+    assert.equal(ended.ContainerExitCode ?? 0, 0, name);
   }
-  await compose.down();
-  await compose.up();
-  await project.healthy("orb-server", "signer-api", "pingpong-server", "simulator");
+}
+
+async function upAgain(project: TestProject): Promise<void> {
+  const { compose, podman, url } = project;
+  const keepers = ["orb-server", "signer-api", "pingpong-server", "simulator"];
+  await compose.up(["console", ...keepers]);
+  await project.healthy(...keepers);
   await signUpIris(project, 409);
   await assertSignature(url("SIGNER"), true);
   await confirmed(url("SIMULATOR"));

@@ -13,7 +13,12 @@
 import { join } from "node:path";
 import { buildOnce, type BuildOptions } from "./build_cache.ts";
 import { compose } from "./compose_file.ts";
-import { type AssembledImage, assembleImage, debianImage } from "./container_images.ts";
+import {
+  type AssembledImage,
+  assembleImage,
+  debianImage,
+  whileNobodyBuilds,
+} from "./container_images.ts";
 import { JAEGER_RECIPE } from "./jaeger.ts";
 import { KAFKA_RECIPE } from "./kafka.ts";
 import { MINIO_RECIPE } from "./minio.ts";
@@ -74,9 +79,10 @@ ENTRYPOINT ["/usr/bin/prometheus-alertmanager"]
     }),
   "kafka": async (debian, options) => {
     const built = await buildOnce(KAFKA_RECIPE, options);
+    const run = join(import.meta.dirname!, "kafka_container.sh");
     return {
-      stamp: built,
-      files: { libs: join(built, "lib"), run: join(import.meta.dirname!, "kafka_container.sh") },
+      stamp: built + await Deno.readTextFile(run),
+      files: { libs: join(built, "lib"), run },
       containerfile: `FROM ${debian}
 ${install("default-jre-headless")}
 RUN useradd --uid 1000 appuser && mkdir -p /var/lib/kafka/data && chown 1000 /var/lib/kafka/data
@@ -88,10 +94,11 @@ CMD ["bash", "/etc/kafka/docker/run"]
 `,
     };
   },
-  "postgresql": (debian) =>
-    Promise.resolve({
-      stamp: "debian",
-      files: { run: join(import.meta.dirname!, "postgresql_container.sh") },
+  "postgresql": async (debian) => {
+    const run = join(import.meta.dirname!, "postgresql_container.sh");
+    return {
+      stamp: await Deno.readTextFile(run),
+      files: { run },
       containerfile: `FROM ${debian}
 ${install("postgresql")}
 COPY run /usr/local/bin/docker-entrypoint.sh
@@ -100,7 +107,8 @@ USER postgres
 VOLUME /var/lib/postgresql/data
 ENTRYPOINT ["bash", "/usr/local/bin/docker-entrypoint.sh"]
 `,
-    }),
+    };
+  },
   "minio": async (debian, options) => {
     const built = await buildOnce(MINIO_RECIPE, options);
     return {
@@ -125,11 +133,13 @@ export async function componentImages(
   services: readonly string[],
   options: BuildOptions = {},
 ): Promise<void> {
-  const debian = await debianImage(podman, options);
   const file = await compose();
-  for (const service of services) {
-    const ingredients = await recipes[service]!(debian, options);
-    const names = [`docker.io/${file.services[service]!.image}`];
-    await assembleImage(podman, { ...ingredients, names }, options.signal);
-  }
+  await whileNobodyBuilds(podman, async () => {
+    const debian = await debianImage(podman, options);
+    for (const service of services) {
+      const ingredients = await recipes[service]!(debian, options);
+      const names = [`docker.io/${file.services[service]!.image}`];
+      await assembleImage(podman, { ...ingredients, names }, options.signal);
+    }
+  });
 }

@@ -9,7 +9,7 @@ import { buildOnce, type BuildOptions, type BuildRecipe } from "./build_cache.ts
 import { programs } from "../programs.ts";
 import { contextHash } from "./build_context.ts";
 import { compose, root } from "./compose_file.ts";
-import { denoImages } from "./container_images.ts";
+import { denoImages, removeUnnamed, whileNobodyBuilds } from "./container_images.ts";
 import {
   commandError,
   type CommandOptions,
@@ -135,26 +135,7 @@ export async function openCompose(podman: Podman, options: ComposeOptions = {}):
     run,
     container: (service) => `${project}_${service}_1`,
     async build() {
-      const wanted = await contextHash(root);
-      if (await isBuilt(podman, wanted)) return;
-      // A build that is cut off leaves images of both.
-      await Deno.writeTextFile(builtFile(podman), "");
-      await denoImages(podman, build);
-      // Dependencies come by the host's network.
-      const passed = "--isolation chroot --network host --pull=never --format docker";
-      // One after the other: the first makes the stage with the bundles, the others find it.
-      await run(["--parallel", "1", "--podman-build-args", passed, "build"], {
-        timeoutMs: BUILD_TIMEOUT_MS,
-      });
-      const { services } = await compose();
-      const left = programs.filter(({ name }) => services[name]?.profiles ?? !services[name]);
-      for (const { name } of left) {
-        await podman.run(
-          ["build", ...passed.split(" "), "--target", name, "--tag", await imageName(name), root],
-          { timeoutMs: BUILD_TIMEOUT_MS, signal },
-        );
-      }
-      await Deno.writeTextFile(builtFile(podman), wanted);
+      await whileNobodyBuilds(podman, () => buildImages(podman, build));
     },
     async up(services = []) {
       await run(["up", "--detach", "--no-build", ...services], { timeoutMs: UP_TIMEOUT_MS });
@@ -164,6 +145,38 @@ export async function openCompose(podman: Podman, options: ComposeOptions = {}):
     },
     services: () => servicesOf(podman, project),
   };
+}
+
+/**
+ * Builds each program's image, unless they are there of these files. The stage that all share comes
+ * first, under a name of its own: it stays when what no name leads to is removed.
+ */
+async function buildImages(podman: Podman, options: BuildOptions): Promise<void> {
+  const wanted = await contextHash(root);
+  if (await isBuilt(podman, wanted)) return;
+  // A build that is cut off leaves images of both.
+  await Deno.writeTextFile(builtFile(podman), "");
+  await denoImages(podman, options);
+  // Dependencies come by the host's network.
+  const flags = [
+    "--isolation",
+    "chroot",
+    "--network",
+    "host",
+    "--pull=never",
+    "--format",
+    "docker",
+  ];
+  const build = (target: string, tag: string) =>
+    podman.run(["build", "--quiet", ...flags, "--target", target, "--tag", tag, root], {
+      timeoutMs: BUILD_TIMEOUT_MS,
+      signal: options.signal,
+    });
+  await build("bundle", "localhost/orrery-stack/bundle");
+  // One after the other: two at once would take as long on two cores.
+  for (const { name } of programs) await build(name, await imageName(name));
+  await Deno.writeTextFile(builtFile(podman), wanted);
+  await removeUnnamed(podman);
 }
 
 /** Holds what the images that are there were built from. */

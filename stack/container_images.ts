@@ -46,12 +46,39 @@ export interface AssembledImage {
    * @default none
    */
   files?: Readonly<Record<string, string>>;
-  /** What else it is made of: a version, a recipe's stamp. A change builds anew. */
+  /** What its files are of: a version, a recipe's stamp, a script's text. A change builds anew. */
   stamp: string;
 }
 
 /**
- * Assembles an image unless it is there as it should be.
+ * Runs what makes images while nobody else does, also in another process: two that build the same at
+ * once make it twice, and one that tidies up takes away what the other is about to use.
+ */
+export async function whileNobodyBuilds<Result>(
+  { folder }: Podman,
+  build: () => Promise<Result>,
+): Promise<Result> {
+  // An operating system's lock: it goes with the process that held it.
+  using lock = await Deno.open(join(folder, "build.lock"), { create: true, write: true });
+  await lock.lock(true);
+  return await build();
+}
+
+/**
+ * Removes what builds have left that no name leads to; {@linkcode whileNobodyBuilds} has to be around
+ * it. Each build looks through all images for each of its steps, so that hundreds make it slow.
+ */
+export async function removeUnnamed(podman: Podman): Promise<void> {
+  const all = await podman.run(["ps", "--all", "--external", "--format", "{{.ID}} {{.Status}}"]);
+  // So are those that only a builder knows: of a build that was cut off, as none is under way.
+  const left = all.split("\n").filter((line) => line.endsWith(" Storage"));
+  for (const line of left) await podman.attempt(["rm", "--force", line.split(" ")[0]!]);
+  // What a container still uses stays.
+  await podman.attempt(["image", "prune", "--force"]);
+}
+
+/**
+ * Assembles an image unless it is there as it should be; {@linkcode whileNobodyBuilds} has to be around it.
  *
  * @throws {StackError} it cannot be built, with the builder's last lines
  */
@@ -60,8 +87,9 @@ export async function assembleImage(
   { names, containerfile, files = {}, stamp }: AssembledImage,
   signal?: AbortSignal,
 ): Promise<void> {
-  const hash = createHash("sha256").update(JSON.stringify({ containerfile, files, stamp }))
-    .digest("hex").slice(0, 16);
+  // Where files lie says nothing of what they are: another checkout has the same ones.
+  const made = JSON.stringify({ containerfile, files: Object.keys(files), stamp });
+  const hash = createHash("sha256").update(made).digest("hex").slice(0, 16);
   const stamped = `localhost/orrery-stack/assembled:${hash}`;
   if ((await podman.attempt(["image", "exists", stamped])).code !== 0) {
     const context = await Deno.makeTempDir({ dir: podman.folder, prefix: "context-" });

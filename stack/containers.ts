@@ -8,7 +8,7 @@ import { pause } from "../service/resilience.ts";
 import { type RunningProcess, startProcess } from "../service/supervisor.ts";
 import { StackError } from "./build_cache.ts";
 import { assembledServices, componentImages } from "./component_images.ts";
-import { type Compose, isHealthy, openCompose } from "./compose.ts";
+import { type Compose, type ComposeOptions, isHealthy, openCompose } from "./compose.ts";
 import { openPodman, type Podman } from "./podman.ts";
 import type { StartOptions } from "./start_options.ts";
 
@@ -17,6 +17,9 @@ const HEALTHY_TIMEOUT_MS = 120_000;
 
 /** The pause between two health checks of a container, in milliseconds. */
 const HEALTH_POLL_MS = 500;
+
+/** Which of the projects of compose.yaml is meant. */
+export type ProjectOptions = Pick<ComposeOptions, "project">;
 
 /** Builds the images of every program; what has not changed is there already. */
 export async function buildContainers(signal?: AbortSignal): Promise<void> {
@@ -38,7 +41,9 @@ export async function buildAllContainers(signal?: AbortSignal): Promise<void> {
  *
  * @throws {StackError} containers cannot run here, an image cannot be built, or one is not healthy
  */
-export async function startContainers(options: StartOptions = {}): Promise<RunningProcess> {
+export async function startContainers(
+  options: StartOptions & ProjectOptions = {},
+): Promise<RunningProcess> {
   const { signal } = options;
   const podman = await openPodman();
   const compose = await openCompose(podman, options);
@@ -65,8 +70,10 @@ export async function startContainers(options: StartOptions = {}): Promise<Runni
 }
 
 /** Takes down what {@linkcode startContainers} has left, such as after a kill. */
-export async function removeContainers({ volumes = false } = {}): Promise<void> {
-  const compose = await openCompose(await openPodman());
+export async function removeContainers(
+  { volumes = false, ...project }: ProjectOptions & { volumes?: boolean } = {},
+): Promise<void> {
+  const compose = await openCompose(await openPodman(), project);
   await compose.down({ volumes });
 }
 

@@ -64,6 +64,7 @@ interface UpOptions {
   minioPort: number;
   alertmanagerPort: number;
   alertWebhook?: string;
+  project: string;
 }
 
 /** What a component is started by: the flags, and the names of all that are started with it. */
@@ -159,8 +160,11 @@ const COMPONENTS: Readonly<Record<string, Component>> = {
   },
   "containers": {
     build: buildContainers,
-    start: (_, signal) => startContainers({ signal }),
-    links: () => [["everything of compose.yaml", "http://127.0.0.1:8080"]],
+    start: ({ project }, signal) => startContainers({ signal, project }),
+    links: () => [[
+      "everything of compose.yaml",
+      `http://127.0.0.1:${Deno.env.get("HOST_PORT_CONSOLE") || "8080"}`,
+    ]],
   },
 };
 
@@ -291,6 +295,7 @@ async function main(): Promise<void> {
       flag("--alert-webhook <url>", "where Alertmanager posts alerts").argParser(parseHttpUrl),
     )
     .addOption(flag("--rules <folder>", "a folder with *.yaml files of Prometheus rules"))
+    .addOption(projectFlag())
     .action((names, options) => untilSignal((signal) => up(names, options, signal)));
   command.command("build").description("build components and keep them, start nothing")
     .argument("[components...]", `which: ${components} (default: ${TELEMETRY.join(", ")})`)
@@ -298,8 +303,16 @@ async function main(): Promise<void> {
     .action((names, { all = false }) => untilSignal((signal) => build(names, all, signal)));
   command.command("down").description("remove what 'up containers' has left, after a kill")
     .addOption(flag("--volumes", "and what the containers have kept"))
-    .action(({ volumes = false }: { volumes?: boolean }) => removeContainers({ volumes }));
+    .addOption(projectFlag())
+    .action(({ volumes = false, project }: { volumes?: boolean; project: string }) =>
+      removeContainers({ volumes, project })
+    );
   await runCommand(command);
+}
+
+function projectFlag() {
+  return flag("--project <name>", "what names of containers, networks and volumes begin with")
+    .default("orrery");
 }
 
 function portFlag<Usage extends string>(usage: Usage, description: string, port: number) {

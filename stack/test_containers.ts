@@ -43,6 +43,8 @@ export interface TestProject extends AsyncDisposable {
   readonly compose: Compose;
   /** The host's port of each `HOST_PORT_…` variable. */
   readonly ports: Readonly<Record<string, number>>;
+  /** Those as an environment, for who runs compose.yaml by another command. */
+  readonly portVariables: Readonly<Record<string, string>>;
   /** The address on this machine of a variable's port: `url("CONSOLE")`. */
   url(port: string): string;
   /** Resolves once the services' own health checks pass, asked as an engine asks. */
@@ -89,16 +91,16 @@ export async function openTestProject(
   { name, env = {}, ...options }: TestProjectOptions,
 ): Promise<TestProject> {
   const podman = await openPodman();
-  const names = await portVariables();
+  const names = await portNames();
   const free = choosePorts(...names.map(() => undefined));
   const ports = Object.fromEntries(names.map((name, at) => [name, free[at]!]));
+  const portVariables = Object.fromEntries(
+    names.map((name) => [`HOST_PORT_${name}`, String(ports[name])]),
+  );
   const compose = await openCompose(podman, {
     ...options,
     project: `orrery-${name}`,
-    env: {
-      ...Object.fromEntries(names.map((name) => [`HOST_PORT_${name}`, String(ports[name])])),
-      ...env,
-    },
+    env: { ...portVariables, ...env },
   });
   // What an interrupted run has left.
   await compose.down({ volumes: true });
@@ -108,6 +110,7 @@ export async function openTestProject(
     podman,
     compose,
     ports,
+    portVariables,
     url: (port) => `http://127.0.0.1:${ports[port]}`,
     async healthy(...services) {
       for (const service of services) {
@@ -138,7 +141,7 @@ function buildImages(compose: Compose): Promise<void> {
 }
 
 /** The variables of compose.yaml that choose a port on the host, without their prefix. */
-export async function portVariables(): Promise<string[]> {
+export async function portNames(): Promise<string[]> {
   const { services } = await composeFile();
   const all = Object.values(services).flatMap(({ ports = [] }) => ports).join("\n");
   return [...new Set([...all.matchAll(/\$\{HOST_PORT_(\w+):-/g)].map(([, name]) => name!))];

@@ -1,22 +1,25 @@
-/** Containers that are killed, filled, set up wrongly, or begin before the others are there. */
+/**
+ * Containers that are killed, filled, set up wrongly, or begin before the others are there: steps of
+ * the one test that has compose.yaml up.
+ *
+ * @module
+ */
 import assert from "node:assert/strict";
 import { findTraces, servicesOf } from "./demo_program.ts";
 import { choosePorts } from "../service/ports.ts";
 import { eventually } from "../service/testing/eventually.ts";
 import { imageName, isHealthy } from "../stack/compose.ts";
-import { openTestProject, type TestProject, testWithContainers } from "../stack/test_containers.ts";
+import type { TestProject } from "../stack/test_containers.ts";
 
-testWithContainers("containers come through what happens to them", async (t) => {
-  await using project = await openTestProject({ name: "faults" });
-  await project.compose.up(["console", "orb-server", "orb-client", "signer-api", "signer-load"]);
-  await project.healthy("console", "orb-server", "signer-api");
+/** Runs them one after the other; each leaves the project up and healthy. */
+export async function containerFaults(t: Deno.TestContext, project: TestProject): Promise<void> {
   await t.step("killed with -9, it comes back, and so do its callers", () => killed(project));
   await t.step("the console is restarted under load, and nobody minds", () => restarted(project));
   await t.step("a second instance on one volume says why it does not start", () => second(project));
   await t.step("a name that is known only later is waited for", () => knownLater(project));
   await t.step("a wrong variable is named, and ends the container", () => wrongVariable(project));
   await t.step("a full volume refuses, and then no more", () => fullVolume(project));
-});
+}
 
 /** When the newest whole trace of caller and called one began, in microseconds. */
 async function newestTrace(
