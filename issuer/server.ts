@@ -14,9 +14,10 @@
  *
  * @module
  */
+import { join } from "node:path";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { commandLine, flag, parseHttpUrl, parseInteger } from "../service/command_line.ts";
-import { defaultDataFolder, openDataFolder } from "../service/data_folder.ts";
+import { defaultDataFolder, lockForThisProcess, openDataFolder } from "../service/data_folder.ts";
 import type { Health } from "../service/health.ts";
 import { Guard } from "../service/http_guard.ts";
 import { bindAll } from "../service/http_bind.ts";
@@ -85,6 +86,9 @@ export async function startIssuer(
   }
   const folder = options.dataDir ?? defaultDataFolder("issuer");
   await openDataFolder(folder);
+  await using undo = new AsyncDisposableStack();
+  // Two would each write the other's keys and clients away.
+  undo.use(await lockForThisProcess(join(folder, ".lock"), "--data-dir"));
   const files = await openIssuerFiles(folder, { scopes, world });
   const devices = deviceKeys === undefined ? undefined : new KeySetFile({
     path: deviceKeys,
@@ -111,10 +115,12 @@ export async function startIssuer(
   for (const server of servers) server.on("request", guarded(issue, { url, host, health }));
   health.set("issuer", "ok");
   log.info("The issuer is ready", { url, audience, dataDir: folder });
+  const resources = undo.move();
   return {
     url,
     async stop(deadline) {
       await Promise.all(servers.map((server) => stop(server, deadline)));
+      await resources.disposeAsync();
     },
   };
 }

@@ -67,3 +67,36 @@ export async function openDataFolder(path: string): Promise<void> {
     );
   }
 }
+
+/**
+ * Keeps other processes from what this one has: it holds a lock of the operating system, which goes
+ * with the process, on a file of that name. Whoever is second is told so, and does not begin.
+ *
+ * @param path the lock's file, made if need be
+ * @param flag what names another place
+ * @returns the lock; closing it lets go
+ * @throws {StartError} another process has it, or the file cannot be made
+ *
+ * @example
+ * ```ts
+ * using lock = await lockForThisProcess("/var/lib/orrery/issuer/.lock", "--data-dir");
+ * ```
+ */
+export async function lockForThisProcess(path: string, flag: string): Promise<Deno.FsFile> {
+  const place = path.replace(/[/\\]?\.lock$/, "");
+  let lock: Deno.FsFile;
+  try {
+    lock = await Deno.open(path, { create: true, write: true, mode: 0o600 });
+  } catch (error) {
+    throw new StartError(
+      `Cannot keep data in ${place}: ${
+        error instanceof Error ? error.message : String(error)
+      }. Correct its permissions, or give another place with ${flag}.`,
+    );
+  }
+  if (await lock.tryLock(true)) return lock;
+  lock.close();
+  throw new StartError(
+    `Cannot keep data in ${place}: another process has it. Stop that one, or give each its own with ${flag}.`,
+  );
+}

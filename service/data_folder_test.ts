@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { defaultDataFolder, openDataFolder } from "./data_folder.ts";
+import { defaultDataFolder, lockForThisProcess, openDataFolder } from "./data_folder.ts";
 import { StartError } from "./life_cycle.ts";
 import { testWith } from "./testing/permissions.ts";
 
@@ -49,5 +49,27 @@ testWith(["read", "write"], "openDataFolder() says why a folder cannot be used",
     );
   } finally {
     await Deno.remove(file);
+  }
+});
+
+testWith(["read", "write"], "a place is one process's, until it lets go", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const path = join(folder, ".lock");
+    const refused = (error: Error) =>
+      error instanceof StartError && error.message.includes(`in ${folder}: another process`) &&
+      error.message.includes("--data-dir");
+    {
+      using _ = await lockForThisProcess(path, "--data-dir");
+      await assert.rejects(lockForThisProcess(path, "--data-dir"), refused);
+    }
+    (await lockForThisProcess(path, "--data-dir")).close();
+    await assert.rejects(
+      lockForThisProcess(join(folder, "none", ".lock"), "--data-dir"),
+      (error: Error) =>
+        error instanceof StartError && /in .*none: .*--data-dir/.test(error.message),
+    );
+  } finally {
+    await Deno.remove(folder, { recursive: true });
   }
 });

@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --allow-run --allow-read --allow-write --allow-net=127.0.0.1 --allow-sys=uid --allow-env=HOME,USERPROFILE,LOCALAPPDATA,XDG_CACHE_HOME,PYENV_ROOT,DENO_CERT,SSL_CERT_FILE,ORRERY_STACK_*
+#!/usr/bin/env -S deno run --allow-run --allow-read --allow-write --allow-net=127.0.0.1 --allow-sys=uid --allow-env=HOME,USERPROFILE,LOCALAPPDATA,XDG_CACHE_HOME,PYENV_ROOT,DENO_CERT,SSL_CERT_FILE,ORRERY_STACK_*,HOST_PORT_*
 /**
  * Starts the real components that Orrery's embedded defaults stand for, without Docker.
  *

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { lockForThisProcess } from "../../service/data_folder.ts";
 import { Guard, type GuardOptions } from "../../service/http_guard.ts";
 import { isLoopback } from "../../service/http_server.ts";
 import { type Service, type ServiceContext, StartError } from "../../service/life_cycle.ts";
@@ -130,6 +131,10 @@ export async function startPingpongServer(
   const pair = await readCertificate(options);
 
   await using undo = new AsyncDisposableStack();
+  if (options.mailbox !== undefined) {
+    // Two would each keep count of their own, and take away what the other has counted.
+    undo.use(await lockForThisProcess(`${options.mailbox}.lock`, "--mailbox"));
+  }
   const mailbox = openMailbox(options, context);
   undo.defer(() => mailbox.close());
   const limits = { ...(options.maxFrameBytes && { maxFrameBytes: options.maxFrameBytes }) };

@@ -5,6 +5,7 @@
  * @module
  */
 import { join } from "node:path";
+import { lockForThisProcess } from "../../service/data_folder.ts";
 import { StartError } from "../../service/life_cycle.ts";
 import { checkPositiveIntegers } from "../../service/options.ts";
 import { reasonOf } from "../../service/resilience.ts";
@@ -79,18 +80,12 @@ export async function openAuditLog(options: AuditLogOptions): Promise<AuditLog> 
 }
 
 async function lockFolder(folder: string): Promise<Deno.FsFile> {
-  let lock: Deno.FsFile;
   try {
     await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
-    lock = await Deno.open(join(folder, ".lock"), { create: true, write: true, mode: 0o600 });
   } catch (error) {
     throw new StartError(`Cannot keep the audit log in ${folder}: ${reasonOf(error)}`);
   }
-  if (await lock.tryLock(true)) return lock;
-  lock.close();
-  throw new StartError(
-    `Cannot keep the audit log in ${folder}: another process writes to it. Give each service a folder of its own with --data-dir.`,
-  );
+  return await lockForThisProcess(join(folder, ".lock"), "--data-dir");
 }
 
 interface QueuedLine {

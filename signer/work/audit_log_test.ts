@@ -177,7 +177,7 @@ testWith(
   () =>
     withFolder(async (folder) => {
       const log = await openAuditLog({ folder });
-      await assert.rejects(openAuditLog({ folder }), /another process writes to it/);
+      await assert.rejects(openAuditLog({ folder }), /another process has it/);
       await log.close();
       await (await openAuditLog({ folder })).close();
     }),

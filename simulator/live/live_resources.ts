@@ -10,6 +10,8 @@ import {
   resultStage,
   type Settings,
 } from "../topology/settings.ts";
+import { join } from "node:path";
+import { lockForThisProcess } from "../../service/data_folder.ts";
 import type { LiveWorldOptions } from "./live_options.ts";
 import type { LiveStore, LiveStoreOptions } from "./live_store.ts";
 import { openLiveStore, type StorePlace } from "./open_store.ts";
@@ -47,6 +49,10 @@ export async function storePlaceOf(
   const folder = dataFolder ?? await Deno.makeTempDir({ prefix: "simulator-live-" });
   if (dataFolder === undefined) {
     resources.defer(() => Deno.remove(folder, { recursive: true }));
-  } else await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
+  } else {
+    await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
+    // Two would deliver each other's orders. The programs of the parts are this one's own.
+    resources.use(await lockForThisProcess(join(folder, ".lock"), "--data-folder"));
+  }
   return { kind: "sqlite", folder, durability };
 }
