@@ -8,6 +8,7 @@ import assert from "node:assert/strict";
 import { findTraces, servicesOf } from "./demo_program.ts";
 import { choosePorts } from "../service/ports.ts";
 import { eventually } from "../service/testing/eventually.ts";
+import { compose as composeFile } from "../stack/compose_file.ts";
 import { imageName, isHealthy } from "../stack/compose.ts";
 import type { TestProject } from "../stack/test_containers.ts";
 
@@ -81,12 +82,18 @@ async function run(
 }
 
 async function second(project: TestProject): Promise<void> {
-  for (const [program, volume] of [["orb-server", "orb-data"], ["signer-api", "signer-api-data"]]) {
-    const flags = ["--volume", `${project.compose.project}_${volume}:/data`];
-    const { code, text } = await run(project, program!, { flags });
+  const { services } = await composeFile();
+  for (const program of ["orb-server", "signer-api", "simulator", "pingpong-server"]) {
+    const { command = [], volumes = [], environment = {} } = services[program]!;
+    const [volume] = volumes.map((one) => one.split(":")[0]);
+    const own = Object.entries(environment).filter(([, value]) => value?.startsWith("/data/"));
+    const flags = ["--volume", `${project.compose.project}_${volume}:/data`]
+      .concat(own.flatMap(([name, value]) => ["--env", `${name}=${value}`]));
+    const args = command.filter((one) => !one.startsWith("--console-url="));
+    const { code, text } = await run(project, program, { args, flags });
     assert.equal(code, 1, text);
-    assert.match(text, /another|already|in use|locked/i);
-    assert.equal((await project.inspect(program!)).State.Status, "running");
+    assert.match(text, /another process|already|in use|locked/i);
+    assert.equal((await project.inspect(program)).State.Status, "running");
   }
 }
 

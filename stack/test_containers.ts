@@ -11,6 +11,9 @@ import { type Compose, type ComposeOptions, isHealthy, openCompose } from "./com
 import { compose as composeFile } from "./compose_file.ts";
 import { openPodman, type Podman, whyNoContainers } from "./podman.ts";
 
+/** The longest that a container may take until its health check passes, on a machine with much else to do. */
+const HEALTHY_TIMEOUT_MS = 300_000;
+
 /** Why tests with containers are ignored here; nothing when they run. */
 const reason = await (async () => {
   const missing = missingPermissions([
@@ -117,7 +120,7 @@ export async function openTestProject(
         await eventually(
           `${service}, healthy`,
           async () => await isHealthy(podman, container(service)) || undefined,
-          120_000,
+          HEALTHY_TIMEOUT_MS,
         );
       }
     },
