@@ -30,7 +30,7 @@ COPY --from=bundle --chown=65532:65532 /data /data
 ENV CONSOLE_HOST=0.0.0.0 \
   CONSOLE_ALLOW_REMOTE_WITHOUT_AUTH=true
 EXPOSE 4317 4318 8080
-HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
   CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:8080/readyz')).ok ? 0 : 1)"]
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
   "--allow-net", "--allow-read=/app,/data", "--allow-write=/data", "--allow-env=CONSOLE_*", \
@@ -44,7 +44,7 @@ ENV ORB_SERVER_HOST=0.0.0.0 \
   ORB_SERVER_ALLOW_REMOTE_WITHOUT_AUTH=true \
   ORB_SERVER_DATA_DIR=/data
 EXPOSE 4242
-HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
   CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:4242/readyz')).ok ? 0 : 1)"]
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
   "--allow-net", "--allow-read=/app,/data", "--allow-write=/data", "--allow-env=OTEL_*,ORB_SERVER_*", \
@@ -59,7 +59,7 @@ ENV ISSUER_HOST=0.0.0.0 \
   ISSUER_ALLOW_REMOTE_WITHOUT_AUTH=true \
   ISSUER_DATA_DIR=/data
 EXPOSE 4280
-HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
   CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:4280/readyz')).ok ? 0 : 1)"]
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
   "--allow-net", "--allow-read=/app,/data", "--allow-write=/data", \
@@ -91,7 +91,7 @@ ENV OBSERVER_METRICS_ADDRESS=0.0.0.0:33333 \
   OBSERVER_ALLOW_REMOTE_WITHOUT_AUTH=true \
   OBSERVER_INTERVAL=30s
 EXPOSE 33333
-HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
   CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:33333/readyz')).ok ? 0 : 1)"]
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
   "--v8-flags=--max-semi-space-size=2,--heap-growing-percent=20", \
@@ -116,7 +116,7 @@ ENV SIGNER_REST_API_HOST=0.0.0.0 \
   SIGNER_REST_API_ALLOW_REMOTE_WITHOUT_AUTH=true \
   SIGNER_REST_API_DATA_DIR=/data
 EXPOSE 8090
-HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
   CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:8090/readyz')).ok ? 0 : 1)"]
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
   "--v8-flags=--max-semi-space-size=16,--heap-growing-percent=60", \
@@ -131,7 +131,7 @@ ENV SIGNER_SERVICE_HOST=0.0.0.0 \
   SIGNER_SERVICE_ALLOW_REMOTE_WITHOUT_AUTH=true \
   SIGNER_SERVICE_DATA_DIR=/data
 EXPOSE 8091
-HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
   CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:8091/readyz')).ok ? 0 : 1)"]
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
   "--v8-flags=--max-semi-space-size=8,--heap-growing-percent=20", \
@@ -156,7 +156,7 @@ ENV PINGPONG_SERVER_HOST=0.0.0.0 \
   PINGPONG_SERVER_CERTIFICATE_PATH=/data/cert.pem \
   PINGPONG_SERVER_KEY_PATH=/data/key.pem
 EXPOSE 4433/udp 4433 4480
-HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
   CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:4480/readyz')).ok ? 0 : 1)"]
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", "--unstable-net", \
   "--v8-flags=--no-allocation-site-pretenuring", \
@@ -179,7 +179,7 @@ ENV SIMPLE_TELEMETRY_HOST=0.0.0.0 \
   SIMULATOR_ALLOW_REMOTE_WITHOUT_AUTH=true \
   SIMPLE_TELEMETRY_WEB_SERVER=true
 EXPOSE 1234 9292
-HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
   CMD ["/bin/deno", "eval", "Deno.exit((await fetch('http://127.0.0.1:9292/readyz')).ok ? 0 : 1)"]
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
   "--v8-flags=--max-semi-space-size=4,--heap-growing-percent=20,--optimize-for-size", \

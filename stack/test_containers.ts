@@ -9,6 +9,7 @@ import { eventually } from "../service/testing/eventually.ts";
 import { missingPermissions } from "../service/testing/permissions.ts";
 import { type Compose, type ComposeOptions, isHealthy, openCompose } from "./compose.ts";
 import { compose as composeFile } from "./compose_file.ts";
+import { whyNoDocker } from "./docker.ts";
 import { openPodman, type Podman, whyNoContainers } from "./podman.ts";
 
 /** The longest that a container may take until its health check passes, on a machine with much else to do. */
@@ -31,10 +32,26 @@ export function testWithContainers(
   name: string,
   run: (t: Deno.TestContext) => Promise<void>,
 ): void {
+  testUnless(reason, name, run);
+}
+
+/** The same for Docker's own engine. */
+export async function testWithDocker(
+  name: string,
+  run: (t: Deno.TestContext) => Promise<void>,
+): Promise<void> {
+  testUnless(reason ?? await whyNoDocker(), name, run);
+}
+
+function testUnless(
+  why: string | undefined,
+  name: string,
+  run: (t: Deno.TestContext) => Promise<void>,
+): void {
   Deno.test({
-    name: reason === undefined ? name : `${name} (ignored: ${reason})`,
-    ignore: reason !== undefined,
-    // What Podman starts outlives the command on purpose.
+    name: why === undefined ? name : `${name} (ignored: ${why})`,
+    ignore: why !== undefined,
+    // What Podman and Docker start outlives the command on purpose.
     sanitizeResources: false,
     fn: run,
   });
