@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { pathToFileURL } from "node:url";
 import { bundleProgram, embedWasm } from "../bundle.ts";
 import { programs } from "../programs.ts";
+import { findTraces } from "./demo_program.ts";
+import { sendTrace } from "./otlp_json.ts";
 import { eventually } from "../service/testing/eventually.ts";
 import { testWith } from "../service/testing/permissions.ts";
 import { startProgram, type TestProgram } from "../service/testing/program.ts";
@@ -15,10 +17,18 @@ const proofs: Record<string, (folder: string, file: URL) => Promise<void>> = {
   "console": async (folder, file) => {
     // Its store is a thread, which in a bundle is the bundle itself.
     await using program = await startProgram(file, [
-      ...["--page-port", "0", "--otlp-port", "0", "--store", `${folder}/console.sqlite`],
+      ...["--page-port", "0", "--otlp-port", "0", "--grpc-port", "0"],
+      ...["--store", `${folder}/console.sqlite`],
     ]);
-    const [, url] = await program.line(/page=(http:\/\/127\.0\.0\.1:\d+)/);
+    const ready = /page=(http:\/\/127\.0\.0\.1:\d+) otlp=(http:\/\/127\.0\.0\.1:\d+)/;
+    const [, url, otlp] = await program.line(ready);
     await assertServesPage(url!);
+    const traceId = await sendTrace({ fields: { otlp: otlp! } }, { name: "to a bundle" });
+    const [trace] = await eventually("the trace", async () => {
+      const found = await findTraces(url!, `/${traceId}`);
+      return found.length > 0 ? found : undefined;
+    });
+    assert.equal(trace!.spans.length, 2);
     program.kill("SIGTERM");
     assert.equal((await program.status).code, 0);
   },
@@ -39,6 +49,13 @@ const proofs: Record<string, (folder: string, file: URL) => Promise<void>> = {
       "its ports",
       async () => await acceptsTcp(rktPort) && await acceptsTcp(criPort) || undefined,
     );
+    const entry = new URL("../observer/observer.ts", import.meta.url);
+    await using observer = await startProgram(entry, [
+      ...["list", "--json", "--endpoint", `rkt=127.0.0.1:${rktPort}`],
+      ...["--endpoint", `cri=127.0.0.1:${criPort}`],
+    ]);
+    assert.equal((await observer.status).code, 0, observer.lines.join("\n"));
+    assert.match(observer.lines.join("\n"), /"images"/);
     program.kill("SIGTERM");
     assert.equal((await program.status).code, 0);
   },
@@ -125,6 +142,13 @@ const proofs: Record<string, (folder: string, file: URL) => Promise<void>> = {
     await using program = await startPingpong(folder, file);
     const [url] = await program.line(/(?<=WebSocket at )http:\/\/127\.0\.0\.1:\d+/);
     await assertServesPage(url!);
+    const [, port] = await program.line(/WebTransport at https:\/\/127\.0\.0\.1:(\d+)/);
+    const entry = new URL("../pingpong/client.ts", import.meta.url);
+    await using client = await startProgram(entry, [
+      ...["--port", port!, "--pin", `${folder}/cert.sha256`],
+    ]);
+    assert.equal((await client.status).code, 0, client.lines.join("\n"));
+    assert.match(client.lines.join("\n"), /Received response data: Pong!/);
     program.kill("SIGTERM");
     assert.equal((await program.status).code, 0);
   },
@@ -153,9 +177,12 @@ const proofs: Record<string, (folder: string, file: URL) => Promise<void>> = {
     assert.equal((await program.status).code, 0);
   },
   "simulator": async (_folder, file) => {
-    const [program, , url] = await startSimulator(file);
+    const [program, port, url] = await startSimulator(file);
     await using _ = program;
     await assertServesPage(url);
+    using connection = await Deno.connect({ hostname: "127.0.0.1", port: Number(port) });
+    await connection.write(new TextEncoder().encode('{"traceId":"t","event":"bundled"}\n'));
+    await program.line(/^RECEIVED: .*"event":"bundled"/);
     program.kill("SIGTERM");
     assert.equal((await program.status).code, 0);
   },

@@ -22,6 +22,7 @@ import {
   removeContainers,
   startContainers,
 } from "./containers.ts";
+import { DOCKER_COMPOSE_RECIPE, whyNoDocker } from "./docker.ts";
 import { whyNoContainers } from "./podman.ts";
 import type { RunningProcess } from "../service/supervisor.ts";
 import { ACTIONLINT_RECIPE } from "./actionlint.ts";
@@ -179,6 +180,11 @@ const TEST_PEERS: Readonly<Record<string, (signal: AbortSignal) => Promise<unkno
     const reason = await whyNoContainers();
     if (reason === undefined) await buildAllContainers(signal);
     else print(`containers are left out: ${reason}`);
+  },
+  "docker-compose": async (signal) => {
+    const reason = await whyNoDocker();
+    if (reason === undefined) await buildOnce(DOCKER_COMPOSE_RECIPE, { signal });
+    else print(`Docker is left out: ${reason}`);
   },
   "denort-stand-ins": (signal) => buildOnce(DENORT_STAND_INS_RECIPE, { signal }),
   "helm": (signal) => buildOnce(HELM_RECIPE, { signal }),
