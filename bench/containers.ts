@@ -3,7 +3,8 @@
  * What a program's image weighs beyond its base, how long a container takes until it is ready, and
  * how long compose.yaml takes, its images there, until the console has a whole trace across programs.
  *
- * By Podman with runc; a Docker engine starts containers by a daemon that is up already.
+ * By Podman with runc, whose compose makes and starts one container after the other; and, where there is
+ * one, by a Docker engine that is up already and its compose, which does so at once.
  *
  * @module
  */
@@ -11,6 +12,13 @@ import { findTraces, isWhole, servicesOf } from "../e2e/demo_program.ts";
 import { programs } from "../programs.ts";
 import { answersOk, choosePorts } from "../service/ports.ts";
 import { imageName, openCompose } from "../stack/compose.ts";
+import {
+  buildByDocker,
+  moveBaseImages,
+  startDocker,
+  whyNoDocker,
+  writeForOldEngine,
+} from "../stack/docker.ts";
 import { openPodman, type Podman } from "../stack/podman.ts";
 import { median, report } from "./report.ts";
 
@@ -21,15 +29,15 @@ const podman = await openPodman();
 const names = ["CONSOLE", "OTLP", "OTLP_GRPC", "ORB", "SIGNER", "OBSERVER", "ISSUER"]
   .concat("PINGPONG", "PINGPONG_PAGE", "SIMULATOR", "SIMULATOR_TCP");
 const ports = choosePorts(...names.map(() => undefined));
-const compose = await openCompose(podman, {
-  project: "orrery-bench",
-  env: Object.fromEntries(names.map((name, at) => [`HOST_PORT_${name}`, String(ports[at])])),
-});
+const project = "orrery-bench";
+const env = Object.fromEntries(names.map((name, at) => [`HOST_PORT_${name}`, String(ports[at])]));
+const compose = await openCompose(podman, { project, env });
 await compose.down({ volumes: true });
 await compose.build();
 await reportWeights(podman);
 await reportStarts(podman);
-await reportUp();
+await reportUp("podman-compose", () => compose.up(), () => compose.down({ volumes: true }));
+if (await whyNoDocker() === undefined) await reportDocker();
 
 /** The largest of the images over the base that all of them share, in MB. */
 async function reportWeights(podman: Podman): Promise<void> {
@@ -84,11 +92,34 @@ async function startMs(podman: Podman, program: string, inside: number): Promise
   return tookMs;
 }
 
+/** Images by Docker's own builder, then the same. */
+async function reportDocker(): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    const files = [await writeForOldEngine(folder)];
+    await using docker = await startDocker({ project, env, files });
+    const down = async () => {
+      await docker.compose(["down", "--volumes", "--timeout", "2"], { timeoutMs: waitMs });
+    };
+    await down();
+    await moveBaseImages(podman, docker);
+    await buildByDocker(docker);
+    const up = () => docker.compose(["up", "--detach", "--no-build"], { timeoutMs: waitMs });
+    await reportUp("docker compose", up, down);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
 /** The command to a trace of the orb's client and server, every parent of which is there. */
-async function reportUp(): Promise<void> {
+async function reportUp(
+  by: string,
+  start: () => Promise<unknown>,
+  down: () => Promise<void>,
+): Promise<void> {
   const url = `http://127.0.0.1:${ports[0]}`;
   const beginMs = performance.now();
-  const up = compose.up();
+  const up = start();
   await until(async () => {
     try {
       const traces = await findTraces(url, "?service=orb-client&limit=20");
@@ -101,9 +132,9 @@ async function reportUp(): Promise<void> {
   });
   const tookMs = performance.now() - beginMs;
   await up;
-  await compose.down({ volumes: true });
+  await down();
   report({
-    name: "containers: compose up to the first whole trace across programs, s",
+    name: `containers: ${by} up to the first whole trace across programs, s`,
     measured: tookMs / 1_000,
     target: { atMost: 10 },
   });

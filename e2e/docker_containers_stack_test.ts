@@ -3,8 +3,13 @@ import assert from "node:assert/strict";
 import { choosePorts } from "../service/ports.ts";
 import { eventually } from "../service/testing/eventually.ts";
 import { compose as composeFile } from "../stack/compose_file.ts";
-import { denoImages, whileNobodyBuilds } from "../stack/container_images.ts";
-import { buildByDocker, moveImages, type RunningDocker, startDocker } from "../stack/docker.ts";
+import {
+  buildByDocker,
+  moveBaseImages,
+  type RunningDocker,
+  startDocker,
+  writeForOldEngine,
+} from "../stack/docker.ts";
 import { openPodman } from "../stack/podman.ts";
 import { checkedServices, portNames, testWithDocker } from "../stack/test_containers.ts";
 import { findTraces, isWhole, servicesOf } from "./demo_program.ts";
@@ -31,13 +36,7 @@ await testWithDocker(
         },
       };
       await t.step("BuildKit builds every image of the Dockerfile", async () => {
-        const podman = await openPodman();
-        await whileNobodyBuilds(podman, async () => {
-          await denoImages(podman);
-          const deno = `docker.io/denoland/deno`;
-          const version = Deno.version.deno;
-          await moveImages(podman, docker, [`${deno}:${version}`, `${deno}:distroless-${version}`]);
-        });
+        await moveBaseImages(await openPodman(), docker);
         await buildByDocker(docker);
       });
       await t.step("all are up, and healthy by the engine's own checks", async () => {
@@ -105,20 +104,4 @@ async function crossing(consoleUrl: string, afterUs = 0): Promise<void> {
       trace.spans.every(({ startTime }) => startTime > afterUs)
     );
   }, longMs);
-}
-
-/** Engines before version 25 know no interval of its own for the start: there it is the only one. */
-async function writeForOldEngine(folder: string): Promise<string> {
-  const names = Object.entries((await composeFile()).services)
-    .filter(([, { healthcheck }]) => healthcheck?.start_interval !== undefined)
-    .map(([name]) => name);
-  const path = `${folder}/old_engine.yaml`;
-  await Deno.writeTextFile(
-    path,
-    "services:\n" +
-      names.map((name) =>
-        `  ${name}: { healthcheck: { start_interval: !reset null, interval: 2s } }\n`
-      ).join(""),
-  );
-  return path;
 }

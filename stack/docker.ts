@@ -19,7 +19,8 @@ import {
 } from "./build_cache.ts";
 import { programs } from "../programs.ts";
 import { type RunningProcess, startProcess } from "../service/supervisor.ts";
-import { root } from "./compose_file.ts";
+import { compose, root } from "./compose_file.ts";
+import { denoImages, whileNobodyBuilds } from "./container_images.ts";
 import {
   commandError,
   type CommandOptions,
@@ -108,7 +109,7 @@ export async function startDocker(options: DockerOptions = {}): Promise<RunningD
   const { project = "orrery", env = {}, files = [], ...start } = options;
   const reason = await whyNoDocker();
   if (reason !== undefined) throw new StackError(`Cannot run Docker: ${reason}`);
-  const compose = join(await buildOnce(DOCKER_COMPOSE_RECIPE, start), "bin", "docker-compose");
+  const program = join(await buildOnce(DOCKER_COMPOSE_RECIPE, start), "bin", "docker-compose");
   const data = join(stackCacheFolder(), "docker");
   let host = "";
   const run = async (name: string, args: readonly string[], options: CommandOptions = {}) => {
@@ -139,12 +140,22 @@ export async function startDocker(options: DockerOptions = {}): Promise<RunningD
   return {
     ...engine,
     docker: (args, options) => run("docker", args, options),
-    compose: (args, options) => run(compose, [...own, ...args], options),
+    compose: (args, options) => run(program, [...own, ...args], options),
   };
 }
 
-/** Gives an engine the images that Podman has, under their own names. */
-export async function moveImages(
+/** Gives an engine the images that the Dockerfile builds on, assembled by Podman. */
+export async function moveBaseImages(podman: Podman, docker: RunningDocker): Promise<void> {
+  await whileNobodyBuilds(podman, async () => {
+    await denoImages(podman);
+    const deno = "docker.io/denoland/deno";
+    const { deno: version } = Deno.version;
+    await moveImages(podman, docker, [`${deno}:${version}`, `${deno}:distroless-${version}`]);
+  });
+}
+
+/** Gives an engine images that Podman has, under their own names. */
+async function moveImages(
   podman: Podman,
   docker: RunningDocker,
   names: readonly string[],
@@ -186,4 +197,23 @@ export async function buildByDocker(
       { stdin, timeoutMs: BUILD_TIMEOUT_MS, signal: options.signal },
     );
   }
+}
+
+/**
+ * Engines before version 25 know no interval of its own for the start: a further compose file, in that
+ * folder, that makes it the only one.
+ */
+export async function writeForOldEngine(folder: string): Promise<string> {
+  const names = Object.entries((await compose()).services)
+    .filter(([, { healthcheck }]) => healthcheck?.start_interval !== undefined)
+    .map(([name]) => name);
+  const path = join(folder, "old_engine.yaml");
+  await Deno.writeTextFile(
+    path,
+    "services:\n" +
+      names.map((name) =>
+        `  ${name}: { healthcheck: { start_interval: !reset null, interval: 2s } }\n`
+      ).join(""),
+  );
+  return path;
 }
