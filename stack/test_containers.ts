@@ -51,6 +51,8 @@ function testUnless(
   Deno.test({
     name: why === undefined ? name : `${name} (ignored: ${why})`,
     ignore: why !== undefined,
+    // Images may have to be built, and many containers take long where others work, too.
+    timeout: 1_800_000,
     // What Podman and Docker start outlives the command on purpose.
     sanitizeResources: false,
     fn: run,
