@@ -31,11 +31,11 @@ async function openProfiles(folder: string): Promise<TestProject> {
     assert.equal(COMPOSE_PROFILES, name);
     Object.assign(all, env);
   }
-  // The issuer stands for a program that sends to the collector itself, not by way of the console.
+  // One program sends to the collector itself, not by way of the console.
   const direct = `${folder}/direct.yaml`;
   await Deno.writeTextFile(
     direct,
-    "services:\n  issuer:\n    environment:\n" +
+    "services:\n  signer-api:\n    environment:\n" +
       "      OTEL_EXPORTER_OTLP_ENDPOINT: http://otel-collector:4318\n",
   );
   await componentImages(await openPodman(), assembledServices);
@@ -108,7 +108,7 @@ testWithContainers("the alerts on telemetry's way pass promtool", async () => {
 async function collectorAway(project: TestProject): Promise<void> {
   const { podman, compose } = project;
   const collector = compose.container("otel-collector");
-  const tokens = { asked: 1 };
+  let asked = 0;
   await podman.run(["stop", "--time=2", collector]);
   const awaySince = performance.now();
   assert.equal(await signUp(project, "two"), 200);
@@ -121,8 +121,8 @@ async function collectorAway(project: TestProject): Promise<void> {
     for (const name of ["CONSOLE", "ORB", "SIGNER", "ISSUER"]) {
       if (!await answersOk(`${project.url(name)}/readyz`, timeout())) unready.push(name);
     }
-    assert.equal(await getToken(project), "orb:admin");
-    tokens.asked++;
+    assert.equal(await sign(project), "ed25519");
+    asked++;
     firing ||= (await alerts(project)).includes("TelemetryCollectorDown");
     await second;
   }
@@ -132,10 +132,13 @@ async function collectorAway(project: TestProject): Promise<void> {
     async () => (await signupTraces(project.url("CONSOLE"))).length === 2 || undefined,
   );
   assert.match(await project.logs("console"), /Telemetry cannot be forwarded; it waits/);
-  assert.match(await project.logs("issuer"), /Telemetry cannot be delivered to .*otel-collector/);
+  assert.match(
+    await project.logs("signer-api"),
+    /Telemetry cannot be delivered to .*otel-collector/,
+  );
   await podman.run(["start", collector]);
   await sameTrace(project, 2);
-  for (const [name, said] of [["console", "forwarded again"], ["issuer", "delivered again"]]) {
+  for (const [name, said] of [["console", "forwarded again"], ["signer-api", "delivered again"]]) {
     await eventually(
       `${name} says that it is over`,
       async () => (await project.logs(name!)).includes(`Telemetry is ${said}`) || undefined,
@@ -147,15 +150,15 @@ async function collectorAway(project: TestProject): Promise<void> {
     async () => !(await alerts(project)).includes("TelemetryCollectorDown") || undefined,
     longMs,
   );
-  await nothingLostInSilence(project, tokens.asked);
+  await nothingLostInSilence(project, asked);
 }
 
-/** What the issuer has sent is in Jaeger, or in its own count of what it could not send. */
+/** What the signer's API has sent is in Jaeger, or in its own count of what it could not send. */
 async function nothingLostInSilence(project: TestProject, asked: number): Promise<void> {
-  const lost = 'sum(otel_sdk_processor_span_processed_total{job=~".*issuer",error_type!=""})';
+  const lost = 'sum(otel_sdk_processor_span_processed_total{job=~".*signer-api",error_type!=""})';
   let last = "";
-  await eventually("every token request in Jaeger, or counted as lost", async () => {
-    const query = "?service=issuer&operation=POST%20%2Ftoken&limit=1000";
+  await eventually("every signature in Jaeger, or counted as lost", async () => {
+    const query = "?service=signer-api&operation=POST%20%2Fsign&limit=1000";
     const traces = await findTraces(project.url("JAEGER"), query);
     const lostSpans = await valueOf(project, lost) ?? 0;
     last = `${asked} asked for, ${traces.length} in Jaeger, ${lostSpans} spans counted as lost`;
@@ -167,14 +170,19 @@ async function nothingLostInSilence(project: TestProject, asked: number): Promis
   });
 }
 
-async function signByKafka({ url }: TestProject): Promise<void> {
+/** Has a message signed; gives the algorithm. */
+async function sign({ url }: TestProject): Promise<string> {
   const answer = await fetch(`${url("SIGNER")}/sign`, {
     method: "POST",
     body: JSON.stringify({ message: "by way of Kafka" }),
   });
-  assert.equal((await answer.json() as { algorithm: string }).algorithm, "ed25519");
+  return (await answer.json() as { algorithm: string }).algorithm;
+}
+
+async function signByKafka(project: TestProject): Promise<void> {
+  assert.equal(await sign(project), "ed25519");
   await eventually("one trace of both", async () => {
-    const traces = await findTraces(url("CONSOLE"), "?service=signer-api&limit=50");
+    const traces = await findTraces(project.url("JAEGER"), "?service=signer-api&limit=50");
     return traces.find((trace) => servicesOf(trace).includes("signer-service") && isWhole(trace));
   }, longMs);
 }
