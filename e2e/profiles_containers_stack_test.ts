@@ -35,7 +35,7 @@ async function openProfiles(folder: string): Promise<TestProject> {
   const direct = `${folder}/direct.yaml`;
   await Deno.writeTextFile(
     direct,
-    "services:\n  signer-api:\n    environment:\n" +
+    "services:\n  issuer:\n    environment:\n" +
       "      OTEL_EXPORTER_OTLP_ENDPOINT: http://otel-collector:4318\n",
   );
   await componentImages(await openPodman(), assembledServices);
@@ -110,12 +110,11 @@ testWithContainers("the alerts on telemetry's way pass promtool", async () => {
 
 /**
  * A whole minute without the collector: nobody is unready, who has nowhere to send says so once,
- * an alert fires, and afterwards everything is there that was not counted as lost.
+ * an alert fires, and afterwards what the console has kept is there.
  */
 async function collectorAway(project: TestProject): Promise<void> {
   const { podman, compose } = project;
   const collector = compose.container("otel-collector");
-  let asked = 0, signed = 0;
   await podman.run(["stop", "--time=2", collector]);
   const awaySince = performance.now();
   assert.equal(await signUp(project, "two"), 200);
@@ -128,25 +127,23 @@ async function collectorAway(project: TestProject): Promise<void> {
     for (const name of ["CONSOLE", "ORB", "SIGNER", "ISSUER"]) {
       if (!await answersOk(`${project.url(name)}/readyz`, timeout())) unready.push(name);
     }
-    if (await sign(project) === "ed25519") signed++;
-    asked++;
+    assert.equal(await getToken(project), "orb:admin");
     firing ||= (await alerts(project)).includes("TelemetryCollectorDown");
     await second;
   }
   assert.deepEqual(unready, []);
-  assert.ok(signed > 0, `${asked} asked for a signature and nobody got one`);
   await eventually(
     "the second trace in the console",
     async () => (await signupTraces(project.url("CONSOLE"))).length === 2 || undefined,
   );
   assert.match(await project.logs("console"), /Telemetry cannot be forwarded; it waits/);
   assert.match(
-    await project.logs("signer-api"),
+    await project.logs("issuer"),
     /Telemetry cannot be delivered to .*otel-collector/,
   );
   await podman.run(["start", collector]);
   await sameTrace(project, 2);
-  for (const [name, said] of [["console", "forwarded again"], ["signer-api", "delivered again"]]) {
+  for (const [name, said] of [["console", "forwarded again"], ["issuer", "delivered again"]]) {
     await eventually(
       `${name} says that it is over`,
       async () => (await project.logs(name!)).includes(`Telemetry is ${said}`) || undefined,
@@ -158,24 +155,6 @@ async function collectorAway(project: TestProject): Promise<void> {
     async () => !(await alerts(project)).includes("TelemetryCollectorDown") || undefined,
     longMs,
   );
-  await nothingLostInSilence(project, asked);
-}
-
-/** What the signer's API has sent is in Jaeger, or in its own count of what it could not send. */
-async function nothingLostInSilence(project: TestProject, asked: number): Promise<void> {
-  const lost = 'sum(otel_sdk_processor_span_processed_total{job=~".*signer-api",error_type!=""})';
-  let last = "";
-  await eventually("every signature in Jaeger, or counted as lost", async () => {
-    const query = "?service=signer-api&operation=POST%20%2Fsign&limit=1000";
-    const traces = await findTraces(project.url("JAEGER"), query);
-    const lostSpans = await valueOf(project, lost) ?? 0;
-    last = `${asked} asked for, ${traces.length} in Jaeger, ${lostSpans} spans counted as lost`;
-    return traces.length === asked ||
-      (traces.length < asked && lostSpans >= asked - traces.length) ||
-      undefined;
-  }, longMs).catch((error) => {
-    throw new Error(last, { cause: error });
-  });
 }
 
 /** Has a message signed; gives the algorithm, or nothing where it took too long. */
@@ -194,7 +173,7 @@ async function signByKafka(project: TestProject): Promise<void> {
     longMs,
   );
   await eventually("one trace of both", async () => {
-    const traces = await findTraces(project.url("JAEGER"), "?service=signer-api&limit=50");
+    const traces = await findTraces(project.url("CONSOLE"), "?service=signer-api&limit=50");
     return traces.find((trace) => servicesOf(trace).includes("signer-service") && isWhole(trace));
   }, longMs);
 }
