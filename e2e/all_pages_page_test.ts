@@ -36,7 +36,7 @@ const zoomed = { width: 320, height: 256 };
 const leastScrolled = 64;
 
 testWithBrowser(
-  "every page in forced colours, at 400 % zoom, without motion",
+  "every page in forced colours, at 400 % zoom, without motion, with clear fields",
   async (browser, t) => {
     for (const name of await findPages()) await buildPage(name);
     await using undo = new AsyncDisposableStack();
@@ -51,6 +51,7 @@ testWithBrowser(
           await page.goto(one.url);
           await page.locator(one.ready).first().waitFor();
           await standsStill(page);
+          await hasClearFields(page);
           await isSeenInForcedColors(page, one);
           await isUsableAtFourTimes(page, one);
         } finally {
@@ -203,6 +204,55 @@ async function standsStill(page: Page): Promise<void> {
       .map((one) => (one.effect as KeyframeEffect).target?.className ?? "?")
   );
   assert.deepEqual(moving, []);
+}
+
+/** Borders of fields and buttons stand out from what is around them by 3:1 (WCAG 1.4.11). */
+async function hasClearFields(page: Page): Promise<void> {
+  for (const colorScheme of ["light", "dark"] as const) {
+    await page.emulateMedia({ colorScheme });
+    const faint = await page.evaluate(() => {
+      type Color = [r: number, g: number, b: number, alpha: number];
+      const canvas = document.createElement("canvas").getContext("2d", {
+        willReadFrequently: true,
+      })!;
+      /** Whatever way the browser writes it. */
+      function parse(color: string): Color {
+        canvas.clearRect(0, 0, 1, 1);
+        canvas.fillStyle = color;
+        canvas.fillRect(0, 0, 1, 1);
+        const [r, g, b, alpha] = canvas.getImageData(0, 0, 1, 1).data;
+        return [r!, g!, b!, alpha!];
+      }
+      const luminance = ([r, g, b]: Color) => {
+        const [x, y, z] = [r, g, b].map((one) => {
+          const share = one / 255;
+          return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+        });
+        return 0.2126 * x! + 0.7152 * y! + 0.0722 * z!;
+      };
+      function around(element: Element): Color {
+        for (let at = element.parentElement; at !== null; at = at.parentElement) {
+          const color = parse(getComputedStyle(at).backgroundColor);
+          if (color[3] === 255) return color;
+        }
+        return [255, 255, 255, 255];
+      }
+      const fields =
+        'input:not([type="checkbox"], [type="radio"], [type="range"], [type="file"]), ' +
+        "select, textarea, .search, .button:not(:disabled), .choice";
+      return [...document.querySelectorAll<HTMLElement>(fields)].flatMap((field) => {
+        const { borderTopWidth, borderTopColor } = getComputedStyle(field);
+        if (field.getClientRects().length === 0 || parseFloat(borderTopWidth) === 0) return [];
+        if (field.getAttribute("aria-disabled") === "true") return [];
+        const [a, b] = [luminance(parse(borderTopColor)), luminance(around(field))];
+        const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+        const name = `${field.tagName} ${field.className} ${field.textContent?.slice(0, 20)}`;
+        return contrast >= 3 ? [] : [`${name}: ${contrast.toFixed(2)}`];
+      });
+    });
+    assert.deepEqual(faint, [], colorScheme);
+  }
+  await page.emulateMedia({ colorScheme: "light" });
 }
 
 async function isSeenInForcedColors(page: Page, { drawn = {} }: PageCase): Promise<void> {
