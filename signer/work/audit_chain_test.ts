@@ -91,6 +91,11 @@ testWith(
     withFolder(async (folder) => {
       assert.deepEqual(await verifyAuditLog(folder), { ok: true, entries: 0, head: auditGenesis });
       assert.ok((await verifyAuditLog(folder, auditGenesis)).ok);
+      const { problem: missing, ...nowhere } = await verifyAuditLog(folder, "x") as {
+        problem: string;
+      };
+      assert.match(missing, /entries are missing at the end/);
+      assert.deepEqual(nowhere, { ok: false, entries: 0, file: "", line: 0 });
       const first = auditLine(entry, { seq: 1, prev: auditGenesis }, 0);
       const second = auditLine(entry, { seq: 2, prev: first.hash }, 0);
       const [one, two] = [1, 2].map((seq) => join(folder, auditFileName(seq)));
