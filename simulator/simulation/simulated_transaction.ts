@@ -11,8 +11,8 @@ import {
   type Transaction,
   type Value,
 } from "../topology/ports.ts";
-import { done, leaf, type LeafKind, type Step, waitFor } from "../topology/step.ts";
-import { forever, type Process } from "./event_loop.ts";
+import { done, leaf, type Step, waitFor } from "../topology/step.ts";
+import type { Process } from "./event_loop.ts";
 import type { SimulatedStore } from "./simulated_store.ts";
 import {
   type Claim,
@@ -22,6 +22,7 @@ import {
   sorted,
   valueOf,
 } from "./simulated_table.ts";
+import { committing, selection } from "./transaction_steps.ts";
 
 /** Made once: an error's stack would cost more than the statement. */
 export const unavailable = new StoreError("unavailable", "The store is down");
@@ -427,52 +428,6 @@ export class SimulatedTransaction implements Transaction {
     return false;
   }
 }
-
-interface Selection {
-  readonly transaction: SimulatedTransaction;
-  readonly table: SimulatedTable;
-  readonly where: Readonly<Record<string, Value>>;
-  readonly lock: SelectOptions["lock"];
-  readonly limit: number;
-  /** What it goes on with once it has to wait for somebody. */
-  rest: Step<readonly Row[]> | undefined;
-}
-
-/** A select whose answer is waited for, and then for those who hold its rows, if it is to. */
-const selection: LeafKind<Selection, readonly Row[]> = {
-  start: ({ transaction }) => transaction.judgeOpen(),
-  begin: ({ transaction }, resume) => transaction.flush(resume as () => void),
-  finish(selection) {
-    const { transaction, table, where, lock, limit } = selection;
-    transaction.judgeOpen();
-    if (lock === undefined) return transaction.visible(table, where, limit);
-    const rows = transaction.visible(table, where);
-    const locked: Row[] = [];
-    for (let place = 0; place < rows.length && locked.length < limit; place++) {
-      const row = rows[place]!;
-      // It is as it was seen: nobody has come in between.
-      if (transaction.tryLock(table, row.id)) locked.push(row);
-      else if (lock === "wait") {
-        const ids = rows.slice(place).map(({ id }) => id);
-        selection.rest = transaction.lockEach(table, where, ids, locked, limit);
-        break;
-      }
-    }
-    return locked;
-  },
-  rest: ({ rest }) => rest,
-};
-
-/** A commit, which takes a while; a process that crashes by it never sees its end. */
-const committing: LeafKind<SimulatedTransaction, void> = {
-  start(transaction) {
-    transaction.judgeOpen();
-    transaction.isCommitting = true;
-  },
-  begin: (transaction, resume) => transaction.beginCommit(resume as () => void),
-  finish: (transaction) => transaction.finishCommit(),
-  rest: ({ process }) => process.isLive ? undefined : forever(),
-};
 
 /**
  * A row with some values in place of its own. Rows are of as many shapes as there are tables: for more than a few,
