@@ -117,16 +117,15 @@ async function takeAll(folder: string, all: boolean): Promise<void> {
   }
 }
 
-function startLive() {
-  return startReadyProgram("simulator/server.ts", [
+async function startLive() {
+  const program = await startReadyProgram("simulator/server.ts", [
     ...["--port", "0", "--web-port", "0", "--live", "--seed", "7"],
-    ...[
-      "--fault",
-      "point=2,kind=refuse,probability=0.3",
-      "--fault",
-      "point=8,kind=delay,probability=0.5",
-    ],
+    ...["--fault", "point=2,kind=refuse,probability=0.3"],
+    ...["--fault", "point=8,kind=delay,probability=0.5"],
   ]);
+  // What it says first is that the topology runs.
+  const { input } = await program.line(/^\{.*"page":/, 60_000);
+  return Object.assign(program, { fields: JSON.parse(input!).fields as { page: string } });
 }
 
 if (import.meta.main) {
