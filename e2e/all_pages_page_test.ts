@@ -68,7 +68,10 @@ async function startAll(
 ): Promise<Record<string, PageCase>> {
   const start = async (entry: string, args: string[]) =>
     undo.use(await startReadyProgram(entry, args));
-  const console = undo.use(await startConsole());
+  const console = undo.use(
+    // So few that the meter of what is held has a width.
+    await startConsole(undefined, ["--max-spans", "100"]),
+  );
   const orb = await start("orb/server.ts", ["--orb-api-port", "0", "--data-dir", `${folder}/orb`]);
   const images = await start("observer/image_service.ts", ["--rkt-port", "0", "--cri-port", "0"]);
   const observer = await start("observer/observer.ts", [
