@@ -68,6 +68,20 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     await page.getByRole("treeitem", { name: /^here now/ }).waitFor();
   },
 
+  async "a trace that came between the page's question and its stream is shown all the same"(
+    { console, page },
+  ) {
+    const traceId = await sendTrace(console, { name: "PUT /orders" });
+    let asked = 0;
+    await page.route(`**/api/traces/${traceId}`, async (route) => {
+      if (++asked > 1) return await route.continue();
+      await route.fulfill({ status: 404, json: { title: "Not found", detail: "Not yet." } });
+    });
+    await page.goto(`${console.fields.page}/traces/${traceId}`);
+    await page.locator(".line-text", { hasText: "charge card" }).waitFor();
+    assert.equal(asked, 2);
+  },
+
   async "paused, nothing moves: what is new is counted and waits"({ console, page }) {
     for (let i = 0; i < 5; i++) await sendTrace(console, { name: `before ${i}` });
     await page.goto(console.fields.page!);

@@ -7,6 +7,7 @@
 import { computed, effect, signal } from "@preact/signals";
 import { announce } from "../../service/page/announce.ts";
 import { formatCount } from "../../service/page/format.ts";
+import { getJson, RequestError } from "../../service/page/get_json.ts";
 import { LiveStream, type StreamMessage } from "../../service/page/live_stream.ts";
 import { knowServices } from "../../service/page/service_look.ts";
 import { address } from "../../service/page/url_state.ts";
@@ -24,7 +25,7 @@ import {
   type StreamEvents,
 } from "../page_api/stream_events.ts";
 import { LiveList } from "./live_list.ts";
-import { logQuery, streamQuery, traceQuery, view } from "./views.ts";
+import { logQuery, ofTrace, streamQuery, traceQuery, view } from "./views.ts";
 
 /** The trace list. */
 export const traces = new LiveList<TraceSummary, SummariesAnswer>({
@@ -100,6 +101,21 @@ export function loadList(): void {
   }
 }
 
+/** What came of the trace on show after it was asked for and before the stream began, no event tells. */
+async function loadLiveTrace(): Promise<void> {
+  const now = view.peek();
+  if (now.kind !== "trace") return;
+  traceLogsVersion.value++;
+  const params = withLimit(ofTrace(now.traceId), 1);
+  try {
+    const { traces } = await getJson<SummariesAnswer>(`${apiPaths.summaries}?${params}`);
+    liveTrace.value = traces[0] ?? liveTrace.peek();
+  } catch (error) {
+    // The view itself says that the console does not answer.
+    if (!(error instanceof RequestError)) throw error;
+  }
+}
+
 function withLimit(params: URLSearchParams, limit: number): URLSearchParams {
   params.set("limit", String(limit));
   return params;
@@ -127,7 +143,10 @@ const handlers: { [Name in keyof StreamEvents]: (event: StreamEvents[Name]) => v
     }
     statsUntilCaughtUp = event.resume === "resumed" ? 2 : 0;
     caughtUp = 0;
-    if (event.resume !== "resumed") loadList();
+    if (event.resume !== "resumed") {
+      loadList();
+      loadLiveTrace();
+    }
   },
   traces(event) {
     sayCatchUp(event.catchUp, event.traces.length);

@@ -8,6 +8,7 @@ import { address, matchPath, wordParam } from "../../service/page/url_state.ts";
 import { parseDuration } from "../../service/page/format.ts";
 import { searchProblem } from "./complete_search.ts";
 import { pagePaths } from "../page_api/api.ts";
+import { condition } from "../queries/search_language.ts";
 
 /** A view, from the path. */
 export type View =
@@ -105,10 +106,15 @@ export function streamQuery(now: View, params: URLSearchParams): URLSearchParams
     case "logs":
       return withSignals("logs", logQuery(params));
     case "trace":
-      return withSignals("traces,logs", new URLSearchParams({ traceId: now.traceId }));
+      return withSignals("traces,logs", ofTrace(now.traceId));
     default:
       return withSignals("metrics", new URLSearchParams());
   }
+}
+
+/** The one trace and its log records, in the search language. */
+export function ofTrace(traceId: string): URLSearchParams {
+  return new URLSearchParams({ q: condition("trace", traceId.toLowerCase()) });
 }
 
 function withSignals(signals: string, query: URLSearchParams): URLSearchParams {

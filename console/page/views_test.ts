@@ -28,7 +28,7 @@ Deno.test("streamQuery() asks for no more than the view shows", () => {
   assert.equal(`${streamQuery({ kind: "charts" }, params)}`, "signals=metrics");
   assert.equal(
     `${streamQuery({ kind: "trace", traceId: "ab" }, params)}`,
-    "traceId=ab&signals=traces%2Clogs",
+    "q=trace%3Dab&signals=traces%2Clogs",
   );
 });
 
