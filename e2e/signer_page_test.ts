@@ -168,7 +168,7 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     await send(page, "followed");
     await page.locator(".answer").getByTitle("Open trace").click();
     await page.waitForURL(`${viewer.fields.page}/traces/*`);
-    await page.getByRole("button", { name: /^send signer\.v1 / }).waitFor();
+    await page.getByRole("treeitem", { name: /^send signer\.v1 / }).waitFor();
     await page.getByRole("button", { name: /^Theme: dark/ }).waitFor();
 
     await page.goBack();
