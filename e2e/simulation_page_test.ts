@@ -288,6 +288,16 @@ testPage("simulation page, live", {
       assert.deepEqual(faults, [{ kind: "lose-answer", point: 2, probability: 0.2 }]);
       await button(page, "Heal").click();
       await page.getByText("no faults").waitFor();
+      // Between two places of the slider: what is set is shown, not the nearest of them.
+      const set = async (given: object[]) => {
+        const body = JSON.stringify({ faults: given });
+        const answer = await fetch(`${simulator.url}/api/faults`, { method: "PUT", body });
+        assert.deepEqual(await answer.json(), { faults: given });
+      };
+      await set([{ point: 3, kind: "delay", probability: 0.3 }]);
+      await page.locator(".fault-on .fault-rate", { hasText: /^30\s%$/ }).waitFor();
+      await set([]);
+      await page.getByText("no faults").waitFor();
       await page.getByRole("button", { name: /^Relay 1: / }).click();
       await button(page, "Kill").first().click();
       await page.getByRole("button", { name: "Relay 1: a down, b up" }).waitFor();

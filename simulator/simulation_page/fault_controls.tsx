@@ -122,6 +122,8 @@ export function FaultKnobs({ point }: { point: FaultPoint }) {
   const dragged = useSignal<number | undefined>(undefined);
   const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
   const shown = dragged.value ?? sliderOf(total);
+  // What is set, which may lie between two places of the slider.
+  const rate = dragged.value === undefined ? total : rateOf(dragged.value);
   function slide(value: number) {
     dragged.value = value;
     clearTimeout(timer.current);
@@ -140,11 +142,11 @@ export function FaultKnobs({ point }: { point: FaultPoint }) {
           max="100"
           value={shown}
           disabled={target.fixedBy !== undefined}
-          aria-valuetext={formatPercent(rateOf(shown))}
+          aria-valuetext={formatPercent(rate)}
           onInput={({ currentTarget }) => slide(Number(currentTarget.value))}
         />
       </label>
-      <span class="fault-rate">{formatPercent(rateOf(shown))}</span>
+      <span class="fault-rate">{formatPercent(rate)}</span>
       <label>
         <span class="hidden-text">Kind of fault at point {point}</span>
         <select

@@ -102,7 +102,8 @@ function LiveBar({ state }: { state: LiveState }) {
         />
       </label>
       <span class="quiet">
-        {state.pattern} · {state.store} · {state.bus === "kafka" ? "Kafka" : "bus in process"}
+        {state.pattern} · {state.store === "sqlite" ? "SQLite" : "PostgreSQL"} ·{" "}
+        {state.bus === "kafka" ? "Kafka" : "bus in process"}
       </span>
       <span class="runs-rest">
         <button type="button" class="button" onClick={() => void redriveLive()}>Redrive</button>
