@@ -9,6 +9,7 @@ import { join } from "node:path";
 import type { Page } from "playwright-core";
 import { ulid } from "ulid";
 import { irisImage } from "../orb/iris_image.ts";
+import { smallPng } from "../orb/test_small_png.ts";
 import { axeFindings, type Tab, testPage } from "../service/testing/browser.ts";
 import { eventually } from "../service/testing/eventually.ts";
 import { type ReadyProgram, startReadyProgram } from "../service/testing/program.ts";
@@ -154,8 +155,9 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
       (_, seed) =>
         fetch(`${stopped.url}/v2/signups/${ulid()}`, {
           method: "PUT",
-          headers: { "content-type": "application/octet-stream", "orb-id": "orb-7" },
-          body: Uint8Array.of(1, seed),
+          headers: { "content-type": "image/png", "orb-id": "orb-7" },
+          // What has to be examined waits for a worker; other bytes are decided as they arrive.
+          body: smallPng({ comment: `image ${seed}` }),
         }).then((response) => response.body?.cancel()),
     );
     await Promise.all(handedIn);
@@ -284,7 +286,7 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
 
 /** Takes the stored images away, and can bring them back. */
 async function removeImages(folder: string): Promise<{ restore(): Promise<void> }> {
-  const from = join(folder, "images");
+  const from = join(folder, "segments");
   const aside = join(folder, "aside");
   await Deno.rename(from, aside);
   await Deno.mkdir(from);
