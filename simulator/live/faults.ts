@@ -8,9 +8,9 @@ import { z } from "zod";
 import { InvalidArgumentError, parseDuration } from "../../service/command_line.ts";
 import { type FaultKind, faultKinds } from "../simulation/options.ts";
 import type { FaultPoint } from "../topology/ports.ts";
+import { faultLimits } from "./live_settings.ts";
 
-/** Any longer is no fault but an end, in milliseconds. */
-const maxDurationMs = 3_600_000;
+const { maxDurationMs, maxCapacity } = faultLimits;
 
 const probability = z.number().min(0).max(1);
 const durationMs = z.number().min(0).max(maxDurationMs);
@@ -61,7 +61,7 @@ const otherFaults = [
   z.strictObject({
     kind: z.literal("full-queue"),
     topic: z.enum(["orders", "results"]),
-    capacity: z.int().min(0).max(1_000_000),
+    capacity: z.int().min(0).max(maxCapacity),
   }),
 ] as const;
 

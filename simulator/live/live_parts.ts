@@ -10,6 +10,7 @@ import { ChildPart } from "./child_part.ts";
 import { type Fault, isPart } from "./faults.ts";
 import type { LiveSink } from "./live_event.ts";
 import { LiveError } from "./live_options.ts";
+import { usualDownMs } from "./live_settings.ts";
 import type { LiveRecorder } from "./live_recorder.ts";
 import type { LiveSprites } from "./live_sprites.ts";
 import type { LiveStep, PartState } from "./live_state.ts";
@@ -38,9 +39,6 @@ export interface RunningPart {
   /** Brings it back after a crash, or ends its pause. */
   timer: TimerId | undefined;
 }
-
-/** How long a part that has crashed is down at least, unless its fault says so, in milliseconds. */
-const usualDownMs = 500;
 
 /** Who publishes, in one pattern or another. */
 const publishers: ReadonlySet<PartPlan["kind"]> = new Set(["backend", "relay", "processor"]);

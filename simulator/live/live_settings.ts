@@ -19,5 +19,16 @@ export const usualSettings = {
   shards: 2,
 } as const satisfies Omit<Settings, "pattern">;
 
+/** How long a part that has crashed is down at least, and one is held of whose pause no more was said. */
+export const usualDownMs = 500;
+
+/** What a fault may be at most. */
+export const faultLimits = {
+  /** Any longer is no fault but an end. */
+  maxDurationMs: 3_600_000,
+  /** Messages that a topic is full at. */
+  maxCapacity: 1_000_000,
+} as const;
+
 /** How long a caller waits for an answer, a lambda may have a message, and waits for some. */
 export const timeouts = { callMs: 1_000, busLeaseMs: 3_000, receiveMs: 500 };

@@ -4,8 +4,6 @@
  *
  * @module
  */
-import { useRef } from "preact/hooks";
-import { useSignal } from "@preact/signals";
 import { announce } from "../../service/page/announce.ts";
 import { formatPercent } from "../../service/page/format.ts";
 import { type FaultKind, faultKinds, type FaultPoint, faultPoints } from "../simulation/engine.ts";
@@ -20,6 +18,8 @@ import {
   withKinds,
   withRates,
 } from "./faults.ts";
+import { KnobSlider } from "./knob_slider.tsx";
+import { rateScale } from "./slider_scale.ts";
 import { atMs, current, edit, interventionMs } from "./store.ts";
 import { pointTitles } from "./topology_layout.ts";
 import { faultWords } from "./words.ts";
@@ -103,50 +103,22 @@ export function FaultList() {
   );
 }
 
-/** From 0 to 100 on the slider, evenly on a logarithmic scale from 0.1 % to all. */
-export function sliderOf(rate: number): number {
-  return rate <= 0 ? 0 : Math.max(1, Math.round(100 + 100 * Math.log10(rate) / 3));
-}
-
-/** The rate of a place of the slider. */
-export function rateOf(slider: number): number {
-  return slider <= 0 ? 0 : Math.pow(10, (slider - 100) * 3 / 100);
-}
-
 /** How likely, and which kinds. */
 export function FaultKnobs({ point }: { point: FaultPoint }) {
   const target = useFaultTarget();
   const rates = target.rates(point);
   const total = totalRate(rates);
   const kinds = kindsOf(rates);
-  const dragged = useSignal<number | undefined>(undefined);
-  const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
-  const shown = dragged.value ?? sliderOf(total);
-  // What is set, which may lie between two places of the slider.
-  const rate = dragged.value === undefined ? total : rateOf(dragged.value);
-  function slide(value: number) {
-    dragged.value = value;
-    clearTimeout(timer.current);
-    timer.current = setTimeout(() => {
-      dragged.value = undefined;
-      target.setRates(point, value === 0 ? {} : scaled(rates, rateOf(value)));
-    }, 250);
-  }
   return (
     <div class={total > 0 ? "fault-knobs fault-on" : "fault-knobs"}>
-      <label>
-        <span class="hidden-text">How likely a fault is at point {point}</span>
-        <input
-          type="range"
-          min="0"
-          max="100"
-          value={shown}
-          disabled={target.fixedBy !== undefined}
-          aria-valuetext={formatPercent(rate)}
-          onInput={({ currentTarget }) => slide(Number(currentTarget.value))}
-        />
-      </label>
-      <span class="fault-rate">{formatPercent(rate)}</span>
+      <KnobSlider
+        name={`How likely a fault is at point ${point}`}
+        value={total}
+        scale={rateScale}
+        disabled={target.fixedBy !== undefined}
+        words={formatPercent}
+        onSet={(rate) => target.setRates(point, rate === 0 ? {} : scaled(rates, rate))}
+      />
       <label>
         <span class="hidden-text">Kind of fault at point {point}</span>
         <select

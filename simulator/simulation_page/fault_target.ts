@@ -12,7 +12,8 @@ import type { PointRates } from "./faults.ts";
 export interface FaultTarget {
   /** The rates in force. */
   rates(point: FaultPoint): PointRates;
-  setRates(point: FaultPoint, rates: PointRates): void;
+  /** Resolves once it is so. */
+  setRates(point: FaultPoint, rates: PointRates): void | Promise<void>;
   /** Why nothing can be set; `undefined` if it can. */
   readonly fixedBy: string | undefined;
 }

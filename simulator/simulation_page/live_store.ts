@@ -8,7 +8,6 @@ import { announce } from "../../service/page/announce.ts";
 import { LiveStream, type StreamMessage } from "../../service/page/live_stream.ts";
 import type { Fault } from "../live/faults.ts";
 import type { LiveState, LiveStep, LiveSteps } from "../live/live_state.ts";
-import type { FaultPoint } from "../simulation/engine.ts";
 import type { FaultTarget } from "./fault_target.ts";
 import { inputOfFile } from "./link.ts";
 import { flightsOfStep, isTold, liveRates, withLiveRates } from "./live_model.ts";
@@ -73,21 +72,34 @@ function take(messages: readonly StreamMessage[]): void {
 /** The switches act on it. */
 export const liveTarget: FaultTarget = {
   rates: (point) => liveRates(liveState.value?.faults ?? [], point),
-  setRates: (point, rates) => void putRates(point, rates),
+  setRates: (point, rates) => changeFaults((faults) => withLiveRates(faults, point, rates)),
   fixedBy: undefined,
 };
 
-async function putRates(point: FaultPoint, rates: ReturnType<FaultTarget["rates"]>): Promise<void> {
-  const state = liveState.peek();
-  if (state === undefined) return;
-  const faults = withLiveRates(state.faults, point, rates);
-  const answer = await send<{ faults: readonly Fault[] }>("PUT", "/api/faults", { faults });
-  if (answer !== undefined) liveState.value = { ...liveState.peek()!, faults: answer.faults };
+/** Changes of the faults go one after the other, as each is of all of them. */
+let changing: Promise<void> = Promise.resolve();
+
+/**
+ * Changes what goes wrong, beginning with what the server has now: another person, or the API, may
+ * have set something meanwhile. Resolves once it is so, or it was said why it cannot be.
+ */
+export function changeFaults(
+  change: (faults: readonly Fault[]) => readonly Fault[],
+): Promise<void> {
+  return changing = changing.then(async () => {
+    const now = await send<{ faults: readonly Fault[] }>("GET", "/api/faults");
+    if (now === undefined) return;
+    const faults = change(now.faults);
+    const answer = await send<{ faults: readonly Fault[] }>("PUT", "/api/faults", { faults });
+    if (answer === undefined) return;
+    const state = liveState.peek();
+    if (state !== undefined) liveState.value = { ...state, faults: answer.faults };
+  });
 }
 
 /** Takes all faults away. */
-export async function healLive(): Promise<void> {
-  await send("PUT", "/api/faults", { faults: [] });
+export function healLive(): Promise<void> {
+  return changeFaults(() => []);
 }
 
 /** Kills a part as `kill -9`, or starts it again. */
@@ -125,7 +137,7 @@ export async function takeRecord(): Promise<void> {
 }
 
 async function send<Answer>(
-  method: "POST" | "PUT",
+  method: "GET" | "POST" | "PUT",
   path: string,
   body?: object,
 ): Promise<Answer | undefined> {

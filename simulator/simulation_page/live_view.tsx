@@ -14,6 +14,8 @@ import { useMediaQuery } from "../../service/page/use_media_query.ts";
 import { ConnectionPill } from "../../service/page/shell.tsx";
 import { setParams } from "../../service/page/url_state.ts";
 import type { LiveState } from "../live/live_state.ts";
+import { BeyondControls } from "./beyond_controls.tsx";
+import { beyondRows, isOn } from "./beyond_faults.ts";
 import { activeFaults, FaultList } from "./fault_controls.tsx";
 import { FaultTargetContext } from "./fault_target.ts";
 import { livePicture, stepWords } from "./live_model.ts";
@@ -65,6 +67,7 @@ export function LiveView() {
           </TopologyView>
           <LiveFigures state={state} />
           {isNarrow && <FaultList />}
+          <BeyondControls state={state} />
         </div>
         <aside class="simulation-side" tabIndex={0} aria-label="Now">
           <LivePart state={state} />
@@ -77,7 +80,7 @@ export function LiveView() {
 
 function LiveBar({ state }: { state: LiveState }) {
   const rate = useSignal(String(state.orderRate));
-  const faults = activeFaults(liveTarget);
+  const faults = activeFaults(liveTarget) + beyondRows(state.faults).filter(isOn).length;
   return (
     <div class="transport" role="group" aria-label="What comes in">
       <ConnectionPill

@@ -1,0 +1,122 @@
+/**
+ * A switch and sliders for each fault that is at none of the eight points of what runs live.
+ *
+ * @module
+ */
+import type { LiveState } from "../live/live_state.ts";
+import {
+  type BeyondFault,
+  type BeyondRow,
+  beyondRows,
+  isOn,
+  type Knob,
+  partChoices,
+  valueOf,
+  withBeyond,
+  withValue,
+} from "./beyond_faults.ts";
+import { KnobSlider } from "./knob_slider.tsx";
+import { changeFaults } from "./live_store.ts";
+
+/** What each row had before it was switched off, to be had again. */
+const remembered = new Map<string, BeyondFault>();
+
+const keyOf = ({ kind, nth }: BeyondRow) => `${kind.name} ${nth}`;
+
+function setRow(row: BeyondRow, fault: BeyondFault | undefined): Promise<void> {
+  if (fault === undefined && row.fault !== undefined) remembered.set(keyOf(row), row.fault);
+  return changeFaults((faults) => withBeyond(faults, row, fault));
+}
+
+/** See the module. */
+export function BeyondControls({ state }: { state: LiveState }) {
+  return (
+    <section class="beyond" aria-labelledby="beyond-title">
+      <h2 id="beyond-title">Beyond the points</h2>
+      <ul>
+        {beyondRows(state.faults).map((row) => (
+          <li key={keyOf(row)} class={isOn(row) ? "fault-on" : ""}>
+            <BeyondFaultRow row={row} parts={state.parts} />
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+function BeyondFaultRow({ row, parts }: { row: BeyondRow; parts: LiveState["parts"] }) {
+  const { kind, nth } = row;
+  const on = isOn(row);
+  const title = nth === 0 ? kind.title : `${kind.title} (${nth + 1})`;
+  // What is to be had by the switch, and what a knob begins with.
+  const fault = (on ? row.fault : remembered.get(keyOf(row))) ?? kind.usual;
+  return (
+    <>
+      <div class="beyond-head">
+        <button
+          type="button"
+          role="switch"
+          class="fault-switch"
+          aria-checked={on}
+          aria-label={title}
+          onClick={() => void setRow(row, on ? undefined : fault)}
+        >
+          {on && "!"}
+        </button>
+        <h3>{title}</h3>
+      </div>
+      <p class="quiet">{kind.does}</p>
+      <div class="beyond-knobs">
+        {"part" in fault && (
+          <label class="beyond-part">
+            <span class="knob-label">Which</span>
+            <select
+              aria-label={`${title}: which part`}
+              value={fault.part}
+              onChange={({ currentTarget: { value: part } }) =>
+                void setRow(row, { ...fault, part })}
+            >
+              {partChoices(parts, fault.part).map(([part, words]) => (
+                <option key={part} value={part}>{words}</option>
+              ))}
+            </select>
+          </label>
+        )}
+        <BeyondKnob
+          {...{ row, fault, title, knob: kind.strength }}
+          value={on ? valueOf(fault, kind.strength) : kind.strength.off}
+        />
+        {kind.duration && (
+          <BeyondKnob
+            {...{ row, fault, title, knob: kind.duration }}
+            value={valueOf(fault, kind.duration)}
+          />
+        )}
+      </div>
+    </>
+  );
+}
+
+interface BeyondKnobProps {
+  row: BeyondRow;
+  /** What a change begins with. */
+  fault: BeyondFault;
+  title: string;
+  knob: Knob;
+  value: number;
+}
+
+function BeyondKnob({ row, fault, title, knob, value }: BeyondKnobProps) {
+  return (
+    <div class="beyond-knob">
+      <KnobSlider
+        label={knob.label}
+        name={`${title}: ${knob.label.toLowerCase()}`}
+        value={value}
+        scale={knob.scale}
+        words={knob.words}
+        onSet={(value) => setRow(row, withValue(row.kind, fault, knob, value))}
+      />
+    </div>
+  );
+}

@@ -1,0 +1,37 @@
+/**
+ * What the places of a slider mean: rates, and values that are set in round steps.
+ *
+ * @module
+ */
+
+/** Places from 0 to `last`, each with its value. */
+export interface SliderScale {
+  readonly last: number;
+  /** Where a value is; what lies between two places is at one of them. */
+  placeOf(value: number): number;
+  valueOf(place: number): number;
+}
+
+/** A rate from 0 to 1: 0, and then evenly on a logarithmic scale from 0.1 % to all. */
+export const rateScale: SliderScale = {
+  last: 100,
+  placeOf: (rate) => rate <= 0 ? 0 : Math.max(1, Math.round(100 + 100 * Math.log10(rate) / 3)),
+  valueOf: (place) =>
+    place <= 0 ? 0 : Math.round(Math.pow(10, (place - 100) * 3 / 100) * 10_000) / 10_000,
+};
+
+/**
+ * A place for each of these values, which grow.
+ *
+ * @example
+ * ```ts
+ * steps([0, 100, 200]).placeOf(150); // 1
+ * ```
+ */
+export function steps(values: readonly number[]): SliderScale {
+  return {
+    last: values.length - 1,
+    placeOf: (value) => Math.max(0, values.findLastIndex((one) => one <= value)),
+    valueOf: (place) => values[place]!,
+  };
+}
