@@ -176,8 +176,12 @@ function mistakes(error: z.ZodError): string {
 const directed: readonly FaultKind[] = ["time-out", "delay", "outage"];
 const late: readonly FaultKind[] = ["delay", "duplicate", "reorder"];
 
-/** What each by itself is fine, and together is not. */
-function checkTogether(faults: readonly Fault[]): void {
+/**
+ * Checks faults that each by itself are fine.
+ *
+ * @throws {FaultsError} together they are not
+ */
+export function checkTogether(faults: readonly Fault[]): void {
   const sums = new Map<number, number>();
   for (const [index, fault] of faults.entries()) {
     if (!isLinkFault(fault)) continue;

@@ -6,6 +6,7 @@ import { testSimulator } from "../test_simulator.ts";
 import { findOrder, placeOrder } from "../topology/backend_one.ts";
 import type { Surroundings } from "../topology/ports.ts";
 import { backendSchema, initialRows } from "../topology/settings.ts";
+import { parseFaultFlag } from "./faults.ts";
 import { usualSettings } from "./live_settings.ts";
 import type { LiveState } from "./live_state.ts";
 import { liveTest } from "./test_live.ts";
@@ -222,12 +223,45 @@ liveTest("the stream begins with the state, and tells each step", async () => {
   }
 });
 
+liveTest("what the API answers is a file for --faults, and --fault comes on top", async () => {
+  const point = { point: 2, kind: "refuse", probability: 0.3, minDurationMs: 5_000 };
+  const beyond = [
+    { kind: "crash", part: "relay-1", probability: 0.1, minDurationMs: 2_000 },
+    { kind: "pause", part: "*", probability: 0.1 },
+    { kind: "clock-skew", part: "lambda-2.0", skewMs: -3_000 },
+    { kind: "poison", probability: 0.1 },
+    { kind: "slow-consumer", probability: 0.1, minDurationMs: 4_000 },
+    { kind: "full-queue", topic: "orders", capacity: 4 },
+  ];
+  const file = await Deno.makeTempFile({ suffix: ".json" });
+  try {
+    const faults = [point, ...beyond];
+    {
+      await using simulator = await testSimulator({ live });
+      const put = await ask(`${simulator.url}/api/faults`, "PUT", { faults });
+      assert.equal(put.status, 200);
+      const answer = await fetch(`${simulator.url}/api/faults`);
+      await Deno.writeTextFile(file, await answer.text());
+    }
+    const fault = parseFaultFlag("kind=full-queue,topic=results,capacity=0");
+    await using simulator = await testSimulator({ live: { ...live, faults: file, fault } });
+    const { body } = await ask(`${simulator.url}/api/faults`, "GET");
+    assert.deepEqual(body, { faults: [...faults, ...fault] });
+  } finally {
+    await Deno.remove(file);
+  }
+});
+
 liveTest("what it cannot start with is said, with the flag and without the password", async () => {
   const folder = await Deno.makeTempDir();
   try {
     const file = `${folder}/faults.json`;
     await Deno.writeTextFile(file, '{"faults":[{"point":9}]}');
+    const often = `${folder}/often.json`;
+    const fault = parseFaultFlag("point=2,kind=refuse,probability=0.6");
+    await Deno.writeTextFile(often, JSON.stringify({ faults: fault }));
     const refused: [options: Parameters<typeof testSimulator>[0], message: RegExp][] = [
+      [{ live: { ...live, faults: often, fault } }, /faults\[1\]\.probability: .*1\.2 together/],
       [{ live: { ...live, faults: file } }, /--faults .*faults\[0\]/],
       [{ live: { ...live, faults: `${folder}/none.json` } }, /Cannot read the faults of --faults/],
       [{ live: { ...live, record: file } }, /it is there already/],

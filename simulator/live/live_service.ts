@@ -9,7 +9,7 @@ import { type ServiceContext, StartError } from "../../service/life_cycle.ts";
 import type { Recorder } from "../events/recorder.ts";
 import { StoreError } from "../topology/ports.ts";
 import type { Pattern } from "../topology/settings.ts";
-import { type Fault, FaultsError, parseFaults } from "./faults.ts";
+import { checkTogether, type Fault, FaultsError, parseFaults } from "./faults.ts";
 import { LiveApi } from "./live_api.ts";
 import { liveRecord } from "./live_record.ts";
 import { type LiveWorld, startLiveWorld } from "./live_world.ts";
@@ -66,7 +66,7 @@ export async function startLive(
 ): Promise<LiveService> {
   const { pattern = "outbox", instances = 2, keys = 8, orderRate = 0, dataFolder } = options;
   const seed = options.seed ?? Math.floor(context.world.random() * 2 ** 31);
-  const fromFile = options.faults === undefined ? [] : await readFaults(options.faults);
+  const faults = await faultsOf(options);
   if (options.record !== undefined) await requireNew(options.record);
   if (options.processes) await requireRun();
   const databaseUrl = await databaseUrlOf(options);
@@ -82,7 +82,7 @@ export async function startLive(
     instances: {
       ...{ apis: instances, relays: instances, lambdas: instances, processors: instances },
     },
-    faults: [...fromFile, ...options.fault ?? []],
+    faults,
     openBus: () => openBus(busFlags, { clientId: "simulator" }, context),
     onSteps: api.onSteps,
     onState: api.onState,
@@ -180,6 +180,21 @@ async function requireRun(): Promise<void> {
   throw new StartError(
     "--processes needs the permission to run Deno: start it as 'deno run -A simulator/server.ts --live --processes'",
   );
+}
+
+/** Those of the file, and those of the flags on top. */
+async function faultsOf({ faults: path, fault = [] }: LiveOptions): Promise<readonly Fault[]> {
+  if (path === undefined) return fault;
+  const faults = [...await readFaults(path), ...fault];
+  try {
+    checkTogether(faults);
+  } catch (error) {
+    if (!(error instanceof FaultsError)) throw error;
+    throw new StartError(
+      `Cannot use --fault together with the faults of --faults ${path}: ${error.message}`,
+    );
+  }
+  return faults;
 }
 
 async function readFaults(path: string): Promise<readonly Fault[]> {

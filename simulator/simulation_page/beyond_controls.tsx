@@ -11,6 +11,8 @@ import {
   isOn,
   type Knob,
   partChoices,
+  rowAmong,
+  startOf,
   valueOf,
   withBeyond,
   withValue,
@@ -23,9 +25,17 @@ const remembered = new Map<string, BeyondFault>();
 
 const keyOf = ({ kind, nth }: BeyondRow) => `${kind.name} ${nth}`;
 
-function setRow(row: BeyondRow, fault: BeyondFault | undefined): Promise<void> {
-  if (fault === undefined && row.fault !== undefined) remembered.set(keyOf(row), row.fault);
-  return changeFaults((faults) => withBeyond(faults, row, fault));
+/** Changes a row's fault, as it is once it is its turn; `undefined` switches it off. */
+function changeRow(
+  row: BeyondRow,
+  change: (fault: BeyondFault) => BeyondFault | undefined,
+): Promise<void> {
+  return changeFaults((faults) => {
+    const now = rowAmong(faults, row);
+    const fault = change(startOf(now, remembered.get(keyOf(row))));
+    if (fault === undefined && isOn(now)) remembered.set(keyOf(row), now.fault!);
+    return withBeyond(faults, row, fault);
+  });
 }
 
 /** See the module. */
@@ -48,8 +58,7 @@ function BeyondFaultRow({ row, parts }: { row: BeyondRow; parts: LiveState["part
   const { kind, nth } = row;
   const on = isOn(row);
   const title = nth === 0 ? kind.title : `${kind.title} (${nth + 1})`;
-  // What is to be had by the switch, and what a knob begins with.
-  const fault = (on ? row.fault : remembered.get(keyOf(row))) ?? kind.usual;
+  const fault = startOf(row, remembered.get(keyOf(row)));
   return (
     <>
       <div class="beyond-head">
@@ -59,7 +68,7 @@ function BeyondFaultRow({ row, parts }: { row: BeyondRow; parts: LiveState["part
           class="fault-switch"
           aria-checked={on}
           aria-label={title}
-          onClick={() => void setRow(row, on ? undefined : fault)}
+          onClick={() => void changeRow(row, (fault) => on ? undefined : fault)}
         >
           {on && "!"}
         </button>
@@ -74,7 +83,7 @@ function BeyondFaultRow({ row, parts }: { row: BeyondRow; parts: LiveState["part
               aria-label={`${title}: which part`}
               value={fault.part}
               onChange={({ currentTarget: { value: part } }) =>
-                void setRow(row, { ...fault, part })}
+                void changeRow(row, (fault) => ({ ...fault, part }) as BeyondFault)}
             >
               {partChoices(parts, fault.part).map(([part, words]) => (
                 <option key={part} value={part}>{words}</option>
@@ -83,12 +92,12 @@ function BeyondFaultRow({ row, parts }: { row: BeyondRow; parts: LiveState["part
           </label>
         )}
         <BeyondKnob
-          {...{ row, fault, title, knob: kind.strength }}
+          {...{ row, title, knob: kind.strength }}
           value={on ? valueOf(fault, kind.strength) : kind.strength.off}
         />
-        {kind.duration && (
+        {kind.duration !== undefined && (
           <BeyondKnob
-            {...{ row, fault, title, knob: kind.duration }}
+            {...{ row, title, knob: kind.duration }}
             value={valueOf(fault, kind.duration)}
           />
         )}
@@ -99,14 +108,12 @@ function BeyondFaultRow({ row, parts }: { row: BeyondRow; parts: LiveState["part
 
 interface BeyondKnobProps {
   row: BeyondRow;
-  /** What a change begins with. */
-  fault: BeyondFault;
   title: string;
   knob: Knob;
   value: number;
 }
 
-function BeyondKnob({ row, fault, title, knob, value }: BeyondKnobProps) {
+function BeyondKnob({ row, title, knob, value }: BeyondKnobProps) {
   return (
     <div class="beyond-knob">
       <KnobSlider
@@ -115,7 +122,7 @@ function BeyondKnob({ row, fault, title, knob, value }: BeyondKnobProps) {
         value={value}
         scale={knob.scale}
         words={knob.words}
-        onSet={(value) => setRow(row, withValue(row.kind, fault, knob, value))}
+        onSet={(value) => changeRow(row, (fault) => withValue(row.kind, fault, knob, value))}
       />
     </div>
   );

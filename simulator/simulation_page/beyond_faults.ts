@@ -175,6 +175,24 @@ export function withValue(
   return { ...fault, [field]: value } as BeyondFault;
 }
 
+/**
+ * What a row's controls begin with: what is set, or what its switch turns on.
+ *
+ * @param before what it had before it was switched off
+ */
+export function startOf(row: BeyondRow, before: BeyondFault | undefined): BeyondFault {
+  const { kind: { usual, strength }, fault } = row;
+  if (fault !== undefined && isOn(row)) return fault;
+  if (before !== undefined) return before;
+  return { ...usual, ...fault, [strength.field]: valueOf(usual, strength) } as BeyondFault;
+}
+
+/** The same row, as it is among these faults. */
+export function rowAmong(faults: readonly Fault[], { kind, nth }: BeyondRow): BeyondRow {
+  const set = faults.filter((fault): fault is BeyondFault => isOf(kind, fault));
+  return { kind, nth, fault: set[nth] };
+}
+
 /** Whether a row does something. */
 export function isOn({ kind: { strength }, fault }: BeyondRow): boolean {
   return fault !== undefined && valueOf(fault, strength) !== strength.off;

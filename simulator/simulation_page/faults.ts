@@ -75,8 +75,9 @@ export function withKinds(rates: PointRates, kinds: readonly FaultKind[]): Point
   return Object.fromEntries(kinds.map((kind) => [kind, round(total / kinds.length)]));
 }
 
+/** Down, as those of a point are at most 1 together, and fine enough for the least rate of a slider. */
 function round(rate: number): number {
-  return Math.round(rate * 10_000) / 10_000;
+  return Math.floor(rate * 100_000 + 1e-6) / 100_000;
 }
 
 /**

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { createRun } from "../simulation/engine.ts";
+import { createRun, faultKinds } from "../simulation/engine.ts";
 import {
   kindsOf,
   ratesAt,
@@ -10,6 +10,7 @@ import {
   withTrouble,
 } from "./faults.ts";
 import { watchableRun } from "./scenario.ts";
+import { rateScale } from "./slider_scale.ts";
 
 const input = watchableRun();
 const { result: { options } } = createRun(input);
@@ -54,5 +55,13 @@ Deno.test("the slider scales what is set, the kinds share it", () => {
   assert.equal(totalRate(scaled({ refuse: 0.1, delay: 0.3 }, 0.2)), 0.2);
   assert.deepEqual(kindsOf(scaled({ refuse: 0.1, delay: 0.3 }, 0.2)), ["delay", "refuse"]);
   assert.equal(totalRate(scaled({}, 0.2)), 0.2);
+  const { placeOf, valueOf, last } = rateScale;
+  for (let place = 1; place <= last; place++) {
+    const set = scaled({}, valueOf(place));
+    assert.equal(placeOf(totalRate(set)), place, "an arrow key gets further from each place");
+    const sixths = withKinds(set, faultKinds.slice(0, 6));
+    const sum = Object.values(sixths).reduce((sum, rate) => sum + rate, 0);
+    assert.ok(sum <= 1, "the API takes it");
+  }
   assert.deepEqual(withKinds({ refuse: 0.2 }, ["delay", "outage"]), { delay: 0.1, outage: 0.1 });
 });

@@ -16,8 +16,7 @@ export interface SliderScale {
 export const rateScale: SliderScale = {
   last: 100,
   placeOf: (rate) => rate <= 0 ? 0 : Math.max(1, Math.round(100 + 100 * Math.log10(rate) / 3)),
-  valueOf: (place) =>
-    place <= 0 ? 0 : Math.round(Math.pow(10, (place - 100) * 3 / 100) * 10_000) / 10_000,
+  valueOf: (place) => place <= 0 ? 0 : Number(Math.pow(10, (place - 100) * 3 / 100).toPrecision(3)),
 };
 
 /**
