@@ -110,6 +110,7 @@ export async function startDocker(options: DockerOptions = {}): Promise<RunningD
   const reason = await whyNoDocker();
   if (reason !== undefined) throw new StackError(`Cannot run Docker: ${reason}`);
   const program = join(await buildOnce(DOCKER_COMPOSE_RECIPE, start), "bin", "docker-compose");
+  const client = await clientOfEngine();
   const data = join(stackCacheFolder(), "docker");
   let host = "";
   const run = async (name: string, args: readonly string[], options: CommandOptions = {}) => {
@@ -133,15 +134,30 @@ export async function startDocker(options: DockerOptions = {}): Promise<RunningD
     },
     ports: {},
     ready: async () =>
-      (await runCommand("docker", ["version"], { env: { DOCKER_HOST: host } })).code === 0,
+      (await runCommand(client, ["version"], { env: { DOCKER_HOST: host } })).code === 0,
   }, { stopTimeoutMs: 30_000, ...start });
   const own = ["--project-name", project, "--file", join(root, "compose.yaml")]
     .concat(files.flatMap((file) => ["--file", file]));
   return {
     ...engine,
-    docker: (args, options) => run("docker", args, options),
+    docker: (args, options) => run(client, args, options),
     compose: (args, options) => run(program, [...own, ...args], options),
   };
+}
+
+/**
+ * The client of the engine's own package where it is there: another one that comes first on the `PATH` may
+ * be of a version that builds with a plug-in only.
+ */
+async function clientOfEngine(): Promise<string> {
+  const packaged = "/usr/bin/docker";
+  try {
+    await Deno.stat(packaged);
+    return packaged;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return "docker";
+    throw error;
+  }
 }
 
 /** Gives an engine the images that the Dockerfile builds on, assembled by Podman. */
