@@ -7,6 +7,7 @@
 import type { Row, Schema, Store, TableSchema, Value } from "../topology/ports.ts";
 import type { World } from "../../service/world/world.ts";
 import type { LiveProcess } from "./live_process.ts";
+import type { CountedTable } from "./row_counts.ts";
 
 /** How full a box is. */
 export interface BoxDepth {
@@ -130,14 +131,18 @@ function tableOf(schema: Schema, table: string): TableSchema {
   return found;
 }
 
+/** What counts only ever grows: see {@linkcode RowCounts}. */
+export const countedTables = {
+  orders: { table: "orders" },
+  effects: { table: "effects", by: "consumer" },
+} as const satisfies Readonly<Record<string, CountedTable>>;
+
 /** What counts the rows of a box: those that are still open, by the index, and the oldest of them. */
 export const statusQueries = {
   outbox:
     `SELECT count(*) AS depth, 0 AS parked, min("storedAtMs") AS oldest FROM "outbox" WHERE "queue" IN ('shard-0', 'shard-1')`,
   inbox: `SELECT count(*) AS depth, count(CASE WHEN "state" = 'parked' THEN 1 END) AS parked, ` +
     `min("storedAtMs") AS oldest FROM "inbox" WHERE "queue" IN ('open', 'parked')`,
-  orders: `SELECT count(*) AS count FROM "orders"`,
-  effects: `SELECT "consumer", count(*) AS count FROM "effects" GROUP BY "consumer"`,
 } as const;
 
 /** A depth as a query for it has answered. */

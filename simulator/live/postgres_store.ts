@@ -23,6 +23,7 @@ import { fromPromise, type Step, toPromise } from "../topology/step.ts";
 import { forever, type LiveProcess, newLiveProcess } from "./live_process.ts";
 import {
   checkWhere,
+  countedTables,
   depthOf,
   type LiveStore,
   type LiveStoreOptions,
@@ -33,6 +34,7 @@ import {
   type StoreStatus,
   tableStatements,
 } from "./live_store.ts";
+import { countedRows, countQuery, noId, RowCounts } from "./row_counts.ts";
 
 /** Options of {@linkcode openPostgresStore}. */
 export interface PostgresStoreOptions extends LiveStoreOptions {
@@ -106,6 +108,12 @@ class PostgresStore implements LiveStore {
   readonly options: PostgresStoreOptions;
   readonly active = new Map<PostgresTransaction, LiveProcess>();
   readonly #pool: Pool;
+  readonly #counts = { orders: new RowCounts(), effects: new RowCounts() };
+  /** Counts that are under way; what has failed is told to whoever has asked. */
+  readonly #counting: Record<keyof typeof countedTables, Promise<unknown>> = {
+    orders: Promise.resolve(),
+    effects: Promise.resolve(),
+  };
   #closed: Promise<void> | undefined;
 
   constructor(pool: Pool, options: PostgresStoreOptions) {
@@ -174,20 +182,39 @@ class PostgresStore implements LiveStore {
 
   async status(): Promise<StoreStatus> {
     const one = async (query: string) => (await this.query(query)).rows[0]!;
-    const [outbox, inbox, orders, clock] = await Promise.all([
+    const [outbox, inbox, clock, orders, effects] = await Promise.all([
       one(statusQueries.outbox),
       one(statusQueries.inbox),
-      one(statusQueries.orders),
       one(`SELECT ${clockSql} AS now`),
+      this.#count("orders"),
+      this.#count("effects"),
     ]);
-    const effects = (await this.query(statusQueries.effects)).rows
-      .map(({ consumer, count }) => [consumer, Number(count)] as const);
     return {
       boxes: [depthOf("outbox", outbox), depthOf("inbox", inbox)],
-      orders: Number(orders["count"]),
-      effects: Object.fromEntries(effects),
+      orders: orders["all"] ?? 0,
+      effects,
       nowMs: Number(clock["now"]),
     };
+  }
+
+  /** Counts one after the other: two at once would take the same rows for good. */
+  #count(table: keyof typeof countedTables): Promise<Record<string, number>> {
+    const counting = this.#counting[table].then(() => this.#countNow(table));
+    this.#counting[table] = counting.catch(() => {});
+    return counting;
+  }
+
+  async #countNow(table: keyof typeof countedTables): Promise<Record<string, number>> {
+    const counts = this.#counts[table];
+    const query = countQuery(countedTables[table], (index) => `$${index}`);
+    const between = async (after: number, until: number) =>
+      countedRows((await this.query(query, [after, until])).rows);
+    const { rows } = await this.query(writersSql, [quoted(table)]);
+    const until = counts.settledBy(rows.map(({ writer }) => String(writer)));
+    if (until !== undefined) counts.settle(await between(counts.settledTo, until), until);
+    const rest = await between(counts.settledTo, noId);
+    counts.seen(rest);
+    return counts.totals(rest);
   }
 
   async newest(table: string, limit: number): Promise<readonly Row[]> {
@@ -271,6 +298,14 @@ class PostgresStore implements LiveStore {
 }
 
 const clockSql = "(extract(epoch FROM clock_timestamp()) * 1000)::double precision";
+
+/**
+ * Transactions that have written to a table, or are about to. The lock is theirs from before an id is
+ * taken until what they have written can be seen: https://www.postgresql.org/docs/15/view-pg-locks.html
+ */
+const writersSql = `SELECT virtualtransaction AS writer FROM pg_locks
+  WHERE locktype = 'relation' AND mode = 'RowExclusiveLock' AND relation = $1::regclass
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`;
 
 class PostgresTransaction implements Transaction {
   readonly #store: PostgresStore;

@@ -5,8 +5,10 @@ import { startPostgresql } from "../../stack/postgresql.ts";
 import { sharedComponent } from "../../stack/test_with_stack.ts";
 import { storeSuite } from "../simulation/store_suite.ts";
 import { transact } from "../topology/ports.ts";
+import { backendSchema } from "../topology/settings.ts";
 import { toPromise } from "../topology/step.ts";
 import { newLiveProcess } from "./live_process.ts";
+import { usualSettings } from "./live_settings.ts";
 import type { LiveStore } from "./live_store.ts";
 import { openPostgresStore } from "./postgres_store.ts";
 import { jobsSchema, liveStoreUnderTest } from "./test_live_store.ts";
@@ -68,6 +70,43 @@ server.test(
     } finally {
       await Deno.remove(runFolder, { recursive: true });
     }
+  },
+);
+
+server.test(
+  "postgresql: a row that is seen after one with a higher id is counted",
+  async () => {
+    const store = await openPostgresStore({
+      ...{ url: (await server.get()).databaseUrl, namespace: `suite_${++namespaces}` },
+      ...{ schema: backendSchema({ ...usualSettings, pattern: "outbox" }), world: realWorld },
+    });
+    const connection = store.connect(newLiveProcess("test"));
+    const counts = async () => {
+      const [first, second] = await Promise.all([store.status(), store.status()]);
+      assert.deepEqual(first.effects, second.effects);
+      return { orders: first.orders, ...first.effects };
+    };
+    const begin = async (messageId: string, consumer: string) => {
+      const tx = await toPromise(connection.begin());
+      const row = { messageId, key: "k1", sequence: 1, trace: "", consumer };
+      await toPromise(tx.insert("orders", { orderId: messageId }));
+      await toPromise(tx.insert("effects", row));
+      return tx;
+    };
+    const slow = await begin("o1", "billing");
+    const undone = await begin("o2", "billing");
+    await toPromise((await begin("o3", "stock")).commit());
+    for (let round = 0; round < 4; round++) {
+      assert.deepEqual(await counts(), { orders: 1, stock: 1 });
+    }
+    await toPromise(undone.rollback());
+    await toPromise(slow.commit());
+    for (let round = 0; round < 4; round++) {
+      assert.deepEqual(await counts(), { orders: 2, stock: 1, billing: 1 });
+    }
+    await toPromise((await begin("o4", "stock")).commit());
+    assert.deepEqual(await counts(), { orders: 3, stock: 2, billing: 1 });
+    await store.close();
   },
 );
 

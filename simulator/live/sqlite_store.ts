@@ -24,6 +24,7 @@ import { type Step, toPromise, waitFor } from "../topology/step.ts";
 import { forever, type LiveProcess, newLiveProcess, waitAs } from "./live_process.ts";
 import {
   checkWhere,
+  countedTables,
   depthOf,
   type LiveStore,
   type LiveStoreOptions,
@@ -34,6 +35,7 @@ import {
   type StoreStatus,
   tableStatements,
 } from "./live_store.ts";
+import { countedRows, countQuery, lastIdOf, noId, RowCounts } from "./row_counts.ts";
 
 /** Options of {@linkcode openSqliteStore}. */
 export interface SqliteStoreOptions extends LiveStoreOptions {
@@ -86,6 +88,7 @@ class SqliteStore implements LiveStore {
   readonly #writer: DatabaseSync;
   readonly #reader: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
+  readonly #counts = { orders: new RowCounts(), effects: new RowCounts() };
   #waiters: Waiter[] = [];
   #current: SqliteTransaction | undefined;
   #group: { readonly sinceMs: number; readonly ended: Ended[] } | undefined;
@@ -134,17 +137,24 @@ class SqliteStore implements LiveStore {
 
   status(): Promise<StoreStatus> {
     const one = (query: string) => this.#query(query).get()!;
-    const effects = this.#query(statusQueries.effects).all()
-      .map(({ consumer, count }) => [consumer, count] as const);
     return Promise.resolve({
       boxes: [
         depthOf("outbox", one(statusQueries.outbox)),
         depthOf("inbox", one(statusQueries.inbox)),
       ],
-      orders: Number(one(statusQueries.orders)["count"]),
-      effects: Object.fromEntries(effects),
+      orders: this.#count("orders")["all"] ?? 0,
+      effects: this.#count("effects"),
       nowMs: this.nowMs(),
     });
+  }
+
+  /** One writes at a time, so that rows are seen in the order of their ids: each is counted once. */
+  #count(table: keyof typeof countedTables): Record<string, number> {
+    const counts = this.#counts[table];
+    const query = countQuery(countedTables[table], (index) => `?${index}`);
+    const rows = countedRows(this.#query(query).all(counts.settledTo, noId));
+    if (rows.length > 0) counts.settle(rows, lastIdOf(rows));
+    return counts.totals();
   }
 
   newest(table: string, limit: number): Promise<readonly Row[]> {

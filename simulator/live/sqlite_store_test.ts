@@ -1,12 +1,16 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { missingPermissions } from "../../service/testing/permissions.ts";
 import { realWorld } from "../../service/world/world.ts";
 import { storeSuite } from "../simulation/store_suite.ts";
 import { type Store, transact } from "../topology/ports.ts";
+import { backendSchema } from "../topology/settings.ts";
 import { toPromise } from "../topology/step.ts";
 import { newLiveProcess } from "./live_process.ts";
 import type { LiveStore } from "./live_store.ts";
+import { usualSettings } from "./live_settings.ts";
+import { countQuery } from "./row_counts.ts";
 import { openSqliteStore } from "./sqlite_store.ts";
 import { jobsSchema, liveStoreUnderTest } from "./test_live_store.ts";
 
@@ -94,6 +98,43 @@ test("sqlite: who waits for its turn for too long is told that others write", as
     await toPromise(holder.rollback());
     await insert(other.connect(newLiveProcess("late")), "late");
     await Promise.all([one.close(), other.close()]);
+  });
+});
+
+test("sqlite: orders and effects are counted, each row once, whoever has written it", async () => {
+  await withFile(async (path) => {
+    const schema = backendSchema({ ...usualSettings, pattern: "outbox" });
+    const stores = [1, 2].map(() => openSqliteStore({ path, schema, world: realWorld }));
+    const [one, other] = stores.map((store) => store.connect(newLiveProcess("test")));
+    const add = (store: Store, messageId: string, consumer: string) =>
+      toPromise(transact(store, function* (tx) {
+        yield* tx.insert("effects", { messageId, key: "k1", sequence: 1, trace: "", consumer });
+        if (consumer === "stock") yield* tx.insert("orders", { orderId: messageId });
+      }));
+    const counts = async () => {
+      const [first, second] = await Promise.all(stores.map((store) => store.status()));
+      const { orders, effects } = first!;
+      assert.deepEqual(second!.orders, orders);
+      assert.deepEqual({ ...second!.effects }, { ...effects });
+      return { orders, ...effects };
+    };
+    assert.deepEqual(await counts(), { orders: 0 });
+    await add(one!, "o1", "billing");
+    await add(other!, "o1", "stock");
+    assert.deepEqual(await counts(), { orders: 1, billing: 1, stock: 1 });
+    const undone = await toPromise(one!.begin());
+    await toPromise(undone.insert("orders", { orderId: "o2" }));
+    assert.deepEqual(await counts(), { orders: 1, billing: 1, stock: 1 });
+    await toPromise(undone.rollback());
+    await add(one!, "o2", "stock");
+    assert.deepEqual(await counts(), { orders: 2, billing: 1, stock: 2 });
+    await Promise.all(stores.map((store) => store.close()));
+    const database = new DatabaseSync(path);
+    const query = countQuery({ table: "effects", by: "consumer" }, (index) => `?${index}`);
+    const plan = database.prepare(`EXPLAIN QUERY PLAN ${query}`).all(1, 9)
+      .map(({ detail }) => detail).join("; ");
+    database.close();
+    assert.match(plan, /^SEARCH effects USING INTEGER PRIMARY KEY/);
   });
 });
 
