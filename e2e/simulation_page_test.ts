@@ -345,6 +345,14 @@ testPage("simulation page, live", {
       await page.getByText("1 fault on").waitFor();
       const { faults } = await (await fetch(`${simulator.url}/api/faults`)).json();
       assert.deepEqual(faults, [{ kind: "lose-answer", point: 2, probability: 0.2 }]);
+      // Both are set before the first has rested: none is lost.
+      await page.getByLabel("How likely a fault is at point 2").press("End");
+      await page.getByLabel("Kind of fault at point 2").selectOption("delay");
+      await eventually("rate and kind", async () => {
+        const { faults } = await (await fetch(`${simulator.url}/api/faults`)).json();
+        return JSON.stringify(faults) ===
+            JSON.stringify([{ kind: "delay", point: 2, probability: 1 }]) || undefined;
+      });
       await button(page, "Heal").click();
       await page.getByText("no faults").waitFor();
       // Between two places of the slider: what is set is shown, not the nearest of them.

@@ -33,11 +33,12 @@ export const runTarget: FaultTarget = {
     const run = current.value;
     return run === undefined ? {} : ratesAt(run.info, atMs.value)[point];
   },
-  setRates(point, rates) {
+  changeRates(point, change) {
     const run = current.peek();
     if (run === undefined) return;
     const whenMs = interventionMs();
-    void edit(run, withRates(run.info, point, rates, whenMs), whenMs);
+    const rates = change(ratesAt(run.info, atMs.peek())[point]);
+    return edit(run, withRates(run.info, point, rates, whenMs), whenMs);
   },
   get fixedBy() {
     return current.value?.info.input.replay === undefined
@@ -53,11 +54,12 @@ export function activeFaults({ rates }: FaultTarget): number {
 
 function toggle(target: FaultTarget, point: FaultPoint): void {
   if (target.fixedBy !== undefined) return announce(target.fixedBy, 8_000);
-  const rates = target.rates(point);
-  if (totalRate(rates) > 0) {
-    remembered.set(point, rates);
-    target.setRates(point, {});
-  } else target.setRates(point, remembered.get(point) ?? usualRates);
+  const isOn = totalRate(target.rates(point)) > 0;
+  void target.changeRates(point, (rates) => {
+    if (!isOn) return remembered.get(point) ?? usualRates;
+    if (totalRate(rates) > 0) remembered.set(point, rates);
+    return {};
+  });
 }
 
 /** The switch, as it stands on its edge. */
@@ -117,7 +119,8 @@ export function FaultKnobs({ point }: { point: FaultPoint }) {
         scale={rateScale}
         disabled={target.fixedBy !== undefined}
         words={formatPercent}
-        onSet={(rate) => target.setRates(point, rate === 0 ? {} : scaled(rates, rate))}
+        onSet={(rate) =>
+          target.changeRates(point, (rates) => rate === 0 ? {} : scaled(rates, rate))}
       />
       <label>
         <span class="hidden-text">Kind of fault at point {point}</span>
@@ -127,7 +130,7 @@ export function FaultKnobs({ point }: { point: FaultPoint }) {
           onChange={({ currentTarget: { value } }) => {
             if (value === "several") return;
             const chosen = value === "all" ? [...faultKinds] : [value as FaultKind];
-            target.setRates(point, withKinds(rates, chosen));
+            void target.changeRates(point, (rates) => withKinds(rates, chosen));
           }}
         >
           {faultKinds.map((kind) => <option key={kind} value={kind}>{faultWords[kind].name}

@@ -12,8 +12,11 @@ import type { PointRates } from "./faults.ts";
 export interface FaultTarget {
   /** The rates in force. */
   rates(point: FaultPoint): PointRates;
-  /** Resolves once it is so. */
-  setRates(point: FaultPoint, rates: PointRates): void | Promise<void>;
+  /** Changes them as they are when it is their turn: of two changes none is lost. Resolves once it is so. */
+  changeRates(
+    point: FaultPoint,
+    change: (rates: PointRates) => PointRates,
+  ): void | Promise<void>;
   /** Why nothing can be set; `undefined` if it can. */
   readonly fixedBy: string | undefined;
 }
@@ -21,7 +24,7 @@ export interface FaultTarget {
 /** The target of all switches below. */
 export const FaultTargetContext = createContext<FaultTarget>({
   rates: () => ({}),
-  setRates() {},
+  changeRates() {},
   fixedBy: undefined,
 });
 

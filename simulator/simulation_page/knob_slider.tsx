@@ -35,8 +35,11 @@ export function KnobSlider(props: KnobSliderProps) {
     dragged.value = place;
     clearTimeout(timer.current);
     const mine = timer.current = setTimeout(async () => {
-      await onSet(scale.valueOf(place));
-      if (timer.current === mine) dragged.value = undefined;
+      try {
+        await onSet(scale.valueOf(place));
+      } finally {
+        if (timer.current === mine) dragged.value = undefined;
+      }
     }, restMs);
   }
   return (

@@ -72,12 +72,13 @@ function take(messages: readonly StreamMessage[]): void {
 /** The switches act on it. */
 export const liveTarget: FaultTarget = {
   rates: (point) => liveRates(liveState.value?.faults ?? [], point),
-  setRates: (point, rates) => changeFaults((faults) => withLiveRates(faults, point, rates)),
+  changeRates: (point, change) =>
+    changeFaults((faults) => withLiveRates(faults, point, change(liveRates(faults, point)))),
   fixedBy: undefined,
 };
 
 /** Changes of the faults go one after the other, as each is of all of them. */
-let changing: Promise<void> = Promise.resolve();
+let changing: Promise<unknown> = Promise.resolve();
 
 /**
  * Changes what goes wrong, beginning with what the server has now: another person, or the API, may
@@ -86,7 +87,7 @@ let changing: Promise<void> = Promise.resolve();
 export function changeFaults(
   change: (faults: readonly Fault[]) => readonly Fault[],
 ): Promise<void> {
-  return changing = changing.then(async () => {
+  const mine = changing.then(async () => {
     const now = await send<{ faults: readonly Fault[] }>("GET", "/api/faults");
     if (now === undefined) return;
     const faults = change(now.faults);
@@ -95,6 +96,9 @@ export function changeFaults(
     const state = liveState.peek();
     if (state !== undefined) liveState.value = { ...state, faults: answer.faults };
   });
+  // What has failed is told to whoever has asked, and keeps nobody else waiting.
+  changing = mine.catch(() => {});
+  return mine;
 }
 
 /** Takes all faults away. */
