@@ -141,7 +141,7 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     await row(page, "pause:3.10").waitFor();
     const before = await shownCount(page);
     await images.stop({ force: true });
-    await page.getByRole("alert").getByText(/Stale, what is shown was seen/).waitFor();
+    await page.getByText(/Stale, what is shown was seen/).waitFor();
     await observeNow(page);
     await page.getByText("2 of 2 stores could not be read").waitFor();
     await page.getByRole("alert").getByText(/nothing listens there/).waitFor();
