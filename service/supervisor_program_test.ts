@@ -136,7 +136,7 @@ testWith(needed, "stop() kills a component that ignores SIGTERM", async () => {
     program(
       `Deno.addSignalListener("SIGTERM", () => {}); console.log("deaf"); setInterval(() => {}, 99)`,
       {
-        ready: async () => (await Deno.readTextFile(`${runFolder}/example.log`)).includes("deaf"),
+        ready: async () => (await textOf(`${runFolder}/example.log`)).includes("deaf"),
       },
     ),
     { runFolder, stopTimeoutMs: 50 },
