@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --allow-run --allow-read --allow-write --allow-net=127.0.0.1 --allow-env=DEMO_*
+#!/usr/bin/env -S deno run --v8-flags=--max-semi-space-size=1,--heap-growing-percent=20 --allow-run --allow-read --allow-write --allow-net=127.0.0.1 --allow-env=DEMO_*
 /**
  * Starts Orrery on one machine: every program as a child process with embedded defaults, watched
  * by the console. Nothing has to be installed, nothing stays behind. One that ends unasked is shown

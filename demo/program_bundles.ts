@@ -8,6 +8,7 @@
  *
  * @module
  */
+import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { join, relative } from "node:path";
 import { pageEmbedding, pagesOf } from "../service/page/built_pages.ts";
@@ -64,7 +65,7 @@ export async function bundlePrograms(
     const aside = await Deno.makeTempDir({ dir: folder, prefix: "." });
     try {
       // A worker starts from its own file: without one that holds nothing else it would load all.
-      const workers = sources.filter(({ text }) => text.includes("new Worker(import.meta.url"));
+      const workers = sources.filter(({ startsItself }) => startsItself);
       const files = [...entries, ...workers.map(({ path }) => path)];
       await bundle(files, { root, target: aside, signal });
       await giveRequire(aside);
@@ -125,7 +126,9 @@ async function embedPages(path: string, page: string): Promise<void> {
 interface Source {
   /** From the root. */
   path: string;
-  text: string;
+  sha256: string;
+  /** Whether it is a worker's file, too. */
+  startsItself: boolean;
 }
 
 /**
@@ -140,21 +143,23 @@ async function sourcesOf(entries: readonly string[], root: string): Promise<Sour
       if (/\.(ts|tsx|json)$/.test(path) && !/_test\.tsx?$/.test(path)) paths.push(path);
     }
   }
-  return await Promise.all(
-    paths.sort().map(async (path) => ({
+  const sources: Source[] = [];
+  // One after the other: all of them at once would stay in the demo's memory for as long as it runs.
+  for (const path of paths.sort()) {
+    const bytes = await Deno.readFile(path);
+    sources.push({
       path: relative(root, path).replaceAll("\\", "/"),
-      text: await Deno.readTextFile(path),
-    })),
-  );
+      sha256: createHash("sha256").update(bytes).digest("hex"),
+      startsItself: Buffer.from(bytes.buffer).includes("new Worker(import.meta.url"),
+    });
+  }
+  return sources;
 }
 
 /** Names a state of the sources. */
 function stateOf(entries: readonly string[], sources: readonly Source[]): string {
-  const hash = createHash("sha256").update(JSON.stringify([Deno.version.deno, entries]));
-  for (const { path, text } of sources) {
-    hash.update(JSON.stringify([path, text.length])).update(text);
-  }
-  return hash.digest("hex").slice(0, 16);
+  const state = JSON.stringify([Deno.version.deno, entries, sources]);
+  return createHash("sha256").update(state).digest("hex").slice(0, 16);
 }
 
 async function* filesBelow(folder: string): AsyncGenerator<string> {
