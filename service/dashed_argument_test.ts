@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { commandLine, flag } from "./command_line.ts";
 import { mayBeginWithDash } from "./dashed_argument.ts";
+import { testWith } from "./testing/permissions.ts";
 
 const id = "-Zc0n3V5u8Qk2rT7wYx1aBdEfGhIjKlMnOpQrStUvW-";
 const doubly = id.replace("-Z", "--");
@@ -28,17 +29,21 @@ async function parsed(...args: string[]): Promise<string> {
   }
 }
 
-Deno.test("mayBeginWithDash() takes an id for the argument, wherever the flags are", async () => {
-  for (const kid of [id, doubly, "Z".repeat(43)]) {
-    assert.equal(await parsed("retire", kid), `${kid}  `);
-    assert.equal(await parsed("retire", "--", kid), `${kid}  `);
-    assert.equal(await parsed("retire", kid, "--reason", "x", "--folder", "f"), `${kid} x f`);
-    assert.equal(await parsed("retire", "--folder", "f", "--reason", "x", kid), `${kid} x f`);
-    assert.equal(await parsed("--folder", "f", "retire", kid), `${kid}  f`);
-  }
-});
+testWith(
+  ["env"],
+  "mayBeginWithDash() takes an id for the argument, wherever the flags are",
+  async () => {
+    for (const kid of [id, doubly, "Z".repeat(43)]) {
+      assert.equal(await parsed("retire", kid), `${kid}  `);
+      assert.equal(await parsed("retire", "--", kid), `${kid}  `);
+      assert.equal(await parsed("retire", kid, "--reason", "x", "--folder", "f"), `${kid} x f`);
+      assert.equal(await parsed("retire", "--folder", "f", "--reason", "x", kid), `${kid} x f`);
+      assert.equal(await parsed("--folder", "f", "retire", kid), `${kid}  f`);
+    }
+  },
+);
 
-Deno.test("mayBeginWithDash() leaves the mistakes what they were", async () => {
+testWith(["env"], "mayBeginWithDash() leaves the mistakes what they were", async () => {
   assert.match(await parsed("retire"), /missing required argument 'kid'/);
   assert.match(await parsed("retire", "--unknown"), /unknown option '--unknown'/);
   assert.match(await parsed("retire", id, "--unknown"), /unknown option/);
