@@ -58,6 +58,8 @@ export class ImageSegments {
   readonly #waiting: Waiting[] = [];
   /** What is on its way to the disk: the same image again waits for it. */
   readonly #arriving = new Map<string, Promise<void>>();
+  /** The segments that say of images that they were removed. */
+  readonly #removals = new Set<number>();
   /** Where images are whose removal is being asked about. */
   readonly #removing = new Set<ImagePlace>();
   #isWriting = false;
@@ -195,14 +197,21 @@ export class ImageSegments {
   }
 
   async #deleteEmpty(): Promise<void> {
-    for (const number of [...this.#ends.keys()]) await this.#deleteIfEmpty(number);
+    // The oldest first: others may be kept for its sake.
+    const numbers = [...this.#ends.keys()].sort((one, other) => one - other);
+    for (const number of numbers) await this.#deleteIfEmpty(number);
   }
 
   async #deleteIfEmpty(number: number): Promise<void> {
     if (number === this.#current || this.#index.liveBytes(number) > 0) return;
     // One of its images may stay after all.
     if ([...this.#removing].some(({ segment }) => segment === number)) return;
+    // What it says of an older one's images is to be read again at the next start.
+    if (this.#removals.has(number) && [...this.#ends.keys()].some((older) => older < number)) {
+      return;
+    }
     this.#ends.delete(number);
+    this.#removals.delete(number);
     try {
       await Deno.remove(segmentPath(this.#options.path, number));
     } catch (error) {
@@ -249,8 +258,10 @@ export class ImageSegments {
   #take(segment: number, { kind, entries, putMs }: BatchHead, firstOffset: number): void {
     let offset = firstOffset;
     for (const { sha256, bytes } of entries) {
-      if (kind === "removed") this.#index.remove(sha256);
-      else this.#index.set(sha256, { segment, offset, bytes, putMs });
+      if (kind === "removed") {
+        this.#index.remove(sha256);
+        this.#removals.add(segment);
+      } else this.#index.set(sha256, { segment, offset, bytes, putMs });
       offset += bytes;
     }
   }

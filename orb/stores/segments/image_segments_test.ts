@@ -201,3 +201,23 @@ segmentsTest(
     assert.deepEqual(await segments.get(one[0]), one[1]);
   },
 );
+
+segmentsTest("what was removed stays so while what it was put in is there", async () => {
+  const [removed, kept] = [imageOf(1), imageOf(2)];
+  const first = await open();
+  await first.put(...removed);
+  await first.put(...kept);
+  // Said in a segment that holds nothing else.
+  await (await open()).remove(removed[0], unused);
+  for (let start = 0; start < 3; start++) {
+    const again = await open();
+    assert.equal(await again.get(removed[0]), undefined, `start ${start}`);
+    assert.deepEqual(await again.get(kept[0]), kept[1]);
+  }
+  // With what it was put in, what says so goes, too.
+  const last = await open();
+  await last.remove(kept[0], unused);
+  await open();
+  await open();
+  assert.deepEqual(await segmentNumbers(folder), []);
+});
