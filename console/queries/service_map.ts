@@ -7,7 +7,8 @@
 import type { MapAnswer, MapEdge, MapNode } from "../page_api/api.ts";
 import { type StoredAttributes, valueText } from "../intake/values.ts";
 import type { ListedProgram } from "../../service/program_list.ts";
-import { statusError, type StoredSpan, type Trace } from "../stores/trace_store.ts";
+import type { StoredSpan, Trace } from "../stores/trace_store.ts";
+import { CallCounter } from "./call_counter.ts";
 import { spanKinds } from "./jaeger.ts";
 import { topicOf } from "./messaging_topic.ts";
 import type { ServiceEntry } from "../intake/source.ts";
@@ -29,13 +30,12 @@ export interface ServiceMapInput {
 /** Nodes and edges on a map; beyond it the busiest are shown. */
 const maxNodes = 100;
 const maxEdges = 400;
-/** Durations kept of one edge: enough for a p95, bounded however busy it is. */
+/** Durations kept of a service or an edge. */
 const maxDurations = 1_024;
 
+/** What is on the map, and its calls. */
 interface Counted {
-  calls: number;
-  errors: number;
-  durationsMs: number[];
+  counter: CallCounter;
 }
 
 /**
@@ -54,7 +54,7 @@ export function serviceMap(input: ServiceMapInput): MapAnswer {
   function node(name: string, kind: MapNode["kind"], namespace = "") {
     let found = nodes.get(name);
     if (found === undefined) {
-      nodes.set(name, found = { kind, namespace, calls: 0, errors: 0, durationsMs: [] });
+      nodes.set(name, found = { kind, namespace, counter: new CallCounter(maxDurations) });
     }
     return found;
   }
@@ -62,9 +62,9 @@ export function serviceMap(input: ServiceMapInput): MapAnswer {
     const key = `${from}\0${to}`;
     let found = edges.get(key);
     if (found === undefined) {
-      edges.set(key, found = { from, to, calls: 0, errors: 0, durationsMs: [] });
+      edges.set(key, found = { from, to, counter: new CallCounter(maxDurations) });
     }
-    count(found, span);
+    found.counter.add(span);
   }
 
   for (const trace of input.traces) {
@@ -76,12 +76,12 @@ export function serviceMap(input: ServiceMapInput): MapAnswer {
       const own = node(service, "service", textOf(attributes, "service.namespace"));
       const kind = spanKinds[span.kind];
       const parent = byId.get(span.parentSpanId);
-      if (isEntrance(span, parent)) count(own, span);
+      if (isEntrance(span, parent)) own.counter.add(span);
 
       const topic = kind === "producer" || kind === "consumer" ? topicOf(span.attributes) : "";
       if (topic !== "") {
         const name = `topic ${topic}`;
-        count(node(name, "topic"), span);
+        node(name, "topic").counter.add(span);
         if (kind === "producer") edge(service, name, span);
         else edge(name, service, span);
         continue;
@@ -103,7 +103,9 @@ export function serviceMap(input: ServiceMapInput): MapAnswer {
   // A program that has died must not be what there is no room for.
   const isDown = (name: string) => Number(programs.get(name)?.state === "down");
   const busiest = [...nodes]
-    .sort(([a, one], [b, other]) => isDown(b) - isDown(a) || other.calls - one.calls)
+    .sort(([a, one], [b, other]) =>
+      isDown(b) - isDown(a) || other.counter.calls - one.counter.calls
+    )
     .slice(0, maxNodes);
   const shown = new Set(busiest.map(([name]) => name));
   return {
@@ -117,7 +119,7 @@ export function serviceMap(input: ServiceMapInput): MapAnswer {
     })).sort((a, b) => a.name < b.name ? -1 : 1),
     edges: [...edges.values()]
       .filter(({ from, to }) => shown.has(from) && shown.has(to))
-      .sort((a, b) => b.calls - a.calls)
+      .sort((a, b) => b.counter.calls - a.counter.calls)
       .slice(0, maxEdges)
       .map(({ from, to, ...counted }): MapEdge => ({ from, to, ...figures(counted, seconds) })),
     seconds,
@@ -141,22 +143,9 @@ export function isEntrance(span: StoredSpan, parent: StoredSpan | undefined): bo
     kind === "server" || kind === "consumer";
 }
 
-function count(counted: Counted, span: StoredSpan): void {
-  counted.calls++;
-  if (span.status === statusError) counted.errors++;
-  const { durationsMs, calls } = counted;
-  if (durationsMs.length < maxDurations) durationsMs.push(span.durationNs / 1e6);
-  else durationsMs[calls % maxDurations] = span.durationNs / 1e6;
-}
-
-function figures({ calls, errors, durationsMs }: Counted, seconds: number) {
-  const sorted = durationsMs.toSorted((a, b) => a - b);
-  return {
-    calls,
-    errors,
-    rate: calls / seconds,
-    p95Ms: sorted[Math.max(0, Math.ceil(sorted.length * 0.95) - 1)] ?? 0,
-  };
+function figures({ counter }: Counted, seconds: number) {
+  const { calls, errors, p95Ms } = counter;
+  return { calls, errors, rate: calls / seconds, p95Ms };
 }
 
 function textOf(attributes: StoredAttributes, key: string): string {

@@ -4,22 +4,17 @@
  * @module
  */
 import type { RatesAnswer, ServiceRates } from "../page_api/api.ts";
-import { statusError, type Trace } from "../stores/trace_store.ts";
+import type { Trace } from "../stores/trace_store.ts";
+import { CallCounter } from "./call_counter.ts";
 import { isEntrance, spansById } from "./service_map.ts";
 import { stepFor, stepsOf } from "./time_steps.ts";
 
 /** Services in the answer, the busiest. */
 const maxServices = 20;
-/** Durations kept of a service and a step: enough for a p95, bounded however busy it is. */
+/** Durations kept of a service and a step. */
 const maxDurations = 512;
 /** Spans come some seconds after their end: a step that is just over has not all of them. */
 const settleMs = 6_000;
-
-interface Step {
-  calls: number;
-  errors: number;
-  durationsMs: number[];
-}
 
 /**
  * Makes the figures of `/api/rates`.
@@ -36,7 +31,7 @@ export function serviceRates({ traces, fromMs, nowMs }: {
   nowMs: number;
 }): RatesAnswer {
   const stepMs = stepFor(nowMs - fromMs);
-  const services = new Map<string, Map<number, Step>>();
+  const services = new Map<string, Map<number, CallCounter>>();
   let firstMs = nowMs;
   for (const trace of traces) {
     if (trace.endUs < fromMs * 1000) continue;
@@ -45,15 +40,11 @@ export function serviceRates({ traces, fromMs, nowMs }: {
     for (const span of trace.spans) {
       if (!isEntrance(span, byId.get(span.parentSpanId))) continue;
       const endMs = (Math.floor(span.startUs / 1000 / stepMs) + 1) * stepMs;
-      const steps = services.get(span.source.service) ?? new Map<number, Step>();
+      const steps = services.get(span.source.service) ?? new Map<number, CallCounter>();
       services.set(span.source.service, steps);
       let step = steps.get(endMs);
-      if (step === undefined) steps.set(endMs, step = { calls: 0, errors: 0, durationsMs: [] });
-      step.calls++;
-      if (span.status === statusError) step.errors++;
-      const { durationsMs, calls } = step;
-      if (durationsMs.length < maxDurations) durationsMs.push(span.durationNs / 1e6);
-      else durationsMs[calls % maxDurations] = span.durationNs / 1e6;
+      if (step === undefined) steps.set(endMs, step = new CallCounter(maxDurations));
+      step.add(span);
     }
   }
   // What was held before the first trace is not known: its step would look like a rise.
@@ -70,7 +61,11 @@ export function serviceRates({ traces, fromMs, nowMs }: {
   };
 }
 
-function ratesOf(name: string, steps: readonly (Step | undefined)[], stepMs: number): ServiceRates {
+function ratesOf(
+  name: string,
+  steps: readonly (CallCounter | undefined)[],
+  stepMs: number,
+): ServiceRates {
   const all = steps.flatMap((step) => step ?? []);
   return {
     name,
@@ -78,11 +73,6 @@ function ratesOf(name: string, steps: readonly (Step | undefined)[], stepMs: num
     errors: all.reduce((sum, { errors }) => sum + errors, 0),
     rates: steps.map((step) => (step?.calls ?? 0) / (stepMs / 1000)),
     errorShares: steps.map((step) => step === undefined ? null : step.errors / step.calls),
-    p95sMs: steps.map((step) => step === undefined ? null : p95(step.durationsMs)),
+    p95sMs: steps.map((step) => step === undefined ? null : step.p95Ms),
   };
-}
-
-function p95(durationsMs: readonly number[]): number {
-  const sorted = durationsMs.toSorted((a, b) => a - b);
-  return sorted[Math.max(0, Math.ceil(sorted.length * 0.95) - 1)]!;
 }
