@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { CORE_SCHEMA, load as parseYaml, mergeTag } from "js-yaml";
 import { criSockets, rktAddress } from "./observer/grpc/endpoint.ts";
 import { type Program, programs, runtimePlaces, serviceOf } from "./programs.ts";
+import { filesBelow } from "./service/found_files.ts";
 import { shebangArguments } from "./service/program_file.ts";
 import { testWith } from "./service/testing/permissions.ts";
 
@@ -251,6 +252,7 @@ testWith(["read"], "Helm charts start programs as their images do, or with less"
   const charts = join(root, "deploy", "helm");
   let checked = 0;
   for await (const path of filesBelow(charts)) {
+    if (!/\.(yaml|tpl)$/.test(path)) continue;
     const text = await Deno.readTextFile(path);
     assert.doesNotMatch(text, /^\s+command:(?! \{\{ toJson \$\w+ \}\})/m, `${path}: a command`);
     for (const [, list] of text.matchAll(/"\/bin\/deno" "run" ((?:"[^"]*" )*?"[^"]*\.js")/g)) {
@@ -309,12 +311,4 @@ async function programStages(): Promise<Map<string, string>> {
 function jsonInstruction(stage: string, instruction: string): string[] {
   const found = new RegExp(`^${instruction} (\\[[^\\]]*\\])`, "m").exec(stage);
   return found ? JSON.parse(found[1]!.replaceAll("\\\n", "\n")) as string[] : [];
-}
-
-async function* filesBelow(folder: string): AsyncIterable<string> {
-  for await (const { name, isDirectory } of Deno.readDir(folder)) {
-    const path = join(folder, name);
-    if (isDirectory) yield* filesBelow(path);
-    else if (/\.(yaml|tpl)$/.test(name)) yield path;
-  }
 }

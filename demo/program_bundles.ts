@@ -11,6 +11,7 @@
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { join, relative } from "node:path";
+import { exists, filesBelow } from "../service/found_files.ts";
 import { pageEmbedding, pagesOf } from "../service/page/built_pages.ts";
 
 /** A program to bundle: part of one of the table of `programs.ts`. */
@@ -139,7 +140,9 @@ async function sourcesOf(entries: readonly string[], root: string): Promise<Sour
   const rooms = new Set([...entries.map((entry) => entry.split("/", 1)[0]!), "service"]);
   const paths = [join(root, "deno.json"), join(root, "deno.lock")];
   for (const folder of [...rooms, join("dist", "pages")]) {
-    for await (const path of filesBelow(join(root, folder))) {
+    // Pages that are not built are said where they are embedded.
+    if (!await exists(join(root, folder))) continue;
+    for await (const path of filesBelow(join(root, folder), (name) => name.startsWith("."))) {
       if (/\.(ts|tsx|json)$/.test(path) && !/_test\.tsx?$/.test(path)) paths.push(path);
     }
   }
@@ -162,18 +165,6 @@ function stateOf(entries: readonly string[], sources: readonly Source[]): string
   return createHash("sha256").update(state).digest("hex").slice(0, 16);
 }
 
-async function* filesBelow(folder: string): AsyncGenerator<string> {
-  try {
-    for await (const { name, isDirectory } of Deno.readDir(folder)) {
-      const path = join(folder, name);
-      if (isDirectory) yield* filesBelow(path);
-      else if (!name.startsWith(".")) yield path;
-    }
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
-}
-
 async function removeOld(folder: string, target: string): Promise<void> {
   const states: { path: string; madeMs: number }[] = [];
   for await (const { name } of Deno.readDir(folder)) {
@@ -184,15 +175,5 @@ async function removeOld(folder: string, target: string): Promise<void> {
   states.sort((one, other) => other.madeMs - one.madeMs);
   for (const { path } of states.slice(KEPT_STATES - 1)) {
     await Deno.remove(path, { recursive: true });
-  }
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await Deno.stat(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
   }
 }

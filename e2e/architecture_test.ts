@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { programs, serviceOf } from "../programs.ts";
+import { filesBelow } from "../service/found_files.ts";
 import { testWith } from "../service/testing/permissions.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -122,11 +123,17 @@ async function arrows(): Promise<Map<string, string[]>> {
   );
 }
 
+async function* sourceFiles(): AsyncIterable<string> {
+  for await (const path of filesBelow(root, (name) => skipped.has(name))) {
+    if (/\.tsx?$/.test(path)) yield path;
+  }
+}
+
 let found: Promise<Source[]> | undefined;
 
 /** Every source file, read once. */
 function sources(): Promise<Source[]> {
-  return found ??= Array.fromAsync(filesBelow(root), async (path) => {
+  return found ??= Array.fromAsync(sourceFiles(), async (path) => {
     const text = withoutComments(await Deno.readTextFile(path));
     const imports = [...text.matchAll(naming)].map(([, , specifier]) =>
       relative(root, join(path, "..", specifier!)).replaceAll("\\", "/")
@@ -144,12 +151,4 @@ const naming = /(from |import |import\(|new Worker\(\s*new URL\()"(\.{1,2}\/[^"]
 
 function withoutComments(text: string): string {
   return text.replaceAll(/\/\*\*?[^]*?\*\//g, "").replaceAll(/^\s*\/\/.*$/gm, "");
-}
-
-async function* filesBelow(folder: string): AsyncIterable<string> {
-  for await (const { name, isDirectory } of Deno.readDir(folder)) {
-    if (skipped.has(name)) continue;
-    if (isDirectory) yield* filesBelow(join(folder, name));
-    else if (/\.tsx?$/.test(name)) yield join(folder, name);
-  }
 }

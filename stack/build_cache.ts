@@ -12,6 +12,7 @@
 
 import { createHash } from "node:crypto";
 import { dirname, join } from "node:path";
+import { exists } from "../service/found_files.ts";
 import { StartError } from "../service/life_cycle.ts";
 
 /** A program that must be installed on the machine, and how to get it. */
@@ -300,16 +301,6 @@ async function removeTree(path: string): Promise<void> {
     await Deno.remove(path, { recursive: true });
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await Deno.stat(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
   }
 }
 

@@ -7,6 +7,7 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { buildOnce, type BuildRecipe, StackError, type Tool } from "./build_cache.ts";
+import { exists } from "../service/found_files.ts";
 import { acceptsTcp, choosePorts } from "../service/ports.ts";
 import { type RunningProcess, startProcess } from "../service/supervisor.ts";
 import type { StartOptions } from "./start_options.ts";
@@ -214,14 +215,8 @@ function securityProperties(
 }
 
 /** Whether a node ran in this folder before: it goes on with its data then. */
-async function isFormatted(runFolder: string): Promise<boolean> {
-  try {
-    await Deno.stat(join(runFolder, "data", "meta.properties"));
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
+function isFormatted(runFolder: string): Promise<boolean> {
+  return exists(join(runFolder, "data", "meta.properties"));
 }
 
 /**

@@ -7,6 +7,7 @@
 import { randomBytes } from "node:crypto";
 import { dirname, join } from "node:path";
 import { requireTool, StackError, type Tool } from "./build_cache.ts";
+import { exists } from "../service/found_files.ts";
 import { choosePorts } from "../service/ports.ts";
 import { type RunningProcess, startProcess } from "../service/supervisor.ts";
 import type { StartOptions } from "./start_options.ts";
@@ -227,14 +228,4 @@ export async function run(
   const stdout = decoder.decode(output.stdout).trim();
   const printed = `${stdout}\n${decoder.decode(output.stderr)}`.trim();
   return { success: output.success, stdout, printed };
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await Deno.stat(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
 }

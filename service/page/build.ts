@@ -24,8 +24,9 @@ import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { brotliCompressSync, constants } from "node:zlib";
 import { commandLine } from "../command_line.ts";
+import { exists } from "../found_files.ts";
 import { runCommand, StartError } from "../life_cycle.ts";
-import { exists, folderOf, pagesOf, readPage } from "./built_pages.ts";
+import { folderOf, pagesOf, readPage } from "./built_pages.ts";
 import { type PageAsset, type PageFile, pageFileUrl } from "./page_file.ts";
 
 const root = new URL("../..", import.meta.url);

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { exists } from "../found_files.ts";
 import { StartError } from "../life_cycle.ts";
 import { type PageFile, pageFileUrl } from "./page_file.ts";
 
@@ -64,20 +65,6 @@ export async function readPage(program: string): Promise<PageFile | undefined> {
   } catch (error) {
     // A file that was cut short is built again like one that is missing.
     if (error instanceof Deno.errors.NotFound || error instanceof SyntaxError) return undefined;
-    throw error;
-  }
-}
-
-/** Whether a file is there. */
-export async function exists(url: URL): Promise<boolean> {
-  try {
-    await Deno.stat(url);
-    return true;
-  } catch (error) {
-    // A file in the place of a folder is as good as nothing.
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
-      return false;
-    }
     throw error;
   }
 }
