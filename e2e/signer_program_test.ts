@@ -9,18 +9,10 @@ import { programArguments } from "../service/program_file.ts";
 import { eventually } from "../service/testing/eventually.ts";
 import { testWith } from "../service/testing/permissions.ts";
 import { startProgram } from "../service/testing/program.ts";
+import { withTempFolder } from "../service/testing/temp_folder.ts";
 
 const needs: Deno.PermissionName[] = ["run", "read", "write", "net", "env"];
 const entry = (name: string) => new URL(`../signer/${name}.ts`, import.meta.url);
-
-async function withFolder(run: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await run(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
 
 async function startApi(folder: string, flags: string[] = []) {
   const program = await startProgram(entry("rest_api"), [
@@ -51,7 +43,7 @@ testWith(
   needs,
   "signer-api alone says that a service runs inside it, signs, and stops in order",
   () =>
-    withFolder(async (folder) => {
+    withTempFolder(async (folder) => {
       const { program, url } = await startApi(folder);
       await using _program = program;
       await program.line(/a signing service runs inside this process/);
@@ -65,7 +57,7 @@ testWith(
   needs,
   "keys rotated by command sign in a program that runs, without a restart",
   () =>
-    withFolder(async (folder) => {
+    withTempFolder(async (folder) => {
       const { program, url } = await startApi(folder);
       await using _program = program;
       const before = await signs(url);
@@ -89,7 +81,7 @@ testWith(
   needs,
   "audit verify passes over what was signed, and fails with 1 where a byte was changed",
   () =>
-    withFolder(async (folder) => {
+    withTempFolder(async (folder) => {
       {
         const { program, url } = await startApi(folder);
         await using _program = program;
@@ -114,7 +106,7 @@ testWith(
   needs,
   "signer-load has messages signed and checks them, over an outage too",
   () =>
-    withFolder(async (folder) => {
+    withTempFolder(async (folder) => {
       const { program, url } = await startApi(folder);
       await using load = await startProgram(entry("load"), ["--url", url, "--interval-ms", "10"]);
       await eventually("audited messages", async () => {
@@ -137,7 +129,7 @@ testWith(
   needs,
   "signer-api beyond loopback without authentication refuses to start",
   () =>
-    withFolder(async (folder) => {
+    withTempFolder(async (folder) => {
       await using program = await startProgram(entry("rest_api"), [
         ...["--port", "0", "--host", "0.0.0.0", "--data-dir", folder],
       ]);
@@ -150,7 +142,7 @@ testWith(
   needs,
   "1,000 idle sockets and slow readers leave the rest served, and memory bounded",
   () =>
-    withFolder(async (folder) => {
+    withTempFolder(async (folder) => {
       const { program, url } = await startApi(folder, ["--algorithm", "base64"]);
       await using _program = program;
       const socketUrl = `${url.replace("http", "ws")}/sign/ws`;

@@ -10,23 +10,15 @@ import { startRestApi } from "./rest_api.ts";
 import { restApiOptions } from "./test_options.ts";
 import { verifyAuditLog } from "./work/audit_chain.ts";
 import { startSigningService } from "./work/signing_service.ts";
+import { withTempFolder } from "../service/testing/temp_folder.ts";
 
 const encoder = new TextEncoder();
-
-async function withFolder(run: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await run(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
 
 testWith(
   ["net", "read", "write"],
   "a REST API that stops signs what is on its way to it: requester, service and bus end after the server",
   () =>
-    withFolder(async (folder) => {
+    withTempFolder(async (folder) => {
       const context = testContext();
       const api = await startRestApi(restApiOptions(folder), context);
       const peer = await Peer.connect(api.port);
@@ -57,7 +49,7 @@ testWith(
   ["read", "write"],
   "a signing service that stops notes and answers what it has taken, and its audit log ends last",
   () =>
-    withFolder(async (folder) => {
+    withTempFolder(async (folder) => {
       const inner = memoryBus();
       const taken = Promise.withResolvers<void>();
       const goOn = Promise.withResolvers<void>();

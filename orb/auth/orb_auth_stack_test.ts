@@ -7,6 +7,7 @@ import { startPostgresql } from "../../stack/postgresql.ts";
 import { testWithStack } from "../../stack/test_with_stack.ts";
 import { challengeText } from "./challenge_text.ts";
 import { openDeviceKeys, publicKeysFile } from "./device_keys.ts";
+import { withTempFolder } from "../../service/testing/temp_folder.ts";
 
 const serverEntry = new URL("../server.ts", import.meta.url);
 const clientEntry = new URL("../client.ts", import.meta.url);
@@ -28,14 +29,7 @@ function clientFlags(server: string, ...flags: string[]): string[] {
 }
 
 function authTest(name: string, run: (folder: string) => Promise<void>): void {
-  testWithStack(name, async () => {
-    const folder = await Deno.makeTempDir();
-    try {
-      await run(folder);
-    } finally {
-      await Deno.remove(folder, { recursive: true });
-    }
-  });
+  testWithStack(name, () => withTempFolder(run));
 }
 
 async function reset(url: string, token?: string): Promise<number> {

@@ -6,19 +6,13 @@ import { eventually } from "../../service/testing/eventually.ts";
 import { testWith } from "../../service/testing/permissions.ts";
 import { startProgram, type TestProgram } from "../../service/testing/program.ts";
 import { openSpool } from "./spool.ts";
+import { withTempFolder } from "../../service/testing/temp_folder.ts";
 
 const clientEntry = new URL("../client.ts", import.meta.url);
 const serverEntry = new URL("../server.ts", import.meta.url);
 
 function faultTest(name: string, run: (folder: string) => Promise<void>): void {
-  testWith(["net", "read", "write", "run", "env"], name, async () => {
-    const folder = await Deno.makeTempDir();
-    try {
-      await run(folder);
-    } finally {
-      await Deno.remove(folder, { recursive: true });
-    }
-  });
+  testWith(["net", "read", "write", "run", "env"], name, () => withTempFolder(run));
 }
 
 async function startServer(folder: string, port: number): Promise<TestProgram> {

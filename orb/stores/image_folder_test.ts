@@ -6,18 +6,16 @@ import { openImageFolder, uploadPath } from "./image_folder.ts";
 import { ImageStoreError } from "./image_store.ts";
 import { imageSuite } from "./image_suite.ts";
 import { damageImage } from "./test_image_damage.ts";
+import { withTempFolder } from "../../service/testing/temp_folder.ts";
 
 let folder = "";
 
 function folderTest(name: string, run: () => Promise<void>): void {
-  testWith(["read", "write"], name, async () => {
-    folder = await Deno.makeTempDir();
-    try {
-      await run();
-    } finally {
-      await Deno.remove(folder, { recursive: true });
-    }
-  });
+  testWith(["read", "write"], name, () =>
+    withTempFolder((temporary) => {
+      folder = temporary;
+      return run();
+    }));
 }
 
 /** Keeps an image as it was kept before there were segments. */

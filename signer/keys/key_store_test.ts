@@ -8,17 +8,9 @@ import { realWorld } from "../../service/world/world.ts";
 import { KeyFiles } from "./key_files.ts";
 import { type KeyStore, type KeyStoreFiles, openKeyFiles, openKeyStore } from "./key_store.ts";
 import { exportPrivateJwk, generateKey, importVerifier, type PrivateKey, sign } from "./signing.ts";
+import { withTempFolder } from "../../service/testing/temp_folder.ts";
 
 const needs: Deno.PermissionName[] = ["read", "write"];
-
-async function withFolder(run: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await run(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
 
 async function withStore(
   options: Parameters<typeof openKeyStore>[0],
@@ -36,7 +28,7 @@ testWith(
   needs,
   "openKeyStore() makes a first key that only its owner can read",
   () =>
-    withFolder(async (folder) => {
+    withTempFolder(async (folder) => {
       const path = join(folder, "keys");
       let kid = "";
       await withStore({ path, algorithm: "ed25519" }, async (store) => {
@@ -60,7 +52,7 @@ testWith(
   needs,
   "rotate() signs with a new key, and the one before still verifies",
   () =>
-    withFolder(async (path) => {
+    withTempFolder(async (path) => {
       await withStore({ path, algorithm: "es256" }, async (store) => {
         const before = store.active;
         const changes: number[] = [];
@@ -81,7 +73,7 @@ testWith(
   needs,
   "retire() takes the private part away, and refuses the active key",
   () =>
-    withFolder(async (path) => {
+    withTempFolder(async (path) => {
       await withStore({ path, algorithm: "ed25519" }, async (store) => {
         const { kid } = store.active.publicJwk;
         await assert.rejects(store.retire(kid), /rotate first/);
@@ -100,7 +92,7 @@ testWith(
   needs,
   "openKeyStore() sees what another process has rotated",
   () =>
-    withFolder(async (path) => {
+    withTempFolder(async (path) => {
       const world = new VirtualWorld();
       await withStore({ path, algorithm: "ed25519", world }, async (store) => {
         await withStore({ path, algorithm: "ed25519" }, async (other) => {
@@ -116,7 +108,7 @@ testWith(
   needs,
   "openKeyStore() keeps the keys it knows while the folder is unreadable, and says so",
   () =>
-    withFolder(async (path) => {
+    withTempFolder(async (path) => {
       const warnings: string[] = [];
       const warn = (message: string) => warnings.push(message);
       const world = new VirtualWorld();
@@ -135,7 +127,7 @@ testWith(
   needs,
   "openKeyStore() takes a PEM of yours in a folder, and a newer key goes before it",
   () =>
-    withFolder(async (path) => {
+    withTempFolder(async (path) => {
       const mine = generateKey("ed25519");
       const pem = mine.object.export({ type: "pkcs8", format: "pem" }) as string;
       await Deno.writeTextFile(join(path, "mine.pem"), pem, { mode: 0o600 });
@@ -154,7 +146,7 @@ testWith(
   needs,
   "openKeyStore() takes a single file, which cannot be rotated",
   () =>
-    withFolder(async (folder) => {
+    withTempFolder(async (folder) => {
       const path = join(folder, "key.pem");
       const mine = generateKey("ed25519");
       const pem = mine.object.export({ type: "pkcs8", format: "pem" }) as string;
@@ -175,7 +167,7 @@ testWith(
   needs,
   "openKeyStore() cannot start on a damaged key, and names its file",
   () =>
-    withFolder(async (path) => {
+    withTempFolder(async (path) => {
       await Deno.writeTextFile(join(path, "v1.jwk.json"), '{"kty":"RSA"}');
       await assert.rejects(
         openKeyStore({ path, algorithm: "ed25519" }),
@@ -190,7 +182,7 @@ testWith(
   needs,
   "rotate() by two processes at once makes two keys, one of them active",
   () =>
-    withFolder(async (path) => {
+    withTempFolder(async (path) => {
       await withStore({ path, algorithm: "ed25519" }, async (first) => {
         await withStore({ path, algorithm: "ed25519" }, async (second) => {
           await Promise.all([first.rotate(), second.rotate()]);
@@ -211,7 +203,7 @@ testWith(
   needs,
   "a poll that began before a rotation does not undo it",
   () =>
-    withFolder(async (path) => {
+    withTempFolder(async (path) => {
       const world = new VirtualWorld();
       const files = await KeyFiles.open(path, world);
       let readEnds: Promise<void> | undefined;
@@ -255,7 +247,7 @@ testWith(
   needs,
   "rotate() writes the new key before it puts the old one away: what fails in between costs nobody a key",
   () =>
-    withFolder(async (path) => {
+    withTempFolder(async (path) => {
       const files = await KeyFiles.open(path, realWorld);
       const written: string[] = [];
       let failsAt = Infinity;
@@ -299,7 +291,7 @@ testWith(
   needs,
   "KeyFiles reads again what has changed, and nothing else",
   () =>
-    withFolder(async (path) => {
+    withTempFolder(async (path) => {
       const longAgo = new Date(Date.now() - 60_000);
       const [first, second] = [generateKey("ed25519"), generateKey("ed25519")];
       const file = join(path, "mine.json");
@@ -329,7 +321,7 @@ testWith(
   needs,
   "a file that is no key is skipped with one warning; a key that cannot be read still counts",
   () =>
-    withFolder(async (path) => {
+    withTempFolder(async (path) => {
       const warnings: string[] = [];
       const options = {
         ...{ path, algorithm: "ed25519", pollIntervalMs: 20 } as const,

@@ -11,6 +11,7 @@ import {
   checkAuditLine,
   verifyAuditLog,
 } from "./audit_chain.ts";
+import { withTempFolder } from "../../service/testing/temp_folder.ts";
 
 const entry: AuditEntry = {
   ...{ msgId: "m", actor: "ann", respTopic: "mine", digest: "d" },
@@ -61,20 +62,11 @@ Deno.test("checkAuditLine() refuses what is no entry, was touched, or lacks its 
   for (const [line, problem] of cases) assert.throws(() => checkAuditLine(line), problem, line);
 });
 
-async function withFolder(run: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await run(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
-
 testWith(
   ["read", "write"],
   "auditFiles() are the log's, in order, and nothing else",
   () =>
-    withFolder(async (folder) => {
+    withTempFolder(async (folder) => {
       const names = [auditFileName(1_000_000), auditFileName(7), auditFileName(30)];
       const others = [".lock", "audit-1.jsonl", `x${names[0]}`, `${names[0]}.torn-1`, "notes.txt"];
       for (const name of [...names, ...others]) await Deno.writeTextFile(join(folder, name), "");
@@ -88,7 +80,7 @@ testWith(
   ["read", "write"],
   "verifyAuditLog() says which line of which file is wrong, and how",
   () =>
-    withFolder(async (folder) => {
+    withTempFolder(async (folder) => {
       assert.deepEqual(await verifyAuditLog(folder), { ok: true, entries: 0, head: auditGenesis });
       assert.ok((await verifyAuditLog(folder, auditGenesis)).ok);
       const { problem: missing, ...nowhere } = await verifyAuditLog(folder, "x") as {

@@ -4,6 +4,7 @@ import { StartError } from "../../service/life_cycle.ts";
 import { testWith } from "../../service/testing/permissions.ts";
 import { type AuditEntry, auditGenesis, verifyAuditLog } from "./audit_chain.ts";
 import { openAuditLog } from "./audit_log.ts";
+import { withTempFolder } from "../../service/testing/temp_folder.ts";
 
 const needs: Deno.PermissionName[] = ["read", "write"];
 
@@ -16,15 +17,6 @@ function entry(n: number): AuditEntry {
     algorithm: "ed25519",
     keyId: "k",
   };
-}
-
-async function withFolder(run: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await run(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
 }
 
 /** Writes `count` entries and gives the files' names. */
@@ -41,7 +33,7 @@ testWith(
   needs,
   "audit log goes on where it was, over several files, and verifies",
   () =>
-    withFolder(async (folder) => {
+    withTempFolder(async (folder) => {
       assert.deepEqual(await verifyAuditLog(folder), { ok: true, entries: 0, head: auditGenesis });
       await written(folder, 5);
       const files = await written(folder, 5, 1);
@@ -69,26 +61,30 @@ for (
     ["a line that is none", (lines: string[]) => lines.toSpliced(2, 0, "{}"), /not an entry/],
   ] as const
 ) {
-  testWith(needs, `verifyAuditLog() finds ${what}, and where`, () =>
-    withFolder(async (folder) => {
-      const [file] = await written(folder, 5);
-      const path = join(folder, file!);
-      const lines = (await Deno.readTextFile(path)).trimEnd().split("\n");
-      await Deno.writeTextFile(path, `${damage(lines).join("\n")}\n`);
-      const verdict = await verifyAuditLog(folder);
-      assert.ok(!verdict.ok);
-      assert.equal(verdict.entries, 2);
-      assert.equal(verdict.line, 3);
-      assert.equal(verdict.file, file);
-      assert.match(verdict.problem, problem);
-    }));
+  testWith(
+    needs,
+    `verifyAuditLog() finds ${what}, and where`,
+    () =>
+      withTempFolder(async (folder) => {
+        const [file] = await written(folder, 5);
+        const path = join(folder, file!);
+        const lines = (await Deno.readTextFile(path)).trimEnd().split("\n");
+        await Deno.writeTextFile(path, `${damage(lines).join("\n")}\n`);
+        const verdict = await verifyAuditLog(folder);
+        assert.ok(!verdict.ok);
+        assert.equal(verdict.entries, 2);
+        assert.equal(verdict.line, 3);
+        assert.equal(verdict.file, file);
+        assert.match(verdict.problem, problem);
+      }),
+  );
 }
 
 testWith(
   needs,
   "verifyAuditLog() finds entries missing at the end by a head noted before",
   () =>
-    withFolder(async (folder) => {
+    withTempFolder(async (folder) => {
       const [file] = await written(folder, 5);
       const before = await verifyAuditLog(folder);
       assert.ok(before.ok);
@@ -106,7 +102,7 @@ testWith(
   needs,
   "openAuditLog() takes away a line that a crash has cut, and goes on",
   () =>
-    withFolder(async (folder) => {
+    withTempFolder(async (folder) => {
       const [file] = await written(folder, 3);
       await Deno.writeTextFile(join(folder, file!), '{"seq":4,"ti', { append: true });
       await written(folder, 1);
@@ -128,7 +124,7 @@ testWith(
   needs,
   "openAuditLog() keeps the half line of a crash under another name, each of several",
   () =>
-    withFolder(async (folder) => {
+    withTempFolder(async (folder) => {
       const [file] = await written(folder, 3);
       const warnings: string[] = [];
       for (const half of ['{"seq":4,"ti', "\u{1f511}"]) {
@@ -149,7 +145,7 @@ testWith(
   needs,
   "openAuditLog() keeps a file without a whole line under another name, and goes on before it",
   () =>
-    withFolder(async (folder) => {
+    withTempFolder(async (folder) => {
       await written(folder, 3);
       const begun = "audit-000000000004.jsonl";
       await Deno.writeTextFile(join(folder, begun), '{"seq":4,"time":"20');
@@ -164,7 +160,7 @@ testWith(
   needs,
   "openAuditLog() refuses to go on after a damaged end",
   () =>
-    withFolder(async (folder) => {
+    withTempFolder(async (folder) => {
       const [file] = await written(folder, 2);
       await Deno.writeTextFile(join(folder, file!), "nonsense\n", { append: true });
       await assert.rejects(openAuditLog({ folder }), StartError);
@@ -175,7 +171,7 @@ testWith(
   needs,
   "openAuditLog() refuses a folder that another has open",
   () =>
-    withFolder(async (folder) => {
+    withTempFolder(async (folder) => {
       const log = await openAuditLog({ folder });
       await assert.rejects(openAuditLog({ folder }), /another process has it/);
       await log.close();
@@ -187,7 +183,7 @@ testWith(
   needs,
   "append() refuses everything once the log cannot be written, and says so for good",
   () =>
-    withFolder(async (folder) => {
+    withTempFolder(async (folder) => {
       const log = await openAuditLog({ folder, maxFileBytes: 1 });
       await log.append(entry(1));
       // Where the next file should be is a folder.
@@ -203,7 +199,7 @@ testWith(
   needs,
   "close() writes what is queued, and nothing is written behind it: another may have the log by then",
   () =>
-    withFolder(async (folder) => {
+    withTempFolder(async (folder) => {
       const log = await openAuditLog({ folder });
       const queued = log.append(entry(1));
       const closed = log.close();

@@ -9,18 +9,10 @@ import { testWith } from "../../service/testing/permissions.ts";
 import { VirtualWorld } from "../../service/world/virtual_world.ts";
 import { openAuditLog } from "./audit_log.ts";
 import { startSigningService } from "./signing_service.ts";
+import { withTempFolder } from "../../service/testing/temp_folder.ts";
 
 const needs: Deno.PermissionName[] = ["read", "write"];
 const never = new Promise<never>(() => {});
-
-async function withFolder(run: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await run(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
 
 const notAllowed = () => Promise.reject(new BusError("unavailable", "not authorized"));
 
@@ -38,7 +30,7 @@ for (const [why, broken] of Object.entries(hangs)) {
     needs,
     `startSigningService() ends when it is asked to stop while ${why}`,
     () =>
-      withFolder(async (dataDir) => {
+      withTempFolder(async (dataDir) => {
         const world = new VirtualWorld();
         const context = testContext({ world });
         const bus = memoryBus({ world });

@@ -13,20 +13,18 @@ import { recordSuite } from "../record_suite.ts";
 import { openSqliteBackend } from "../sqlite/sqlite_backend.ts";
 import { openBusQueue } from "./bus_queue.ts";
 import { Offers } from "./offers.ts";
+import { withTempFolder } from "../../../service/testing/temp_folder.ts";
 
 const topic = "orb.v2.queue";
 let folder = "";
 let opened = 0;
 
 function inFolder(run: () => Promise<void>): () => Promise<void> {
-  return async () => {
-    folder = await Deno.makeTempDir();
-    try {
-      await run();
-    } finally {
-      await Deno.remove(folder, { recursive: true });
-    }
-  };
+  return () =>
+    withTempFolder((temporary) => {
+      folder = temporary;
+      return run();
+    });
 }
 
 async function openQueue(

@@ -4,18 +4,16 @@ import { realWorld } from "../../../service/world/world.ts";
 import { testWith } from "../../../service/testing/permissions.ts";
 import { ImageSegments, type ImageSegmentsOptions } from "./image_segments.ts";
 import { readBatches, segmentNumbers, segmentPath } from "./read_segments.ts";
+import { withTempFolder } from "../../../service/testing/temp_folder.ts";
 
 let folder = "";
 
 function segmentsTest(name: string, run: () => Promise<void>): void {
-  testWith(["read", "write"], name, async () => {
-    folder = await Deno.makeTempDir();
-    try {
-      await run();
-    } finally {
-      await Deno.remove(folder, { recursive: true });
-    }
-  });
+  testWith(["read", "write"], name, () =>
+    withTempFolder((temporary) => {
+      folder = temporary;
+      return run();
+    }));
 }
 
 async function open(options: Partial<ImageSegmentsOptions> = {}): Promise<ImageSegments> {

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { testWith } from "../../../service/testing/permissions.ts";
 import { recordSuite } from "../record_suite.ts";
 import { openSqliteBackend } from "./sqlite_backend.ts";
+import { withTempFolder } from "../../../service/testing/temp_folder.ts";
 
 let folder = "";
 let opened = 0;
@@ -15,12 +16,9 @@ recordSuite({
     return { backend: await again(), again };
   },
   test: (name, run) =>
-    testWith(["read", "write"], name, async () => {
-      folder = await Deno.makeTempDir();
-      try {
-        await run();
-      } finally {
-        await Deno.remove(folder, { recursive: true });
-      }
-    }),
+    testWith(["read", "write"], name, () =>
+      withTempFolder((temporary) => {
+        folder = temporary;
+        return run();
+      })),
 });
