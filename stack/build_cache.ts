@@ -178,6 +178,25 @@ export async function requireTool(tool: Tool, neededFor: string): Promise<void> 
   }
 }
 
+/**
+ * Says which of some programs is not installed, and how to get it; nothing when all are.
+ *
+ * @param neededFor as in {@linkcode requireTool}
+ */
+export async function whyNoTools(
+  tools: readonly Tool[],
+  neededFor: string,
+): Promise<string | undefined> {
+  for (const tool of tools) {
+    try {
+      await requireTool(tool, neededFor);
+    } catch (error) {
+      if (error instanceof StackError) return error.message;
+      throw error;
+    }
+  }
+}
+
 /** The name of a recipe's result folder: its version and a hash over recipe and platform. */
 export function recipeStamp(recipe: BuildRecipe): string {
   const { steps, keep, version } = recipe;

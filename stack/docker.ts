@@ -12,10 +12,10 @@ import {
   type BuildOptions,
   type BuildRecipe,
   GO,
-  requireTool,
   stackCacheFolder,
   StackError,
   type Tool,
+  whyNoTools,
 } from "./build_cache.ts";
 import { programs } from "../programs.ts";
 import { type RunningProcess, startProcess } from "../service/supervisor.ts";
@@ -70,16 +70,7 @@ const BUILD_TIMEOUT_MS = 900_000;
 
 /** Says why Docker's engine cannot run on this machine; nothing when it can. */
 export async function whyNoDocker(): Promise<string | undefined> {
-  const reason = await whyNoContainers();
-  if (reason !== undefined) return reason;
-  for (const tool of TOOLS) {
-    try {
-      await requireTool(tool, "Docker's engine");
-    } catch (error) {
-      if (error instanceof StackError) return error.message;
-      throw error;
-    }
-  }
+  return await whyNoContainers() ?? await whyNoTools(TOOLS, "Docker's engine");
 }
 
 /** A Docker engine that is up. */

@@ -9,7 +9,7 @@
  * @module
  */
 import { join } from "node:path";
-import { requireTool, stackCacheFolder, StackError, type Tool } from "./build_cache.ts";
+import { stackCacheFolder, StackError, type Tool, whyNoTools } from "./build_cache.ts";
 
 /** All that is called by name; each is a package of Debian. */
 const TOOLS: readonly Tool[] = ["podman", "buildah", "runc"].map((command) => ({
@@ -88,14 +88,8 @@ export async function whyNoContainers(): Promise<string | undefined> {
   if (Deno.uid() !== 0) {
     return "containers are started as root here: rootless Podman needs sub-ids and a user's systemd";
   }
-  for (const tool of TOOLS) {
-    try {
-      await requireTool(tool, "containers");
-    } catch (error) {
-      if (error instanceof StackError) return error.message;
-      throw error;
-    }
-  }
+  const missing = await whyNoTools(TOOLS, "containers");
+  if (missing !== undefined) return missing;
   // What a container is made of, tried without one: namespaces, and a mount in them.
   const trial = await runCommand("unshare", [
     ...["--mount", "--net", "--pid", "--ipc", "--uts", "--fork"],
