@@ -134,7 +134,9 @@ export async function startDemo(options: DemoOptions, context: ServiceContext): 
   const started = programs.filter((program) => takesPart(program, options, place));
 
   say("Orrery is starting …");
-  const bundles = options.unbundled ? new Map() : await bundled(started, context.stopping);
+  const bundles: Bundles = options.unbundled
+    ? new Map<string, string>()
+    : await bundled(started, context.stopping);
   const list = new ProgramListFile({
     path: place.path("programs.json"),
     place,
@@ -183,7 +185,7 @@ async function bundled(started: readonly Program[], signal: AbortSignal): Promis
   } catch (error) {
     signal.throwIfAborted();
     say(`The programs start from their sources, as they cannot be bundled: ${reasonOf(error)}`);
-    return new Map();
+    return new Map<string, string>();
   }
 }
 
