@@ -6,7 +6,7 @@
  */
 import { z } from "zod";
 import { InvalidArgumentError, parseDuration } from "../../service/command_line.ts";
-import { type FaultKind, faultKinds } from "../simulation/options.ts";
+import { faultDirections, faultKinds, knobsOfKind } from "../simulation/options.ts";
 import type { FaultPoint } from "../topology/ports.ts";
 import { faultLimits } from "./live_settings.ts";
 
@@ -30,7 +30,7 @@ const linkFault = z.strictObject({
   /** Of `delay`, `duplicate` and `reorder`: how late. */
   delayMs: durationMs.optional(),
   /** Of `time-out`, `delay` and `outage`: whether the way there, the way back or both are affected. */
-  direction: z.enum(["both", "there", "back"]).optional(),
+  direction: z.enum(faultDirections).optional(),
 });
 
 /** Beyond the eight points. */
@@ -173,8 +173,8 @@ function mistakes(error: z.ZodError): string {
   }).join("; ");
 }
 
-const directed: readonly FaultKind[] = ["time-out", "delay", "outage"];
-const late: readonly FaultKind[] = ["delay", "duplicate", "reorder"];
+/** Fields that only some kinds have. */
+const ofSomeKinds = ["direction", "delayMs"] as const;
 
 /**
  * Checks faults that each by itself are fine.
@@ -185,15 +185,12 @@ export function checkTogether(faults: readonly Fault[]): void {
   const sums = new Map<number, number>();
   for (const [index, fault] of faults.entries()) {
     if (!isLinkFault(fault)) continue;
-    const { kind, point, direction, delayMs } = fault;
-    if (direction !== undefined && !directed.includes(kind)) {
+    const { kind, point } = fault;
+    for (const field of ofSomeKinds) {
+      if (fault[field] === undefined || knobsOfKind[kind].includes(field)) continue;
+      const having = faultKinds.filter((one) => knobsOfKind[one].includes(field));
       throw new FaultsError(
-        `faults[${index}].direction: '${kind}' has none; ${directed.join(", ")} have`,
-      );
-    }
-    if (delayMs !== undefined && !late.includes(kind)) {
-      throw new FaultsError(
-        `faults[${index}].delayMs: '${kind}' has none; ${late.join(", ")} have`,
+        `faults[${index}].${field}: '${kind}' has none; ${having.join(", ")} have`,
       );
     }
     const sum = (sums.get(point) ?? 0) + fault.probability;

@@ -9,7 +9,7 @@
 import type { Log } from "../../service/log.ts";
 import type { World } from "../../service/world/world.ts";
 import { type Draw, seededDraw } from "../simulation/decisions.ts";
-import { type FaultKind, faultKinds } from "../simulation/options.ts";
+import { type FaultKind, faultKinds, isBusPoint, isCrash } from "../simulation/options.ts";
 import { errorWord, type FaultPoint, type Link, LinkError, StoreError } from "../topology/ports.ts";
 import { drive, type Step } from "../topology/step.ts";
 import { type Fault, isLinkFault, type LinkFault } from "./faults.ts";
@@ -207,7 +207,7 @@ export class LiveLinks {
       case "reorder": {
         this.#hit(call, fault, "reorder", `${delayMs} ms`);
         this.#duration(call, "reorder", delayMs);
-        if (isBus(call.point)) this.#reorderMs.set(call.process, delayMs);
+        if (isBusPoint(call.point)) this.#reorderMs.set(call.process, delayMs);
         else yield* this.#sleep(call, Math.min(this.#options.timeoutMs / 2, delayMs));
         return yield* perform();
       }
@@ -262,7 +262,7 @@ export class LiveLinks {
   ): Step<T> {
     const { victimOf, crash, onDoom } = this.#options;
     const victim = victimOf?.(call.point, call.process, call.subject) ?? call.process;
-    if (!isBus(call.point)) {
+    if (!isBusPoint(call.point)) {
       // Where there is a transaction, it is its commit that the crash comes before or after.
       victim.doom = kind === "crash-before" ? "before-commit" : "after-commit";
       this.#downMs.set(victim, minDurationMs);
@@ -308,14 +308,6 @@ export class LiveLinks {
       },
     });
   }
-}
-
-function isCrash(kind: FaultKind): boolean {
-  return kind === "crash-before" || kind === "crash-after";
-}
-
-function isBus(point: FaultPoint): boolean {
-  return point === 2 || point === 3 || point === 6 || point === 7;
 }
 
 function isOfTheWorld(error: unknown): boolean {

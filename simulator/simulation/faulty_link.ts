@@ -8,12 +8,23 @@ import { errorWord, type FaultPoint, type Link, LinkError } from "../topology/po
 import { leaf, type LeafKind, type Step } from "../topology/step.ts";
 import { type Decisions, type Draw, logUniform } from "./decisions.ts";
 import { type EventLoop, forever, newProcess, type Process } from "./event_loop.ts";
-import { type FaultKind, faultKinds, faultPoints, type FaultRates, isBusPoint } from "./options.ts";
+import { FaultChances } from "./fault_chances.ts";
+import {
+  type FaultKind,
+  faultKinds,
+  type FaultKnobs,
+  type FaultKnobsAtPoints,
+  faultPoints,
+  type FaultRates,
+  isBusPoint,
+} from "./options.ts";
 import type { CallFault, EndedCall } from "./run_watch.ts";
 
 /** Options of {@linkcode FaultyLinks}. */
 export interface FaultyLinksOptions {
   readonly rates: FaultRates;
+  /** @default all of it is drawn */
+  readonly knobs?: FaultKnobsAtPoints | undefined;
   /** The longest that a delay or an outage lasts, in milliseconds. */
   readonly faultMaxMs: number;
   /** After it, whoever calls gives up, in milliseconds. */
@@ -69,6 +80,12 @@ export type OutageMode = 1 | 2 | 3;
 /** The same, in words: both ways are cut; the way there; the way back. */
 export const outageEffects = { 1: "refuse", 2: "time-out", 3: "lose-answer" } as const;
 
+/** An outage by the way that is cut. */
+const modes = { both: 1, there: 2, back: 3 } as const;
+
+/** Which way is affected, as it stands in a record; what is usual is 0. */
+const ways = { there: 0, back: 1, both: 2 } as const;
+
 /** A point that is out. */
 export interface Outage {
   readonly sinceMs: number;
@@ -78,16 +95,11 @@ export interface Outage {
   calls: number;
 }
 
-interface Chances {
-  /** Gives the number of a kind, or 0 for none. */
-  readonly choose: (draw: Draw) => number;
-}
-
 /** Made once: an error's stack would cost more than the call. */
 const refused = new LinkError("refused", "It cannot be reached");
 const timedOut = new LinkError("timeout", "No answer in time");
 
-const noChances: Chances = { choose: () => 0 };
+const noChances = new FaultChances({});
 const faultNames = ["", ...faultPoints.map((point) => `fault-${point}`)];
 
 /** All links of a run. */
@@ -95,10 +107,12 @@ export class FaultyLinks {
   readonly #loop: EventLoop;
   readonly #decisions: Decisions;
   readonly #options: FaultyLinksOptions;
-  readonly #chances: Partial<Record<FaultPoint, Chances>> = {};
+  readonly #chances: Partial<Record<FaultPoint, FaultChances>> = {};
   /** Of points, and of processes that reach nothing. */
   readonly #outages = new Map<FaultPoint | Process, Outage>();
   readonly #reorderMs = new Map<Process, number>();
+  /** How long who is about to crash is down, at least. */
+  readonly #minDownMs = new Map<Process, number>();
   readonly #flights: Set<Flight> | undefined;
   readonly #network = newProcess("network");
   #isHealed = false;
@@ -110,7 +124,11 @@ export class FaultyLinks {
     this.#options = options;
     this.#flights = options.isObserved ? new Set() : undefined;
     for (const [point, rates] of Object.entries(options.rates)) {
-      this.#chances[Number(point) as FaultPoint] = chancesOf(rates);
+      this.setRates(
+        Number(point) as FaultPoint,
+        rates,
+        options.knobs?.[Number(point) as FaultPoint],
+      );
     }
   }
 
@@ -126,8 +144,12 @@ export class FaultyLinks {
   }
 
   /** From now on, calls at that point fail so. */
-  setRates(point: FaultPoint, rates: Readonly<Partial<Record<FaultKind, number>>>): void {
-    this.#chances[point] = chancesOf(rates);
+  setRates(
+    point: FaultPoint,
+    rates: Readonly<Partial<Record<FaultKind, number>>>,
+    knobs?: Readonly<Partial<Record<FaultKind, FaultKnobs>>>,
+  ): void {
+    this.#chances[point] = new FaultChances(rates, knobs);
   }
 
   /** Calls that are under way; none unless they are observed. */
@@ -163,6 +185,13 @@ export class FaultyLinks {
     const delayMs = this.#reorderMs.get(process) ?? 0;
     if (delayMs > 0) this.#reorderMs.delete(process);
     return delayMs;
+  }
+
+  /** How long a process that crashes is down, at least. */
+  takeMinDownMs(process: Process): number {
+    const minDownMs = this.#minDownMs.get(process) ?? 0;
+    this.#minDownMs.delete(process);
+    return minDownMs;
   }
 
   *#observed<T>(
@@ -272,9 +301,17 @@ export class FaultyLinks {
   /** Asked at each call, also where nothing can be drawn: a record or somebody at a page may say otherwise. */
   #choose(point: FaultPoint, subject: string): FaultKind | undefined {
     if (this.#isHealed) return undefined;
-    const { choose } = this.#chances[point] ?? noChances;
-    const index = this.#decisions.decide(faultNames[point]!, subject, choose);
-    return index === 0 ? undefined : faultKinds[index - 1];
+    const chances = this.#chances[point] ?? noChances;
+    const { nowMs } = this.#loop;
+    const index = this.#decisions.decide(faultNames[point]!, subject, chances.chooserAt(nowMs));
+    if (index === 0) return undefined;
+    const kind = faultKinds[index - 1]!;
+    chances.hit(kind, nowMs);
+    return kind;
+  }
+
+  #knobs(point: FaultPoint, kind: FaultKind): FaultKnobs {
+    return (this.#chances[point] ?? noChances).knobsOf(kind);
   }
 
   *#fail<T>(
@@ -285,36 +322,25 @@ export class FaultyLinks {
     perform: () => Step<T>,
     flight: Flight | undefined,
   ): Step<T> {
-    const { timeoutMs, crash, victimOf } = this.#options;
     switch (kind) {
       case "refuse":
         throw refused;
       case "time-out":
+        if (this.#way(kind, point, subject) === ways.back) yield* perform();
         return yield* this.#timeOut(process, flight);
       case "lose-answer":
         yield* perform();
         return yield* this.#timeOut(process, flight);
-      case "delay": {
-        const delayMs = this.#duration("delay", point, subject);
-        if (delayMs < timeoutMs) {
-          this.#enter(flight, "delayed", delayMs);
-          yield* this.#loop.sleep(delayMs, process);
-          return yield* perform();
-        }
-        this.#performLate(process, point, subject, delayMs, perform);
-        return yield* this.#timeOut(process, flight);
-      }
-      case "duplicate":
-        this.#performLate(
-          process,
-          point,
-          subject,
-          this.#duration("duplicate", point, subject),
-          perform,
-        );
+      case "delay":
+        return yield* this.#delay(process, point, subject, perform, flight);
+      case "duplicate": {
+        const lateMs = this.#duration(kind, point, subject);
+        this.#performLate(process, point, subject, lateMs, perform);
         return yield* perform();
+      }
       case "reorder": {
-        const delayMs = Math.min(timeoutMs / 2, this.#duration("reorder", point, subject));
+        const longestMs = this.#options.timeoutMs / 2;
+        const delayMs = Math.min(longestMs, this.#duration(kind, point, subject));
         if (isBusPoint(point)) this.#reorderMs.set(process, delayMs);
         else {
           this.#enter(flight, "delayed", delayMs);
@@ -323,31 +349,81 @@ export class FaultyLinks {
         return yield* perform();
       }
       case "crash-before":
-      case "crash-after": {
-        const victim = victimOf(point, process, subject);
-        // Where there is a transaction, it is its commit that the crash comes before or after.
-        if (!isBusPoint(point)) {
-          victim.doom = kind === "crash-before" ? "before-commit" : "after-commit";
-        } else if (kind === "crash-before") crash(victim);
-        if (!process.isLive) return yield* forever();
-        const result = yield* perform();
-        if (isBusPoint(point) && kind === "crash-after") crash(victim);
-        // Once all is healed, nobody crashes any more.
-        return process.isLive ? result : yield* forever();
-      }
+      case "crash-after":
+        return yield* this.#crashAt(kind, process, point, subject, perform);
       case "outage": {
-        const durationMs = this.#duration("outage", point, subject);
-        const mode = this.#decisions.decide(
-          "outage-mode",
-          `${point}/${subject}`,
-          (draw) => 1 + Math.floor(draw() * 3),
-          1,
-        ) as OutageMode;
-        this.cut(point, mode, durationMs);
+        this.cut(point, this.#outageMode(point, subject), this.#duration(kind, point, subject));
         const outage = this.#outages.get(point)!;
         return yield* this.#duringOutage(process, outage, perform, flight);
       }
     }
+  }
+
+  *#crashAt<T>(
+    kind: "crash-before" | "crash-after",
+    process: Process,
+    point: FaultPoint,
+    subject: string,
+    perform: () => Step<T>,
+  ): Step<T> {
+    const { crash, victimOf } = this.#options;
+    const victim = victimOf(point, process, subject);
+    const { minDurationMs } = this.#knobs(point, kind);
+    if (minDurationMs !== undefined) this.#minDownMs.set(victim, minDurationMs);
+    // Where there is a transaction, it is its commit that the crash comes before or after.
+    if (!isBusPoint(point)) {
+      victim.doom = kind === "crash-before" ? "before-commit" : "after-commit";
+    } else if (kind === "crash-before") crash(victim);
+    if (!process.isLive) return yield* forever();
+    const result = yield* perform();
+    if (isBusPoint(point) && kind === "crash-after") crash(victim);
+    // Once all is healed, nobody crashes any more.
+    return process.isLive ? result : yield* forever();
+  }
+
+  /** On the way there, on the way back, or half of it on each. */
+  *#delay<T>(
+    process: Process,
+    point: FaultPoint,
+    subject: string,
+    perform: () => Step<T>,
+    flight: Flight | undefined,
+  ): Step<T> {
+    const { timeoutMs } = this.#options;
+    const delayMs = this.#duration("delay", point, subject);
+    const way = this.#way("delay", point, subject);
+    const thereMs = way === ways.back ? 0 : way === ways.both ? delayMs / 2 : delayMs;
+    if (thereMs >= timeoutMs) {
+      this.#performLate(process, point, subject, thereMs, perform);
+      return yield* this.#timeOut(process, flight);
+    }
+    yield* this.#hold(process, thereMs, flight);
+    const result = yield* perform();
+    if (delayMs >= timeoutMs) {
+      yield* this.#hold(process, timeoutMs - thereMs, flight);
+      throw timedOut;
+    }
+    yield* this.#hold(process, delayMs - thereMs, flight);
+    return result;
+  }
+
+  *#hold(process: Process, delayMs: number, flight: Flight | undefined): Step<void> {
+    if (delayMs <= 0) return;
+    this.#enter(flight, "delayed", delayMs);
+    yield* this.#loop.sleep(delayMs, process);
+  }
+
+  /** Which way is affected, of {@linkcode ways}. */
+  #way(kind: "time-out" | "delay", point: FaultPoint, subject: string): number {
+    const { direction = "there" } = this.#knobs(point, kind);
+    return this.#decisions.decide(`${kind}-way`, `${point}/${subject}`, () => ways[direction]);
+  }
+
+  #outageMode(point: FaultPoint, subject: string): OutageMode {
+    const { direction } = this.#knobs(point, "outage");
+    const choose = (draw: Draw) =>
+      direction === undefined ? 1 + Math.floor(draw() * 3) : modes[direction];
+    return this.#decisions.decide("outage-mode", `${point}/${subject}`, choose, 1) as OutageMode;
   }
 
   *#duringOutage<T>(
@@ -401,10 +477,18 @@ export class FaultyLinks {
     }
   }
 
-  #duration(what: string, point: FaultPoint, subject: string): number {
+  /** How long an outage lasts, and how late the others are. */
+  #duration(
+    what: "delay" | "duplicate" | "reorder" | "outage",
+    point: FaultPoint,
+    subject: string,
+  ): number {
     const { faultMaxMs } = this.#options;
+    const { minDurationMs, delayMs } = this.#knobs(point, what);
+    const setMs = what === "outage" ? minDurationMs : delayMs;
     const minMs = what === "outage" ? 10 : 0.1;
-    const choose = (draw: Draw) => Math.round(10 * logUniform(draw, minMs, faultMaxMs)) / 10;
+    const choose = (draw: Draw) =>
+      setMs ?? Math.round(10 * logUniform(draw, minMs, faultMaxMs)) / 10;
     return this.#decisions.decide(`${what}-ms`, `${point}/${subject}`, choose, 50);
   }
 }
@@ -423,21 +507,3 @@ const calling: LeafKind<Call, unknown> = {
   finish: () => undefined,
   rest: (call) => call.links.perform(call),
 };
-
-function chancesOf(rates: Readonly<Partial<Record<FaultKind, number>>>): Chances {
-  const kinds: [number, number][] = [];
-  let total = 0;
-  for (const [index, kind] of faultKinds.entries()) {
-    const rate = rates[kind] ?? 0;
-    if (rate <= 0) continue;
-    total += rate;
-    kinds.push([total, index + 1]);
-  }
-  if (total === 0) return noChances;
-  return {
-    choose(draw) {
-      const value = draw();
-      return value >= total ? 0 : kinds.find(([upTo]) => value < upTo)![1];
-    },
-  };
-}

@@ -5,9 +5,12 @@
  */
 import {
   drawOptions,
+  faultDirections,
+  type FaultKind,
   faultKinds,
   faultPoints,
   type FaultRates,
+  knobsOfKind,
   type RunOptions,
 } from "./options.ts";
 
@@ -75,6 +78,10 @@ export function checkOptions(given: unknown, maxOrders = 1_000): Partial<RunOpti
       checkFaults(value as FaultRates);
       continue;
     }
+    if (name === "faultKnobs") {
+      checkFaultKnobs(value);
+      continue;
+    }
     const known = words[name as keyof RunOptions];
     if (known !== undefined) {
       if (known.includes(value as string)) continue;
@@ -97,6 +104,34 @@ export function checkOptions(given: unknown, maxOrders = 1_000): Partial<RunOpti
 function areKeys(value: unknown): boolean {
   return Array.isArray(value) && value.length <= 1_000 &&
     value.every((one: unknown) => typeof one === "string" && /^k\d{1,3}$/.test(one));
+}
+
+/** How long a fault may last, and how late a call may be, at most. */
+const maxFaultMs = 600_000;
+
+function checkFaultKnobs(knobs: unknown): void {
+  if (typeof knobs !== "object" || knobs === null) throw new TypeError("Its fault knobs are none");
+  for (const [point, ofKinds] of Object.entries(knobs)) {
+    const isPoint = faultPoints.some((one) => String(one) === point);
+    if (!isPoint || !areFaultKnobs(ofKinds)) {
+      throw new TypeError(`The fault knobs at point ${point} cannot be read`);
+    }
+  }
+}
+
+/** Whether something that was read from outside is knobs of kinds of fault, of each only those that it has. */
+export function areFaultKnobs(value: unknown): boolean {
+  return typeof value === "object" && value !== null &&
+    Object.entries(value).every(([kind, knobs]) =>
+      (faultKinds as readonly string[]).includes(kind) && typeof knobs === "object" &&
+      knobs !== null &&
+      Object.entries(knobs).every(([name, value]) =>
+        (knobsOfKind[kind as FaultKind] as readonly string[]).includes(name) &&
+        (name === "direction"
+          ? (faultDirections as readonly unknown[]).includes(value)
+          : typeof value === "number" && value >= 0 && value <= maxFaultMs)
+      )
+    );
 }
 
 function checkFaults(faults: FaultRates): void {

@@ -32,6 +32,43 @@ export type FaultRates = Readonly<
   Partial<Record<FaultPoint, Readonly<Partial<Record<FaultKind, number>>>>>
 >;
 
+/** Which way is affected: what is asked, its answer, or both. */
+export const faultDirections = ["both", "there", "back"] as const;
+
+/** How a kind of fault is at a point, beside how likely it is. All durations in milliseconds. */
+export interface FaultKnobs {
+  /**
+   * Once it has hit, every call at the point is hit for so long; who crashes is down for at least so
+   * long. @default a call at a time; outages and crashes last as drawn
+   */
+  readonly minDurationMs?: number;
+  /** Of `delay`, `duplicate` and `reorder`: how late. @default as drawn */
+  readonly delayMs?: number;
+  /**
+   * Of `time-out`, `delay` and `outage`: `there` does not arrive, of `back` the answer does not.
+   * @default on the way there; of an outage as drawn
+   */
+  readonly direction?: typeof faultDirections[number];
+}
+
+/** Knobs by point and kind. */
+export type FaultKnobsAtPoints = Readonly<
+  Partial<Record<FaultPoint, Readonly<Partial<Record<FaultKind, FaultKnobs>>>>>
+>;
+
+/** Which of its knobs each kind of fault has. */
+export const knobsOfKind: Readonly<Record<FaultKind, readonly (keyof FaultKnobs)[]>> = {
+  "refuse": ["minDurationMs"],
+  "time-out": ["minDurationMs", "direction"],
+  "lose-answer": ["minDurationMs"],
+  "delay": ["minDurationMs", "delayMs", "direction"],
+  "duplicate": ["minDurationMs", "delayMs"],
+  "reorder": ["minDurationMs", "delayMs"],
+  "crash-before": ["minDurationMs"],
+  "crash-after": ["minDurationMs"],
+  "outage": ["minDurationMs", "direction"],
+};
+
 /** Everything a run is set to. All durations in milliseconds. */
 export interface RunOptions {
   readonly pattern: Pattern;
@@ -68,6 +105,8 @@ export interface RunOptions {
   /** Messages that the bus takes in before it is full. */
   readonly capacity: number;
   readonly faults: FaultRates;
+  /** How faults are, beside how likely. @default all of it is drawn */
+  readonly faultKnobs?: FaultKnobsAtPoints;
   /** The longest that a fault lasts. */
   readonly faultMaxMs: number;
   /** Crashes of parts beside those of {@linkcode RunOptions.faults}. */
@@ -227,7 +266,12 @@ function drawFaults(draw: Draw): FaultRates {
 }
 
 function isLong(kind: FaultKind): boolean {
-  return kind === "outage" || kind === "crash-before" || kind === "crash-after";
+  return kind === "outage" || isCrash(kind);
+}
+
+/** Whether a kind makes a part crash. */
+export function isCrash(kind: FaultKind): boolean {
+  return kind === "crash-before" || kind === "crash-after";
 }
 
 function withoutReorder(rates: FaultRates): FaultRates {

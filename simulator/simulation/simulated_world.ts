@@ -22,7 +22,7 @@ import { type Decisions, type Draw, logUniform } from "./decisions.ts";
 import { EventLoop, jittered, type LogEntry, newProcess, type Process } from "./event_loop.ts";
 import { FaultyLinks, outageEffects } from "./faulty_link.ts";
 import { HandlerFaults } from "./handler_faults.ts";
-import type { Intervention } from "./interventions.ts";
+import { type Intervention, ratesInWords } from "./interventions.ts";
 import { Invariants } from "./invariants.ts";
 import { type Box, Mailboxes } from "./mailboxes.ts";
 import { allowedRates, callsPerSecondOf, type RunOptions } from "./options.ts";
@@ -271,9 +271,10 @@ export class SimulatedWorld {
   }
 
   #newLinks(isObserved: boolean): FaultyLinks {
-    const { faults, faultMaxMs, timeoutMs, linkMs } = this.#options;
+    const { faults, faultKnobs, faultMaxMs, timeoutMs, linkMs } = this.#options;
     return new FaultyLinks(this.loop, this.#decisions, {
       rates: faults,
+      knobs: faultKnobs,
       faultMaxMs,
       timeoutMs,
       isObserved,
@@ -361,9 +362,9 @@ export class SimulatedWorld {
     this.loop.after(intervention.atMs, () => {
       if (this.#isHealed) return;
       if (intervention.kind === "rates") {
-        const { point, rates } = intervention;
-        this.#links.setRates(point, allowedRates(this.#options.ordering, point, rates));
-        this.#log.noteOfWorld("rates", String(point), ratesInWords(rates));
+        const { point, rates, knobs } = intervention;
+        this.#links.setRates(point, allowedRates(this.#options.ordering, point, rates), knobs);
+        this.#log.noteOfWorld("rates", String(point), ratesInWords(rates, knobs));
         return;
       }
       const process = [...this.#surroundings.keys()].find(({ name }) => name === intervention.part);
@@ -390,7 +391,9 @@ export class SimulatedWorld {
       mailboxes.clear(process);
     }
     const { faultMaxMs } = this.#options;
-    const choose = (draw: Draw) => Math.round(logUniform(draw, 10, faultMaxMs));
+    const minDownMs = this.#links.takeMinDownMs(process);
+    const choose = (draw: Draw) =>
+      Math.max(minDownMs, Math.round(logUniform(draw, 10, faultMaxMs)));
     const downMs = givenMs ?? this.#decisions.decide("down-ms", process.name, choose, 100);
     this.#log.note("crash", process, process.name, `${downMs} ms`);
     this.loop.after(downMs, () => this.#start(process));
@@ -461,9 +464,4 @@ export class SimulatedWorld {
         this.#log.noteOfWorld("VIOLATION", "world", `${invariant}: ${text}`),
     };
   }
-}
-
-function ratesInWords(rates: Readonly<Record<string, number>>): string {
-  const words = Object.entries(rates).map(([kind, rate]) => `${kind} ${rate}`);
-  return words.length === 0 ? "none" : words.join(" ");
 }
