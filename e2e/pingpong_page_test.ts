@@ -93,6 +93,38 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
   },
 };
 
+/** The protocol of everything that the page was loaded by. */
+const protocols = (page: Page) =>
+  page.evaluate(() =>
+    performance.getEntries()
+      .filter((one) => ["navigation", "resource"].includes(one.entryType))
+      .map((one) => (one as PerformanceResourceTiming).nextHopProtocol)
+  );
+
+cases["comes by HTTP/2 over TLS, and pings as it does without"] = async ({ browser, server }) => {
+  const [, port] = await server.line(/and https:\/\/127\.0\.0\.1:(\d+)/);
+  const context = await browser.newContext({ ignoreHTTPSErrors: true });
+  try {
+    const page = await context.newPage();
+    await page.goto(`https://127.0.0.1:${port}/?interval=20`);
+    await answered(page, 20);
+    const found = await protocols(page);
+    assert.ok(found.length >= 3, found.join());
+    assert.deepEqual(new Set(found), new Set(["h2"]));
+    // A WebSocket has a connection of its own, by HTTP/1.1.
+    const opened = await page.evaluate(() =>
+      new Promise<boolean>((resolve) => {
+        const socket = new WebSocket(`wss://${location.host}/`);
+        socket.onopen = () => resolve(true);
+        socket.onerror = () => resolve(false);
+      })
+    );
+    assert.ok(opened, "a WebSocket opens");
+  } finally {
+    await context.close();
+  }
+};
+
 /** A browser that makes its datagrams' writables, or has none, and whose streams are no async iterators. */
 const otherBrowsers = {
   createWritable: `

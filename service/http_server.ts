@@ -1,5 +1,5 @@
 /**
- * Listening for HTTP/1.1 with the house rules: loopback unless authentication is on, a taken port
+ * Listening for HTTP/1.1, and with TLS for HTTP/2 beside it, with the house rules: loopback unless authentication is on, a taken port
  * is a reason in words; requests under way, connections and every wait are bounded; and a stop drains
  * with a deadline.
  *
@@ -15,10 +15,10 @@ import { createPrivateKey, X509Certificate } from "node:crypto";
 import net, { type AddressInfo } from "node:net";
 import tls from "node:tls";
 import { flag, InvalidArgumentError, parsePort } from "./command_line.ts";
-import type { Exchange } from "./http1/connection.ts";
-import { HttpConnections, type HttpConnectionsOptions } from "./http1/connections.ts";
 import { toRequest } from "./http1/incoming_request.ts";
 import { bindAll } from "./http_bind.ts";
+import { HttpConnections, type HttpConnectionsOptions } from "./http_connections.ts";
+import type { HttpExchange } from "./http_exchange.ts";
 import { isWebSocketAnswer } from "./http_upgrade.ts";
 import { type Service, StartError } from "./life_cycle.ts";
 import { problemResponse } from "./problem.ts";
@@ -50,9 +50,9 @@ export interface ListenOptions extends HttpConnectionsOptions {
   authenticated?: boolean;
   /** Lets an unauthenticated server listen beyond loopback: the operator's explicit word. @default false */
   allowRemoteWithoutAuth?: boolean;
-  /** Serves HTTPS with this chain and key, both PEM. @default plain HTTP */
+  /** Serves HTTPS with this chain and key, both PEM, by HTTP/2 to who offers it (ALPN). @default plain HTTP */
   tls?: { cert: string; key: string };
-  /** Hears of a client that speaks HTTP/2 from its first byte, as gRPC does: it can be told nothing. @default nobody */
+  /** Hears of a client that speaks HTTP/2 without TLS from its first byte, as gRPC does: it can be told nothing. @default nobody */
   onHttp2?: () => void;
   /** Requests under way at once; one more is answered 503 with `Retry-After`. @default 1024 */
   maxRequestsInFlight?: number;
@@ -166,7 +166,7 @@ function nodeServer({ tls: pair, headerTimeoutMs = 15_000 }: ListenOptions): net
   return tls.createServer({
     ...pair,
     noDelay: true,
-    ALPNProtocols: ["http/1.1"],
+    ALPNProtocols: ["h2", "http/1.1"],
     handshakeTimeout: headerTimeoutMs,
   });
 }
@@ -214,14 +214,14 @@ interface Answering {
 /** What is being answered: not more than so many requests, each of which can be cut short. */
 class RequestsUnderWay {
   readonly #options: Answering;
-  readonly #open = new Set<Exchange>();
+  readonly #open = new Set<HttpExchange>();
   #idle: PromiseWithResolvers<void> | undefined;
 
   constructor(options: Answering) {
     this.#options = options;
   }
 
-  handle(exchange: Exchange): void {
+  handle(exchange: HttpExchange): void {
     const { handler, url, basePath, maxRequestsInFlight } = this.#options;
     const request = refusalOf(exchange) ?? toRequest(exchange, url, basePath) ??
       badRequest(badTarget);
@@ -232,7 +232,7 @@ class RequestsUnderWay {
     }
     this.#open.add(exchange);
     try {
-      const response = handler(request, { remoteAddr: exchange.connection.peer });
+      const response = handler(request, { remoteAddr: exchange.peer });
       if (response instanceof Response) this.#end(exchange, response);
       else {
         response.then(
@@ -245,7 +245,7 @@ class RequestsUnderWay {
     }
   }
 
-  #end(exchange: Exchange, response: Response): void {
+  #end(exchange: HttpExchange, response: Response): void {
     this.#open.delete(exchange);
     exchange.answer(response);
     if (this.#open.size === 0) this.#idle?.resolve();
@@ -273,16 +273,16 @@ class RequestsUnderWay {
 
 const badTarget = "The request's target or its Host header is not well-formed.";
 
-/** What is no HTTP/1.1 although its head could be read (RFC 9112, sections 2.5 and 3.2; RFC 9110, 9.3.6 and 10.1.1). */
-function refusalOf({ head, awaitsBody }: Exchange): Response | undefined {
+/** What is no HTTP although its head could be read (RFC 9112, sections 2.5 and 3.2; RFC 9110, 9.3.6 and 10.1.1). */
+function refusalOf({ head, awaitsBody }: HttpExchange): Response | undefined {
   const { version, hosts, method, expect } = head;
-  if (version !== "1.1" && version !== "1.0") {
+  if (version !== "1.1" && version !== "1.0" && version !== "2") {
     return problemResponse(505, {
       title: "HTTP version not supported",
       detail: `This server speaks HTTP/1.1, not HTTP/${version}.`,
     }, { connection: "close" });
   }
-  if (version === "1.1" && hosts !== 1) {
+  if (version !== "1.0" && hosts !== 1) {
     return badRequest(`A request has one Host header, not ${hosts}.`);
   }
   if (method === "CONNECT") {

@@ -29,7 +29,7 @@ export interface AnswerTerms {
 }
 
 /** Answers of these types are whole when they are made: they go out in one piece, with their length. */
-const wholeTypes = new Set([
+export const wholeTypes: ReadonlySet<string> = new Set([
   "application/json",
   "application/problem+json",
   "application/x-protobuf",
@@ -38,7 +38,7 @@ const wholeTypes = new Set([
 ]);
 
 /** A write of so much at once; a peer that reads slowly shows by when it takes the next. */
-const pieceBytes = 65_536;
+export const pieceBytes = 65_536;
 
 /**
  * Writes an answer; gives whether the connection may go on behind it.
@@ -101,7 +101,7 @@ async function writeStream(
     ? ""
     : lengthField(length);
   await sink.write(latin1(headText(status, fields.text + framing, keepsAlive, terms)));
-  if (body) await pump(body, sink, isChunked ? undefined : length, isChunked);
+  if (body) await writeBody(body, sink, isChunked ? undefined : length, isChunked);
   return keepsAlive;
 }
 
@@ -180,12 +180,16 @@ async function writeInPieces(head: string, body: Uint8Array, sink: AnswerSink): 
   return room;
 }
 
-/** @throws {Error} the body failed, or has not its length */
-async function pump(
+/**
+ * Writes a body as it comes.
+ *
+ * @throws {Error} it failed, or has not its length
+ */
+export async function writeBody(
   body: ReadableStream<Uint8Array>,
   sink: AnswerSink,
   length: number | undefined,
-  isChunked: boolean,
+  isChunked = false,
 ): Promise<void> {
   const reader = body.getReader();
   // The client's end ends the stream, also while it has nothing to say.
@@ -225,7 +229,7 @@ let dateSecond = NaN;
 let dateValue = "";
 
 /** The time of an answer (RFC 9110, section 6.6.1). */
-function dateText(): string {
+export function dateText(): string {
   const nowMs = realWorld.nowMs();
   const second = Math.floor(nowMs / 1_000);
   if (second !== dateSecond) {

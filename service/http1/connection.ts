@@ -5,46 +5,19 @@
  * @module
  */
 import type { Socket } from "node:net";
+import {
+  type ConnectionOwner,
+  type HttpConnection,
+  type HttpExchange,
+  lingerTimeoutMs,
+  takesNothing,
+} from "../http_exchange.ts";
 import { type AnswerSink, rawAnswer, writeAnswer } from "./answer.ts";
-import type { RequestSource } from "./incoming_request.ts";
 import { RequestBody } from "./request_body.ts";
 import { RequestError, type RequestHead, RequestParser } from "./request_parser.ts";
 
-/** How long each thing may take, in milliseconds. */
-export interface ConnectionTimeouts {
-  /** A request's line and header, from the connection's first moment for the first one; then 408. */
-  readonly headerTimeoutMs: number;
-  /** A whole request, and the rest of one that was answered before it had come whole. */
-  readonly requestTimeoutMs: number;
-  /** Waiting for the next request. */
-  readonly idleTimeoutMs: number;
-  /** A peer's taking nothing of its answer. */
-  readonly writeTimeoutMs: number;
-}
-
-/** What a connection tells its server. */
-export interface ConnectionOwner {
-  readonly timeouts: ConnectionTimeouts;
-  /** No connection goes on behind the answer that is under way. */
-  readonly isDraining: boolean;
-  monotonicMs(): number;
-  /** A request is to be answered, by {@linkcode Exchange.answer}. */
-  handle(exchange: Exchange): void;
-  /** Whether the answer is one whose head was sent already, with the socket that goes on. */
-  isUpgraded(response: Response): boolean;
-  /** It speaks HTTP/2 from its first byte. */
-  onHttp2(): void;
-  /** It was cut, as its peer took nothing. */
-  onStuck(connection: Connection): void;
-  /** It is HTTP's no longer: closed, or a WebSocket. */
-  onEnd(connection: Connection): void;
-}
-
-/** How long a request that has been answered may go on sending a body that nobody reads, in milliseconds. */
-const lingerTimeoutMs = 5_000;
-
 /** A request and its answer. */
-export class Exchange implements RequestSource {
+export class Exchange implements HttpExchange {
   readonly connection: Connection;
   readonly head: RequestHead;
   readonly body: RequestBody | undefined;
@@ -59,6 +32,10 @@ export class Exchange implements RequestSource {
     this.head = head;
     this.body = body;
     this.awaitsBody = body !== undefined && head.expect === "100-continue";
+  }
+
+  get peer(): Deno.NetAddr {
+    return this.connection.peer;
   }
 
   askForBody(): void {
@@ -100,9 +77,9 @@ async function cancelled(response: Response): Promise<false> {
 type Wait = "head" | "body" | "linger" | "idle";
 
 /** A connection. */
-export class Connection implements AnswerSink {
+export class Connection implements AnswerSink, HttpConnection {
   readonly socket: Socket;
-  readonly peer: { readonly transport: "tcp"; readonly hostname: string; readonly port: number };
+  readonly peer: Deno.NetAddr;
   readonly #owner: ConnectionOwner;
   readonly #parser: RequestParser;
   /** Requests that are not answered yet; the first is being handled. */
@@ -144,20 +121,21 @@ export class Connection implements AnswerSink {
     return this.socket.destroyed;
   }
 
-  /** Whether nothing is asked on it. */
   get isIdle(): boolean {
     return this.#exchanges.length === 0;
   }
 
-  /** Since when it has done nothing, in milliseconds. */
   get idleSinceMs(): number {
     return this.#sinceMs;
   }
 
-  /** Ends it: what is on its way to the peer still gets there. */
   end(): void {
     this.#isEnding = true;
     this.socket.destroySoon();
+  }
+
+  cut(): void {
+    this.socket.destroy();
   }
 
   write(bytes: Uint8Array): true | Promise<boolean> {
@@ -170,10 +148,9 @@ export class Connection implements AnswerSink {
     return this.#exchanges[0]!.onGone(callback);
   }
 
-  /** Ends what has taken too long. */
   look(nowMs: number): void {
     if (this.#isStuck(nowMs)) {
-      this.#owner.onStuck(this);
+      this.#owner.onCut(this, takesNothing);
       this.socket.destroy();
       return;
     }

@@ -20,7 +20,7 @@ export interface RequestHead {
   readonly hosts: number;
   /** The lower-case value of `Expect`, if there is one. */
   readonly expect: string | undefined;
-  /** 1.0 or 1.1; others are refused by the connection. */
+  /** 1.0 or 1.1, or 2 of a stream; others are refused by the server. */
   readonly version: string;
   /** Whether the connection may have another request after this one. */
   readonly keepsAlive: boolean;

@@ -5,12 +5,15 @@
  * @module
  */
 import type { Server, Socket } from "node:net";
-import { resumeAccepting, watchDescriptors } from "../http_descriptors.ts";
-import { limitedLog } from "../limited_log.ts";
-import type { Log } from "../log.ts";
-import { realWorld, type TimerId, type World } from "../world/world.ts";
-import { rawAnswer } from "./answer.ts";
-import { Connection, type ConnectionOwner, type Exchange } from "./connection.ts";
+import type { TLSSocket } from "node:tls";
+import { rawAnswer } from "./http1/answer.ts";
+import { Connection } from "./http1/connection.ts";
+import { Http2Connection } from "./http2/connection.ts";
+import { resumeAccepting, watchDescriptors } from "./http_descriptors.ts";
+import type { ConnectionOwner, HttpConnection, HttpExchange } from "./http_exchange.ts";
+import { limitedLog } from "./limited_log.ts";
+import type { Log } from "./log.ts";
+import { realWorld, type TimerId, type World } from "./world/world.ts";
 
 /** Options of {@linkcode HttpConnections}. */
 export interface HttpConnectionsOptions {
@@ -56,7 +59,7 @@ export class HttpConnections implements ConnectionOwner {
   readonly #world: World;
   readonly #events: ConnectionEvents;
   readonly #warn: ReturnType<typeof limitedLog> | undefined;
-  readonly #open = new Set<Connection>();
+  readonly #open = new Set<HttpConnection>();
   readonly #byPeer = new Map<string, number>();
   readonly #timer: TimerId;
   readonly #unwatch: () => void;
@@ -97,26 +100,27 @@ export class HttpConnections implements ConnectionOwner {
     return this.#open.size;
   }
 
-  /** Takes a connection in, or turns it away. */
+  /** Takes a connection in, or turns it away; with TLS it has agreed on the version of HTTP. */
   add(socket: Socket): void {
+    const isHttp2 = (socket as TLSSocket).alpnProtocol === "h2";
     const peer = socket.remoteAddress ?? "";
     const ofPeer = this.#byPeer.get(peer) ?? 0;
     const maxOfPeer = this.#maxConnectionsPerPeer;
     if (ofPeer >= maxOfPeer && !this.closeIdle(1, peer)) {
-      return this.#refuse(socket, `${maxOfPeer} connections of ${peer}`);
+      return this.#refuse(socket, isHttp2, `${maxOfPeer} connections of ${peer}`);
     }
     if (this.#open.size >= this.#maxConnections && !this.closeIdle(1)) {
-      return this.#refuse(socket, `${this.#maxConnections} connections`);
+      return this.#refuse(socket, isHttp2, `${this.#maxConnections} connections`);
     }
     this.#byPeer.set(peer, (this.#byPeer.get(peer) ?? 0) + 1);
-    this.#open.add(new Connection(socket, this));
+    this.#open.add(isHttp2 ? new Http2Connection(socket, this) : new Connection(socket, this));
   }
 
   monotonicMs(): number {
     return this.#world.monotonicMs();
   }
 
-  handle(exchange: Exchange): void {
+  handle(exchange: HttpExchange): void {
     this.#events.handle(exchange);
   }
 
@@ -128,11 +132,11 @@ export class HttpConnections implements ConnectionOwner {
     this.#events.onHttp2();
   }
 
-  onStuck({ peer }: Connection): void {
-    this.#warn?.("A connection was cut: its peer takes nothing", { peer: peer.hostname });
+  onCut({ peer }: HttpConnection, reason: string): void {
+    this.#warn?.(`A connection was cut: ${reason}`, { peer: peer.hostname });
   }
 
-  onEnd(connection: Connection): void {
+  onEnd(connection: HttpConnection): void {
     if (!this.#open.delete(connection)) return;
     const { hostname } = connection.peer;
     const left = this.#byPeer.get(hostname)! - 1;
@@ -155,7 +159,7 @@ export class HttpConnections implements ConnectionOwner {
 
   /** Closes all at once. */
   cut(): void {
-    for (const { socket } of [...this.#open]) socket.destroy();
+    for (const connection of [...this.#open]) connection.cut();
   }
 
   /** Looks at nothing any more. */
@@ -164,10 +168,15 @@ export class HttpConnections implements ConnectionOwner {
     this.#unwatch();
   }
 
-  #refuse(socket: Socket, what: string): void {
+  #refuse(socket: Socket, isHttp2: boolean, what: string): void {
     this.#warn?.("A connection was refused", { open: this.#open.size, reason: `${what} are open` });
     const detail = `${what} are open already, and all are in use. Try again later.`;
     socket.on("error", () => {});
+    // Before the first frames there is no request that could be answered.
+    if (isHttp2) {
+      socket.destroy();
+      return;
+    }
     socket.end(rawAnswer(503, "Overloaded", detail));
     // It has its answer; whether it takes it is its own affair.
     socket.destroySoon();
