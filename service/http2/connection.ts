@@ -5,12 +5,13 @@
  *
  * @module
  */
-import http2 from "node:http2";
+import type http2 from "node:http2";
 import type { Socket } from "node:net";
 import { clientPrefaceBytes, withoutGoaway } from "../goaway_filter.ts";
 import { type ConnectionOwner, lingerTimeoutMs, takesNothing } from "../http_exchange.ts";
 import { problemResponse } from "../problem.ts";
 import { type ExchangeOwner, Http2Exchange, tooLarge } from "./exchange.ts";
+import { nodeHttp2 } from "./node_http2.ts";
 
 /** Requests of one connection at once: those beyond it wait at the client. */
 const maxConcurrentStreams = 100;
@@ -47,7 +48,7 @@ export class Http2Connection implements ExchangeOwner {
     this.#sinceMs = this.#lookedMs = owner.monotonicMs();
     const frames = withoutGoaway(socket, { skipBytes: clientPrefaceBytes });
     frames.once("close", () => owner.onEnd(this));
-    const session = http2.performServerHandshake(frames, {
+    const session = nodeHttp2().performServerHandshake(frames, {
       settings: { maxConcurrentStreams, enablePush: false },
     });
     // Always followed by `close`; a peer that breaks off ends its own connection only.
@@ -95,7 +96,9 @@ export class Http2Connection implements ExchangeOwner {
   onClose(exchange: Http2Exchange): void {
     this.#exchanges.delete(exchange);
     this.#sinceMs = this.monotonicMs();
-    if (exchange.stream.aborted && exchange.stream.rstCode !== http2.constants.NGHTTP2_NO_ERROR) {
+    if (
+      exchange.stream.aborted && exchange.stream.rstCode !== nodeHttp2().constants.NGHTTP2_NO_ERROR
+    ) {
       this.#takeBack();
     }
     if (this.isIdle && this.#owner.isDraining) this.end();
@@ -117,12 +120,12 @@ export class Http2Connection implements ExchangeOwner {
       this.#owner.onCut(this, takesNothing);
       // Where not even frames get out, no word of a stream's end does.
       if (this.#socket.writableLength > 0) this.cut();
-      else stream.close(http2.constants.NGHTTP2_CANCEL);
+      else stream.close(nodeHttp2().constants.NGHTTP2_CANCEL);
     } else if (!body || body.isComplete) {
       return;
     } else if (answeredMs !== undefined) {
       const lingerMs = Math.min(lingerTimeoutMs, requestTimeoutMs);
-      if (nowMs - answeredMs > lingerMs) stream.close(http2.constants.NGHTTP2_NO_ERROR);
+      if (nowMs - answeredMs > lingerMs) stream.close(nodeHttp2().constants.NGHTTP2_NO_ERROR);
     } else if (nowMs - exchange.sinceMs > requestTimeoutMs) {
       exchange.answer(problemResponse(408, {
         title: "Request Timeout",
@@ -134,6 +137,6 @@ export class Http2Connection implements ExchangeOwner {
   #takeBack(): void {
     if (++this.#takenBack <= maxTakenBack) return;
     this.#owner.onCut(this, "its peer takes back what it asks, again and again");
-    this.#session.destroy(undefined, http2.constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    this.#session.destroy(undefined, nodeHttp2().constants.NGHTTP2_ENHANCE_YOUR_CALM);
   }
 }

@@ -3,12 +3,13 @@
  *
  * @module
  */
-import http2 from "node:http2";
+import type http2 from "node:http2";
 import { type AnswerSink, dateText, pieceBytes, wholeTypes, writeBody } from "../http1/answer.ts";
 import { RequestBody } from "../http1/request_body.ts";
 import type { RequestHead } from "../http1/request_parser.ts";
 import type { HttpConnection, HttpExchange } from "../http_exchange.ts";
 import { problemResponse } from "../problem.ts";
+import { nodeHttp2 } from "./node_http2.ts";
 
 /** A header may be as large as with HTTP/1.1; who sends more is told so, which a setting would not. */
 const maxHeaderBytes = 16_384;
@@ -110,7 +111,9 @@ export class Http2Exchange implements HttpExchange, AnswerSink {
     }
     this.#answeredMs = this.#connection.monotonicMs();
     // Once the answer has begun all that is left to say of a failure is that it is not whole.
-    this.#send(response).catch(() => this.stream.close(http2.constants.NGHTTP2_INTERNAL_ERROR));
+    this.#send(response).catch(() =>
+      this.stream.close(nodeHttp2().constants.NGHTTP2_INTERNAL_ERROR)
+    );
   }
 
   async #send(response: Response): Promise<void> {
