@@ -15,6 +15,7 @@ import type { World } from "../../../service/world/world.ts";
 import type { StoredImage } from "../image_store.ts";
 import { syncFolder } from "../../../service/whole_file.ts";
 import { type BatchEntry, type BatchHead, encodeHead, maxEntries } from "./batch_format.ts";
+import { appendSynced, cutOff } from "./append_segment.ts";
 import { readAt, readBatches, segmentNumbers, segmentPath } from "./read_segments.ts";
 import { type ImagePlace, SegmentIndex } from "./segment_index.ts";
 
@@ -43,8 +44,6 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-/** Images up to this size are written together. */
-const joinedBytes = 65_536;
 /** So many segments that are mostly empty are too many. */
 const maxSparse = 8;
 const noBytes = new Uint8Array();
@@ -65,6 +64,8 @@ export class ImageSegments {
   #isWriting = false;
   /** The one that is appended to, once there is one. */
   #current: number | undefined;
+  /** How far it was written to ahead. */
+  #reservedEnd = 0;
   #reading: Promise<void> | undefined;
 
   constructor(options: ImageSegmentsOptions) {
@@ -313,7 +314,9 @@ export class ImageSegments {
     const start = this.#ends.get(segment)!;
     const parts = [headLine, ...batch.map(({ bytes }) => bytes)];
     try {
-      await appendSynced(segmentPath(this.#options.path, segment), start, parts);
+      this.#reservedEnd = await appendSynced(segmentPath(this.#options.path, segment), {
+        ...{ offset: start, reservedEnd: this.#reservedEnd, parts },
+      });
     } catch (error) {
       // What a sync that failed has left on disk nobody knows: nothing is written behind it.
       this.#current = undefined;
@@ -343,57 +346,10 @@ export class ImageSegments {
       }
       await syncFolder(path);
       this.#ends.set(number, 0);
+      this.#reservedEnd = 0;
       return this.#current = number;
     }
   }
-}
-
-/** Opened anew each time: so a file that was deleted meanwhile is noticed, and nothing is left open. */
-async function appendSynced(
-  path: string,
-  offset: number,
-  parts: readonly Uint8Array[],
-): Promise<void> {
-  using file = await Deno.open(path, { write: true });
-  await file.seek(offset, Deno.SeekMode.Start);
-  for (const part of joinedParts(parts)) {
-    for (let written = 0; written < part.length;) {
-      written += await file.write(part.subarray(written));
-    }
-  }
-  await file.syncData();
-}
-
-/** Small ones are written together. */
-function* joinedParts(parts: readonly Uint8Array[]): Iterable<Uint8Array> {
-  let small: Uint8Array[] = [];
-  let length = 0;
-  const joined = () => {
-    const whole = new Uint8Array(length);
-    let at = 0;
-    for (const part of small) {
-      whole.set(part, at);
-      at += part.length;
-    }
-    [small, length] = [[], 0];
-    return whole;
-  };
-  for (const part of parts) {
-    if (part.length <= joinedBytes && length + part.length <= 4 * joinedBytes) {
-      small.push(part);
-      length += part.length;
-      continue;
-    }
-    if (length > 0) yield joined();
-    yield part;
-  }
-  if (length > 0) yield joined();
-}
-
-/** What is half written takes space; on a full disk that is what is missing. */
-async function cutOff(path: string, length: number): Promise<void> {
-  // The write's own error is what is told.
-  await Deno.truncate(path, length).catch(() => {});
 }
 
 /** The folder of the segments, in the folder of a store. */

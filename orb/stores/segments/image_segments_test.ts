@@ -44,6 +44,29 @@ segmentsTest("images that come together are one batch, of any size", async () =>
   }
 });
 
+segmentsTest(
+  "small batches go where there is room already, large ones make the file longer",
+  async () => {
+    const segments = await open();
+    const sizeAfter = async (image: [string, Uint8Array]) => {
+      await segments.put(...image);
+      return (await Deno.stat(segmentPath(folder, 1))).size;
+    };
+    const first = await sizeAfter(imageOf(1));
+    assert.equal(await sizeAfter(imageOf(2)), first);
+    const large = imageOf(3, first);
+    const grown = await sizeAfter(large);
+    assert.ok(grown > first);
+    // Nothing is written ahead of what comes after a large one, until a small one is there.
+    const [last] = (await Array.fromAsync(readBatches(segmentPath(folder, 1), 0))).slice(-1);
+    assert.equal(grown, last!.end);
+    assert.ok(await sizeAfter(imageOf(4)) > grown);
+    for (const image of [imageOf(1), large, imageOf(4)]) {
+      assert.deepEqual(await (await open()).get(image[0]), image[1]);
+    }
+  },
+);
+
 segmentsTest("the same image at once is written once", async () => {
   const segments = await open();
   const image = imageOf(1);
@@ -58,15 +81,18 @@ segmentsTest(
     const segments = await open();
     const [whole, half] = [imageOf(1), imageOf(2)];
     await segments.put(...whole);
-    const { size: before } = await Deno.stat(segmentPath(folder, 1));
     await segments.put(...half);
-    const { size } = await Deno.stat(segmentPath(folder, 1));
-    // Cut anywhere, or of the right length with other bytes, as a file system may leave it.
-    for (const length of [before + 1, before + 40, before + 100, size - 1, size]) {
-      const path = segmentPath(folder, 1);
-      const bytes = await Deno.readFile(path);
-      const left = bytes.slice(0, length);
-      if (length === size) left[size - 1]! ^= 1;
+    const path = segmentPath(folder, 1);
+    const bytes = await Deno.readFile(path);
+    const [before, end] = (await Array.fromAsync(readBatches(path, 0))).map((batch) => batch.end);
+    // Cut anywhere, or of the right length with other bytes, or with the zeros that were there before,
+    // as a file system may leave it.
+    const lengths = [before! + 1, before! + 40, before! + 100, end! - 1, end!];
+    for (const length of [...lengths, ...lengths.map((one) => -one)]) {
+      const left = length > 0
+        ? bytes.slice(0, length)
+        : bytes.map((byte, at) => at < -length ? byte : 0);
+      if (Math.abs(length) === end) left[end - 1]! ^= 1;
       await Deno.writeFile(path, left);
       const opened = await open();
       assert.deepEqual(await opened.get(whole[0]), whole[1], `cut at ${length}`);

@@ -36,8 +36,9 @@ export async function segmentNumbers(folder: string): Promise<number[]> {
 
 /**
  * The batches of a segment from `from` on, which is where one begins. It ends where there is no whole
- * one any more, as a crash leaves it, or while one is being written. A batch is only begun when the
- * one before it is durable, so of the last one the images' bytes are looked at, too.
+ * one any more, as a crash leaves it, or while one is being written; behind it may be zeros. A batch
+ * is only begun when the one before it is durable, so of the last one the images' bytes are looked at,
+ * too.
  *
  * @example
  * ```ts
@@ -47,12 +48,12 @@ export async function segmentNumbers(folder: string): Promise<number[]> {
 export async function* readBatches(path: string, from: number): AsyncIterable<FoundBatch> {
   using file = await Deno.open(path);
   const { size } = await file.stat();
-  for (let at = from; at < size;) {
-    const batch = await readBatch(file, at, size);
-    if (batch === undefined) return;
-    if (batch.end === size && !await isWhole(file, batch)) return;
+  let batch = await readBatch(file, from, size);
+  while (batch !== undefined) {
+    const next = await readBatch(file, batch.end, size);
+    if (next === undefined && !await isWhole(file, batch)) return;
     yield batch;
-    at = batch.end;
+    batch = next;
   }
 }
 
