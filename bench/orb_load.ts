@@ -14,7 +14,7 @@
  */
 
 import { crc32 } from "node:zlib";
-import { smallPng } from "../orb/test_small_png.ts";
+import { examinedSize, smallPng } from "../orb/test_small_png.ts";
 
 /** What to load, and how. */
 export interface LoadRun {
@@ -23,8 +23,11 @@ export interface LoadRun {
   seconds: number;
   /** By `POST /api/signup` or `PUT /v2/signups/{ULID}`. @default "v1" */
   api?: "v1" | "v2";
-  /** Random bytes, or a PNG, which by v2 a worker has to examine. @default "bytes" */
-  image?: "bytes" | "png";
+  /**
+   * Random bytes; a PNG, which v2 examines, if it is small with its arrival; or one about as long of so
+   * many pixels that a worker has to. @default "bytes"
+   */
+  image?: "bytes" | "png" | "examined";
   /** Begins so many a second, however long they take. @default as many as are answered */
   perSecond?: number;
 }
@@ -37,6 +40,8 @@ export interface LoadResult {
 }
 
 const counterLength = 16;
+/** About what a PNG of black pixels takes besides its comment. */
+const examinedBytes = 220;
 const encoder = new TextEncoder();
 /** Unique to this process, so that images of two generators differ. */
 const base = crypto.getRandomValues(new Uint32Array(1))[0]! % 2 ** 16 * 2 ** 36;
@@ -53,9 +58,14 @@ class SignupRequestBytes {
   constructor(
     port: number,
     imageBytes: number,
-    { api, kind }: { api: "v1" | "v2"; kind: "bytes" | "png" },
+    { api, kind }: { api: "v1" | "v2"; kind: NonNullable<LoadRun["image"]> },
   ) {
-    const image = kind === "png" ? pngOf(imageBytes) : randomBytes(imageBytes);
+    const comment = "0".repeat(kind === "examined" ? imageBytes - examinedBytes : counterLength);
+    const image = kind === "bytes"
+      ? randomBytes(imageBytes)
+      : kind === "png"
+      ? pngOf(imageBytes, comment)
+      : smallPng({ comment, ...examinedSize });
     if (api === "v2") {
       const path = "PUT /v2/signups/01M7YWWNWK";
       const head = `${path}${
@@ -65,10 +75,10 @@ class SignupRequestBytes {
       this.bytes.set(encoder.encode(head));
       this.bytes.set(image, head.length);
       // In a PNG in the comment, behind its name: 33 bytes of header, and 8 of length and type before them.
-      const inImage = kind === "png" ? head.length + 33 + 8 + "Comment\0".length : head.length;
+      const inImage = kind === "bytes" ? head.length : head.length + 33 + 8 + "Comment\0".length;
       this.#at = [path.length, inImage];
-      if (kind === "png") {
-        this.#chunk = this.bytes.subarray(head.length + 33 + 4, inImage + counterLength + 4);
+      if (kind !== "bytes") {
+        this.#chunk = this.bytes.subarray(head.length + 33 + 4, inImage + comment.length + 4);
       }
       return;
     }
@@ -100,10 +110,10 @@ function randomBytes(length: number): Uint8Array {
 }
 
 /** About as long; the counter is its comment. */
-function pngOf(length: number): Uint8Array {
+function pngOf(length: number, comment: string): Uint8Array {
   const width = length < 4_096 ? 32 : 512;
   const height = Math.max(1, Math.floor((length - 120) / (width + 1)));
-  return smallPng({ comment: "0".repeat(counterLength), width, height, isRandom: true });
+  return smallPng({ comment, width, height, isRandom: true });
 }
 
 async function connection(

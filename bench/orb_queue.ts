@@ -1,6 +1,6 @@
 /**
  * How long a signup of v2 waits for its decision: from its 202 to decided, by the records' own times.
- * PNGs of 1 KiB, each of which a worker examines, on SQLite and a folder. First an idle server that is
+ * PNGs of 1 KiB, of so many pixels that a worker examines each, on SQLite and a folder. First an idle server that is
  * asked twenty times a second; then as many as it takes, to learn what it decides a second while it
  * takes in others; then 80 % of that, evenly spaced.
  *
@@ -72,7 +72,7 @@ if (import.meta.main) {
     await using load = startLoad(imageBytes, connections);
     const run = (seconds: number, perSecond?: number) =>
       load.run({
-        ...{ ports: [port], seconds, api: "v2", image: "png" },
+        ...{ ports: [port], seconds, api: "v2", image: "examined" },
         ...(perSecond !== undefined && { perSecond }),
       });
     await run(2);

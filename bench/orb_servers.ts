@@ -75,7 +75,7 @@ async function perSecond(
   const ports = servers.map(({ port }) => port);
   const start = performance.now();
   const { requests } = await load.run({
-    ...{ ports, seconds: roundSeconds, api, image: api === "v2" ? "png" : "bytes" },
+    ...{ ports, seconds: roundSeconds, api, image: api === "v2" ? "examined" : "bytes" },
   });
   if (api === "v2") await drained(servers[0]!);
   return 1_000 * requests / (performance.now() - start);

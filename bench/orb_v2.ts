@@ -1,8 +1,8 @@
 /**
  * Whether v2, which takes the image as it is and keeps it, is faster than v1, which takes JSON and
  * keeps a hash of 32 bytes: the same images, both durable, two servers in turns as in
- * `orb_signup.ts`. Random bytes are decided with their arrival; PNGs are queued, examined and decided
- * meanwhile, by the same process. Beside it, what of the disk's own speed that is: the same images
+ * `orb_signup.ts`. Random bytes and small PNGs are decided with their arrival; large PNGs are queued,
+ * examined and decided meanwhile, by the same process. Beside it, what of the disk's own speed that is: the same images
  * appended to one file by nobody but this program, with a sync after each half of the connections.
  *
  * ```sh

@@ -8,6 +8,9 @@ import { crc32, deflateSync } from "node:zlib";
 const signature = Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a);
 const encoder = new TextEncoder();
 
+/** Of so many pixels that a worker examines it: smaller ones are decided with their arrival. */
+export const examinedSize = { width: 300, height: 300 };
+
 /** Options of {@linkcode smallPng}. */
 export interface SmallPngOptions {
   /** A comment, in Latin letters: the bytes are others with each. @default none */

@@ -7,9 +7,10 @@
  *
  * @module
  */
+import type { Log } from "../../service/log.ts";
 import type { RecordStore } from "../stores/record_store.ts";
 import type { DecisionReply } from "../stores/record_commands.ts";
-import type { Decision } from "./signup_record.ts";
+import type { Decision, SignupRecord } from "./signup_record.ts";
 import type { Uniqueness } from "./uniqueness.ts";
 
 interface Waiting {
@@ -122,6 +123,15 @@ export class Decisions {
     const { signupId: duplicateOf, distance } = near;
     return { ...decision, verdict: { state: "duplicate", duplicateOf, distance } };
   }
+}
+
+/** Says what became of a signup. */
+export function logDecision(log: Log, { id, state, reason, duplicateOf }: SignupRecord): void {
+  log.info("Signup decided", {
+    ...{ id, state },
+    ...(reason !== undefined && { reason }),
+    ...(duplicateOf !== undefined && { duplicateOf }),
+  });
 }
 
 function fingerprintOf({ verdict }: Decision): Uint8Array | undefined {

@@ -1,15 +1,37 @@
 /**
  * Looks at what a PNG holds before it is taken for an image, where nobody decodes it: what is behind
- * its header is inflated with a limit.
+ * its header is inflated with a limit; small ones with their arrival, others by a worker.
  *
  * @module
  */
-import { inflate } from "node:zlib";
+import { inflate, inflateSync } from "node:zlib";
 import { readPngChunks, readPngPixels, wrongPngLength } from "../uniqueness/png.ts";
+import type { ArrivalVerdict } from "../stores/record_commands.ts";
 import { type CheckedImage, ImageRefusedError } from "./uniqueness.ts";
 
-/** Whether there is anything that {@linkcode checkImageData} would look at. */
-export function hasImageData({ mediaType }: CheckedImage): boolean {
+/** A PNG whose pixels take more is left to a worker: one image must not keep the others waiting. */
+const maxArrivalBytes = 65_536;
+
+/**
+ * What becomes of an image that is not compared with others, where that is quickly said: then it needs
+ * no place in the queue.
+ *
+ * @returns `undefined` for one that a worker is to examine
+ */
+export function arrivalVerdict(image: CheckedImage): ArrivalVerdict | undefined {
+  if (!hasImageData(image)) return { state: "accepted" };
+  try {
+    const pixels = pixelsOf(image);
+    if (pixels.expectedBytes > maxArrivalBytes) return undefined;
+    checkLength(inflatedLength(pixels), pixels);
+    return { state: "accepted" };
+  } catch (error) {
+    if (!(error instanceof ImageRefusedError)) throw error;
+    return { state: "rejected", reason: error.message };
+  }
+}
+
+function hasImageData({ mediaType }: CheckedImage): boolean {
   return mediaType === "image/png";
 }
 
@@ -20,20 +42,49 @@ export function hasImageData({ mediaType }: CheckedImage): boolean {
  */
 export async function checkImageData(image: CheckedImage): Promise<void> {
   if (!hasImageData(image)) return;
-  const { bytes, width, height } = image;
+  const pixels = pixelsOf(image);
+  checkLength(await inflatedLengthLater(pixels), pixels);
+}
+
+/** A PNG's pixels, compressed, and how long they are to become. */
+interface Pixels {
+  readonly compressed: Uint8Array;
+  readonly expectedBytes: number;
+}
+
+function pixelsOf({ bytes, width, height }: CheckedImage): Pixels {
   const { uncompressedBytes: expectedBytes } = readPngPixels(bytes, width, height);
-  const inflatedBytes = await inflatedLength(readPngChunks(bytes).data, expectedBytes);
+  return { compressed: readPngChunks(bytes).data, expectedBytes };
+}
+
+function checkLength(inflatedBytes: number | undefined, { expectedBytes }: Pixels): void {
   if (inflatedBytes !== expectedBytes) throw wrongPngLength(inflatedBytes, expectedBytes);
 }
 
-/** @returns `undefined` where it is more than `maxBytes`: then no more of it is made */
-function inflatedLength(compressed: Uint8Array, maxBytes: number): Promise<number | undefined> {
+/** @returns `undefined` where it is more than expected: then no more of it is made */
+function inflatedLength({ compressed, expectedBytes }: Pixels): number | undefined {
+  try {
+    return inflateSync(compressed, { maxOutputLength: expectedBytes }).length;
+  } catch (error) {
+    return lengthOfFailed(error as Error);
+  }
+}
+
+/** The same, meanwhile. */
+function inflatedLengthLater({ compressed, expectedBytes }: Pixels): Promise<number | undefined> {
   return new Promise((resolve, reject) => {
-    inflate(compressed, { maxOutputLength: maxBytes }, (error, result) => {
+    inflate(compressed, { maxOutputLength: expectedBytes }, (error, result) => {
       if (error === null) return resolve(result.length);
-      const { code } = error as { code?: string };
-      if (code === "ERR_BUFFER_TOO_LARGE") return resolve(undefined);
-      reject(new ImageRefusedError(`it is a PNG whose data is broken: ${error.message}`));
+      try {
+        resolve(lengthOfFailed(error));
+      } catch (refusal) {
+        reject(refusal);
+      }
     });
   });
+}
+
+function lengthOfFailed(error: Error & { code?: string }): undefined {
+  if (error.code === "ERR_BUFFER_TOO_LARGE") return undefined;
+  throw new ImageRefusedError(`it is a PNG whose data is broken: ${error.message}`);
 }

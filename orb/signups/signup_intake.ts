@@ -12,6 +12,7 @@ import type { World } from "../../service/world/world.ts";
 import { hashToken } from "../hash_token.ts";
 import type { BodyBudget } from "../overload/body_budget.ts";
 import { type ImageStore, ImageStoreError } from "../stores/image_store.ts";
+import type { ArrivalVerdict } from "../stores/record_commands.ts";
 import type { RecordStore } from "../stores/record_store.ts";
 import { StoreError } from "../stores/store_error.ts";
 import type { ImageMediaType, SignupRecord } from "./signup_record.ts";
@@ -34,8 +35,8 @@ export interface SignupIntakeOptions {
   maxQueued: number;
   /** Limits of an image. @default those of {@linkcode checkImage} */
   imageLimits?: ImageLimits;
-  /** Whether an image is left to a worker; else its signup is decided with its arrival. @default every one is */
-  isExamined?: (image: CheckedImage) => boolean;
+  /** What becomes of an image with its arrival; `undefined` for one that is left to a worker. @default every one is */
+  verdictOf?: (image: CheckedImage) => ArrivalVerdict | undefined;
   /** Notified of what was decided with its arrival. */
   onDecided?: (record: SignupRecord) => void;
   /** Notified of what was queued, with its image. */
@@ -113,14 +114,14 @@ export class SignupIntake {
     const { bytes, uploadId } = arrived;
     const image = checked(arrived, imageLimits);
     const { mediaType } = image;
-    const accept = !(this.#options.isExamined?.(image) ?? true);
+    const verdict = this.#options.verdictOf?.(image);
     const sha256 = hash("sha256", bytes, "hex");
     const traceparent = activeTraceparent();
     const put = await inWords(images.put(sha256, bytes));
     const reply = await inWords(store.run({
       type: "submit",
       maxQueued,
-      ...(accept && { accept }),
+      ...(verdict && { verdict }),
       signup: {
         ...{ id, sha256, imageBytes: bytes.length, mediaType, token: hashToken(bytes) },
         ...(orbId !== undefined && { orbId }),

@@ -8,7 +8,7 @@ import { type OrbServerOptions, startOrbServer } from "../server.ts";
 import { SqliteRecords } from "../stores/sqlite/sqlite_records.ts";
 import type { SignupResource } from "./signup_resource.ts";
 import { hashToken } from "../hash_token.ts";
-import { smallPng } from "../test_small_png.ts";
+import { examinedSize, smallPng } from "../test_small_png.ts";
 
 interface Answer {
   status: number;
@@ -68,7 +68,7 @@ const bytes = (...values: number[]) => Uint8Array.from(values);
 
 signupTest("a signup is queued, decided, and known by its token", {}, async ({ put, settled }) => {
   const id = ulid();
-  const image = smallPng();
+  const image = smallPng(examinedSize);
   const { status, headers, body } = await put(id, image);
   assert.equal(status, 202);
   assert.equal(headers.get("location"), `/v2/signups/${id}`);
@@ -91,6 +91,32 @@ signupTest("where there is nothing to examine, a signup is decided with its arri
   assert.deepEqual(await settled(first), body);
   const { body: again } = await put(second, bytes(1, 2, 3, 4, 5));
   assert.deepEqual([again.state, again.duplicateOf], ["duplicate", first]);
+});
+
+signupTest("so is a small PNG, whatever is in it", {
+  uniqueness: "exact",
+}, async ({ put }) => {
+  const { body } = await put(ulid(), smallPng());
+  assert.deepEqual([body.state, body.attempts], ["accepted", 0]);
+  // Its header says one pixel, and there are nine; its last pixel is missing; its data are none.
+  const wrong = smallPng({ width: 3, height: 3 });
+  new DataView(wrong.buffer).setUint32(16, 1);
+  new DataView(wrong.buffer).setUint32(20, 1);
+  const short = smallPng({ width: 3, height: 3 });
+  new DataView(short.buffer).setUint32(20, 4);
+  const broken = smallPng({ comment: "broken" });
+  broken.fill(7, broken.indexOf(0x78, 60), broken.length - 16);
+  for (
+    const [image, reason] of [
+      [wrong, /inflate to more than the 2 bytes/],
+      [short, /inflate to 12 bytes, its size asks for 16/],
+      [broken, /data is broken/],
+    ] as const
+  ) {
+    const { body } = await put(ulid(), image);
+    assert.equal(body.state, "rejected");
+    assert.match(body.reason!, reason);
+  }
 });
 
 signupTest("a server that decides nothing leaves all to others", {
@@ -398,8 +424,8 @@ testWith(
       Array.from({ length: 40 }, (_, index) =>
         fetch(`${server.url}/v2/signups/${ulid()}`, {
           method: "PUT",
-          body: bytes(1, index),
-          headers: { "content-type": "application/octet-stream" },
+          body: smallPng({ comment: `image ${index}`, ...examinedSize }),
+          headers: { "content-type": "image/png" },
         })),
     );
     for (const answer of answers) await answer.body?.cancel();

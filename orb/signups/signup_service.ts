@@ -9,7 +9,8 @@ import type { BodyBudget } from "../overload/body_budget.ts";
 import { TokenBuckets } from "../overload/token_buckets.ts";
 import type { ImageStore } from "../stores/image_store.ts";
 import type { RecordStore } from "../stores/record_store.ts";
-import { hasImageData } from "./image_check.ts";
+import { arrivalVerdict } from "./image_check.ts";
+import { logDecision } from "./decisions.ts";
 import { keepSweeping } from "./image_sweeper.ts";
 import { watchQueue } from "./queue_watch.ts";
 import { RecentImages } from "./recent_images.ts";
@@ -79,11 +80,10 @@ export function startSignups(
   const intake = new SignupIntake({
     ...{ store, images, budget, world, maxBodyBytes, bodyTimeoutMs, maxQueued },
     // Who decides nothing here leaves all to other servers.
-    isExamined: (image) =>
-      options.workers === 0 || !options.uniqueness.byBytesOnly || hasImageData(image),
+    ...(options.workers > 0 && options.uniqueness.byBytesOnly && { verdictOf: arrivalVerdict }),
     onDecided(record) {
       instruments.decided(record);
-      log.info("Signup decided", { id: record.id, state: record.state });
+      logDecision(log, record);
     },
     onQueued: ({ sha256 }, image) => recent.keep(sha256, image),
   });

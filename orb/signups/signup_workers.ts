@@ -30,7 +30,7 @@ import type { World } from "../../service/world/world.ts";
 import { type ImageStore, ImageStoreError } from "../stores/image_store.ts";
 import type { RecordStore } from "../stores/record_store.ts";
 import { StoreError } from "../stores/store_error.ts";
-import { Decisions } from "./decisions.ts";
+import { Decisions, logDecision } from "./decisions.ts";
 import { checkImage, type ImageLimits, imageLimits } from "../uniqueness/image_header.ts";
 import { checkImageData } from "./image_check.ts";
 import { SignupInstruments } from "./signup_instruments.ts";
@@ -220,14 +220,9 @@ export class SignupWorkers {
   }
 
   #decided(record: SignupRecord, span: Span): void {
-    const { log } = this.#options;
     span.setAttribute("orb.outcome", record.state);
     this.#instruments.decided(record);
-    log.info("Signup decided", {
-      ...{ id: record.id, state: record.state },
-      ...(record.reason !== undefined && { reason: record.reason }),
-      ...(record.duplicateOf !== undefined && { duplicateOf: record.duplicateOf }),
-    });
+    logDecision(this.#options.log, record);
   }
 
   async #failed(record: SignupRecord, error: unknown, span: Span): Promise<void> {

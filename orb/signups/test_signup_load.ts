@@ -7,7 +7,7 @@
 import assert from "node:assert/strict";
 import { ulid } from "ulid";
 import { eventually } from "../../service/testing/eventually.ts";
-import { smallPng } from "../test_small_png.ts";
+import { examinedSize, smallPng } from "../test_small_png.ts";
 import type { SignupResource } from "./signup_resource.ts";
 
 /** Images that the devices take turns with: some signups are duplicates. */
@@ -107,5 +107,7 @@ export async function listAll(url: string): Promise<SignupResource[]> {
 /** Some a worker has to examine, others are decided with their arrival. */
 function imageOf(number: number): Uint8Array<ArrayBuffer> {
   const text = `image ${number} `.padEnd(3_000, "x");
-  return number % 3 === 0 ? new TextEncoder().encode(text) : smallPng({ comment: text });
+  return number % 3 === 0
+    ? new TextEncoder().encode(text)
+    : smallPng({ comment: text, ...examinedSize });
 }

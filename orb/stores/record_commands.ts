@@ -12,6 +12,7 @@ import type {
   NewSignup,
   SignupRecord,
   SignupState,
+  Verdict,
 } from "../signups/signup_record.ts";
 
 /** What became of an image of v1: stored now, there before, or nothing, as the store refused. */
@@ -25,6 +26,11 @@ export type SubmitReply =
   | { readonly result: "conflict"; readonly record: SignupRecord }
   /** Too many wait already. */
   | { readonly result: "full"; readonly depth: number };
+
+/** What may be said of an image with its arrival: nothing is compared with it but bytes. */
+export type ArrivalVerdict =
+  | { readonly state: "accepted" }
+  | Extract<Verdict, { state: "rejected" }>;
 
 /** What became of one verdict. */
 export type DecisionReply =
@@ -85,10 +91,10 @@ export interface RecordCommands {
   /** Forgets every token and every fingerprint: each image may sign up again. Signups stay as they are. */
   reset: [object, null];
   /**
-   * Queues a signup; with `accept` there is nothing to examine: it is accepted at once, unless its
-   * bytes are known, and `maxQueued` does not matter.
+   * Queues a signup; with a `verdict` it was examined with its arrival, and is decided at once, as by
+   * `decide`: `maxQueued` does not matter then.
    */
-  submit: [{ signup: NewSignup; maxQueued: number; accept?: boolean }, SubmitReply];
+  submit: [{ signup: NewSignup; maxQueued: number; verdict?: ArrivalVerdict }, SubmitReply];
   find: [{ id: string }, SignupRecord | null];
   list: [SignupQuery, SignupRecord[]];
   /**

@@ -119,14 +119,21 @@ function checkSubmission(check: Check): void {
   });
 
   check(
-    "accept a signup at once that needs no examination, its image once",
+    "decide a signup at once that was examined with its arrival, its image once",
     async ({ backend }) => {
       await backend.apply([{ type: "addToken", sha256: digest("v1") }]);
       const before = await submit(backend, signupOf("before"));
       const [first, second, third, known] = [..."aab"].map((name) => signupOf(name))
         .concat(signupOf("v1"));
       const accept = (signup: NewSignup) =>
-        ({ type: "submit", signup, maxQueued: 0, accept: true }) as const;
+        ({ type: "submit", signup, maxQueued: 0, verdict: { state: "accepted" } }) as const;
+      const verdict = { state: "rejected", reason: "it is a broken PNG" } as const;
+      const [refused] = await backend.apply([
+        { type: "submit", signup: signupOf("refused"), maxQueued: 0, verdict },
+      ]);
+      const { record } = refused as Extract<typeof refused, { record: unknown }>;
+      assert.deepEqual([record.state, record.reason], ["rejected", verdict.reason]);
+      assert.deepEqual(await find(backend, record.id), record);
       const replies = await backend.apply([first!, first!, second!, known!].map(accept));
       assert.deepEqual(replies.map(({ result }) => result), ["new", "same", "new", "new"]);
       const [later, last] = await backend.apply([signupOf("a"), third!].map(accept));

@@ -157,15 +157,14 @@ export class PostgresTransaction {
       .map((record) => [record.id, record]));
     const fresh = new Map<string, SignupRecord>();
     let waiting = depth;
-    for (const { signup, maxQueued, accept } of commands) {
+    for (const { signup, maxQueued, verdict } of commands) {
       if (known.has(signup.id) || fresh.has(signup.id)) continue;
-      if (!accept && waiting >= maxQueued) continue;
-      if (!accept) waiting++;
+      if (verdict === undefined) {
+        if (waiting >= maxQueued) continue;
+        waiting++;
+      }
       const arrived = queued(signup, this.#nowMs);
-      fresh.set(
-        signup.id,
-        accept ? decided(arrived, { state: "accepted" }, this.#nowMs) : arrived,
-      );
+      fresh.set(signup.id, verdict ? decided(arrived, verdict, this.#nowMs) : arrived);
     }
     const isMine = new Set(await this.#insert([...fresh.values()]));
     const repeated = await this.#repeated([...fresh.values()].filter(({ id }) => isMine.has(id)));
@@ -207,13 +206,13 @@ export class PostgresTransaction {
     const sorted = records.toSorted((a, b) => a.id < b.id ? -1 : 1);
     const rows = await this.#sql<{ id: string }>`
       INSERT INTO orb_signups (id, sha256, image_bytes, media_type, token, orb_id, upload_id,
-        traceparent, state, attempts, fence, due_ms, created_ms, updated_ms, decided_ms)
+        traceparent, state, attempts, fence, due_ms, reason, created_ms, updated_ms, decided_ms)
       SELECT id, decode(sha256, 'hex'), image_bytes, media_type, token, orb_id, upload_id,
-        traceparent, state, attempts, fence, due_ms, created_ms, updated_ms, decided_ms
+        traceparent, state, attempts, fence, due_ms, reason, created_ms, updated_ms, decided_ms
       FROM jsonb_to_recordset(${this.#json(sorted)}::text::jsonb) AS row (
         id text, sha256 text, image_bytes bigint, media_type text, token text, orb_id text,
         upload_id text, traceparent text, state text, attempts integer, fence bigint,
-        due_ms bigint, created_ms bigint, updated_ms bigint, decided_ms bigint
+        due_ms bigint, reason text, created_ms bigint, updated_ms bigint, decided_ms bigint
       )
       ON CONFLICT (id) DO NOTHING RETURNING id`;
     const stateOf = new Map(records.map(({ id, state }) => [id, state]));

@@ -41,10 +41,20 @@ export async function appendSynced(
   // It waits for no disk.
   file.seekSync(offset, Deno.SeekMode.Start);
   for (const part of joinedParts(parts)) await writeAll(file, part);
-  const reserves = end > reservedEnd && bytes <= maxReservingBytes;
-  if (reserves) await writeAll(file, new Uint8Array(reservedBytes));
+  const isReserved = end > reservedEnd && bytes <= maxReservingBytes && await reserve(file, end);
   await file.syncData();
-  return reserves ? end + reservedBytes : Math.max(end, reservedEnd);
+  return isReserved ? end + reservedBytes : Math.max(end, reservedEnd);
+}
+
+/** On a disk that is full for that there may be room for the images themselves. */
+async function reserve(file: Deno.FsFile, end: number): Promise<boolean> {
+  try {
+    await writeAll(file, new Uint8Array(reservedBytes));
+    return true;
+  } catch {
+    await file.truncate(end);
+    return false;
+  }
 }
 
 /** Takes back what is half written, and the zeros: on a full disk space is what is missing. */

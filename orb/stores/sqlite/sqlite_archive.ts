@@ -88,6 +88,7 @@ export class SqliteArchive implements RecordArchive {
           addDocument.run(record.collection, key, JSON.stringify(value), version, updatedMs);
         }
       }
+      tokens.write();
       signups.writeCounts();
       database.exec("COMMIT");
     } catch (error) {

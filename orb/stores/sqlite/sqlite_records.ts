@@ -135,6 +135,7 @@ export class SqliteRecords {
     return this.#transaction(() => {
       const tokens = digests.length === 0 ? [] : this.#tokens.add(digests);
       const replies = commands.map((command) => this.#run(command));
+      this.#tokens.write();
       this.#signups.writeCounts();
       return { tokens, replies };
     });
@@ -228,18 +229,18 @@ export class SqliteRecords {
     return null;
   }
 
-  #submit({ signup, maxQueued, accept = false }: RecordCommands["submit"][0]): SubmitReply {
+  #submit({ signup, maxQueued, verdict }: RecordCommands["submit"][0]): SubmitReply {
     const existing = this.#signups.find(signup.id);
     if (existing !== null) {
       return { result: isSameSignup(existing, signup) ? "same" : "conflict", record: existing };
     }
     const depth = this.#signups.depth;
-    if (!accept && depth >= maxQueued) return { result: "full", depth };
+    if (verdict === undefined && depth >= maxQueued) return { result: "full", depth };
     const nowMs = this.#nowMs();
     const arrived = queued(signup, nowMs);
-    const record = accept
-      ? decided(arrived, this.#ofBytes(arrived, { state: "accepted" }), nowMs)
-      : arrived;
+    const record = verdict === undefined
+      ? arrived
+      : decided(arrived, this.#ofBytes(arrived, verdict), nowMs);
     this.#signups.insert(record);
     return { result: "new", record };
   }

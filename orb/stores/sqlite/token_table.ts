@@ -39,8 +39,8 @@ export class TokenTable {
   readonly #index = new TokenIndex();
   /** Durable tokens, which is also the last row's number: rows have no gaps. */
   #count = 0;
-  /** What this transaction has added so far, in hex. */
-  readonly #added = new Set<string>();
+  /** What this transaction has added so far, by its hex. */
+  readonly #added = new Map<string, Uint8Array>();
   #wasReset = false;
 
   /** Reads the index. @throws the reason of SQLite */
@@ -71,26 +71,34 @@ export class TokenTable {
 
   /**
    * Adds digests (their bytes in a row, {@linkcode digestBytes} each) that are not there, and says
-   * of each whether it was new.
-   *
-   * @throws the reason of SQLite; the transaction is to be rolled back.
+   * of each whether it was new. {@linkcode TokenTable.write} writes them.
    */
   add(digests: Uint8Array): ("new" | "duplicate")[] {
-    const fresh = new Uint8Array(digests.length);
-    const seq = this.count + 1;
-    let freshBytes = 0;
     const results: ("new" | "duplicate")[] = [];
     for (let at = 0; at < digests.length; at += digestBytes) {
       const digest = digests.subarray(at, at + digestBytes);
-      const isKnown = this.has(digest);
+      const hex = digest.toHex();
+      const isKnown = this.#added.has(hex) || (!this.#wasReset && this.#isDurable(digest));
       results.push(isKnown ? "duplicate" : "new");
-      if (isKnown) continue;
-      this.#added.add(digest.toHex());
-      fresh.set(digest, freshBytes);
-      freshBytes += digestBytes;
+      if (!isKnown) this.#added.set(hex, digest);
     }
-    if (freshBytes > 0) this.#insertMany.run(fresh.subarray(0, freshBytes), seq);
     return results;
+  }
+
+  /**
+   * Writes what was added, in one piece; call it last in a transaction.
+   *
+   * @throws the reason of SQLite; the transaction is to be rolled back.
+   */
+  write(): void {
+    if (this.#added.size === 0) return;
+    const digests = new Uint8Array(this.#added.size * digestBytes);
+    let at = 0;
+    for (const digest of this.#added.values()) {
+      digests.set(digest, at);
+      at += digestBytes;
+    }
+    this.#insertMany.run(digests, (this.#wasReset ? 0 : this.#count) + 1);
   }
 
   /** Forgets every token. @throws the reason of SQLite */
@@ -106,8 +114,8 @@ export class TokenTable {
       this.#index.clear();
       this.#count = 0;
     }
-    for (const hex of this.#added) {
-      const words = wordsOf(Uint8Array.fromHex(hex));
+    for (const digest of this.#added.values()) {
+      const words = wordsOf(digest);
       this.#index.add(words[0]!, words[1]!, ++this.#count);
     }
     this.rolledBack();
