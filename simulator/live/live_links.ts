@@ -14,6 +14,7 @@ import { errorWord, type FaultPoint, type Link, LinkError, StoreError } from "..
 import { drive, type Step } from "../topology/step.ts";
 import { type Fault, isLinkFault, type LinkFault } from "./faults.ts";
 import type { FaultHit, LiveSink } from "./live_event.ts";
+import { usualFault } from "./live_settings.ts";
 import { forever, type LiveProcess, sleepAs } from "./live_process.ts";
 
 /** Options of {@linkcode LiveLinks}. */
@@ -31,9 +32,6 @@ export interface LiveLinksOptions {
   readonly world: World;
   readonly log: Log;
 }
-
-/** How late something is, and how long an outage lasts, where the fault does not say, in milliseconds. */
-const usual = { delayMs: 200, outageMs: 5_000 };
 
 interface Call {
   readonly process: LiveProcess;
@@ -141,7 +139,7 @@ export class LiveLinks {
   }
 
   #begin(fault: LinkFault): LinkFault {
-    const { kind, point, minDurationMs = kind === "outage" ? usual.outageMs : 0 } = fault;
+    const { kind, point, minDurationMs = kind === "outage" ? usualFault.outageMs : 0 } = fault;
     const untilMs = this.#options.world.monotonicMs() + minDurationMs;
     // What crashes is down for so long; whoever comes after it does not crash with it.
     const isLasting = minDurationMs > 0 && !isCrash(kind);
@@ -177,7 +175,7 @@ export class LiveLinks {
   }
 
   *#fail<T>(call: Call, fault: LinkFault, perform: () => Step<T>): Step<T> {
-    const { kind, direction = "both", delayMs = usual.delayMs } = fault;
+    const { kind, direction = "both", delayMs = usualFault.delayMs } = fault;
     switch (kind) {
       case "refuse":
         this.#hit(call, fault, "refuse");

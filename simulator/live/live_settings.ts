@@ -22,6 +22,9 @@ export const usualSettings = {
 /** How long a part that has crashed is down at least, and one is held of whose pause no more was said. */
 export const usualDownMs = 500;
 
+/** How late something is, and how long an outage lasts, where a fault does not say, in milliseconds. */
+export const usualFault = { delayMs: 200, outageMs: 5_000 } as const;
+
 /** What a fault may be at most. */
 export const faultLimits = {
   /** Any longer is no fault but an end. */

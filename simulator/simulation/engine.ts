@@ -35,10 +35,16 @@ export type { Violation } from "./invariants.ts";
 export type { Change } from "./simulated_table.ts";
 export {
   drawOptions,
+  faultDirections,
   type FaultKind,
   faultKinds,
+  type FaultKnobs,
+  type FaultKnobsAtPoints,
   faultPoints,
   type FaultRates,
+  isBusPoint,
+  isCrash,
+  knobsOfKind,
   type RunOptions,
 } from "./options.ts";
 export { checkOptions } from "./option_bounds.ts";

@@ -75,9 +75,9 @@ function BeyondFaultRow({ row, parts }: { row: BeyondRow; parts: LiveState["part
         <h3>{title}</h3>
       </div>
       <p class="quiet">{kind.does}</p>
-      <div class="beyond-knobs">
+      <div class="knob-rows">
         {"part" in fault && (
-          <label class="beyond-part">
+          <label class="knob-choice">
             <span class="knob-label">Which</span>
             <select
               aria-label={`${title}: which part`}
@@ -115,7 +115,7 @@ interface BeyondKnobProps {
 
 function BeyondKnob({ row, title, knob, value }: BeyondKnobProps) {
   return (
-    <div class="beyond-knob">
+    <div class="knob-row">
       <KnobSlider
         label={knob.label}
         name={`${title}: ${knob.label.toLowerCase()}`}

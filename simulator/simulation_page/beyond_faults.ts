@@ -8,7 +8,7 @@ import { formatCounted, formatDuration, formatPercent } from "../../service/page
 import type { Fault, LinkFault } from "../live/faults.ts";
 import { faultLimits, usualDownMs, usualSettings } from "../live/live_settings.ts";
 import type { PartState } from "../live/live_state.ts";
-import { rateScale, type SliderScale, steps } from "./slider_scale.ts";
+import { durations, rateScale, type SliderScale, steps } from "./slider_scale.ts";
 import { partWords } from "./words.ts";
 
 /** A fault that is at none of the eight points. */
@@ -40,14 +40,10 @@ export interface BeyondKind {
   readonly usual: BeyondFault;
 }
 
-const { maxDurationMs, maxCapacity } = faultLimits;
+const { maxCapacity } = faultLimits;
 const { leaseMs } = usualSettings;
 
 const second = 1_000;
-const minute = 60 * second;
-const longer = [1, 2, 3, 4, 5, 10, 20, 30].map((seconds) => seconds * second);
-const longest = [1, 2, 5, 10, 30].map((minutes) => minutes * minute);
-const durations = [10, 20, 50, 100, 200, 500, ...longer, ...longest, maxDurationMs];
 const backwards = durations.map((ms) => -ms).reverse();
 const decades = [10, 100, 1_000, 10_000, 100_000].flatMap((one) => [one, 2 * one, 5 * one]);
 const capacities = [0, 1, 2, 3, 4, 5, ...decades, maxCapacity, Infinity];

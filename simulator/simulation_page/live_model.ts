@@ -4,19 +4,12 @@
  *
  * @module
  */
-import type { Fault, LinkFault } from "../live/faults.ts";
+import type { Fault } from "../live/faults.ts";
 import type { LiveState, LiveStep } from "../live/live_state.ts";
-import {
-  type BoxName,
-  boxNames,
-  type FaultKind,
-  type FaultPoint,
-  type LogEntry,
-} from "../simulation/engine.ts";
-import type { PointRates } from "./faults.ts";
+import { type BoxName, boxNames, type FaultPoint } from "../simulation/engine.ts";
+import type { PointFaults } from "./faults.ts";
 import { emptyBoxes, type InstancePicture, type Picture } from "./picture.ts";
-import { edges, type Flight, nodeOfPart, pointTitles } from "./topology_layout.ts";
-import { entryWords, messageWords, partWords } from "./words.ts";
+import { edges, type Flight, nodeOfPart } from "./topology_layout.ts";
 
 /** The picture of what runs live. */
 export function livePicture(state: LiveState): Picture {
@@ -85,68 +78,21 @@ function flightOfCall(point: FaultPoint | undefined, message: string): Flight[] 
   return way === undefined || message === "" ? [] : [{ message, way, kind: "message" }];
 }
 
-/** The rates of a point that are set live. */
-export function liveRates(faults: readonly Fault[], point: FaultPoint): PointRates {
-  const rates: Partial<Record<FaultKind, number>> = {};
-  for (const fault of faults) {
-    if (!("point" in fault) || fault.point !== point) continue;
-    rates[fault.kind] = (rates[fault.kind] ?? 0) + fault.probability;
-  }
-  return rates;
+/** The faults of a point that are set live. */
+export function liveFaults(faults: readonly Fault[], wanted: FaultPoint): PointFaults {
+  return faults.flatMap((fault) => {
+    if (!("point" in fault) || fault.point !== wanted) return [];
+    const { point: _, ...one } = fault;
+    return [one as PointFaults[number]];
+  });
 }
 
-/** All faults, with those of a point replaced; what else is set of a kind that stays is kept. */
-export function withLiveRates(
+/** All faults, with those of a point replaced. */
+export function withLiveFaults(
   faults: readonly Fault[],
   point: FaultPoint,
-  rates: PointRates,
+  ofPoint: PointFaults,
 ): Fault[] {
   const others = faults.filter((fault) => !("point" in fault) || fault.point !== point);
-  const before = faults.filter((fault): fault is LinkFault =>
-    "point" in fault && fault.point === point
-  );
-  const set = (Object.entries(rates) as [FaultKind, number][])
-    .filter(([, rate]) => rate > 0)
-    .map(([kind, probability]): LinkFault => ({
-      ...before.find((fault) => fault.kind === kind),
-      kind,
-      point,
-      probability,
-    }));
-  return [...others, ...set];
-}
-
-/** A step in words; calls that have got through are drawn only. */
-export function stepWords(step: LiveStep): string {
-  const { part, event, subject, detail = "", point } = step;
-  const entry = (kind: string, words = detail, messages: string[] = []): LogEntry => ({
-    ...{ event: 0, atUs: 0, kind, part, subject, detail: words, messages },
-  });
-  switch (event) {
-    case "placed":
-      return entryWords(
-        part === "frontend" ? entry("placed") : entry("commit", "orders+1", [subject]),
-      );
-    case "delivered":
-      return entryWords(entry("deliver", detail.replace(",", "")));
-    case "fault":
-      return point === undefined
-        ? `${partWords(part)}: ${detail}`
-        : entryWords(entry(`fault-${point}`));
-    case "call":
-      return `${partWords(part)} did not get through at point ${point}, ${pointTitles[point!]}: ${
-        messageWords(subject)
-      } (${detail})`;
-    case "kill":
-      return `${partWords(part)} was killed`;
-    case "start":
-      return `${partWords(part)} was started`;
-    default:
-      return entryWords(entry(event));
-  }
-}
-
-/** Whether a step is worth a line. */
-export function isTold({ event, detail }: LiveStep): boolean {
-  return event !== "call" || detail !== undefined;
+  return [...others, ...ofPoint.map(({ kind, ...rest }) => ({ kind, point, ...rest }))];
 }

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import type { Fault } from "../live/faults.ts";
 import type { LiveState, LiveStep } from "../live/live_state.ts";
-import { flightsOfStep, livePicture, liveRates, stepWords, withLiveRates } from "./live_model.ts";
+import { flightsOfStep, liveFaults, livePicture, withLiveFaults } from "./live_model.ts";
+import { isTold, stepWords } from "./live_words.ts";
 
 const step = (event: string, part: string, more: Partial<LiveStep> = {}): LiveStep => ({
   ...{ atMs: 0, part, event, subject: "o17" },
@@ -14,14 +15,16 @@ Deno.test("what is set at one point leaves the others, and what else was said of
     { kind: "delay", point: 3, probability: 1, delayMs: 9 },
     { kind: "poison", probability: 0.1 },
   ];
-  assert.deepEqual(liveRates(faults, 2), { refuse: 0.3 });
-  assert.deepEqual(withLiveRates(faults, 2, { refuse: 0.5, outage: 0.1 }), [
+  const refuse = { kind: "refuse", probability: 0.3, minDurationMs: 5_000 } as const;
+  assert.deepEqual(liveFaults(faults, 2), [refuse]);
+  const outage = { kind: "outage", probability: 0.1, direction: "back" } as const;
+  assert.deepEqual(withLiveFaults(faults, 2, [{ ...refuse, probability: 0.5 }, outage]), [
     faults[1],
     faults[2],
     { kind: "refuse", point: 2, probability: 0.5, minDurationMs: 5_000 },
-    { kind: "outage", point: 2, probability: 0.1 },
+    { kind: "outage", point: 2, probability: 0.1, direction: "back" },
   ]);
-  assert.deepEqual(withLiveRates(faults, 2, {}), faults.slice(1));
+  assert.deepEqual(withLiveFaults(faults, 2, []), faults.slice(1));
 });
 
 Deno.test("a step flies where its message goes, and is a sentence", () => {
@@ -53,6 +56,43 @@ Deno.test("a step flies where its message goes, and is a sentence", () => {
     assert.deepEqual(flightsOfStep(one).flatMap((flight) => flight.way), way, one.event);
     assert.match(stepWords(one), words);
   }
+});
+
+Deno.test("a fault that has hit is said in plain words, with how long, how late, which way", () => {
+  const at = (detail: string) => step("fault", "lambda-1.0", { point: 8, subject: "r9", detail });
+  const handler = (detail: string) => step("fault", "processor-2.0", { detail });
+  const cases: readonly [LiveStep, string][] = [
+    [at("delay, 200 ms, both"), "result 9 was delayed by 200 ms, half of it each way"],
+    [at("delay, 1500 ms, back"), "result 9 was delayed by 1.5 s, on the way back"],
+    [at("time-out, the answer is lost"), "result 9 arrived, but its answer was lost"],
+    [at("outage, it never arrives"), "never arrived; whoever sent it waits in vain (an outage)"],
+    [at("outage, both ways"), "result 9 met an outage that lasts for a while"],
+    [at("duplicate, again after 50 ms"), "result 9 will arrive twice, again after 50 ms"],
+    [at("reorder, 20 ms"), "result 9 was overtaken: held for 20 ms"],
+    [
+      handler("poison, billing"),
+      "Processor 2a cannot handle order 17 for billing: it is a poison message",
+    ],
+    [
+      handler("slow-consumer, 4000 ms"),
+      "Processor 2a takes 4 s for order 17, longer than its lease of 2 s",
+    ],
+    [handler("slow-consumer, 500 ms"), "Processor 2a takes 500 ms for order 17"],
+    [
+      step("fault", "relay-1.0", { subject: "relay-1.0", detail: "pause, 5000 ms" }),
+      "Relay 1a stands still for 5 s",
+    ],
+    [
+      step("crash", "relay-1.0", { subject: "relay-1.0", detail: "down for 750 ms" }),
+      "Relay 1a crashed; it is down for 750 ms",
+    ],
+  ];
+  for (const [one, words] of cases) {
+    const said = stepWords(one).replaceAll("\u202f", " ");
+    assert.ok(said.endsWith(words), said);
+    assert.ok(isTold(one));
+  }
+  assert.ok(!isTold(step("fault", "relay-1.0", { detail: "crash, 750 ms" })), "a step says so");
 });
 
 Deno.test("the picture has what is in boxes, and parts as they are", () => {

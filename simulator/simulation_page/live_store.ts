@@ -7,11 +7,15 @@ import { batch, signal } from "@preact/signals";
 import { announce } from "../../service/page/announce.ts";
 import { LiveStream, type StreamMessage } from "../../service/page/live_stream.ts";
 import type { Fault } from "../live/faults.ts";
+import { faultLimits, usualDownMs, usualFault } from "../live/live_settings.ts";
 import type { LiveState, LiveStep, LiveSteps } from "../live/live_state.ts";
+import { type FaultKind, faultKinds, type FaultKnobs, isCrash } from "../simulation/engine.ts";
 import type { FaultTarget } from "./fault_target.ts";
 import { inputOfFile } from "./link.ts";
-import { flightsOfStep, isTold, liveRates, withLiveRates } from "./live_model.ts";
+import { flightsOfStep, liveFaults, withLiveFaults } from "./live_model.ts";
+import { isTold } from "./live_words.ts";
 import { show } from "./store.ts";
+import { turns } from "./turns.ts";
 import type { Flight } from "./topology_layout.ts";
 
 /** Whether this server runs the topology live; `undefined` until it has answered. */
@@ -71,14 +75,24 @@ function take(messages: readonly StreamMessage[]): void {
 
 /** The switches act on it. */
 export const liveTarget: FaultTarget = {
-  rates: (point) => liveRates(liveState.value?.faults ?? [], point),
-  changeRates: (point, change) =>
-    changeFaults((faults) => withLiveRates(faults, point, change(liveRates(faults, point)))),
+  faults: (point) => liveFaults(liveState.value?.faults ?? [], point),
+  change: (point, change) =>
+    changeFaults((faults) => withLiveFaults(faults, point, change(liveFaults(faults, point)))),
+  kinds: () => faultKinds,
+  usual: usualLive,
+  maxMs: faultLimits.maxDurationMs,
   fixedBy: undefined,
 };
 
+/** What the topology takes where a fault does not say. */
+function usualLive(kind: FaultKind): FaultKnobs {
+  const { outageMs, delayMs } = usualFault;
+  const minDurationMs = kind === "outage" ? outageMs : isCrash(kind) ? usualDownMs : 0;
+  return { minDurationMs, delayMs, direction: "both" };
+}
+
 /** Changes of the faults go one after the other, as each is of all of them. */
-let changing: Promise<unknown> = Promise.resolve();
+const inTurn = turns();
 
 /**
  * Changes what goes wrong, beginning with what the server has now: another person, or the API, may
@@ -87,7 +101,7 @@ let changing: Promise<unknown> = Promise.resolve();
 export function changeFaults(
   change: (faults: readonly Fault[]) => readonly Fault[],
 ): Promise<void> {
-  const mine = changing.then(async () => {
+  return inTurn(async () => {
     const now = await send<{ faults: readonly Fault[] }>("GET", "/api/faults");
     if (now === undefined) return;
     const faults = change(now.faults);
@@ -96,9 +110,6 @@ export function changeFaults(
     const state = liveState.peek();
     if (state !== undefined) liveState.value = { ...state, faults: answer.faults };
   });
-  // What has failed is told to whoever has asked, and keeps nobody else waiting.
-  changing = mine.catch(() => {});
-  return mine;
 }
 
 /** Takes all faults away. */

@@ -18,7 +18,7 @@ import { BeyondControls } from "./beyond_controls.tsx";
 import { beyondRows, isOn } from "./beyond_faults.ts";
 import { activeFaults, FaultList } from "./fault_controls.tsx";
 import { FaultTargetContext } from "./fault_target.ts";
-import { livePicture, stepWords } from "./live_model.ts";
+import { livePicture } from "./live_model.ts";
 import {
   commandPart,
   followLive,
@@ -34,7 +34,9 @@ import {
   setOrderRate,
   takeRecord,
 } from "./live_store.ts";
+import { stepWords } from "./live_words.ts";
 import { LiveSprites } from "./sprite_canvas.tsx";
+import { PointPanel } from "./point_panel.tsx";
 import { part } from "./store.ts";
 import { nodeOfPart, nodes } from "./topology_layout.ts";
 import { TopologyView } from "./topology_view.tsx";
@@ -70,6 +72,7 @@ export function LiveView() {
           <BeyondControls state={state} />
         </div>
         <aside class="simulation-side" tabIndex={0} aria-label="Now">
+          {!isNarrow && <PointPanel />}
           <LivePart state={state} />
           <Steps />
         </aside>

@@ -22,12 +22,13 @@ import { Card } from "./cards.tsx";
 import { CompareView } from "./compare_view.tsx";
 import { EventTable } from "./event_table.tsx";
 import { FaultTargetContext } from "./fault_target.ts";
-import { FaultList, runTarget } from "./fault_controls.tsx";
+import { FaultList } from "./fault_controls.tsx";
 import { ForkPanel } from "./fork_panel.tsx";
 import { FailurePanel, FindFailure, WhyCurve } from "./investigation_panels.tsx";
 import { Lanes } from "./lanes.tsx";
 import { ChecksPanel, EventPanel, Figures } from "./panels.tsx";
 import { isPlaying, startPlay, togglePlay } from "./play.ts";
+import { PointPanel } from "./point_panel.tsx";
 import {
   type Branch,
   current,
@@ -44,6 +45,7 @@ import { findLive, isLive } from "./live_store.ts";
 import { LiveView } from "./live_view.tsx";
 import { RunsBar } from "./runs_bar.tsx";
 import { SpaceTimeView } from "./space_time.tsx";
+import { runTarget } from "./run_target.ts";
 import { RunTopology } from "./run_topology.tsx";
 import { TourView } from "./tour_view.tsx";
 import { Transport } from "./transport.tsx";
@@ -125,6 +127,9 @@ function WideRun({ run }: { run: Branch }) {
         <Times run={run} />
       </div>
       <aside class="simulation-side" tabIndex={0} aria-label="This instant">
+        <FaultTargetContext.Provider value={runTarget}>
+          <PointPanel />
+        </FaultTargetContext.Provider>
         <Card />
         <Instant />
         <FailurePanel />

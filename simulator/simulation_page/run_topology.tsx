@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { runTarget } from "./fault_controls.tsx";
 import { FaultTargetContext } from "./fault_target.ts";
 import { pictureOf } from "./picture.ts";
 import type { RunView } from "./protocol.ts";
+import { runTarget } from "./run_target.ts";
 import { RunSprites } from "./sprite_canvas.tsx";
 import type { Branch } from "./store.ts";
 import { TopologyView } from "./topology_view.tsx";

@@ -49,6 +49,13 @@ const liveOrders = async (page: Page) => {
   );
 };
 
+const delayAtPoint = async (page: Page) => {
+  await page.getByLabel("Kind of fault at point 2").selectOption("delay");
+  await page.getByText("1 fault on").waitFor();
+  await page.getByLabel("Point 2, delay: which way").selectOption("back");
+  await page.getByRole("button", { name: /at point 2: one way: back/ }).waitFor();
+};
+
 const shots: readonly Shot[] = [
   { name: "simulation-light", kept: true },
   { name: "simulation-dark", theme: "dark" },
@@ -62,6 +69,8 @@ const shots: readonly Shot[] = [
   },
   { name: "simulation-events-light", view: "view=events" },
   { name: "simulation-card-light", view: "message=o3" },
+  { name: "simulation-point-light", view: "point=2", prepare: delayAtPoint },
+  { name: "simulation-point-narrow", view: "point=2&tab=faults", narrow: true, theme: "dark" },
   { name: "simulation-tour-light", view: "view=tour" },
   { name: "simulation-faults-narrow", view: "tab=faults", narrow: true, theme: "dark" },
   { name: "simulation-time-narrow", view: "tab=time", narrow: true },
@@ -69,6 +78,13 @@ const shots: readonly Shot[] = [
   {
     name: "simulation-live-dark",
     view: "view=live",
+    theme: "dark",
+    live: true,
+    prepare: liveOrders,
+  },
+  {
+    name: "simulation-live-point-dark",
+    view: "view=live&point=8",
     theme: "dark",
     live: true,
     prepare: liveOrders,

@@ -19,6 +19,14 @@ export const rateScale: SliderScale = {
   valueOf: (place) => place <= 0 ? 0 : Number(Math.pow(10, (place - 100) * 3 / 100).toPrecision(3)),
 };
 
+const second = 1_000;
+const minute = 60 * second;
+const longer = [1, 2, 3, 4, 5, 10, 20, 30].map((seconds) => seconds * second);
+const longest = [1, 2, 5, 10, 30, 60].map((minutes) => minutes * minute);
+
+/** Round durations from 10 ms to an hour, in milliseconds. */
+export const durations: readonly number[] = [10, 20, 50, 100, 200, 500, ...longer, ...longest];
+
 /**
  * A place for each of these values, which grow.
  *

@@ -6,7 +6,7 @@
 import { batch, computed, effect, signal } from "@preact/signals";
 import { announce } from "../../service/page/announce.ts";
 import { address, type ParamChanges, setParams, wordParam } from "../../service/page/url_state.ts";
-import type { EngineInput, LogEntry } from "../simulation/engine.ts";
+import { type EngineInput, faultPoints, type LogEntry } from "../simulation/engine.ts";
 import { decodeRun, encodeRun, maxLinkLength } from "./link.ts";
 import type { RunInfo, RunView } from "./protocol.ts";
 import { firstRun } from "./scenario.ts";
@@ -56,6 +56,12 @@ export const message = computed(() => {
 export const part = computed(() => {
   const text = address.value.params.get("part") ?? "";
   return /^[a-z]+(-\d)?(\.\d)?$/.test(text) ? text : undefined;
+});
+
+/** The fault point that is looked at. */
+export const faultPoint = computed(() => {
+  const wanted = Number(address.value.params.get("point"));
+  return faultPoints.find((point) => point === wanted);
 });
 
 /** The run that is shown. */

@@ -5,7 +5,8 @@
  */
 import { formatCount, formatCounted } from "../../service/page/format.ts";
 import { Icon } from "../../service/page/icon.tsx";
-import { activeFaults, runTarget } from "./fault_controls.tsx";
+import { activeFaults } from "./fault_controls.tsx";
+import { runTarget } from "./run_target.ts";
 import { isPlaying, isStill, type Speed, speed, speeds, togglePlay } from "./play.ts";
 import { atMs, current, event, seek, seekTime, step } from "./store.ts";
 import { secondsWords, speedWords } from "./words.ts";

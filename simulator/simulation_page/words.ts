@@ -4,7 +4,7 @@
  * @module
  */
 import { formatDuration } from "../../service/page/format.ts";
-import type { FaultKind, LogEntry } from "../simulation/engine.ts";
+import type { FaultKind, FaultPoint, LogEntry } from "../simulation/engine.ts";
 import { pointOf, pointTitles } from "./topology_layout.ts";
 
 /** What each kind of fault does to a call. */
@@ -111,7 +111,11 @@ const sentences: Readonly<Record<string, (entry: LogEntry, message: string) => s
   "heal": () => "All faults end; whatever was down comes up",
   "mend": () => "Handlers are mended, and what is parked gets another chance",
   "owns": ({ part, subject }) => `${partWords(part)} believes that it owns ${subject}`,
-  "rates": ({ detail, subject }) => `Somebody sets the faults at ${subject}: ${detail || "none"}`,
+  "rates": ({ detail, subject }) =>
+    `Somebody sets the faults at point ${subject}, ${pointTitles[Number(subject) as FaultPoint]}: ${
+      detail || "none"
+    }`,
+  "lambda-failed": ({ part }, message) => `${partWords(part)} failed at ${message}`,
 };
 
 /** `store-1` as `The store of backend 1`. */

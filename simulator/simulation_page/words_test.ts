@@ -23,6 +23,21 @@ Deno.test("whatever happens in a run is a sentence, and flies where it goes", ()
   assert.deepEqual([...kinds], [], "kinds without a sentence");
 });
 
+Deno.test("whatever a part says of itself is a sentence", async () => {
+  const folder = new URL("../topology/", import.meta.url);
+  const noted = new Set<string>();
+  for await (const { name } of Deno.readDir(folder)) {
+    const source = await Deno.readTextFile(new URL(name, folder));
+    for (const [, kind] of source.matchAll(/\.note\(\s*"([a-z-]+)"/g)) noted.add(kind!);
+  }
+  assert.ok(noted.size > 15, "they were found");
+  for (const kind of noted) {
+    const entry = { event: 0, atUs: 0, kind, part: "relay-1.0", subject: "o1", detail: "o2" };
+    const words = entryWords({ ...entry, messages: [] });
+    assert.ok(!words.startsWith(`Relay 1a: ${kind}`), `${kind}: ${words}`);
+  }
+});
+
 Deno.test("messages and parts have names that people say", () => {
   assert.equal(messageWords("o17"), "order 17");
   assert.equal(messageWords("r3"), "result 3");
