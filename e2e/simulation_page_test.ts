@@ -86,6 +86,32 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     await page.getByText("1 fault on").waitFor();
   },
 
+  async "a fault at a point has all its knobs; how they are set is part of the link"({ page }) {
+    await page.getByLabel("Kind of fault at point 2").selectOption("outage");
+    await page.getByText("1 fault on").waitFor();
+    await page.getByRole("button", { name: /^more.*settings of point 2$/ }).press("Enter");
+    const panel = page.getByRole("complementary", { name: "Fault point 2" });
+    // Unless they are set, they are drawn from the seed.
+    await panel.getByText("as drawn", { exact: true }).first().waitFor();
+    await panel.getByLabel("Point 2, outage: lasts").press("End");
+    await panel.getByLabel("Point 2, outage: which way").selectOption("there");
+    await panel.getByLabel("Point 2, outage: how likely").press("End");
+    await eventually(
+      "what was set, as the run's event",
+      async () =>
+        /at point 2, Outbox 1 to bus: outage 1 \(for 600000 ms, there\)/.test(await words(page)) ||
+        undefined,
+    );
+    await button(page, "To the end").click();
+    // Nothing has come through until all was healed.
+    await page.getByRole("button", { name: /^Bus: orders: / }).waitFor();
+    await page.goto(page.url());
+    await panel.getByText(/^10\smin/).waitFor();
+    assert.equal(await panel.getByLabel("Point 2, outage: which way").inputValue(), "there");
+    await panel.getByLabel("Point 2, outage: lasts").press("Home");
+    await page.getByRole("button", { name: /^one way: there.*settings of point 2$/ }).waitFor();
+  },
+
   async "a part can be killed, and comes back"({ page }) {
     await page.getByRole("button", { name: /^Relay 1: / }).click();
     await button(page, "Kill").first().click();
@@ -266,186 +292,3 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
 };
 
 testPage("simulation page", { page: "simulator-simulation", open, cases });
-
-/** A kind of fault, what its switch turns on, how it is changed by the keyboard, and to what. */
-interface BeyondCase {
-  readonly title: string;
-  readonly usual: object;
-  /** Keys by slider. */
-  readonly slide: Readonly<Record<string, string>>;
-  readonly part?: string;
-  readonly set: object;
-  readonly shown: readonly RegExp[];
-}
-
-const beyondCases: readonly BeyondCase[] = [
-  ...(["orders", "results"] as const).map((topic): BeyondCase => ({
-    title: `Full queue: ${topic}`,
-    usual: { kind: "full-queue", topic, capacity: 4 },
-    slide: { "room for": "ArrowRight" },
-    set: { capacity: 5 },
-    shown: [/^5 messages$/],
-  })),
-  {
-    title: "Poison messages",
-    usual: { kind: "poison", probability: 0.1 },
-    slide: { "how many": "End" },
-    set: { probability: 1 },
-    shown: [/^100\s% of messages$/],
-  },
-  {
-    title: "Slow consumer",
-    usual: { kind: "slow-consumer", probability: 0.1, minDurationMs: 4_000 },
-    slide: { "how many": "End", "takes": "ArrowLeft" },
-    set: { probability: 1, minDurationMs: 3_000 },
-    shown: [/^100\s% of messages$/, /^3\ss$/],
-  },
-  {
-    title: "Clock skew",
-    usual: { kind: "clock-skew", part: "lambda-2", skewMs: -3_000 },
-    slide: { "wrong by": "Home" },
-    part: "relay-1.1",
-    set: { part: "relay-1.1", skewMs: -3_600_000 },
-    shown: [/^1\sh behind$/],
-  },
-  {
-    title: "Random crash",
-    usual: { kind: "crash", part: "*", probability: 0.05, minDurationMs: 2_000 },
-    slide: { "how likely": "End", "down for": "ArrowRight" },
-    part: "processor-2",
-    set: { part: "processor-2", probability: 1, minDurationMs: 3_000 },
-    shown: [/^100\s% each second$/, /^3\ss or more$/],
-  },
-  {
-    title: "Random pause",
-    usual: { kind: "pause", part: "*", probability: 0.05, minDurationMs: 5_000 },
-    slide: { "how likely": "End", "held for": "End" },
-    part: "lambda-1.0",
-    set: { part: "lambda-1.0", probability: 1, minDurationMs: 3_600_000 },
-    shown: [/^100\s% each second$/, /^1\sh$/],
-  },
-];
-
-async function openLive({ page }: Tab, undo: AsyncDisposableStack): Promise<Fixture> {
-  const simulator = undo.use(await testSimulator({ live: { instances: 2, keys: 4 } }));
-  await page.goto(`${simulator.url}/simulation`);
-  await page.getByRole("link", { name: "Live" }).click();
-  await page.getByText("Live", { exact: true }).last().waitFor();
-  return { simulator };
-}
-
-testPage("simulation page, live", {
-  page: "simulator-simulation",
-  open: openLive,
-  cases: {
-    async "drives what runs on this machine: orders, faults, parts; and takes it for a run"(
-      { page, simulator },
-    ) {
-      await button(page, "Place an order").click();
-      await page.getByRole("button", { name: "Confirmed: 1 order" }).waitFor();
-      await page.getByText(/Processor 1[ab] applied result 1: confirmation/).waitFor();
-      await page.getByRole("switch", { name: /Fault point 2/ }).click();
-      await page.getByText("1 fault on").waitFor();
-      const { faults } = await (await fetch(`${simulator.url}/api/faults`)).json();
-      assert.deepEqual(faults, [{ kind: "lose-answer", point: 2, probability: 0.2 }]);
-      // Both are set before the first has rested: none is lost.
-      await page.getByLabel("How likely a fault is at point 2").press("End");
-      await page.getByLabel("Kind of fault at point 2").selectOption("delay");
-      await eventually("rate and kind", async () => {
-        const { faults } = await (await fetch(`${simulator.url}/api/faults`)).json();
-        return JSON.stringify(faults) ===
-            JSON.stringify([{ kind: "delay", point: 2, probability: 1 }]) || undefined;
-      });
-      await button(page, "Heal").click();
-      await page.getByText("no faults").waitFor();
-      // Between two places of the slider: what is set is shown, not the nearest of them.
-      const set = async (given: object[]) => {
-        const body = JSON.stringify({ faults: given });
-        const answer = await fetch(`${simulator.url}/api/faults`, { method: "PUT", body });
-        assert.deepEqual(await answer.json(), { faults: given });
-      };
-      await set([{ point: 3, kind: "delay", probability: 0.3 }]);
-      await page.locator(".fault-on .fault-rate", { hasText: /^30\s%$/ }).waitFor();
-      await set([]);
-      await page.getByText("no faults").waitFor();
-      await page.getByRole("button", { name: /^Relay 1: / }).click();
-      await button(page, "Kill").first().click();
-      await page.getByRole("button", { name: "Relay 1: a down, b up" }).waitFor();
-      await button(page, "Start").click();
-      await page.getByRole("button", { name: "Relay 1: a up, b up" }).waitFor();
-      assert.deepEqual(await axeFindings(page, ["serious", "critical"]), []);
-      await button(page, "Replay it here").click();
-      await page.getByText(/what happened live/).waitFor();
-      await page.getByRole("button", { name: "To the end" }).click();
-      await page.getByRole("button", { name: "Confirmed: 1 of 1 orders" }).waitFor();
-    },
-
-    async "sets what goes wrong beyond the points, and switches it off again"(
-      { page, simulator },
-    ) {
-      const section = page.getByRole("region", { name: "Beyond the points" });
-      const become = (expected: object[]) =>
-        eventually(`the faults ${JSON.stringify(expected)}`, async () => {
-          const { faults } = await (await fetch(`${simulator.url}/api/faults`)).json();
-          return JSON.stringify(faults) === JSON.stringify(expected) || undefined;
-        });
-      for (const { title, usual, slide, part, set, shown } of beyondCases) {
-        const toggle = section.getByRole("switch", { name: title, exact: true });
-        await toggle.press("Space");
-        await become([usual]);
-        await page.getByText("1 fault on").waitFor();
-        if (part !== undefined) {
-          await section.getByLabel(`${title}: which part`).selectOption(part);
-          await become([{ ...usual, part }]);
-        }
-        for (const [name, key] of Object.entries(slide)) {
-          await section.getByRole("slider", { name: `${title}: ${name}` }).press(key);
-        }
-        await become([{ ...usual, ...set }]);
-        const row = section.getByRole("listitem").filter({
-          has: page.getByRole("switch", { name: title, exact: true }),
-        });
-        for (const text of shown) await row.getByText(text).waitFor();
-        await toggle.press("Space");
-        await become([]);
-        await page.getByText("no faults").waitFor();
-        // What it had is had again.
-        await toggle.press("Space");
-        await become([{ ...usual, ...set }]);
-        await button(page, "Heal").click();
-        await become([]);
-        await page.getByText("no faults").waitFor();
-      }
-    },
-
-    async "shows each fault that the API has set, and changes it alone; narrow and dark too"(
-      { page, simulator },
-    ) {
-      const faults = [
-        { kind: "crash", part: "relay-1", probability: 0 },
-        { kind: "clock-skew", part: "lambda-2.1", skewMs: 1_234 },
-        { kind: "clock-skew", part: "janitor-1", skewMs: -5_000 },
-      ];
-      const url = `${simulator.url}/api/faults`;
-      await (await fetch(url, { method: "PUT", body: JSON.stringify({ faults }) })).body?.cancel();
-      const section = page.getByRole("region", { name: "Beyond the points" });
-      await page.getByText("2 faults on").waitFor();
-      // Between two places of the slider: what is set is shown.
-      await section.getByText(/^1\.23\ss ahead$/).waitFor();
-      for (const colorScheme of ["light", "dark"] as const) {
-        await page.emulateMedia({ colorScheme });
-        assert.deepEqual(await axeFindings(page, ["serious", "critical"]), [], colorScheme);
-      }
-      await page.setViewportSize({ width: 360, height: 740 });
-      await section.getByRole("switch", { name: "Clock skew (2)" }).click();
-      await eventually("only the second is off", async () => {
-        const now = await (await fetch(url)).json();
-        return JSON.stringify(now.faults) === JSON.stringify(faults.slice(0, 2)) || undefined;
-      });
-      await section.getByText("Clock skew (2)").waitFor({ state: "detached" });
-      const width = await page.evaluate(() => document.documentElement.scrollWidth);
-      assert.ok(width <= 360, `${width} pixels wide`);
-      assert.deepEqual(await axeFindings(page, ["serious", "critical"]), [], "narrow");
-    },
-  },
-});

@@ -154,11 +154,11 @@ function MoreButton({ point }: { point: FaultPoint }) {
       type="button"
       class="text-button fault-more-button"
       aria-expanded={isOpen}
-      aria-label={`Everything that can be set at point ${point}${set === "" ? "" : `: ${set}`}`}
       title={set === "" ? "How long, how late, which way" : set}
       onClick={() => setParams({ point: isOpen ? undefined : point })}
     >
       {set === "" ? isOpen ? "less" : "more" : set}
+      <span class="hidden-text">, all settings of point {point}</span>
     </button>
   );
 }

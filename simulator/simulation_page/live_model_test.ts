@@ -83,8 +83,8 @@ Deno.test("a fault that has hit is said in plain words, with how long, how late,
       "Relay 1a stands still for 5 s",
     ],
     [
-      step("crash", "relay-1.0", { subject: "relay-1.0", detail: "down for 750 ms" }),
-      "Relay 1a crashed; it is down for 750 ms",
+      step("crash", "relay-1.0", { subject: "relay-1.0", detail: "down for 4312000 ms" }),
+      "Relay 1a crashed; it is down for 1 h 12 min",
     ],
   ];
   for (const [one, words] of cases) {

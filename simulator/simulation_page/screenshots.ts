@@ -53,7 +53,7 @@ const delayAtPoint = async (page: Page) => {
   await page.getByLabel("Kind of fault at point 2").selectOption("delay");
   await page.getByText("1 fault on").waitFor();
   await page.getByLabel("Point 2, delay: which way").selectOption("back");
-  await page.getByRole("button", { name: /at point 2: one way: back/ }).waitFor();
+  await page.getByRole("button", { name: /one way: back.*settings of point 2/ }).waitFor();
 };
 
 const shots: readonly Shot[] = [

@@ -96,15 +96,19 @@ const sentences: Readonly<Record<string, (entry: LogEntry, message: string) => s
   "redriven": (_, message) => `An operator gives ${message} another chance`,
   "purged": ({ part, subject, detail }) =>
     `${partWords(part)} removed ${detail} old rows (${subject})`,
-  "crash": ({ part, detail }) => `${partWords(part)} crashed; it is down for ${detail}`,
+  "crash": ({ part, detail }) =>
+    `${partWords(part)} crashed; it is down for ${lastingWords(detail)}`,
   "restart": ({ part }) => `${partWords(part)} is up again`,
-  "pause": ({ part, detail }) => `${partWords(part)} stands still for ${detail}`,
+  "pause": ({ part, detail }) => `${partWords(part)} stands still for ${lastingWords(detail)}`,
   "cut": ({ subject, detail }) =>
-    `${/^point/.test(subject) ? subject : partWords(subject)} is cut off for ${detail}`,
+    `${/^point/.test(subject) ? subject : partWords(subject)} is cut off for ${
+      lastingWords(detail)
+    }`,
   "store-crash": ({ subject, detail }) =>
-    `${storeWords(subject)} crashed; it is down for ${detail}`,
-  "store-full": ({ subject, detail }) => `${storeWords(subject)} is full for ${detail}`,
-  "stall": ({ part, detail }) => `${partWords(part)}: a commit stalls for ${detail}`,
+    `${storeWords(subject)} crashed; it is down for ${lastingWords(detail)}`,
+  "store-full": ({ subject, detail }) =>
+    `${storeWords(subject)} is full for ${lastingWords(detail)}`,
+  "stall": ({ part, detail }) => `${partWords(part)}: a commit stalls for ${lastingWords(detail)}`,
   "hook-threw": ({ part }) => `${partWords(part)}: a hook failed after publishing`,
   "lock-wait": ({ part }) => `${partWords(part)} waits for a lock`,
   "deadlock": ({ part }) => `${partWords(part)} gave way in a deadlock`,
@@ -117,6 +121,11 @@ const sentences: Readonly<Record<string, (entry: LogEntry, message: string) => s
     }`,
   "lambda-failed": ({ part }, message) => `${partWords(part)} failed at ${message}`,
 };
+
+/** `4312000 ms` as `1 h 12 min`. */
+function lastingWords(detail: string): string {
+  return detail.replace(/([\d.]+) ms/, (_, ms) => formatDuration(Number(ms)));
+}
 
 /** `store-1` as `The store of backend 1`. */
 function storeWords(store: string): string {
