@@ -5,7 +5,7 @@
  * comment. Its own runner starts a process for each; `mutation/mutants.ts` tries many in one.
  *
  * ```sh
- * deno task mutate service/base64.ts           # by the unit tests that import it
+ * deno task mutate service/base64.ts           # by the unit tests that reach it
  * deno task mutate signer/work/audit_log.ts --tests signer/work/audit_log_test.ts signer/revocation_test.ts
  * ```
  *
@@ -13,12 +13,12 @@
  *
  * @module
  */
-import { dirname, join } from "node:path";
 import { commandLine, flag, parseInteger, parseNumber } from "../service/command_line.ts";
-import { exists, filesBelow } from "../service/found_files.ts";
+import { exists } from "../service/found_files.ts";
 import { runCommand, StartError } from "../service/life_cycle.ts";
 import { stdoutLines } from "../service/log.ts";
 import { type Score, tryMutants } from "./mutation/mutants.ts";
+import { testsOf } from "./mutation/tests_of.ts";
 
 interface MutateOptions {
   tests?: string[] | undefined;
@@ -66,27 +66,12 @@ function percent(killed: number, of: number): number {
   return of === 0 ? 100 : Math.floor(killed / of * 1_000) / 10;
 }
 
-/** The unit tests that import it. */
-async function testsOf(file: string): Promise<string[]> {
-  const tests: string[] = [];
-  const isSkipped = (name: string) =>
-    name.startsWith(".") || ["node_modules", "dist"].includes(name);
-  for await (const path of filesBelow(".", isSkipped)) {
-    if (!/(?<!_program|_page|faults|_stack)_test\.tsx?$/.test(path)) continue;
-    const text = await Deno.readTextFile(path);
-    const imports = [...text.matchAll(/(?:from|import\()\s*"(\.[^"]*)"/g)]
-      .map(([, specifier]) => join(dirname(path), specifier!));
-    if (imports.includes(file)) tests.push(path);
-  }
-  return tests.sort();
-}
-
 async function main(): Promise<void> {
   const command = commandLine({
     name: "mutate",
     summary: "Says which mistakes in a file its tests do not notice.",
     examples: [
-      ["deno task mutate service/base64.ts", "by the unit tests that import it"],
+      ["deno task mutate service/base64.ts", "by the unit tests that reach it"],
       ["deno task mutate a.ts --tests a_test.ts b_test.ts", "by these"],
     ],
   })

@@ -29,8 +29,9 @@ interface Switches {
 const switches: Switches = {};
 Object.assign(globalThis, { __stryker__: switches });
 
-/** Those that have been declared, in their order. */
+/** Those that have been declared, in their order, and which file each is of. */
 const tests: Deno.TestDefinition[] = [];
+const fileOf: string[] = [];
 
 function declare(...args: readonly unknown[]): void {
   const fn = args.find((one) => typeof one === "function") as Deno.TestDefinition["fn"] | undefined;
@@ -105,7 +106,7 @@ async function tryWithout(plan: Plan): Promise<void> {
     const began = performance.now();
     const { failure } = await outcomeOf(test, 120_000);
     const tookMs = performance.now() - began;
-    report(plan.reports, { of: "test", name: test.name, tookMs, failure });
+    report(plan.reports, { of: "test", file: fileOf[number]!, name: test.name, tookMs, failure });
   }
   switches.currentTestId = undefined;
   const { static: loading = {}, perTest = {} } = switches.mutantCoverage ?? {};
@@ -149,7 +150,10 @@ async function main(): Promise<void> {
     Object.assign(switches, { activeMutant: only.id, hitCount: 0, hitLimit: only.maxHits });
     report(plan.reports, { of: "begin", id: only.id });
   }
-  for (const file of plan.files) await import(pathToFileURL(file).href);
+  for (const file of plan.files) {
+    await import(pathToFileURL(file).href);
+    while (fileOf.length < tests.length) fileOf.push(file);
+  }
   if (!plan.mutants) return await tryWithout(plan);
   for (const [number, mutant] of plan.mutants.entries()) {
     if (!await tryMutant(plan, mutant)) Deno.exit(lateExitCode);

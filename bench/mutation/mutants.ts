@@ -19,6 +19,10 @@ const slower = 10;
 /** A process that reports nothing for so long, and ten times what a test takes, loops. */
 const silentMs = 15_000;
 const pollMs = 100;
+/** What the files take together by which `deno test` tries a mistake that no test has noticed. */
+const confirmMs = 2_000;
+/** What the tests take together by which a mistake is tried, the quickest first. */
+const triedMs = 2_000;
 
 /** What came of the mistakes of a file. */
 export interface Score {
@@ -39,9 +43,9 @@ interface Sandbox {
   tests: readonly string[];
 }
 
-/** What is known of the tests without a mistake. */
+/** What is known of the tests without a mistake; of each by its number. */
 interface Baseline {
-  names: readonly string[];
+  files: readonly string[];
   tookMs: readonly number[];
   loading: Coverage;
   perTest: Readonly<Record<string, Coverage>>;
@@ -92,8 +96,8 @@ async function survivorsOf(
     if ((await runOnce([mutant], sandbox, baseline)).killed.has(mutant.id)) killed.add(mutant.id);
   });
   const unnoticed = planned.filter(({ id, tests }) => !killed.has(id) && tests?.length !== 0);
-  await eachOf(unnoticed, concurrency, async ({ id }) => {
-    if (!await denoTestPasses(id, sandbox)) killed.add(id);
+  await eachOf(unnoticed, concurrency, async ({ id, tests }) => {
+    if (!await denoTestPasses(id, filesOf(tests, baseline), sandbox)) killed.add(id);
   });
   return mutants.flatMap((mutant, number) =>
     killed.has(mutant.id) ? [] : [{ ...mutant, isUncovered: planned[number]!.tests?.length === 0 }]
@@ -106,7 +110,10 @@ function planOf(id: string, { tookMs, loading, perTest }: Baseline): PlannedMuta
   const hits = covering.reduce((sum, number) => sum + perTest[number]![id]!, loading[id] ?? 0);
   const maxHits = 1_000 + hits * 100;
   if (loading[id]) return { id, maxHits };
-  return { id, maxHits, tests: covering.toSorted((a, b) => tookMs[a]! - tookMs[b]!) };
+  let sumMs = 0;
+  const tests = covering.toSorted((a, b) => tookMs[a]! - tookMs[b]!)
+    .filter((number, place) => (sumMs += tookMs[number]!) < triedMs || place === 0);
+  return { id, maxHits, tests };
 }
 
 /** What came of some mutants; `doubtful`: killed in a process that was broken by one before. */
@@ -173,11 +180,11 @@ async function baselineOf(sandbox: Sandbox): Promise<Baseline> {
   const failed = tests.filter(({ failure }) => failure !== undefined);
   const coverage = reports.find((one) => one.of === "coverage");
   if (failed.length > 0 || !coverage) {
-    const what = failed.map(({ name, failure }) => `${name}: ${failure}`).join("; ");
+    const what = failed.map(({ file, name, failure }) => `${file} ${name}: ${failure}`).join("; ");
     throw new StartError(`Tests fail without any mistake. ${what || "They do not end."}`);
   }
   return {
-    names: tests.map(({ name }) => name),
+    files: tests.map(({ file }) => file),
     tookMs: tests.map(({ tookMs }) => tookMs),
     loading: coverage.loading,
     perTest: coverage.tests,
@@ -220,7 +227,26 @@ async function runDriver(
   return lines.map((line) => JSON.parse(line) as Report);
 }
 
-async function denoTestPasses(id: string, { root, tests }: Sandbox): Promise<boolean> {
+/** The files of tests, the quickest first, as far as they take no longer than it is worth. */
+function filesOf(
+  tests: readonly number[] | undefined,
+  { files, tookMs }: Baseline,
+): readonly string[] {
+  const fileTookMs = new Map<string, number>();
+  for (const [number, file] of files.entries()) {
+    fileTookMs.set(file, (fileTookMs.get(file) ?? 0) + tookMs[number]!);
+  }
+  const theirs = new Set((tests ?? [...files.keys()]).map((number) => files[number]!));
+  let sumMs = 0;
+  return [...theirs].sort((a, b) => fileTookMs.get(a)! - fileTookMs.get(b)!)
+    .filter((file, place) => (sumMs += fileTookMs.get(file)!) < confirmMs || place === 0);
+}
+
+async function denoTestPasses(
+  id: string,
+  tests: readonly string[],
+  { root }: Sandbox,
+): Promise<boolean> {
   const { success } = await new Deno.Command(Deno.execPath(), {
     args: ["test", "-A", "--no-check", "-q", "--fail-fast", ...tests],
     cwd: root,

@@ -31,7 +31,7 @@ export type Coverage = Readonly<Record<string, number>>;
 /** What a process reports. */
 export type Report =
   /** A test has ended where no mutant was; `failure` is what went wrong. */
-  | { of: "test"; name: string; tookMs: number; failure?: string | undefined }
+  | { of: "test"; file: string; name: string; tookMs: number; failure?: string | undefined }
   /** All have; `loading` is what was met before the first. */
   | { of: "coverage"; loading: Coverage; tests: Readonly<Record<string, Coverage>> }
   | { of: "begin"; id: string }

@@ -1,0 +1,52 @@
+/**
+ * Which tests are a file's.
+ *
+ * @module
+ */
+import { dirname, join } from "node:path";
+import { filesBelow } from "../../service/found_files.ts";
+
+/** What each file of the project imports of it. */
+type Imports = ReadonlyMap<string, readonly string[]>;
+
+let known: Promise<Imports> | undefined;
+
+/**
+ * The unit tests that import `file` themselves, wherever they are, and those of its folder that reach
+ * it by way of others; where there are none, those of its program's folder.
+ *
+ * @example
+ * ```ts
+ * await testsOf("signer/work/wire.ts"); // ["signer/signer_test.ts", "signer/work/wire_test.ts"]
+ * ```
+ */
+export async function testsOf(file: string): Promise<string[]> {
+  const imports = await (known ??= readImports());
+  const tests = [...imports.keys()]
+    .filter((path) => /(?<!_program|_page|faults|_stack)_test\.tsx?$/.test(path));
+  const inFolder = (folder: string) =>
+    tests.filter((path) => dirname(path) === folder && reaches(path, file, imports));
+  const near = tests.filter((path) => imports.get(path)!.includes(file))
+    .concat(inFolder(dirname(file)));
+  return [...new Set(near.length > 0 ? near : inFolder(file.split("/")[0]!))].sort();
+}
+
+async function readImports(): Promise<Imports> {
+  const imports = new Map<string, string[]>();
+  const isSkipped = (name: string) => /^(\..*|node_modules|dist|cov)$/.test(name);
+  for await (const path of filesBelow(".", isSkipped)) {
+    if (!/\.tsx?$/.test(path)) continue;
+    const text = await Deno.readTextFile(path);
+    const specifiers = text.matchAll(/(?:from|import\()\s*"(\.[^"]*)"/g);
+    imports.set(path, [...specifiers].map(([, specifier]) => join(dirname(path), specifier!)));
+  }
+  return imports;
+}
+
+function reaches(from: string, to: string, imports: Imports): boolean {
+  const seen = new Set([from]);
+  for (const path of seen) {
+    for (const next of imports.get(path) ?? []) seen.add(next);
+  }
+  return seen.has(to);
+}
