@@ -222,14 +222,15 @@ testWith(
     const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const { port } = listener.addr;
     listener.close();
-    await using program = await startProgram(fixture, [], on(`http://127.0.0.1:${port}`));
+    await using program = await startProgram(fixture, [], {
+      ...on(`http://127.0.0.1:${port}`),
+      // Within the 3 s that it waits for its telemetry the export is given up, which is said.
+      OTEL_EXPORTER_OTLP_TIMEOUT: "2000",
+    });
     const [, url] = await program.line(/listening at (\S+)/);
     await (await fetch(`${url}/work`)).text();
-    const startMs = performance.now();
     program.kill("SIGTERM");
     assert.equal((await program.status).code, 0);
-    // It took 3 s, the whole of its deadline.
-    const tookMs = performance.now() - startMs;
-    assert.ok(tookMs < 1_500, `the program took ${tookMs} ms to end`);
+    assert.doesNotMatch(program.lines.join("\n"), /cannot be delivered/, "it has waited for it");
   },
 );

@@ -33,16 +33,6 @@ export interface SharedComponent<Component> {
   test(name: string, run: () => Promise<void>): void;
 }
 
-/** Options of {@linkcode sharedComponent}. */
-export interface SharedComponentOptions {
-  /**
-   * Whether a client of the component may leave timers behind that end by themselves.
-   *
-   * @default false
-   */
-  leavesTimers?: boolean;
-}
-
 /**
  * Starts a component before a file's first test, and stops it after the last.
  *
@@ -54,7 +44,6 @@ export interface SharedComponentOptions {
  */
 export function sharedComponent<Component extends { stop(): Promise<unknown> }>(
   start: () => Promise<Component>,
-  { leavesTimers = false }: SharedComponentOptions = {},
 ): SharedComponent<Component> {
   const missing = missingFor(false);
   let component: Promise<Component> | undefined;
@@ -76,8 +65,6 @@ export function sharedComponent<Component extends { stop(): Promise<unknown> }>(
         fn: run,
         // What the component logs meanwhile ends a read that was begun before the test.
         sanitizeOps: false,
-        // Only where the file says so, and why.
-        sanitizeResources: !leavesTimers,
       }),
   };
 }

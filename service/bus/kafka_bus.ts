@@ -13,7 +13,7 @@ import {
   type TopicDescription,
   type TopicOptions,
 } from "./bus.ts";
-import { brokerSaid, busError, clientOptions } from "./kafka_client.ts";
+import { brokerSaid, busError, clientOptions, ClientRetries } from "./kafka_client.ts";
 import type { KafkaConnection } from "./kafka_connection.ts";
 import { followerGroupPrefix, KafkaFollower } from "./kafka_follower.ts";
 import { KafkaGroupReader } from "./kafka_group_reader.ts";
@@ -78,13 +78,14 @@ const visiblePauseMs = 20;
 /** Topics of a cluster, by its admin protocol. */
 class KafkaTopics {
   readonly #admin: Admin;
+  readonly #retries = new ClientRetries(3, 300);
   readonly #replicas: number;
   readonly #retentionMs: number;
   readonly #world: World;
 
   constructor(options: KafkaBusOptions) {
     const { connection, replicas = -1, retentionMs = 3_600_000, world = realWorld } = options;
-    this.#admin = new Admin({ ...clientOptions(connection), retries: 3, retryDelay: 300 });
+    this.#admin = new Admin({ ...clientOptions(connection), ...this.#retries.options });
     this.#replicas = replicas;
     this.#retentionMs = retentionMs;
     this.#world = world;
@@ -177,6 +178,6 @@ class KafkaTopics {
   }
 
   async close(): Promise<void> {
-    await this.#admin.close();
+    await this.#retries.end(() => this.#admin.close());
   }
 }

@@ -4,7 +4,8 @@
  * @module
  */
 import { type BaseOptions, findErrorBy } from "@platformatic/kafka";
-import { reasonOf } from "../resilience.ts";
+import { pause, reasonOf } from "../resilience.ts";
+import { realWorld } from "../world/world.ts";
 import { BusError } from "./bus.ts";
 import type { KafkaConnection } from "./kafka_connection.ts";
 
@@ -23,6 +24,47 @@ export function clientOptions(connection: KafkaConnection): BaseOptions {
     ...(tls && { tls: tls.ca ? { ca: [tls.ca] } : {} }),
     ...(sasl && { sasl }),
   };
+}
+
+/** After a close: what is tried again at once has then found out that its client is closed. */
+const settleMs = 10;
+
+/**
+ * The retries of a client of the library. What is under way when a client closes it tries again, and times
+ * that, though it is closed: this ends with the client.
+ */
+export class ClientRetries {
+  readonly options: Required<Pick<BaseOptions, "retries" | "retryDelay">>;
+  #isEnding = false;
+  /** When the last retry begins, by the library's clock, which is the real one. */
+  #nextAtMs = 0;
+
+  constructor(retries: number, delayMs: number) {
+    this.options = {
+      retries,
+      retryDelay: () => {
+        const waitMs = this.#isEnding ? 0 : delayMs;
+        this.#nextAtMs = realWorld.monotonicMs() + waitMs;
+        return waitMs;
+      },
+    };
+  }
+
+  /** Waits until the retry that is due next has begun, if there is one. */
+  async next(): Promise<void> {
+    const waitMs = this.#nextAtMs - realWorld.monotonicMs();
+    if (waitMs > 0) await pause(Math.ceil(waitMs));
+  }
+
+  /** Closes the client; no retry is left when it resolves. */
+  async end(close: () => Promise<unknown>): Promise<void> {
+    this.#isEnding = true;
+    try {
+      await close();
+    } finally {
+      await pause(settleMs);
+    }
+  }
 }
 
 /** Whether the broker, or one of them, said this, by the name of its error code. */

@@ -74,7 +74,7 @@ export class KafkaGroupReader implements GroupReader {
     this.failed = this.#sessions.failed;
   }
 
-  /** Joins the group; rejects when that fails. */
+  /** Joins the group; rejects when that fails for as long as a start may take. */
   async start(): Promise<this> {
     await this.#sessions.start();
     const { world, commitIntervalMs } = this.#readerOptions;

@@ -26,6 +26,13 @@ import {
 
 /** Limits of a reader. */
 export interface KafkaReaderOptions {
+  /**
+   * For how long a first join that fails for a reason that may pass is tried again, in milliseconds: the
+   * group's coordinator moves, or is not chosen yet. At 0 the first failure is final.
+   *
+   * @default 0
+   */
+  startLimitMs?: number;
   /** The longest outage that is waited for, in milliseconds; then `Reader.failed` rejects. @default 300_000 */
   outageLimitMs?: number;
   /** How often progress is committed, in milliseconds. @default 200 */
@@ -66,6 +73,7 @@ export function readerOptions(options: KafkaReaderOptions): Required<KafkaReader
     },
   });
   return {
+    startLimitMs: options.startLimitMs ?? 0,
     outageLimitMs: options.outageLimitMs ?? 300_000,
     commitIntervalMs: options.commitIntervalMs ?? 200,
     maxRetryDelayMs: options.maxRetryDelayMs ?? 1_000,
@@ -80,6 +88,11 @@ export function readerOptions(options: KafkaReaderOptions): Required<KafkaReader
 const stableAfterMs = 3_000;
 /** What a farewell to a broker that does not answer may take. */
 const leaveTimeoutMs = 10_000;
+
+/** A topic that is not there, or a mistake of ours, does not come right by waiting. */
+function mayHeal(error: unknown): boolean {
+  return error instanceof BusError && error.kind === "unavailable";
+}
 
 /** What is different between readers. */
 export interface SessionOptions {
@@ -135,7 +148,8 @@ export class KafkaSessions {
   ) {
     this.#session = session;
     this.#options = options;
-    this.#limits = { outageLimitMs: options.outageLimitMs, stableAfterMs };
+    const { startLimitMs, outageLimitMs } = options;
+    this.#limits = { startLimitMs, outageLimitMs, stableAfterMs };
     this.#topic = session.consumer().topic;
     this.#makeConsumer = makeConsumer;
     this.#onState = onState;
@@ -154,9 +168,9 @@ export class KafkaSessions {
     return this.#state.name === "closing" || this.#state.name === "closed";
   }
 
-  /** Joins for the first time; rejects when that fails. */
+  /** Joins for the first time; rejects when that fails for as long as a start may take. */
   start(): Promise<void> {
-    this.#send({ type: "start" });
+    this.#send({ type: "start", nowMs: this.#options.world.monotonicMs() });
     return this.#started.promise;
   }
 
@@ -231,7 +245,8 @@ export class KafkaSessions {
     const isCurrent = () => this.#consumer === consumer;
     const onBroken = (error: unknown) => {
       if (!isCurrent()) return;
-      this.#send({ type: "broke", nowMs: this.#options.world.monotonicMs(), error });
+      const nowMs = this.#options.world.monotonicMs();
+      this.#send({ type: "broke", nowMs, error, mayHeal: mayHeal(error) });
     };
     try {
       await this.#lookAtTopic(consumer);

@@ -4,7 +4,7 @@
  *
  * ```
  * joining ──joined──► reading ──broke──► backing-off ──waited──► joining
- *    └──────broke────────────────────────────▲  └─ outage over its limit ─► failed
+ *    └──────broke────────────────────────────▲  └─ start or outage over its limit ─► failed
  * any of them ──close──► closing ──finished──► closed
  * ```
  *
@@ -21,12 +21,12 @@ export interface Outage {
 
 /** What a reader is doing. */
 export type ReaderPhase =
-  /** Gets into the group. The first time there is no outage, and a failure is final. */
+  /** Gets into the group. Until this has worked once, `first`, nothing has: its limit is another. */
   | { name: "joining"; first: boolean; outage?: Outage }
   /** Records flow, or are held back because too many are under way. */
   | { name: "reading"; sinceMs: number; stream: "flowing" | "paused"; outage?: Outage }
   /** Waits before it joins again. */
-  | { name: "backing-off"; outage: Outage }
+  | { name: "backing-off"; first: boolean; outage: Outage }
   /** Takes no more records and waits for those under way. */
   | { name: "closing" }
   | { name: "closed" }
@@ -35,11 +35,11 @@ export type ReaderPhase =
 
 /** What happens to a reader. */
 export type ReaderEvent =
-  | { type: "start" }
+  | { type: "start"; nowMs: number }
   /** `full`: as many records are under way as may be, those of the session before included. */
   | { type: "joined"; nowMs: number; full: boolean }
-  /** A join has failed, or a session has broken off. */
-  | { type: "broke"; nowMs: number; error: unknown }
+  /** A join has failed, or a session has broken off; `mayHeal` where the next attempt may do better. */
+  | { type: "broke"; nowMs: number; error: unknown; mayHeal: boolean }
   | { type: "waited" }
   /** As many records are under way as may be. */
   | { type: "full" }
@@ -69,6 +69,8 @@ export type ReaderEffect =
 
 /** The limits that transitions go by. */
 export interface ReaderLimits {
+  /** For so long a first join is tried again. */
+  startLimitMs: number;
   /** A longer outage is not waited for. */
   outageLimitMs: number;
   /** A session that lasted longer than this was a good one: it has ended the outage before it. */
@@ -99,7 +101,10 @@ export function transition(
 ): Transition {
   switch (event.type) {
     case "start":
-      return { next: state, effects: [{ do: "join" }] };
+      return {
+        next: { name: "joining", first: true, outage: { sinceMs: event.nowMs, failures: 0 } },
+        effects: [{ do: "join" }],
+      };
     case "joined":
       return state.name === "joining" ? joined(state, event) : unchanged(state);
     case "broke":
@@ -109,7 +114,7 @@ export function transition(
     case "waited":
       return state.name === "backing-off"
         ? {
-          next: { name: "joining", first: false, outage: state.outage },
+          next: { name: "joining", first: state.first, outage: state.outage },
           effects: [{ do: "join" }],
         }
         : unchanged(state);
@@ -132,7 +137,7 @@ export function transition(
 
 /** A consumer begins paused: whether it may flow depends on what is under way, whoever brought it. */
 function joined(
-  { outage }: Extract<ReaderPhase, { name: "joining" }>,
+  { first, outage }: Extract<ReaderPhase, { name: "joining" }>,
   { nowMs, full }: Extract<ReaderEvent, { type: "joined" }>,
 ): Transition {
   return {
@@ -140,7 +145,8 @@ function joined(
       name: "reading",
       sinceMs: nowMs,
       stream: full ? "paused" : "flowing",
-      ...(outage && { outage }),
+      // What a start has waited for is no outage.
+      ...(outage && !first && { outage }),
     },
     effects: [{ do: "notify-ok" }, ...(full ? [] : [{ do: "resume" } as const])],
   };
@@ -148,25 +154,26 @@ function joined(
 
 function broke(
   state: Extract<ReaderPhase, { name: "joining" | "reading" }>,
-  { nowMs, error }: Extract<ReaderEvent, { type: "broke" }>,
-  { outageLimitMs, stableAfterMs }: ReaderLimits,
+  { nowMs, error, mayHeal }: Extract<ReaderEvent, { type: "broke" }>,
+  { startLimitMs, outageLimitMs, stableAfterMs }: ReaderLimits,
 ): Transition {
-  if (state.name === "joining" && state.first) {
-    return { next: { name: "failed" }, effects: [{ do: "leave" }, { do: "fail", error }] };
-  }
+  const first = state.name === "joining" && state.first;
   // A session that breaks at once does not end an outage.
   const wasStable = state.name === "reading" && nowMs - state.sinceMs > stableAfterMs;
   const before = wasStable ? undefined : state.outage;
   const outage = { sinceMs: before?.sinceMs ?? nowMs, failures: (before?.failures ?? 0) + 1 };
   const outageMs = nowMs - outage.sinceMs;
-  if (outageMs > outageLimitMs) {
+  if (first && (!mayHeal || outageMs >= startLimitMs)) {
+    return { next: { name: "failed" }, effects: [{ do: "leave" }, { do: "fail", error }] };
+  }
+  if (!first && outageMs > outageLimitMs) {
     return {
       next: { name: "failed" },
       effects: [{ do: "leave" }, { do: "notify", error }, { do: "fail", error, outageMs }],
     };
   }
   return {
-    next: { name: "backing-off", outage },
+    next: { name: "backing-off", first, outage },
     effects: [
       { do: "leave" },
       { do: "notify", error },

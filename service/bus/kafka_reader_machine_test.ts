@@ -3,19 +3,27 @@ import {
   initialPhase,
   type ReaderEffect,
   type ReaderEvent,
+  type ReaderLimits,
   type ReaderPhase,
   transition,
 } from "./kafka_reader_machine.ts";
 
-const limits = { outageLimitMs: 1_000, stableAfterMs: 100 };
+const limits = { startLimitMs: 0, outageLimitMs: 1_000, stableAfterMs: 100 };
 const error = new Error("lost");
 
 /** Feeds events in, and gives the last state and all effects. */
 function play(...events: ReaderEvent[]): { state: ReaderPhase; effects: ReaderEffect[] } {
+  return playWithin(limits, ...events);
+}
+
+function playWithin(
+  within: ReaderLimits,
+  ...events: ReaderEvent[]
+): { state: ReaderPhase; effects: ReaderEffect[] } {
   let state = initialPhase;
   const effects: ReaderEffect[] = [];
   for (const event of events) {
-    const { next, effects: more } = transition(state, event, limits);
+    const { next, effects: more } = transition(state, event, within);
     state = next;
     effects.push(...more);
   }
@@ -23,12 +31,12 @@ function play(...events: ReaderEvent[]): { state: ReaderPhase; effects: ReaderEf
 }
 
 const joined = (nowMs: number, full = false): ReaderEvent => ({ type: "joined", nowMs, full });
-const broke = (nowMs: number): ReaderEvent => ({ type: "broke", nowMs, error });
+const broke = (nowMs: number): ReaderEvent => ({ type: "broke", nowMs, error, mayHeal: true });
 const waited: ReaderEvent = { type: "waited" };
 const names = (effects: readonly ReaderEffect[]) => effects.map((effect) => effect.do);
 
 Deno.test("a reader that joins reads, and lets its records flow", () => {
-  const { state, effects } = play({ type: "start" }, joined(5));
+  const { state, effects } = play({ type: "start", nowMs: 0 }, joined(5));
   assert.deepEqual(state, { name: "reading", sinceMs: 5, stream: "flowing" });
   assert.deepEqual(names(effects), ["join", "notify-ok", "resume"]);
 });
@@ -37,6 +45,40 @@ Deno.test("a first join that fails is final: whoever started the reader is there
   const { state, effects } = play(broke(5));
   assert.deepEqual(state, { name: "failed" });
   assert.deepEqual(effects, [{ do: "leave" }, { do: "fail", error }]);
+});
+
+Deno.test("a first join is tried again for as long as a start may take, if that may help", () => {
+  const within = { ...limits, startLimitMs: 100 };
+  const start: ReaderEvent = { type: "start", nowMs: 10 };
+  const late = playWithin(within, start, broke(20), waited, broke(109), waited, joined(150));
+  // It is no outage, neither while it lasts nor after it.
+  assert.deepEqual(late.state, { name: "reading", sinceMs: 150, stream: "flowing" });
+  assert.deepEqual(names(late.effects), [
+    ...["join", "leave", "notify", "back-off", "join", "leave", "notify", "back-off", "join"],
+    ...["notify-ok", "resume"],
+  ]);
+  const waits = late.effects.flatMap((one) => one.do === "back-off" ? [one.failures] : []);
+  assert.deepEqual(waits, [1, 2]);
+
+  const tooLate = playWithin(within, start, broke(20), waited, broke(110));
+  assert.deepEqual(tooLate.state, { name: "failed" });
+  assert.deepEqual(tooLate.effects.slice(-2), [{ do: "leave" }, { do: "fail", error }]);
+
+  const inVain = playWithin(within, start, { type: "broke", nowMs: 20, error, mayHeal: false });
+  assert.deepEqual(inVain.effects.slice(1), [{ do: "leave" }, { do: "fail", error }]);
+});
+
+Deno.test("a reader that was started late has the whole of its limit for each outage", () => {
+  const within = { ...limits, startLimitMs: 5_000 };
+  const { state } = playWithin(
+    within,
+    ...[{ type: "start", nowMs: 0 } as const, broke(10), waited, joined(4_000)],
+    ...[broke(4_010), waited, broke(5_010)],
+  );
+  assert.deepEqual(state, {
+    ...{ name: "backing-off", first: false },
+    outage: { sinceMs: 4_010, failures: 2 },
+  });
 });
 
 Deno.test("a session that breaks off is left, said, and followed by another after a wait", () => {

@@ -1,12 +1,13 @@
 /**
  * Topics that change while they are read, on a real Kafka: what is added and what is made again is
- * read, within twice the time between two looks.
+ * read, within twice the time between two looks. And what readers leave behind: nothing.
  *
  * @module
  */
 import assert from "node:assert/strict";
 import { startKafka } from "../../stack/kafka.ts";
 import { sharedComponent } from "../../stack/test_with_stack.ts";
+import { pause } from "../resilience.ts";
 import { eventually } from "../testing/eventually.ts";
 import type { Bus, Reader } from "./bus.ts";
 
@@ -156,3 +157,29 @@ kafka.test(
       );
     }),
 );
+
+kafka.test("a consumer that closes amid heartbeats and questions leaves no timer behind", async () => {
+  const { kafkaBus } = await import("./kafka_bus.ts");
+  const { platformaticConsumer } = await import("./platformatic_consumer.ts");
+  const { bootstrapServer } = await kafka.get();
+  const connection = { brokers: [bootstrapServer], clientId: "closing" };
+  const topic = `closing-${crypto.randomUUID()}`;
+  const bus = kafkaBus({ connection });
+  await bus.createTopic(topic);
+  await bus.close();
+  // One heartbeat after the other: closing meets one that is under way.
+  const makeConsumer = platformaticConsumer(connection, 6_000, 1);
+  await Promise.all(Array.from({ length: 20 }, async (_, number) => {
+    const consumer = makeConsumer({ topic, group: `${topic}.${number}` });
+    const ignored = () => {};
+    await consumer.read("committed", {
+      ...{ onRecord: ignored, onAssigned: ignored, onForeignTopics: ignored },
+      ...{ onFetched: ignored, onBroken: ignored },
+    });
+    consumer.resume();
+    await pause(number * 3);
+    const asked = consumer.describeTopic().catch(ignored);
+    await consumer.close();
+    await asked;
+  }));
+});

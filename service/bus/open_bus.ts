@@ -106,6 +106,7 @@ export async function openBus(
   const bus = kafkaBus({
     connection,
     maxValueBytes,
+    startLimitMs: flags.kafkaStartTimeoutMs,
     outageLimitMs: flags.kafkaOutageLimitMs,
     world,
   });

@@ -6,7 +6,13 @@
 import type { Buffer } from "node:buffer";
 import { Consumer, type Message, type MessagesStream } from "@platformatic/kafka";
 import type { BusHeader, TopicDescription } from "./bus.ts";
-import { brokerSaid, busError, clientOptions, type NeededAcls } from "./kafka_client.ts";
+import {
+  brokerSaid,
+  busError,
+  clientOptions,
+  ClientRetries,
+  type NeededAcls,
+} from "./kafka_client.ts";
 import type { KafkaConnection } from "./kafka_connection.ts";
 import type {
   KafkaConsumer,
@@ -27,12 +33,15 @@ const maxWaitTimeMs = 500;
  * Makes consumers of `@platformatic/kafka`.
  *
  * @param sessionTimeoutMs when a member that is silent is considered dead
+ * @param heartbeatIntervalMs how often a member says that it is not
  */
 export function platformaticConsumer(
   connection: KafkaConnection,
   sessionTimeoutMs: number,
+  heartbeatIntervalMs: number = Math.floor(sessionTimeoutMs / 3),
 ): MakeKafkaConsumer {
-  return (options) => new PlatformaticConsumer(connection, sessionTimeoutMs, options);
+  const times = { sessionTimeoutMs, heartbeatIntervalMs };
+  return (options) => new PlatformaticConsumer(connection, times, options);
 }
 
 class PlatformaticConsumer implements KafkaConsumer {
@@ -43,12 +52,17 @@ class PlatformaticConsumer implements KafkaConsumer {
   #onRecord: KafkaConsumerEvents["onRecord"] = () => {};
   #isFlowing = false;
   #isUnknown = false;
+  #isReading = false;
+  #isBroken = false;
+  // Joining has retries of its own: the coordinator may be loading its groups.
+  readonly #retries = new ClientRetries(5, 200);
 
   constructor(
     connection: KafkaConnection,
-    sessionTimeoutMs: number,
+    times: { sessionTimeoutMs: number; heartbeatIntervalMs: number },
     { topic, group, memberId }: KafkaConsumerOptions,
   ) {
+    const { sessionTimeoutMs, heartbeatIntervalMs } = times;
     this.#topic = topic;
     this.#needed = { topic: `READ topic ${topic}`, group: `READ group ${group}` };
     this.#consumer = new Consumer({
@@ -56,15 +70,13 @@ class PlatformaticConsumer implements KafkaConsumer {
       groupId: group,
       sessionTimeout: sessionTimeoutMs,
       rebalanceTimeout: Math.max(10_000, sessionTimeoutMs),
-      heartbeatInterval: Math.floor(sessionTimeoutMs / 3),
+      heartbeatInterval: heartbeatIntervalMs,
       autocommit: false,
       minBytes: 1,
       maxBytes: maxFetchBytes,
       maxBytesPerPartition: maxPartitionBytes,
       maxWaitTime: maxWaitTimeMs,
-      // Joining has retries of its own: the coordinator may be loading its groups.
-      retries: 5,
-      retryDelay: 200,
+      ...this.#retries.options,
     });
     if (memberId !== undefined) this.#consumer.memberId = memberId;
   }
@@ -80,7 +92,11 @@ class PlatformaticConsumer implements KafkaConsumer {
 
   async read(from: ReadFrom, events: KafkaConsumerEvents): Promise<void> {
     const topic = this.#topic;
-    const onBroken = (error: unknown) => events.onBroken(this.#meaning(error));
+    const onBroken = (error: unknown) => {
+      this.#isBroken = true;
+      events.onBroken(this.#meaning(error));
+    };
+    this.#isReading = true;
     this.#listenToGroup(events, onBroken);
     try {
       const stream = this.#stream = await this.#consumer.consume({
@@ -148,8 +164,12 @@ class PlatformaticConsumer implements KafkaConsumer {
 
   async listOffsets(which: "oldest" | "next"): Promise<readonly bigint[]> {
     const timestamp = which === "oldest" ? -2n : -1n;
-    const offsets = await this.#consumer.listOffsets({ topics: [this.#topic], timestamp });
-    return offsets.get(this.#topic) ?? [];
+    try {
+      const offsets = await this.#consumer.listOffsets({ topics: [this.#topic], timestamp });
+      return offsets.get(this.#topic) ?? [];
+    } catch (error) {
+      throw busError(error, `find the offsets of ${this.#topic}`, this.#needed);
+    }
   }
 
   async listCommitted(partitions: readonly number[]): Promise<ReadonlyMap<number, bigint>> {
@@ -170,7 +190,22 @@ class PlatformaticConsumer implements KafkaConsumer {
   }
 
   async close(): Promise<void> {
-    await this.#consumer.close(true);
+    if (this.#isReading && !this.#isBroken) await this.#endMembership();
+    await this.#retries.end(() => this.#consumer.close(true));
+  }
+
+  /**
+   * A client that is closed goes on with a heartbeat or a rejoin that is under way, and times it for ten
+   * seconds and more; one that has left its group before does not.
+   */
+  async #endMembership(): Promise<void> {
+    try {
+      await this.#consumer.leaveGroup(true);
+    } catch {
+      // Closing leaves it, too; at worst the group finds out by the session's time-out.
+    }
+    // A rejoin that waits for its next attempt comes to nothing then.
+    await this.#retries.next();
   }
 }
 

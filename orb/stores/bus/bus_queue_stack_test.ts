@@ -12,9 +12,7 @@ const stack = sharedComponent(async () => {
   const postgresql = starting.adopt(await startPostgresql(), (one) => one.stop());
   const running = starting.move();
   return { kafka, postgresql, stop: () => running.disposeAsync() };
-  // Where several servers share a group, a timer outlived its test once on a busy machine, and was not found:
-  // neither alone nor under other load did it come again. No socket and no file was left.
-}, { leavesTimers: true });
+});
 let queues = 0;
 
 /** A queue with a topic and a database of its own; both libraries read the environment when loaded. */
