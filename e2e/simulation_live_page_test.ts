@@ -205,6 +205,27 @@ testPage("simulation page, live", {
       await page.getByRole("button", { name: "Confirmed: 1 of 1 orders" }).waitFor();
     },
 
+    async "what has just happened holds while somebody reads it, and keys act on no run behind it"(
+      { page },
+    ) {
+      const steps = page.getByRole("region", { name: "What has just happened" });
+      await button(page, "Place an order").click();
+      await page.getByRole("button", { name: "Confirmed: 1 order" }).waitFor();
+      await steps.getByText(/applied result 1: confirmation/).waitFor();
+      const read = await steps.getByRole("list").innerText();
+      await steps.getByRole("heading").hover();
+      await button(page, "Place an order").press("Enter");
+      await page.getByRole("button", { name: "Confirmed: 2 orders" }).waitFor();
+      const pill = steps.getByRole("button", { name: /^\d+ new$/ });
+      await pill.waitFor();
+      assert.equal(await steps.getByRole("list").innerText(), read);
+      await pill.click();
+      await steps.getByText(/applied result 2: confirmation/).waitFor();
+      await page.keyboard.press("t");
+      await page.keyboard.press("ArrowRight");
+      assert.match(page.url(), /view=live/);
+    },
+
     async "sets what goes wrong beyond the points, and switches it off again"(
       { page, simulator },
     ) {
@@ -276,6 +297,8 @@ testPage("simulation page, live", {
         await page.getByLabel("Kind of fault at point 2").selectOption(kind);
         // Of what the kind before had, nothing is left.
         await becomes(simulator, [{ kind, point: 2, probability: 0.2 }]);
+        // The page has its answer after the server has given it.
+        await panel.getByLabel(`Point 2, ${name}: how likely`).waitFor();
         const offered = await panel.getByLabel(new RegExp(`^Point 2, ${name}: `)).evaluateAll((
           all,
         ) => all.map((one) => one.getAttribute("aria-label")!.split(": ")[1]));

@@ -139,7 +139,7 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     await page.getByText("Does backend 1 ever hear of it?").waitFor();
     await page.getByRole("link", { name: "Compare" }).click();
     await page.getByRole("button", { name: "The same decisions by outbox" }).click();
-    await page.getByRole("row", { name: /in the end holds .*effects are late/ }).waitFor();
+    await page.getByRole("row", { name: /in the end holds .*1 effect is late/ }).waitFor();
   },
 
   async "opens in another browser as it was left: a link is the whole run"({ page, context }) {

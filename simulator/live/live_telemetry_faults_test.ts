@@ -13,6 +13,7 @@ import {
   TracerProvider,
 } from "@opentelemetry/sdk-trace";
 import { eventually } from "../../service/testing/eventually.ts";
+import { faultKinds } from "../simulation/options.ts";
 import type { FaultPoint } from "../topology/ports.ts";
 import { type Fault, pointNames } from "./faults.ts";
 import { liveTest, type TestLive, testLive } from "./test_live.ts";
@@ -153,21 +154,68 @@ for (const [text, pile] of Object.entries(piles)) {
   );
 }
 
-liveTest("a crash and poison have a span of their own", async () => {
-  const faults: Fault[] = [
-    { kind: "crash", part: "relay-1", probability: 1 },
-    { kind: "poison", probability: 1 },
-  ];
-  await withTelemetry(faults, async (test, { spans, metric }) => {
+liveTest(
+  "what is no call's has a span of its own: crash, pause, poison, slow consumer",
+  async () => {
+    const faults: Fault[] = [
+      { kind: "crash", part: "relay-1", probability: 1 },
+      { kind: "pause", part: "janitor-1", probability: 1, minDurationMs: 10 },
+      { kind: "slow-consumer", probability: 1, minDurationMs: 10 },
+      { kind: "poison", probability: 1 },
+    ];
+    await withTelemetry(faults, async (test, { spans, metric }) => {
+      test.live.submitOrders(1);
+      for (const { kind } of faults) {
+        const span = await eventually(
+          kind,
+          () => spans().find(({ name }) => name === `fault ${kind}`),
+        );
+        assert.equal(faultsOf(span)[0]!.attributes!["simulator.fault.kind"], kind);
+      }
+      const parts = await metric("simulator.live.parts");
+      assert.ok(JSON.stringify({ "simulator.part.state": "crashed" }) in parts);
+    });
+  },
+);
+
+liveTest("a full queue shows in the span of who could not publish, and in its box", async () => {
+  const fault: Fault = { kind: "full-queue", topic: "orders", capacity: 0 };
+  await withTelemetry([fault], async (test, { spans, metric }) => {
     test.live.submitOrders(1);
-    for (const kind of ["crash", "poison"]) {
-      const span = await eventually(
-        kind,
-        () => spans().find(({ name }) => name === `fault ${kind}`),
-      );
-      assert.equal(faultsOf(span)[0]!.attributes!["simulator.fault.kind"], kind);
-    }
-    const parts = await metric("simulator.live.parts");
-    assert.ok(JSON.stringify({ "simulator.part.state": "crashed" }) in parts);
+    await eventually(
+      "the span",
+      () =>
+        spans().find(({ name, attributes }) =>
+          name === pointNames[2] && attributes["error.type"] === "full"
+        ),
+    );
+    await eventually("the pile", async () => {
+      const depths = await metric("simulator.live.box.depth");
+      return depths[JSON.stringify({ "simulator.box": "outbox-1" })] === 1 || undefined;
+    });
+    test.live.setFaults([]);
+    await test.confirmed(1);
   });
 });
+
+for (const kind of faultKinds) {
+  liveTest(
+    `a fault of the kind '${kind}' is an event of the span of each call that it hits`,
+    async () => {
+      const faults: Fault[] = [{ point: 2, kind, probability: 1, minDurationMs: 10 }];
+      await withTelemetry(faults, async (test, { spans, metric }) => {
+        test.live.submitOrders(1);
+        const hit = await eventually(
+          "the span",
+          () => spans().find((span) => span.name === pointNames[2] && faultsOf(span).length > 0),
+        );
+        const attributes = faultsOf(hit)[0]!.attributes!;
+        assert.equal(attributes["simulator.fault.kind"], kind);
+        const counted = JSON.stringify({ "simulator.fault.kind": kind, "simulator.point": 2 });
+        assert.ok((await metric("simulator.live.faults"))[counted]! > 0);
+        test.live.setFaults([]);
+        await test.confirmed(1);
+      });
+    },
+  );
+}

@@ -150,7 +150,7 @@ export class Invariants {
     this.#violated(
       "progress",
       "liveness",
-      `${late.length} effects are late, such as ${this.#boxes.whereIs(late[0]!)}`,
+      `${effectsAre(late.length)} late, such as ${this.#boxes.whereIs(late[0]!)}`,
     );
   }
 
@@ -163,7 +163,7 @@ export class Invariants {
       this.#violated(
         "no-lost-effect",
         "safety",
-        `${lost.length} effects are lost, such as ${this.#boxes.whereIs(lost[0]!)}`,
+        `${effectsAre(lost.length)} lost, such as ${this.#boxes.whereIs(lost[0]!)}`,
       );
     } else if (missing.length > 0) {
       this.#violated(
@@ -398,4 +398,8 @@ function ofConsumer<K, V>(maps: Map<string, Map<K, V>>, consumer: string): Map<K
   let map = maps.get(consumer);
   if (map === undefined) maps.set(consumer, map = new Map());
   return map;
+}
+
+function effectsAre(count: number): string {
+  return count === 1 ? "1 effect is" : `${count} effects are`;
 }

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { formatDuration } from "../../service/page/format.ts";
 import {
   type Decision,
   type DecisionAt,
@@ -14,7 +15,7 @@ import {
   type LogEntry,
 } from "../simulation/engine.ts";
 import type { RunInfo } from "./protocol.ts";
-import { faultWords, messageWords } from "./words.ts";
+import { capitalWords, faultWords, messageWords, partWords } from "./words.ts";
 
 /** A choice about a call: whether it fails, and how. */
 export interface Choice {
@@ -51,6 +52,21 @@ export function nextChoices(info: RunInfo, event: number, most = 12): Choice[] {
 /** `point 2, order 3`. */
 export function choiceWords({ point, subject }: Choice): string {
   return `point ${point}, ${messageWords(subject)}`;
+}
+
+/** A decision of a record, in words. */
+export function decisionWords(name: string, value: number): string {
+  const choice = choiceOf({ name, value, usual: 0, event: 0, atMs: 0 });
+  if (choice !== undefined) {
+    const words = choice.kind === "none" ? "gets through" : faultWords[choice.kind].name;
+    return `${capitalWords(choiceWords(choice))}: ${words}`;
+  }
+  const [, what, subject] = /^([a-z-]+?)(?:-ms)? (\S+)/.exec(name) ?? [];
+  if (what === undefined) return name;
+  const [point, message = point] = subject!.split("/");
+  const about = message === point ? partWords(point!) : `point ${point}, ${messageWords(message!)}`;
+  const amount = name.includes("-ms ") ? formatDuration(value) : String(value);
+  return `${capitalWords(what.replaceAll("-", " "))}, ${about}: ${amount}`;
 }
 
 /** Kinds that last. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createRun, type SimulatedRun } from "../simulation/engine.ts";
-import { choiceOf, divergenceOf, nextChoices, withChoice } from "./branching.ts";
+import { choiceOf, decisionWords, divergenceOf, nextChoices, withChoice } from "./branching.ts";
 import type { RunInfo } from "./protocol.ts";
 import { watchableRun } from "./scenario.ts";
 
@@ -45,4 +45,14 @@ Deno.test("each fault that lasts has a duration of its own, also at the same cal
 Deno.test("two runs that are alike do not part; one that ends earlier parts there", () => {
   assert.equal(divergenceOf(base.entries, base.entries), undefined);
   assert.equal(divergenceOf(base.entries, base.entries.slice(0, 5)), 5);
+});
+
+Deno.test("a decision of a record is said in words", () => {
+  assert.equal(decisionWords("fault-1 o1", 1), "Point 1, order 1: refuse");
+  assert.equal(decisionWords("fault-4 o3 #2", 0), "Point 4, order 3: gets through");
+  assert.equal(
+    decisionWords("outage-ms 2/o7", 8_000).replaceAll("\u202f", " "),
+    "Outage, point 2, order 7: 8 s",
+  );
+  assert.match(decisionWords("down-ms relay-1.0 #3", 50), /^Down, Relay 1a: 50\sms$/);
 });

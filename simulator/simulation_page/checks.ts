@@ -7,10 +7,7 @@
 import { formatCounted } from "../../service/page/format.ts";
 import { invariantNames, type OrderStory } from "../simulation/engine.ts";
 import type { RunInfo, RunView } from "./protocol.ts";
-import { secondsWords } from "./words.ts";
-
-/** The name of an invariant. */
-export type CheckName = typeof invariantNames[number];
+import { capitalWords, type CheckName, invariantTitles, secondsWords, textWords } from "./words.ts";
 
 /** An invariant at an instant. */
 export interface Check {
@@ -21,33 +18,18 @@ export interface Check {
   readonly text: string;
 }
 
-const titles: Readonly<Record<CheckName, string>> = {
-  "no-lost-effect": "No effect is lost",
-  "exactly-once-effect": "Each effect happens exactly once",
-  "no-ghost-message": "No message about what never happened",
-  "order-per-key": "The order of each key is kept",
-  "boxes-bounded-and-drained": "Boxes are drained",
-  "deduplication-window": "Duplicates come within the window",
-  "conservation": "Sent = delivered + dropped + in flight",
-  "deleted-only-if-acknowledged": "Deleted only if acknowledged",
-  "one-owner": "One owner at a time",
-  "amplification": "Faults do not multiply calls",
-  "progress": "Everything goes on",
-  "connected-trace": "One trace for each order",
-};
-
 /** Every invariant at the instant of a view. */
 export function checksAt(info: RunInfo, view: RunView): Check[] {
   return invariantNames.map((name) => checkAt(name, info, view));
 }
 
 function checkAt(name: CheckName, info: RunInfo, view: RunView): Check {
-  const title = titles[name];
+  const title = invariantTitles[name];
   const violation = info.violations.find(({ invariant }) => invariant === name);
   if (violation !== undefined && violation.atMs <= view.snapshot.atMs + 0.001) {
     const about = storyOf(violation.text, view.orders);
-    const text = `Broken at ${secondsWords(violation.atMs)}: ${violation.text}${
-      about === undefined ? "" : `. ${capital(about.text)}`
+    const text = `Broken at ${secondsWords(violation.atMs)}: ${textWords(violation.text)}${
+      about === undefined ? "" : `. ${capitalWords(about.text)}`
     }`;
     return { name, title, state: "broken", text };
   }
@@ -123,10 +105,6 @@ const wordsOf: Readonly<Record<CheckName, (view: RunView, info: RunInfo) => Word
 function storyOf(text: string, orders: readonly OrderStory[]): OrderStory | undefined {
   const [, number] = /\b[or](\d+)\b/.exec(text) ?? [];
   return number === undefined ? undefined : orders.find(({ order }) => order === `o${number}`);
-}
-
-function capital(text: string): string {
-  return text[0]!.toUpperCase() + text.slice(1);
 }
 
 /** A rare path: a check that holds if it was reached at least once. */

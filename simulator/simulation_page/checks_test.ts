@@ -39,6 +39,6 @@ Deno.test("what is broken is said with the order that it is about, and not befor
   assert.equal(state, "broken");
   assert.match(
     text,
-    /Broken at .*r1 for confirmation: nowhere\. Order 1: committed at .*last seen/s,
+    /Broken at .*1 effect is lost, such as result 1 for confirmation: nowhere\. Order 1: committed at .*last seen/s,
   );
 });

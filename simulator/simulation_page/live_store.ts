@@ -5,6 +5,7 @@
  */
 import { batch, signal } from "@preact/signals";
 import { announce } from "../../service/page/announce.ts";
+import { LiveRows } from "../../service/page/live_rows.ts";
 import { LiveStream, type StreamMessage } from "../../service/page/live_stream.ts";
 import type { Fault } from "../live/faults.ts";
 import { faultLimits, usualDownMs, usualFault } from "../live/live_settings.ts";
@@ -24,10 +25,30 @@ export const isLive = signal<boolean | undefined>(undefined);
 export const liveState = signal<LiveState | undefined>(undefined);
 /** What has flown since the last frame. */
 export const liveFlights = signal<readonly Flight[]>([]);
-/** The latest steps, newest first. */
-export const liveSteps = signal<readonly LiveStep[]>([]);
+/** A step, and which one it is. */
+export interface NumberedStep {
+  readonly number: number;
+  readonly step: LiveStep;
+}
 
-const maxSteps = 40;
+/** The latest steps, newest first; while they are held, new ones wait. */
+export const liveSteps = signal(
+  new LiveRows<NumberedStep>({ key: ({ number }) => number, maxRows: 40 }),
+);
+
+let areHeld = false;
+let stepsTaken = 0;
+
+/** While held, no step moves; what is new waits. */
+export function holdSteps(held: boolean): void {
+  areHeld = held;
+  if (!held) releaseSteps();
+}
+
+/** Shows what waits. */
+export function releaseSteps(): void {
+  liveSteps.value = liveSteps.peek().release();
+}
 
 /** The stream of it. */
 export const liveStream = new LiveStream({
@@ -66,10 +87,8 @@ function take(messages: readonly StreamMessage[]): void {
     }
     if (steps.length === 0) return;
     liveFlights.value = steps.flatMap(flightsOfStep);
-    liveSteps.value = [...steps.filter(isTold).toReversed(), ...liveSteps.peek()].slice(
-      0,
-      maxSteps,
-    );
+    const told = steps.filter(isTold).map((step) => ({ number: ++stepsTaken, step }));
+    liveSteps.value = liveSteps.peek().push(told, areHeld);
   });
 }
 

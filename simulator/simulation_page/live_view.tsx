@@ -26,7 +26,6 @@ import {
   isLive,
   liveFlights,
   liveState,
-  liveSteps,
   liveStream,
   liveTarget,
   placeOrders,
@@ -34,7 +33,7 @@ import {
   setOrderRate,
   takeRecord,
 } from "./live_store.ts";
-import { stepWords } from "./live_words.ts";
+import { JustNow } from "./just_now.tsx";
 import { LiveSprites } from "./sprite_canvas.tsx";
 import { PointPanel } from "./point_panel.tsx";
 import { part } from "./store.ts";
@@ -74,7 +73,7 @@ export function LiveView() {
         <aside class="simulation-side" tabIndex={0} aria-label="Now">
           {!isNarrow && <PointPanel />}
           <LivePart state={state} />
-          <Steps />
+          <JustNow />
         </aside>
       </div>
     </FaultTargetContext.Provider>
@@ -202,29 +201,5 @@ function LivePart({ state }: { state: LiveState }) {
         ))}
       </ul>
     </DetailPanel>
-  );
-}
-
-function Steps() {
-  return (
-    <section aria-label="What has just happened">
-      <h2>Just now</h2>
-      {liveSteps.value.length === 0
-        ? <p class="quiet">Nothing yet. Place an order.</p>
-        : (
-          <ol class="card-events live-steps">
-            {liveSteps.value.map((step, index) => (
-              <li
-                key={`${step.atMs} ${index}`}
-                class={step.event === "fault" || step.event === "kill" || step.event === "crash"
-                  ? "error-text"
-                  : ""}
-              >
-                {stepWords(step)}
-              </li>
-            ))}
-          </ol>
-        )}
-    </section>
   );
 }

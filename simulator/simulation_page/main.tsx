@@ -24,7 +24,8 @@ import { EventTable } from "./event_table.tsx";
 import { FaultTargetContext } from "./fault_target.ts";
 import { FaultList } from "./fault_controls.tsx";
 import { ForkPanel } from "./fork_panel.tsx";
-import { FailurePanel, FindFailure, WhyCurve } from "./investigation_panels.tsx";
+import { FailurePanel, WhyCurve } from "./failure_panel.tsx";
+import { FindFailure } from "./find_failure.tsx";
 import { Lanes } from "./lanes.tsx";
 import { ChecksPanel, EventPanel, Figures } from "./panels.tsx";
 import { isPlaying, startPlay, togglePlay } from "./play.ts";
@@ -227,12 +228,14 @@ function Instant() {
 }
 
 function useKeys(): void {
+  const isRunShown = () => pageView.peek() !== "live";
   const stop = (run: () => void) => () => {
+    if (!isRunShown()) return;
     isPlaying.value = false;
     run();
   };
   useShortcuts([
-    { key: "p", label: "Play or pause", run: togglePlay },
+    { key: "p", label: "Play or pause", run: () => isRunShown() && togglePlay() },
     { key: "ArrowRight", label: "Next event", run: stop(() => step("event", 1)) },
     { key: "ArrowLeft", label: "Event before", run: stop(() => step("event", -1)) },
     { key: "]", label: "Next message", run: stop(() => step("message", 1)) },
@@ -246,7 +249,9 @@ function useKeys(): void {
     {
       key: "t",
       label: "Topology or table of events",
-      run: () => setParams({ view: pageView.peek() === "events" ? undefined : "events" }),
+      run: () =>
+        isRunShown() &&
+        setParams({ view: pageView.peek() === "events" ? undefined : "events" }),
     },
   ]);
 }

@@ -32,7 +32,7 @@ export function EventPanel({ children }: { children?: ComponentChildren }) {
             </p>
             <p class="quiet event-meta">
               {secondsWords(entry.atUs / 1_000)} · {partWords(entry.part)} · {entry.kind}
-              {entry.detail !== "" && ` · ${entry.detail}`}
+              {entry.detail !== "" && entry.kind !== "VIOLATION" && ` · ${entry.detail}`}
             </p>
           </>
         )}
@@ -100,8 +100,8 @@ export function ChecksPanel() {
 
 /** A text in which orders are buttons that open their card. */
 function withLinks(text: string): ComponentChildren[] {
-  return text.split(/(\border \d+|\b[or]\d+\b)/).map((piece, index) => {
-    const [, number] = /^(?:order |[or])(\d+)$/.exec(piece) ?? [];
+  return text.split(/(\b(?:[Oo]rder|result) \d+|\b[or]\d+\b)/).map((piece, index) => {
+    const [, number] = /^(?:[Oo]rder |result |[or])(\d+)$/.exec(piece) ?? [];
     if (number === undefined) return piece;
     const wanted = piece.startsWith("r") ? `r${number}` : `o${number}`;
     return (

@@ -208,7 +208,6 @@ function Node({ layout, node, picture }: NodeProps) {
       <rect width={nodeWidth} height={nodeHeight} rx={node.kind === "box" ? 3 : 10} />
       <text class="node-title" x={nodeWidth / 2} y="16">
         {node.title}
-        {box !== undefined && box.count > dotsOf(layout) && ` (${box.count})`}
       </text>
       {isAbsent
         ? <text class="node-empty" x={nodeWidth / 2} y={nodeHeight - 18}>not used</text>
@@ -236,6 +235,13 @@ function BoxContent(
 ) {
   const { isNarrow, nodeWidth, nodeHeight } = layout;
   const perRow = isNarrow ? 6 : 4;
+  const room = dotsOf(layout);
+  // What there is no room for is a number in the last place.
+  const shown = box.count > room ? room - 1 : box.count;
+  const placeOf = (index: number) => ({
+    x: (isNarrow ? 13 : 12) + index % perRow * (isNarrow ? 18 : 20.5),
+    y: (isNarrow ? 34 : 32) + Math.floor(index / perRow) * 19,
+  });
   if (box.count === 0) {
     return <text class="node-empty" x={nodeWidth / 2} y={nodeHeight - 18}>empty</text>;
   }
@@ -249,15 +255,19 @@ function BoxContent(
   }
   return (
     <>
-      {box.items.slice(0, dotsOf(layout)).map((item, index) => (
+      {box.items.slice(0, shown).map((item, index) => (
         <BoxDot
           key={`${item.message} ${item.consumer}`}
           item={item}
-          x={(isNarrow ? 13 : 12) + index % perRow * (isNarrow ? 18 : 20.5)}
-          y={(isNarrow ? 34 : 32) + Math.floor(index / perRow) * 19}
+          {...placeOf(index)}
           keys={keys}
         />
       ))}
+      {box.count > shown && (
+        <text class="dot-rest" x={placeOf(shown).x} y={placeOf(shown).y + 3.5}>
+          +{box.count - shown}
+        </text>
+      )}
     </>
   );
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import { formatDuration } from "../../service/page/format.ts";
-import type { FaultKind, FaultPoint, LogEntry } from "../simulation/engine.ts";
+import type { FaultKind, FaultPoint, invariantNames, LogEntry } from "../simulation/engine.ts";
 import { pointOf, pointTitles } from "./topology_layout.ts";
 
 /** What each kind of fault does to a call. */
@@ -26,6 +26,30 @@ export function messageWords(message: string): string {
   if (kind === undefined) return message;
   return kind === "o" ? `order ${number}` : `result ${number}`;
 }
+
+/** A text of the simulator's, in which messages have the names that people say. */
+export function textWords(text: string): string {
+  return text.replace(/\b[or]\d+\b/g, messageWords);
+}
+
+/** The name of an invariant. */
+export type CheckName = typeof invariantNames[number];
+
+/** What each invariant says. */
+export const invariantTitles: Readonly<Record<CheckName, string>> = {
+  "no-lost-effect": "No effect is lost",
+  "exactly-once-effect": "Each effect happens exactly once",
+  "no-ghost-message": "No message about what never happened",
+  "order-per-key": "The order of each key is kept",
+  "boxes-bounded-and-drained": "Boxes are drained",
+  "deduplication-window": "Duplicates come within the window",
+  "conservation": "Sent = delivered + dropped + in flight",
+  "deleted-only-if-acknowledged": "Deleted only if acknowledged",
+  "one-owner": "One owner at a time",
+  "amplification": "Faults do not multiply calls",
+  "progress": "Everything goes on",
+  "connected-trace": "One trace for each order",
+};
 
 const partTitles: Readonly<Record<string, string>> = {
   "frontend": "Frontend",
@@ -152,12 +176,30 @@ export function entryWords(entry: LogEntry): string {
       : message;
     return `Point ${point}, ${pointTitles[point]}: ${what} ${does}`;
   }
-  if (kind === "VIOLATION") return `Broken: ${detail}`;
+  if (kind === "VIOLATION") return brokenWords(detail);
   if (kind === "commit") return commitWords(entry);
   return sentences[kind]?.(entry, message) ??
     `${partWords(part)}: ${kind}${message === "" ? "" : ` ${message}`}${
       detail === "" ? "" : ` (${detail})`
     }`;
+}
+
+/** That an invariant does not hold, as a title. */
+export function brokenTitle(name: CheckName): string {
+  return `Broken: “${invariantTitles[name]}”`;
+}
+
+/** With a capital letter. */
+export function capitalWords(text: string): string {
+  return text === "" ? "" : text[0]!.toUpperCase() + text.slice(1);
+}
+
+/** @param detail such as `order-per-key: o9: number 2 of billing/k2 applied after number 3` */
+function brokenWords(detail: string): string {
+  const [, name, text] = /^([a-z-]+): (.*)$/s.exec(detail) ?? [];
+  const title = invariantTitles[name as CheckName];
+  if (title === undefined) return `Broken: ${detail}`;
+  return `${brokenTitle(name as CheckName)} ${capitalWords(textWords(text!))}`;
 }
 
 function commitWords({ part, subject, detail, messages }: LogEntry): string {

@@ -1,14 +1,15 @@
 /**
- * "Find me a failure", and what can be asked of a failure that was found.
+ * What can be asked of a failure: shrunk and original to switch between, since when it was bound to
+ * come, the command that replays it.
  *
  * @module
  */
 import { useEffect } from "preact/hooks";
 import { useSignal } from "@preact/signals";
-import { formatCount, formatCounted, formatNumber } from "../../service/page/format.ts";
+import { formatCounted, formatPercent } from "../../service/page/format.ts";
 import { CommandLine } from "../../service/page/copy.tsx";
-import { plants, type RunOptions } from "../simulation/engine.ts";
 import { Timeline } from "../page/timeline.tsx";
+import { decisionWords } from "./branching.ts";
 import {
   cancel,
   explainRun,
@@ -18,112 +19,19 @@ import {
   originals,
   shrinkRun,
   shrinks,
-  startSweep,
-  stopSweep,
-  sweep,
-  sweepLimits,
 } from "./investigation.ts";
 import { isPlaying } from "./play.ts";
 import { commandOf } from "./runs_bar.tsx";
-import { atMs, type Branch, branches, current, seekTime, show, showBranch } from "./store.ts";
-import { secondsWords } from "./words.ts";
-
-const patterns = ["outbox", "dual-write", "fire-and-forget"] as const;
-
-/** Sweeps seeds in workers, and shows what it finds. */
-export function FindFailure() {
-  const run = current.value;
-  const pattern = useSignal<RunOptions["pattern"]>("outbox");
-  const plant = useSignal(14);
-  const now = sweep.value;
-  if (run === undefined) return null;
-  const isRunning = now?.state === "running";
-  return (
-    <details class="menu">
-      <summary class="button">
-        Find a failure{isRunning && ` · ${formatNumber(now.seedsPerSecond)} seeds/s`}
-      </summary>
-      <div class="menu-body">
-        <p class="quiet">
-          Runs seed after seed of 20 orders, each with faults of its own, on every core of this
-          machine.
-        </p>
-        <label class="menu-field">
-          Pattern
-          <select
-            value={pattern.value}
-            onChange={({ currentTarget }) =>
-              pattern.value = currentTarget.value as RunOptions["pattern"]}
-          >
-            {patterns.map((one) => <option key={one} value={one}>{one}</option>)}
-          </select>
-        </label>
-        <label class="menu-field">
-          Planted bug
-          <select
-            value={String(plant.value)}
-            onChange={({ currentTarget }) => plant.value = Number(currentTarget.value)}
-          >
-            <option value="0">none</option>
-            {plants.map(({ number, mechanism }) => (
-              <option key={number} value={String(number)}>{number}: {mechanism}</option>
-            ))}
-          </select>
-        </label>
-        <div class="menu-actions">
-          {isRunning
-            ? <button type="button" class="button" onClick={stopSweep}>Stop</button>
-            : (
-              <button
-                type="button"
-                class="button"
-                onClick={() => startSweep(plant.peek(), { orders: 20, pattern: pattern.peek() })}
-              >
-                Find me a failure
-              </button>
-            )}
-        </div>
-        {now !== undefined && <SweepResult />}
-      </div>
-    </details>
-  );
-}
-
-function SweepResult() {
-  const { state, seeds, seedsPerSecond, found, plant, given, workers, error } = sweep.value!;
-  return (
-    <div class="sweep">
-      <p role="status">
-        {formatCounted(seeds, "seed")}, {formatNumber(seedsPerSecond)} seeds/s by{" "}
-        {formatCounted(workers, "worker")}; {formatCounted(found.length, "failure")}
-        {state === "running" ? "…" : "."}
-      </p>
-      {state === "failed" && <p class="error-text">It has failed: {error}</p>}
-      {state === "done" && found.length === 0 && (
-        <p>
-          Nothing in {formatCount(sweepLimits.seeds)}{" "}
-          seeds. Choose another pattern or a planted bug to see what a failure is like.
-        </p>
-      )}
-      <ul class="sweep-found">
-        {found.map(({ seed, violations }) => (
-          <li key={seed}>
-            <button
-              type="button"
-              class="event-button"
-              onClick={() => void show({ seed, plant, given }, "found by the sweep")}
-            >
-              <b>seed {seed}</b>
-              <span>
-                <span class="error-text">{violations[0]!.invariant}</span>: {violations[0]!.text}
-              </span>
-            </button>
-          </li>
-        ))}
-      </ul>
-    </div>
-  );
-}
+import { atMs, type Branch, branches, current, seekEntry, seekTime, showBranch } from "./store.ts";
+import {
+  brokenTitle,
+  type CheckName,
+  entryWords,
+  invariantTitles,
+  isQuiet,
+  secondsWords,
+  textWords,
+} from "./words.ts";
 
 /** A failure: shrunk and original to switch between, why it came, the command. */
 export function FailurePanel() {
@@ -134,11 +42,11 @@ export function FailurePanel() {
   const original = originals.value.get(run.code);
   return (
     <section class="failure" aria-label="The failure">
-      <h2 class="error-text">{first!.invariant}</h2>
+      <h2 class="error-text">{brokenTitle(first!.invariant)}</h2>
       <p>
         <button type="button" class="text-button" onClick={() => seekTime(first!.atMs)}>
           At {secondsWords(first!.atMs)}
-        </button>: {first!.text}
+        </button>: {textWords(first!.text)}
       </p>
       {original !== undefined || shrunk?.state === "done" ? <Sizes run={run} /> : (
         <InquiryButton
@@ -192,9 +100,13 @@ function Sizes({ run }: { run: Branch }) {
         {formatCounted(after.options.orders, "order")}, in {formatCounted(executions, "execution")}
       </p>
       {after.decisions.length > 0 && after.decisions.length <= 6 && (
-        <p class="quiet">
-          <code>{after.decisions.map(([name, value]) => `${name} = ${value}`).join("; ")}</code>
-        </p>
+        <ul class="quiet">
+          {after.decisions.map(([name, value]) => (
+            <li key={name}>
+              {decisionWords(name, value)} <code>{name} = {value}</code>
+            </li>
+          ))}
+        </ul>
       )}
     </div>
   );
@@ -239,7 +151,7 @@ function Elapsed({ sinceMs }: { sinceMs: number }) {
 function Why({ run }: { run: Branch }) {
   const inquiry = explanations.value.get(run.code);
   if (inquiry?.state !== "done") return null;
-  const { jump: [before, after], lines } = inquiry.answer;
+  const { jump: [before, after] } = inquiry.answer;
   return (
     <div class="why">
       <p>
@@ -250,19 +162,41 @@ function Why({ run }: { run: Branch }) {
         and{" "}
         <button type="button" class="text-button" onClick={() => seekTime(after.atMs)}>
           {secondsWords(after.atMs)}
-        </button>: of 50 futures from there {Math.round(before.probability * 100)} % fail before it,
-        {" "}
-        {Math.round(after.probability * 100)} % after it.
+        </button>: of 50 futures from there {formatPercent(before.probability)} fail before it,{" "}
+        {formatPercent(after.probability)} after it.
       </p>
-      {lines.length > 0 && (
-        <pre
-          class="why-lines"
-          tabIndex={0}
-        >{lines.slice(0, 12).join("\n")}</pre>
-      )}
+      <Meanwhile run={run} fromMs={before.atMs} toMs={after.atMs} />
     </div>
   );
 }
+
+/** What has happened between two instants. */
+function Meanwhile({ run, fromMs, toMs }: { run: Branch; fromMs: number; toMs: number }) {
+  const between = run.info.entries.map((entry, place) => ({ entry, place }))
+    .filter(({ entry }) => {
+      const ms = entry.atUs / 1_000;
+      return ms >= fromMs && ms <= toMs && !isQuiet(entry);
+    });
+  if (between.length === 0) return null;
+  return (
+    <ol class="card-events why-events" aria-label="What happened between them">
+      {between.slice(0, maxMeanwhile).map(({ entry, place }) => (
+        <li key={place}>
+          <button type="button" class="event-button" onClick={() => seekEntry(place)}>
+            <span class="event-at">{secondsWords(entry.atUs / 1_000)}</span>
+            <span>{entryWords(entry)}</span>
+          </button>
+        </li>
+      ))}
+      {between.length > maxMeanwhile && (
+        <li class="quiet">and {formatCounted(between.length - maxMeanwhile, "more event")}</li>
+      )}
+    </ol>
+  );
+}
+
+/** More events between two instants are counted only. */
+const maxMeanwhile = 12;
 
 /** The curve of `why`, under the timeline. */
 export function WhyCurve({ run }: { run: Branch }) {
@@ -275,7 +209,9 @@ export function WhyCurve({ run }: { run: Branch }) {
       toMs={run.info.endMs}
       counts={[]}
       lanes={[]}
-      label={`the futures of run ${run.letter} in which ${invariant} breaks`}
+      label={`the futures of run ${run.letter} in which this breaks: ${
+        invariantTitles[invariant as CheckName]
+      }`}
       formatAt={secondsWords}
       cursorMs={atMs.value}
       onSeek={(ms) => {
