@@ -49,7 +49,7 @@ export async function bundleProgram({ entry, page }: Program, target: URL): Prom
  * Half the bytes: an image's layer, a binary and what V8 parses at each start. By esbuild, which makes
  * the pages too; names stay, as errors and logs tell them, and so do the libraries' licences.
  */
-async function minify(code: string): Promise<string> {
+export async function minify(code: string): Promise<string> {
   const esbuild = await import("esbuild");
   try {
     const { code: small } = await esbuild.transform(code, {

@@ -23,7 +23,11 @@ async function makeProject(): Promise<{ root: string } & AsyncDisposable> {
       `  });\n}\n`,
     "bell/server.ts": `import { greeting } from "../service/greeting.ts";\n` +
       `import separator from "./separator.cjs";\n` +
-      `console.log(separator + greeting);\n`,
+      `function strike(): string {\n` +
+      // Used once only: the minifier of Deno's bundler puts such a one in its place, and forgets its end.
+      `  using bell = { sound: greeting, [Symbol.dispose]: () => console.log("still") };\n` +
+      `  return bell.sound.trim();\n}\n` +
+      `console.log(separator + strike());\n`,
     "bell/separator.cjs": `module.exports = require("node:path").posix.sep;\n`,
   };
   for (const [path, text] of Object.entries(files)) {
@@ -47,7 +51,7 @@ testWith(["read", "write", "run"], "bundles of programs do what their sources do
   await using project = await makeProject();
   const bundles = await bundlePrograms(programs, project);
   assert.equal(await run(bundles.get("clock/server.ts")!), "good day 42");
-  assert.equal(await run(bundles.get("bell/server.ts")!), "/good day");
+  assert.equal(await run(bundles.get("bell/server.ts")!), "still\n/good day");
 });
 
 testWith(
@@ -71,7 +75,7 @@ testWith(
     );
     const second = await bundlePrograms(programs, project);
     assert.notEqual(second.get("bell/server.ts"), path);
-    assert.equal(await run(second.get("bell/server.ts")!), "/good night");
+    assert.equal(await run(second.get("bell/server.ts")!), "still\n/good night");
   },
 );
 

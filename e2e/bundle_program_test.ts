@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { pathToFileURL } from "node:url";
-import { bundleProgram, embedWasm } from "../bundle.ts";
+import { bundleProgram, embedWasm, minify } from "../bundle.ts";
 import { programs } from "../programs.ts";
 import { findTraces } from "./demo_program.ts";
 import { sendTrace } from "./otlp_json.ts";
@@ -304,5 +304,21 @@ testWith(
       await assert.rejects(embedWasm(other), /^StartError: Cannot bundle: .*native\.wasm/, other);
     }
     assert.equal(await embedWasm("no_file()"), "no_file()");
+  },
+);
+
+testWith(
+  ["read", "run", "env"],
+  "minified, what a block takes still ends with the block",
+  async () => {
+    // Other versions of esbuild put what is used once into its place, and forget its end.
+    const code = `const ended = [];
+    function take() {
+      using file = { name: "lock", [Symbol.dispose]: () => ended.push("unlocked") };
+      return file.name.trim();
+    }
+    export const seen = [take(), ...ended];`;
+    const { seen } = await import(`data:text/javascript,${encodeURIComponent(await minify(code))}`);
+    assert.deepEqual(seen, ["lock", "unlocked"]);
   },
 );

@@ -4,9 +4,15 @@
  *
  * @module
  */
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import { exists } from "../found_files.ts";
 import { programArguments } from "../program_file.ts";
+
+/** The variable that `deno task test:programs` gives the folder of bundles in. */
+const bundlesVariable = "TEST_PROGRAMS_FOLDER";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
 
 /** A program under test. `await using` kills it at the end of the block. */
 export interface TestProgram extends AsyncDisposable {
@@ -61,7 +67,8 @@ export interface StartReadyProgramOptions {
 }
 
 /**
- * Starts an entry file, given as a URL relative to the test.
+ * Starts an entry file, given as a URL relative to the test. Where the task has made bundles of the
+ * programs, the bundle starts in its place, as in the demo: that takes a third of the time.
  *
  * @example
  * ```ts
@@ -76,7 +83,7 @@ export async function startProgram(
   { maxDescriptors }: Pick<StartReadyProgramOptions, "maxDescriptors"> = {},
 ): Promise<TestProgram> {
   const path = fileURLToPath(entry);
-  const own = await programArguments(path, args);
+  const own = await programArguments(path, args, await bundleOf(path));
   const limited = ["-c", `ulimit -n ${maxDescriptors} && exec deno "$@"`, "sh", ...own];
   return new ChildProgram(
     new Deno.Command(maxDescriptors === undefined ? "deno" : "sh", {
@@ -120,6 +127,24 @@ export async function startReadyProgram(
     await program.stop({ force: true });
     throw error;
   }
+}
+
+/**
+ * What the entry file is started as.
+ *
+ * @throws {Error} the task could not make the bundles: their sources would pass in their place.
+ */
+async function bundleOf(path: string): Promise<string> {
+  const folder = Deno.env.get(bundlesVariable);
+  if (folder === undefined) return path;
+  if (!await exists(folder)) {
+    throw new Error(
+      `${bundlesVariable} names no folder: '${folder}'. Why is what the task said first`,
+    );
+  }
+  // What a test has made itself, and what is no program, is in none of them.
+  const bundle = join(folder, relative(root, path)).replace(/\.ts$/, ".js");
+  return !relative(root, path).startsWith("..") && await exists(bundle) ? bundle : path;
 }
 
 /** What Deno itself says on stderr where many are started at once; no program of ours does. */
