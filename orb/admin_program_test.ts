@@ -102,7 +102,7 @@ adminTest("a backup that is cut off, changed or none restores nothing", async (f
   const cases: [string, Uint8Array, RegExp][] = [
     ["cut", whole.slice(0, whole.length / 2), /cut off|broken/],
     ["changed", changed, /broken/],
-    ["none", new TextEncoder().encode("no backup at all"), /no tar file|cut off|empty/],
+    ["none", new TextEncoder().encode("no backup at all"), /no backup of an orb server/],
   ];
   for (const [name, bytes, reason] of cases) {
     await Deno.writeFile(`${folder}/${name}.tar`, bytes);
@@ -135,6 +135,9 @@ adminTest(
     assert.equal(report.unusedImages, 1);
     assert.equal((await run("backup", `${folder}/orb.tar`, "--data-dir", folder)).code, 1);
     assert.deepEqual([...Deno.readDirSync(folder)].filter(({ name }) => name.includes("tar")), []);
+    const beside = await run("restore", `${folder}/tokens.sqlite`, "--data-dir", folder);
+    assert.equal(beside.code, 1);
+    assert.match(beside.lines.join("\n"), /another server uses it.*Stop the server/);
   },
 );
 

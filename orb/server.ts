@@ -143,7 +143,7 @@ export async function startOrbServer(
   auth.addRoutes(api);
   signups.addRoutes(api);
   fleet.addRoutes(api);
-  serveOpenApi(api);
+  serveOpenApi(api, access);
   app.route("/", api);
   app.route("/", pageRoutes("orb", { routes: ["/", "/queue"] }));
   const server = await listen(app.fetch, {

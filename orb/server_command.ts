@@ -35,8 +35,8 @@ function networkCommand() {
       ["orb-server", "listen on 127.0.0.1:4242, tokens in the data folder of this system"],
       ["orb-server --orb-api-port 0 --data-dir ./orb-data", "a free port, tokens in ./orb-data"],
       [
-        "ORB_SERVER_S3_SECRET_ACCESS_KEY=… orb-server --database-url postgres://orb:…@db/orb --s3-endpoint https://s3.example --s3-access-key-id orb",
-        "one of several servers that share records and images",
+        "orb-server --database-url postgres://orb@db/orb --s3-endpoint https://s3.example",
+        "one of several that share records and images",
       ],
       ["orb-server --allowed-host orb.example", "also for who asks by that name, as a proxy does"],
       ["orb-server --oauth-issuer https://login.example --host 0.0.0.0", "who calls needs a token"],

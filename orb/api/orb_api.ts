@@ -81,6 +81,22 @@ export function problems<Status extends number>(
   ) as ReturnType<typeof problems<Status>>;
 }
 
+/** The name of the document's only security scheme. */
+const tokenScheme = "token";
+
+/**
+ * Who may call a route, for `security` of {@linkcode createRoute}: who has a token with one of these
+ * scopes. It is for the document; {@linkcode OrbAccess.require} is what checks it.
+ *
+ * @example
+ * ```ts
+ * security: anyOf("orb:signup", "orb:admin")
+ * ```
+ */
+export function anyOf(...scopes: OrbScope[]): { [tokenScheme]: OrbScope[] }[] {
+  return scopes.map((scope) => ({ [tokenScheme]: [scope] }));
+}
+
 /**
  * The content of a route that answers with server-sent events. OpenAPI 3.1 has no words for the form
  * of each event, so the route's description names them.
@@ -94,7 +110,7 @@ export const eventStream = { "text/event-stream": { schema: z.unknown() } };
  * ```ts
  * const api = createOrbApi();
  * addSignupRoutes(api, …);
- * serveOpenApi(api);
+ * serveOpenApi(api, access);
  * app.route("/", api);
  * ```
  */
@@ -113,22 +129,61 @@ export function createOrbApi(): OrbApi {
   });
 }
 
-/** The OpenAPI document of the routes added so far. */
-export function openApiDocument(api: OrbApi): object {
-  return api.getOpenAPI31Document({
+/** For who reads the document first. */
+const introduction = `Device signup: every image may sign up once.
+
+Choose a ULID, \`PUT\` the image to \`/v2/signups/{id}\`, and read \`state\` in the answer or at that address \
+until it is \`accepted\`, \`duplicate\` or \`rejected\`. After a lost answer, a 429 or a 503 send the same \
+image under the same id again: it is one signup.
+
+Errors are problem details (RFC 9457). Where an operation names scopes, it needs a bearer token with one of them, \
+and a device acts for itself only; a server that names none lets everybody call who reaches it. The first version, \
+\`POST /api/signup\`, answers in plain text and is not described here.`;
+
+const tags = [
+  { name: "signups", description: "Hand images in, and follow what becomes of them." },
+  { name: "devices", description: "What a device says of itself, and is told." },
+  { name: "operators", description: "The queue with its dead letters, and the fleet." },
+  { name: "tokens", description: "A device's token for a challenge that its key signs." },
+];
+
+/** What is read of an operation here. */
+interface Operation {
+  tags?: readonly string[];
+  security?: unknown;
+}
+
+/**
+ * The OpenAPI document of the routes added so far.
+ *
+ * @param authenticated whether calls need a token: else the document asks for none.
+ */
+export function openApiDocument(api: OrbApi, authenticated: boolean): object {
+  if (authenticated) {
+    api.openAPIRegistry.registerComponent("securitySchemes", tokenScheme, {
+      ...{ type: "http", scheme: "bearer", bearerFormat: "JWT" },
+      description: "Of the server's OpenID Connect issuer, or of /v2/auth/tokens.",
+    });
+  }
+  const document = api.getOpenAPI31Document({
     openapi: "3.1.0",
-    info: {
-      title: "Virtual Orb",
-      version,
-      description: "Device signup: every image may sign up once.",
-    },
+    info: { title: "Virtual Orb", version, description: introduction },
   });
+  const operations = Object.values(document.paths ?? {}).flatMap((path) =>
+    Object.values(path) as Operation[]
+  );
+  if (!authenticated) { for (const operation of operations) delete operation.security; }
+  const used = new Set(operations.flatMap((operation) => operation.tags ?? []));
+  return { ...document, tags: tags.filter(({ name }) => used.has(name)) };
 }
 
 /** Serves the document at `/openapi.json`. Call it after all routes were added. */
-export function serveOpenApi(api: OrbApi): void {
+export function serveOpenApi(
+  api: OrbApi,
+  { authenticated }: Pick<OrbAccess, "authenticated">,
+): void {
   let document: object | undefined;
-  api.get("/openapi.json", (c) => c.json(document ??= openApiDocument(api)));
+  api.get("/openapi.json", (c) => c.json(document ??= openApiDocument(api, authenticated)));
 }
 
 export { createRoute, z };

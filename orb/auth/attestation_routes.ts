@@ -17,6 +17,7 @@ const challengeRoute = createRoute({
   method: "post",
   path: "/v2/auth/challenges",
   summary: "A challenge for a device, good for a minute.",
+  tags: ["tokens"],
   middleware: limitBody(),
   request: {
     body: {
@@ -45,6 +46,7 @@ const tokenRoute = createRoute({
   method: "post",
   path: "/v2/auth/tokens",
   summary: "A token for a challenge that the device's key has signed; one each.",
+  tags: ["tokens"],
   middleware: limitBody(),
   request: {
     body: {

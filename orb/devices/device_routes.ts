@@ -6,6 +6,7 @@
 import type { MiddlewareHandler } from "hono";
 import { ProblemError } from "../../service/problem.ts";
 import {
+  anyOf,
   createRoute,
   type OrbAccess,
   type OrbApi,
@@ -93,6 +94,8 @@ function addReports(api: OrbApi, devices: DeviceRegistry, asDevice: Guard): void
       method: "post",
       path: "/v2/orbs/{id}/status",
       summary: "A device reports how it is, and gets what it is to do",
+      tags: ["devices"],
+      security: anyOf("orb:telemetry", "orb:admin"),
       middleware: [asDevice, limitedBody] as const,
       request: { params: idParams, body: body(DeviceStatusSchema) },
       responses: {
@@ -119,7 +122,9 @@ function addList(api: OrbApi, devices: DeviceRegistry, asAdmin: Guard): void {
     createRoute({
       method: "get",
       path: "/v2/orbs",
-      summary: "Every device, by id",
+      summary: "Every device, by id (operators)",
+      tags: ["operators"],
+      security: anyOf("orb:admin"),
       middleware: [asAdmin] as const,
       request: {
         query: z.object({
@@ -153,6 +158,8 @@ function addDevice(api: OrbApi, devices: DeviceRegistry, asDevice: Guard): void 
       method: "get",
       path: "/v2/orbs/{id}",
       summary: "A device with its last report and its commands",
+      tags: ["devices"],
+      security: anyOf("orb:telemetry", "orb:admin"),
       middleware: [asDevice] as const,
       request: { params: idParams },
       responses: {
@@ -184,7 +191,9 @@ function addCommands(api: OrbApi, devices: DeviceRegistry, asAdmin: Guard): void
     createRoute({
       method: "post",
       path: "/v2/orbs/{id}/commands",
-      summary: "Tell a device something, with its next report",
+      summary: "Tell a device something, with its next report (operators)",
+      tags: ["operators"],
+      security: anyOf("orb:admin"),
       middleware: [asAdmin, limitedBody] as const,
       request: { params: idParams, body: body(CommandRequestSchema) },
       responses: {
@@ -212,7 +221,9 @@ function addForgetting(api: OrbApi, devices: DeviceRegistry, asAdmin: Guard): vo
     createRoute({
       method: "delete",
       path: "/v2/orbs/{id}",
-      summary: "Forget a device that is no more; it is back with its next report",
+      summary: "Forget a device that is no more; it is back with its next report (operators)",
+      tags: ["operators"],
+      security: anyOf("orb:admin"),
       middleware: [asAdmin] as const,
       request: { params: idParams },
       responses: {

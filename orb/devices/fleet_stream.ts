@@ -13,7 +13,14 @@ import type {
   FleetQueue,
   FleetRow,
 } from "../api/fleet_api.ts";
-import { createRoute, eventStream, type OrbAccess, type OrbApi, problems } from "../api/orb_api.ts";
+import {
+  anyOf,
+  createRoute,
+  eventStream,
+  type OrbAccess,
+  type OrbApi,
+  problems,
+} from "../api/orb_api.ts";
 import type { RecordStore } from "../stores/record_store.ts";
 import type { DeviceRegistry } from "./device_registry.ts";
 import type { DeviceSummary } from "./device_status.ts";
@@ -82,6 +89,8 @@ export function addFleetStream(api: OrbApi, options: FleetStreamOptions): () => 
       method: "get",
       path: fleetStreamPath,
       summary: "The fleet and the queue as server-sent events (operators)",
+      tags: ["operators"],
+      security: anyOf("orb:admin"),
       description:
         "An event `fleet` with all devices, then `changes` with those that changed, and `queue` each second.",
       responses: {

@@ -180,7 +180,7 @@ class BackupReader {
       else throw new BackupError(`'${name}' in it is unknown`);
       isFirst = false;
     }
-    if (isFirst) throw new BackupError("it is empty");
+    if (isFirst) throw new BackupError("it is empty, or no backup of an orb server");
     if (end === undefined) throw new BackupError("it is cut off: its end is missing");
     if (end !== JSON.stringify(this.counts)) {
       throw new BackupError(`it is not whole: it should have ${end}`);

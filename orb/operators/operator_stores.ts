@@ -48,11 +48,16 @@ export async function openOperatorArchive(
   { exclusive }: { exclusive: boolean },
 ): Promise<{ records: RecordArchive; images: ImageStore }> {
   const { databaseUrl } = options;
-  const records = await inWords(async () => {
-    if (databaseUrl === undefined) return (await openFile(options, { exclusive })).archive();
-    const { openPostgresArchive } = await import("../stores/postgres/postgres_backend.ts");
-    return await openPostgresArchive(databaseUrl);
-  });
+  const records = await inWords(
+    async () => {
+      if (databaseUrl === undefined) return (await openFile(options, { exclusive })).archive();
+      const { openPostgresArchive } = await import("../stores/postgres/postgres_backend.ts");
+      return await openPostgresArchive(databaseUrl);
+    },
+    exclusive
+      ? "Stop the server that uses them, or give an empty --data-dir or --database-url."
+      : undefined,
+  );
   return {
     records,
     images: await openImages(options, { world: realWorld }, { cleans: exclusive }),
@@ -70,14 +75,13 @@ async function openFile(
   return new SqliteRecords({ path, nowMs: () => realWorld.nowMs(), exclusive });
 }
 
-async function inWords<Result>(open: () => Promise<Result>): Promise<Result> {
+async function inWords<Result>(
+  open: () => Promise<Result>,
+  advice = "Give the server's own --data-dir or --database-url.",
+): Promise<Result> {
   try {
     return await open();
   } catch (error) {
-    throw new StartError(
-      `Cannot open the records: ${
-        reasonOf(error)
-      }. Give the server's own --data-dir or --database-url.`,
-    );
+    throw new StartError(`Cannot open the records: ${reasonOf(error)}. ${advice}`);
   }
 }

@@ -95,7 +95,9 @@ export const brightForMs = 500;
 
 function orbText({ id, state, signupsPerMinute, lastSeenMs }: Orb): string {
   const seen = lastSeenMs === null ? "no report yet" : `seen ${agoText(lastSeenMs)} ago`;
-  return `${id}: ${stateLooks[state].word}, ${formatCount(signupsPerMinute)} signups/min, ${seen}`;
+  const signups = signupsPerMinute === 1 ? "signup" : "signups";
+  const rate = `${formatCount(signupsPerMinute)} ${signups}/min`;
+  return `${id}: ${stateLooks[state].word}, ${rate}, ${seen}`;
 }
 
 function slotUnder(event: MouseEvent, canvas: HTMLCanvasElement, layout: GridLayout): number {

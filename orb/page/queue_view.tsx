@@ -173,7 +173,7 @@ function SignupRow({ signup, tabIndex, onChange }: {
         tabIndex={tabIndex}
         href={href("/queue", address.value.params, { signup: open ? undefined : signup.id })}
       >
-        <code class="clip" title={signup.id}>{signup.id}</code>
+        <code class="clip signup-id" title={signup.id}>{signup.id}</code>
         <SignupState state={signup.state} />
         <span class="clip signup-orb">{signup.orbId ?? "no orb named"}</span>
         <SignupTime signup={signup} />

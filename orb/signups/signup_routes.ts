@@ -8,6 +8,7 @@ import type { Context } from "hono";
 import { ProblemError } from "../../service/problem.ts";
 import { readBody } from "../../service/request_body.ts";
 import {
+  anyOf,
   createRoute,
   eventStream,
   type OrbAccess,
@@ -85,6 +86,8 @@ const putSignup = createRoute({
   method: "put",
   path: "/v2/signups/{id}",
   summary: "Hand in an image",
+  tags: ["signups"],
+  security: anyOf("orb:signup"),
   description:
     "The id is the idempotency key: the same request again gives the same signup. What is answered 202 is durable.",
   request: {
@@ -100,7 +103,8 @@ const putSignup = createRoute({
   },
   responses: {
     202: {
-      description: "It is in the queue, or was handed in before.",
+      description:
+        "It is kept: it waits for its decision, is decided already, or was handed in before.",
       headers: {
         location: { description: "Where its status is", schema: { type: "string" } },
         ratelimit: { description: "What the device has left", schema: { type: "string" } },
@@ -124,6 +128,8 @@ const getSignup = createRoute({
   method: "get",
   path: "/v2/signups/{id}",
   summary: "The status of a signup",
+  tags: ["signups"],
+  security: anyOf("orb:signup", "orb:admin"),
   request: { params: idParam, headers: preferHeader },
   responses: { 200: { description: "Its status.", content: signupBody }, ...refusals, ...notFound },
 });
@@ -132,6 +138,8 @@ const streamSignup = createRoute({
   method: "get",
   path: "/v2/signups/{id}/events",
   summary: "The states of a signup as server-sent events",
+  tags: ["signups"],
+  security: anyOf("orb:signup", "orb:admin"),
   description:
     "An event `state` with the status, now and with each change; ends once it is decided.",
   request: { params: idParam },
@@ -149,6 +157,8 @@ const getImage = createRoute({
   method: "get",
   path: "/v2/signups/{id}/image",
   summary: "The image of a signup (operators)",
+  tags: ["operators"],
+  security: anyOf("orb:admin"),
   request: { params: idParam },
   responses: {
     200: {
@@ -164,6 +174,8 @@ const listSignups = createRoute({
   method: "get",
   path: "/v2/signups",
   summary: "Signups, newest first (operators)",
+  tags: ["operators"],
+  security: anyOf("orb:admin"),
   request: {
     query: z.object({
       state: z.enum(signupStates).optional(),
@@ -182,6 +194,8 @@ const requeueSignup = createRoute({
   method: "post",
   path: "/v2/signups/{id}/requeue",
   summary: "Give a dead letter all its attempts anew (operators)",
+  tags: ["operators"],
+  security: anyOf("orb:admin"),
   request: { params: idParam },
   responses: {
     200: { description: "It is queued.", content: signupBody },
@@ -195,6 +209,8 @@ const getQueue = createRoute({
   method: "get",
   path: "/v2/queue",
   summary: "How the queue is (operators)",
+  tags: ["operators"],
+  security: anyOf("orb:admin"),
   responses: { 200: { description: "Its figures.", content: jsonOf(QueueSchema) }, ...refusals },
 });
 
@@ -202,6 +218,8 @@ const postUpload = createRoute({
   method: "post",
   path: "/v2/uploads",
   summary: "Ask where to send an image",
+  tags: ["signups"],
+  security: anyOf("orb:signup"),
   description: "Then send it there, and hand in the signup with the upload's id.",
   request: { body: { required: true, content: jsonOf(NewUploadSchema) } },
   responses: {
@@ -215,6 +233,8 @@ const putUpload = createRoute({
   method: "put",
   path: "/v2/uploads/{upload}",
   summary: "Send an upload",
+  tags: ["signups"],
+  security: anyOf("orb:signup"),
   description:
     "Whoever knows its id may send it; only for stores whose uploads come by this server.",
   request: {
