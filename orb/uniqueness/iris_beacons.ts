@@ -80,34 +80,40 @@ function keyOf({ real, imaginary, mask }: IrisCode, pattern: PatternBit[], first
   return untrusted > maxUntrusted ? -1 : key;
 }
 
-/** Codes of a block: their places in it fit into 16 bits, and their counters into the fastest memory. */
-const blockCodes = 16_384;
+/** Codes of a block that is being filled. */
+const defaultBlockCodes = 16_384;
+/**
+ * So many full blocks become one: a look-up fetches each list from far memory, and one of 32 places
+ * costs little more than one of eight. Places in it fit into 16 bits, and its counters into a core's own memory.
+ */
+const mergedBlocks = 4;
 /** Lists of a block: one of each key of each beacon. */
 const listCount = beaconCount * keyCount;
 
-/** Lists of places, in the order in which they were added, one behind the other. */
-interface SealedLists {
-  readonly starts: Uint32Array;
-  readonly places: Uint16Array;
+/** A block of codes that share beacons. */
+interface BeaconBlock {
+  /** Codes in it. */
+  readonly size: number;
+  /** Counts for each code the beacons it shares in a list, and notes those that have enough by that. */
+  count(list: number, counts: Uint8Array, found: number[]): void;
 }
 
-/** Up to so many codes: chained lists while it is filled, flat ones once it is full. */
-class BeaconBlock {
+/** While it is filled: of each list a chain, the newest place first. */
+class OpenBlock implements BeaconBlock {
   size = 0;
   /** Of each list its newest link, from 1. */
-  #heads = new Uint32Array(listCount);
+  readonly #heads = new Uint32Array(listCount);
   /** Of each link the one before it, and its code's place. */
   #before = new Uint32Array(4_096);
   #places = new Uint16Array(4_096);
   #links = 0;
-  #sealed: SealedLists | undefined;
 
   add(code: IrisCode): void {
     const keys = keysOf(code, stepColumns);
     for (let beacon = 0; beacon < beaconCount; beacon++) {
       if (keys[beacon]! >= 0) this.#link(beacon * keyCount + keys[beacon]!);
     }
-    if (++this.size === blockCodes) this.#seal();
+    this.size++;
   }
 
   #link(list: number): void {
@@ -124,7 +130,14 @@ class BeaconBlock {
     this.#heads[list] = link;
   }
 
-  #seal(): void {
+  count(list: number, counts: Uint8Array, found: number[]): void {
+    for (let link = this.#heads[list]!; link !== 0; link = this.#before[link]!) {
+      const place = this.#places[link]!;
+      if (++counts[place]! === minShared) found.push(place);
+    }
+  }
+
+  seal(): SealedBlock {
     const starts = new Uint32Array(listCount + 1);
     const places = new Uint16Array(this.#links);
     let filled = 0;
@@ -135,26 +148,49 @@ class BeaconBlock {
       }
     }
     starts[listCount] = filled;
-    this.#sealed = { starts, places };
-    this.#heads = this.#before = new Uint32Array();
-    this.#places = new Uint16Array();
+    return new SealedBlock(this.size, starts, places);
+  }
+}
+
+/** Lists of places, one behind the other. */
+class SealedBlock implements BeaconBlock {
+  readonly size: number;
+  readonly #starts: Uint32Array;
+  readonly #places: Uint16Array;
+
+  constructor(size: number, starts: Uint32Array, places: Uint16Array) {
+    this.size = size;
+    this.#starts = starts;
+    this.#places = places;
   }
 
-  /** Counts for each code the beacons it shares in a list, and notes those that have enough by that. */
   count(list: number, counts: Uint8Array, found: number[]): void {
-    if (this.#sealed) {
-      const { starts, places } = this.#sealed;
-      const end = starts[list + 1]!;
-      for (let at = starts[list]!; at < end; at++) {
-        const place = places[at]!;
-        if (++counts[place]! === minShared) found.push(place);
-      }
-      return;
-    }
-    for (let link = this.#heads[list]!; link !== 0; link = this.#before[link]!) {
-      const place = this.#places[link]!;
+    const places = this.#places;
+    const end = this.#starts[list + 1]!;
+    for (let at = this.#starts[list]!; at < end; at++) {
+      const place = places[at]!;
       if (++counts[place]! === minShared) found.push(place);
     }
+  }
+
+  /** The same codes in one block, in their order. */
+  static merge(blocks: readonly SealedBlock[]): SealedBlock {
+    const starts = new Uint32Array(listCount + 1);
+    const places = new Uint16Array(blocks.reduce((sum, one) => sum + one.#places.length, 0));
+    let filled = 0;
+    for (let list = 0; list < listCount; list++) {
+      starts[list] = filled;
+      let first = 0;
+      for (const block of blocks) {
+        const end = block.#starts[list + 1]!;
+        for (let at = block.#starts[list]!; at < end; at++) {
+          places[filled++] = first + block.#places[at]!;
+        }
+        first += block.size;
+      }
+    }
+    starts[listCount] = filled;
+    return new SealedBlock(blocks.reduce((sum, { size }) => sum + size, 0), starts, places);
   }
 }
 
@@ -177,39 +213,53 @@ export interface IrisCandidate {
  * ```
  */
 export class IrisBeacons {
-  #blocks: BeaconBlock[] = [];
-  readonly #counts = new Uint8Array(blockCodes);
+  readonly #blockCodes: number;
+  readonly #counts: Uint8Array;
+  /** Full ones, in the order of their codes; the newest may still have to be merged. */
+  #sealed: SealedBlock[] = [];
+  #open = new OpenBlock();
+
+  /** @param blockCodes codes of a block that is being filled, 1 to 16,384. @default 16_384 */
+  constructor(blockCodes = defaultBlockCodes) {
+    this.#blockCodes = blockCodes;
+    this.#counts = new Uint8Array(mergedBlocks * blockCodes);
+  }
 
   /** Adds a code; its place is the count of those added before. */
   add(code: IrisCode): void {
-    let block = this.#blocks.at(-1);
-    if (block === undefined || block.size === blockCodes) {
-      this.#blocks.push(block = new BeaconBlock());
+    this.#open.add(code);
+    if (this.#open.size < this.#blockCodes) return;
+    this.#sealed.push(this.#open.seal());
+    this.#open = new OpenBlock();
+    const last = this.#sealed.slice(-mergedBlocks);
+    if (last.length === mergedBlocks && last.every(({ size }) => size === this.#blockCodes)) {
+      this.#sealed.splice(-mergedBlocks, mergedBlocks, SealedBlock.merge(last));
     }
-    block.add(code);
   }
 
   /** Takes every code out. */
   clear(): void {
-    this.#blocks = [];
+    this.#sealed = [];
+    this.#open = new OpenBlock();
   }
 
   /** Those that share enough with a code, each perhaps at several shifts. */
   *candidates(code: IrisCode): Iterable<IrisCandidate> {
     const keys = keysOf(code, 1);
-    for (const [index, block] of this.#blocks.entries()) {
+    let first = 0;
+    for (const block of [...this.#sealed, this.#open]) {
       for (let shift = -maxShift; shift <= maxShift; shift++) {
-        const first = index * blockCodes;
         for (const place of this.#sharing(block, keys, shift)) {
           yield { place: first + place, shift };
         }
       }
+      first += block.size;
     }
   }
 
   #sharing(block: BeaconBlock, keys: Int16Array, shift: number): number[] {
     const found: number[] = [];
-    this.#counts.fill(0);
+    this.#counts.fill(0, 0, block.size);
     for (let beacon = 0; beacon < beaconCount; beacon++) {
       const pattern = Math.floor(beacon * stepColumns / codeColumns);
       const column = beacon * stepColumns % codeColumns;

@@ -8,6 +8,7 @@ import {
   rowWords,
   shifted,
 } from "./iris_code.ts";
+import { IrisBeacons } from "./iris_beacons.ts";
 import { IrisIndex, maxScanned } from "./iris_index.ts";
 
 const threshold = .32;
@@ -55,4 +56,24 @@ Deno.test("IrisIndex finds among many what a comparison with each finds", () => 
   assert.deepEqual(index.nearest(twin, threshold), { place: 7, distance: 0 });
   index.clear();
   assert.equal(index.nearest(twin, threshold), undefined);
+});
+
+Deno.test("blocks of beacons that are full, and merged, give the same candidates", () => {
+  // Four of them are merged twice; two are full, and one is begun.
+  const [small, large] = [new IrisBeacons(16), new IrisBeacons()];
+  const codes = Array.from({ length: 16 * 10 + 5 }, randomCode);
+  for (const code of codes) {
+    small.add(code);
+    large.add(code);
+  }
+  const sorted = (beacons: IrisBeacons, code: IrisCode) =>
+    [...beacons.candidates(code)].map(({ place, shift }) => `${place} at ${shift}`).sort();
+  for (const place of [0, 15, 16, 64, 100, 127, 128, 159, 160, 164]) {
+    const probe = again(codes[place]!, .05, 3);
+    const candidates = sorted(small, probe);
+    assert.ok(candidates.includes(`${place} at -3`), candidates.join());
+    assert.deepEqual(candidates, sorted(large, probe));
+  }
+  small.clear();
+  assert.deepEqual([...small.candidates(codes[0]!)], []);
 });
