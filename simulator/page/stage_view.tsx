@@ -11,7 +11,9 @@ import { themeVersion } from "../../service/page/theme.tsx";
 import { setParams } from "../../service/page/url_state.ts";
 import { useMediaQuery } from "../../service/page/use_media_query.ts";
 import { fitView, type View, zoomView } from "./stage_layout.ts";
-import { type Frame, readColors, spriteAt, StagePainter } from "./stage_painter.ts";
+import { readColors } from "./stage_colors.ts";
+import { type Frame, spriteAt } from "./stage_frame.ts";
+import { StagePainter } from "./stage_painter.ts";
 import { fits, layout, model, selected, stageNow } from "./store.ts";
 import { path, playheadMs, shownStep } from "./trace_store.ts";
 

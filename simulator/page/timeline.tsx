@@ -6,7 +6,7 @@
  */
 import { useEffect, useRef } from "preact/hooks";
 import { formatCount, formatCounted, formatTime } from "../../service/page/format.ts";
-import { readColors, type StageColors } from "./stage_painter.ts";
+import { readColors, type StageColors } from "./stage_colors.ts";
 
 /** Something that happened at a time. */
 export interface TimelineMark {

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { StageColors } from "./stage_painter.ts";
+import type { StageColors } from "./stage_colors.ts";
 import type { TracePath, TraceStep } from "./trace_path.ts";
 
 /** A place on the canvas. */

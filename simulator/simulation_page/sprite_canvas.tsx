@@ -5,7 +5,7 @@
  */
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import type { ReadonlySignal } from "@preact/signals";
-import { readColors, type StageColors } from "../page/stage_painter.ts";
+import { readColors, type StageColors } from "../page/stage_colors.ts";
 import type { LogEntry } from "../simulation/engine.ts";
 import { keyColor, type Keys, keysOf } from "./message_key.ts";
 import { isStill } from "./play.ts";

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { StageColors } from "../page/stage_painter.ts";
+import type { StageColors } from "../page/stage_colors.ts";
 import type { LogEntry } from "../simulation/engine.ts";
 import { type Flight, flightsOf, type TopologyLayout } from "./topology_layout.ts";
 
