@@ -7,252 +7,14 @@
 import assert from "node:assert/strict";
 import { axeFindings, type Tab, testPage } from "../service/testing/browser.ts";
 import { eventually } from "../service/testing/eventually.ts";
-import { type Fixture, open, row, rows, startConsole } from "./console_fixture.ts";
+import { type Fixture, open, row, rows } from "./console_fixture.ts";
+import { chartCases } from "./console_chart_cases.ts";
 import { reachCases } from "./console_reach_cases.ts";
+import { traceCases } from "./console_trace_cases.ts";
 import { quoted } from "../console/queries/search_language.ts";
-import { childId, post, resource, sendLog, sendMetric, sendTrace, span } from "./otlp_json.ts";
+import { childId, sendLog, sendMetric, sendTrace } from "./otlp_json.ts";
 
 const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
-  async "a trace opens as a waterfall, its address brings the chosen span back, its logs are there"(
-    { console, page },
-  ) {
-    const traceId = await sendTrace(console, { name: "PUT /orders", failed: "card declined" });
-    await sendLog(console, { body: "charging the card", traceId, spanId: childId });
-    await page.goto(console.fields.page!);
-    await row(page, "PUT /orders").click();
-    await page.waitForURL(`**/traces/${traceId}`);
-    await page.getByRole("treeitem", { name: "charging the card" }).waitFor();
-    await page.getByRole("treeitem", { name: /^charge card/ }).click();
-    await page.waitForURL(`**/traces/${traceId}?span=${childId}`);
-
-    await page.reload();
-    const detail = page.getByRole("complementary", { name: "Span" });
-    await detail.getByText("card declined").waitFor();
-    await detail.getByText("payment.provider").waitFor();
-    await detail.getByText("acme").waitFor();
-    await detail.getByText("retrying").waitFor();
-    await detail.getByText("charging the card").waitFor();
-    await page.keyboard.press("Escape");
-    await detail.waitFor({ state: "detached" });
-    await page.waitForURL((url) => url.search === "");
-  },
-
-  async "a link to a span of a long trace shows that span"({ console, page }) {
-    const traceId = await sendTrace(console, { name: "PUT /orders" });
-    await post(console, "/v1/traces", {
-      resourceSpans: [resource("checkout", "scopeSpans", {
-        spans: Array.from({ length: 300 }, (_, i) => ({
-          ...span({ traceId, spanId: `${i}`.padStart(16, "c"), name: `step ${i}` }),
-          parentSpanId: childId,
-        })),
-      })],
-    });
-    for (const width of [1280, 360]) {
-      await page.setViewportSize({ width, height: 740 });
-      await page.goto(`${console.fields.page}/traces/${traceId}?span=${"250".padStart(16, "c")}`);
-      const line = page.getByRole("treeitem", { name: /^step 250/ });
-      await line.waitFor();
-      const detail = page.getByRole("complementary", { name: "Span" });
-      await detail.waitFor();
-      // It is brought into view once more when the detail has taken its room.
-      await eventually(`the line is in sight, ${width} wide`, async () => {
-        const [lineBox, detailBox] = [await line.boundingBox(), await detail.boundingBox()];
-        const below = width === 360 ? detailBox!.y : 740;
-        return (lineBox!.y > 0 && lineBox!.y + lineBox!.height <= below) || undefined;
-      });
-    }
-  },
-
-  async "a trace is copied as JSON, and its link"({ console, page, context }) {
-    await context.grantPermissions(["clipboard-read", "clipboard-write"]);
-    const traceId = await sendTrace(console, { name: "PUT /orders" });
-    await page.goto(`${console.fields.page}/traces/${traceId}?errors=1`);
-    const copied = () => page.evaluate(() => navigator.clipboard.readText());
-    await page.getByRole("button", { name: "JSON" }).click();
-    await page.getByText("Copied the trace as JSON").waitFor();
-    const { traceID, spans } = JSON.parse(await copied());
-    assert.deepEqual([traceID, spans.length], [traceId, 2]);
-    await page.getByRole("button", { name: "Link" }).click();
-    await page.getByText("Copied the link").waitFor();
-    assert.equal(await copied(), `${console.fields.page}/traces/${traceId}`);
-  },
-
-  async "a trace is shared as one file that opens without a server"({ console, page, context }) {
-    const traceId = await sendTrace(console, {
-      name: "PUT </script><b>x",
-      failed: "card declined",
-    });
-    await sendLog(console, { body: "charging the card", traceId, spanId: childId });
-    await page.goto(`${console.fields.page}/traces/${traceId}`);
-    const downloading = page.waitForEvent("download");
-    await page.getByRole("link", { name: "HTML" }).click();
-    const folder = await Deno.makeTempDir();
-    try {
-      const path = `${folder}/trace.html`;
-      await (await downloading).saveAs(path);
-      await console.stop({ force: true });
-      const alone = await context.newPage();
-      const requests: string[] = [];
-      alone.on("request", (request) => requests.push(request.url()));
-      const errors: string[] = [];
-      alone.on("pageerror", (error) => errors.push(error.message));
-      alone.on("console", (message) => message.type() === "error" && errors.push(message.text()));
-      await alone.goto(`file://${path}`);
-      await alone.getByRole("heading", { name: "PUT </script><b>x" }).waitFor();
-      await alone.getByRole("treeitem", { name: /^charge card/ }).click();
-      const detail = alone.getByRole("complementary", { name: "Span" });
-      await detail.getByText("card declined").waitFor();
-      await detail.getByText("charging the card").waitFor();
-      await alone.goBack();
-      await detail.waitFor({ state: "detached" });
-      assert.deepEqual(requests, [`file://${path}`]);
-      assert.deepEqual(errors, []);
-    } finally {
-      await Deno.remove(folder, { recursive: true });
-    }
-  },
-
-  async "charts begin with what matters; a stretch of time leads to its traces"(
-    { console, page },
-  ) {
-    await sendTrace(console, { name: "PUT /orders", failed: "card declined" });
-    await sendMetric(console, { name: "shop.order.duration" });
-    await page.goto(`${console.fields.page}/charts`);
-    const services = page.getByRole("region", { name: "Services", exact: true });
-    assert.match(await services.innerText(), /checkout[\s\S]*%/);
-    await page.locator(".metric-link", { hasText: "shop.order.duration" }).click();
-    await page.getByRole("figure", { name: /how many in each bucket/ }).waitFor();
-    const plot = page.locator(".u-over").first();
-    const box = (await plot.boundingBox())!;
-    await page.mouse.move(box.x + box.width * 0.2, box.y + 50);
-    await page.mouse.down();
-    await page.mouse.move(box.x + box.width * 0.8, box.y + 50, { steps: 5 });
-    await page.mouse.up();
-    await page.waitForURL((url) => url.searchParams.has("from") && url.searchParams.has("to"));
-    await page.getByRole("link", { name: "Traces of this time" }).waitFor();
-    await page.getByRole("button", { name: "Show all of it" }).click();
-    await page.waitForURL((url) => !url.searchParams.has("from"));
-    await page.getByRole("link", { name: /Traces at the peak/ }).click();
-    await page.getByText(/Traces that began between/).waitFor();
-    await page.getByRole("button", { name: "All times" }).click();
-    await rows(page, 1);
-  },
-
-  async "metrics are grouped, several stand on one chart, and one time is that of all charts"(
-    { console, page },
-  ) {
-    for (const route of ["/cart", "/order"]) {
-      await sendMetric(console, {
-        name: "shop.order.duration",
-        attributes: { route },
-        agoMs: 20_000,
-      });
-    }
-    await sendMetric(console, { name: "shop.order.size", unit: "By", agoMs: 20_000 });
-    await sendMetric(console, { name: "shop.order.wait", unit: "{order}", agoMs: 20_000 });
-    await page.goto(`${console.fields.page}/charts?metric=shop.order.duration`);
-    await page.getByLabel("Group by").selectOption("route");
-    const groups = page.getByRole("region", { name: "Groups" });
-    await groups.getByRole("link", { name: "/order" }).waitFor();
-    await page.getByText("2 series in 2 groups").waitFor();
-    await page.getByLabel("Group by").selectOption({ label: "all together" });
-    await groups.waitFor({ state: "detached" });
-    await page.getByRole("figure", { name: "shop.order.duration, p50, p95, p99" }).waitFor();
-
-    const add = page.getByLabel("Add a metric to this chart");
-    await add.selectOption({ label: "shop.order.size, By" });
-    await page.getByText("Two axes: left s, right (dashed lines) By.").waitFor();
-    await page.getByRole("figure", { name: "shop.order.duration, shop.order.size" }).waitFor();
-    await add.selectOption({ label: "shop.order.wait, {order}" });
-    await page.getByText("Each line is drawn as a share of its own highest value").waitFor();
-    await page.getByRole("button", { name: "Take shop.order.wait off this chart" }).click();
-    await page.getByText("Two axes").waitFor();
-    await page.reload();
-    await page.getByText("Two axes").waitFor();
-    await page.goBack();
-    await page.getByText("Each line is drawn as a share").waitFor();
-
-    // What is drawn over in one chart is the time of all, and goes on to the next view.
-    await page.goto(`${console.fields.page}/charts?metric=shop.order.duration&by=*`);
-    await page.getByRole("figure", { name: /how many in each bucket/ }).waitFor();
-    const heat = (await page.locator(".heat-plot").boundingBox())!;
-    await page.mouse.move(heat.x + heat.width * 0.5, heat.y + 20);
-    await page.mouse.down();
-    await page.mouse.move(heat.x + heat.width * 0.99, heat.y + 20, { steps: 3 });
-    await page.mouse.up();
-    await page.waitForURL((url) => url.searchParams.has("from"));
-    await page.getByRole("button", { name: "Show all of it" }).click();
-    await page.waitForURL((url) => !url.searchParams.has("from"));
-    await page.getByRole("button", { name: "Zoom to the peak" }).click();
-    await page.waitForURL((url) => url.searchParams.has("from"));
-    await page.getByRole("link", { name: "Traces of this time" }).click();
-    await page.getByText(/Traces that began between/).waitFor();
-  },
-
-  async "links lead both ways, with what they say"({ console, page }) {
-    const traceId = await sendTrace(console, { name: "PUT /orders" });
-    const batchId = "cd".repeat(16);
-    await post(console, "/v1/traces", {
-      resourceSpans: [resource("shipping", "scopeSpans", {
-        scope: { name: "shipper", version: "2" },
-        spans: [{
-          ...span({ traceId: batchId, spanId: "00000000000000d1", name: "ship" }),
-          links: [{
-            traceId,
-            spanId: childId,
-            attributes: [{ key: "batch.index", value: { intValue: "7" } }],
-          }],
-        }],
-      })],
-    });
-    const detail = page.getByRole("complementary", { name: "Span" });
-    await page.goto(`${console.fields.page}/traces/${batchId}?span=00000000000000d1`);
-    await detail.getByText("batch.index").waitFor();
-    await detail.getByText("shipper 2").waitFor();
-    await detail.getByRole("link", { name: "charge card" }).click();
-    await page.waitForURL(`**/traces/${traceId}?span=${childId}`);
-    await detail.getByRole("heading", { name: "Linked from" }).waitFor();
-    await detail.getByRole("link", { name: "ship", exact: true }).click();
-    await page.waitForURL(`**/traces/${batchId}?span=00000000000000d1`);
-  },
-
-  async "a flame graph of a trace and of an operation; two traces side by side"({ console, page }) {
-    const first = await sendTrace(console, { name: "PUT /orders" });
-    await sendTrace(console, { name: "PUT /orders" });
-    const second = await sendTrace(console, { name: "PUT /orders" });
-    await post(console, "/v1/traces", {
-      resourceSpans: [resource("bank", "scopeSpans", {
-        spans: [{
-          ...span({ traceId: second, spanId: "00000000000000d1", name: "authorize" }),
-          parentSpanId: childId,
-        }],
-      })],
-    });
-    await page.goto(`${console.fields.page}/traces/${first}`);
-    await page.getByRole("link", { name: "Flame graph" }).click();
-    await page.getByRole("button", { name: /^checkout: PUT \/orders, .* in 1 span/ }).waitFor();
-    await page.getByRole("region", { name: "Where the time goes" })
-      .getByRole("link", { name: "PUT /orders" }).click();
-    await page.getByRole("button", { name: /^checkout: PUT \/orders, .* in 3 spans/ }).focus();
-    await page.keyboard.press("ArrowDown");
-    await page.locator('.flame[data-path="0.0"]:focus').waitFor();
-    await page.keyboard.press("Enter");
-    await page.getByRole("button", { name: "Show all" }).click();
-
-    await page.goto(`${console.fields.page}/traces/${first}`);
-    await page.getByRole("link", { name: "Compare" }).click();
-    await page.getByText("Choose the trace to compare").waitFor();
-    await rows(page, 3);
-    await page.locator(`a[href$="b=${second}"]`).click();
-    await page.getByText("From A to B: 1 new.").waitFor();
-    await page.getByLabel("Only what changed").check();
-    const changed = page.locator(".compare-row");
-    await changed.getByText("authorize").waitFor();
-    assert.equal(await changed.count(), 1);
-    await page.getByRole("link", { name: "Swap" }).click();
-    await page.getByText("From A to B: 1 gone.").waitFor();
-  },
-
   async "filters are in the address, and back undoes them"({ console, page }) {
     await sendTrace(console, { name: "GET /cart" });
     await sendTrace(console, { name: "PUT /orders", failed: "card declined" });
@@ -312,131 +74,6 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     // What cannot be read is no filter, and no reason to be cut off.
     await rows(page, 2);
     await page.locator(".pill-live").waitFor();
-  },
-
-  async "in a trace: find, next error, one service, depth, critical path, clocks"(
-    { console, page },
-  ) {
-    const traceId = await sendTrace(console, { name: "PUT /orders", failed: "card declined" });
-    await post(console, "/v1/traces", {
-      resourceSpans: [resource("bank", "scopeSpans", {
-        spans: [{
-          ...span({ traceId, spanId: "00000000000000d1", name: "authorize" }),
-          parentSpanId: childId,
-          startTimeUnixNano: String((BigInt(Date.now()) - 3_600_000n) * 1_000_000n),
-          endTimeUnixNano: String((BigInt(Date.now()) - 3_600_000n) * 1_000_000n + 1_500_000n),
-        }],
-      })],
-    });
-    await page.goto(`${console.fields.page}/traces/${traceId}`);
-    await page.getByText("3 spans").waitFor();
-    await page.keyboard.press("/");
-    await page.keyboard.type("authorize");
-    await page.locator(".line.found").waitFor();
-    await page.keyboard.press("Enter");
-    await page.waitForURL(/span=00000000000000d1/);
-    await page.getByText("1 of 1", { exact: true }).waitFor();
-    // Its clock has whole milliseconds, its duration a half: its bar is hatched, alone.
-    await page.getByText("(to the millisecond: its program's clock gives no more)").waitFor();
-    assert.equal(await page.locator(".bar.coarse").count(), 1);
-    await page.keyboard.press("Escape");
-    await page.keyboard.press("Escape");
-    await page.getByRole("button", { name: "Next error" }).click();
-    await page.waitForURL((url) => url.searchParams.get("span") === childId);
-
-    await page.getByLabel("Adjust clocks").check();
-    await page.locator(".trace-facts").getByText(/^\d+(\.\d+)?\sms$/).waitFor();
-    await page.getByLabel("Critical path").check();
-    await page.locator(".on-path").first().waitFor({ state: "attached" });
-    await page.getByLabel("Depth").selectOption("1");
-    await page.getByRole("treeitem", { name: /^authorize/ }).waitFor({ state: "detached" });
-    await page.getByLabel("Depth").selectOption("");
-    await page.getByLabel("Only").selectOption("bank");
-    await page.getByRole("treeitem", { name: /^authorize/ }).waitFor();
-    assert.equal(await page.locator(".waterfall .line").count(), 1);
-    await page.reload();
-    await page.getByRole("treeitem", { name: /^authorize/ }).waitFor();
-    assert.equal(await page.locator(".waterfall .line").count(), 1);
-  },
-
-  async "the map shows who calls whom; an edge leads to its traces, and the tables say the same"(
-    { console, page },
-  ) {
-    const traceId = await sendTrace(console, { name: "PUT /orders" });
-    await sendTrace(console, { name: "GET /cart" });
-    await post(console, "/v1/traces", {
-      resourceSpans: [resource("bank", "scopeSpans", {
-        spans: [{
-          ...span({ traceId, spanId: "00000000000000d1", name: "authorize", kind: 2 }),
-          parentSpanId: childId,
-          status: { code: 2, message: "declined" },
-        }],
-      })],
-    });
-    await page.goto(`${console.fields.page}/map`);
-    await page.getByText("2 services speak").waitFor();
-    // The worst edge is chosen before anybody chooses.
-    const panel = page.getByRole("complementary", { name: "Edge" });
-    await panel.getByText("checkout → bank").waitFor();
-    await panel.getByText(/^100\s%$/).waitFor();
-    await panel.getByRole("link", { name: "Its traces" }).click();
-    await rows(page, 1);
-    await row(page, "PUT /orders").waitFor();
-    await page.goBack();
-    await panel.getByText("checkout → bank").waitFor();
-    await page.keyboard.press("t");
-    const edges = page.getByRole("region", { name: "Edges" });
-    assert.match(await edges.innerText(), /checkout → bank[\s\S]*100\s%/);
-    await page.getByRole("region", { name: "Services" }).getByRole("link", { name: "bank" })
-      .click();
-    await page.getByRole("complementary", { name: "Service" }).getByText("Called by").waitFor();
-  },
-
-  async "the programs of a demo: on the map with their state and page, and behind the brand"(
-    { page },
-  ) {
-    const folder = await Deno.makeTempDir();
-    try {
-      const path = `${folder}/programs.json`;
-      const orb = { name: "orb-server", what: "device signup", page: "http://127.0.0.1:4242" };
-      const list = (...programs: object[]) => Deno.writeTextFile(path, JSON.stringify(programs));
-      const sinceMs = Date.now() - 12_000;
-      await list({ ...orb, state: "up", sinceMs }, {
-        name: "image-service",
-        what: "a simulated store",
-        state: "down",
-        sinceMs,
-        ended: "by SIGKILL",
-      });
-      await using viewer = await startConsole(undefined, ["--programs", path]);
-      await page.goto(`${viewer.fields.page}/map`);
-      await page.getByText("1 program runs").waitFor();
-      await page.getByText(/image-service died .* ago \(by SIGKILL\)/).waitFor();
-      await page.keyboard.press("t");
-      await page.getByRole("region", { name: "Services" }).getByRole("link", { name: "orb-server" })
-        .click();
-      const its = page.getByRole("complementary", { name: "Service" }).getByRole("link", {
-        name: "Its page",
-      });
-      assert.equal(await its.getAttribute("href"), "http://127.0.0.1:4242");
-      await page.getByText("1 down").click();
-      const menu = page.locator(".switch-list");
-      await menu.getByText("down (by SIGKILL)").waitFor();
-      assert.equal(
-        await menu.getByRole("link", { name: "orb-server" }).getAttribute("href"),
-        "http://127.0.0.1:4242",
-      );
-      await list({ ...orb, state: "down", sinceMs: Date.now(), ended: "with code 1" });
-      await menu.getByText("down (with code 1)").waitFor();
-      const many = Array.from({ length: 5 }, (_, i) => ({ ...orb, name: `p${i}`, state: "down" }));
-      await list(...many.map((one, i) => ({ ...one, sinceMs: sinceMs + i })));
-      await page.getByText("2 more are silent").waitFor();
-      assert.deepEqual(await axeFindings(page, ["serious", "critical"]), []);
-      await page.keyboard.press("Escape");
-      await menu.waitFor({ state: "hidden" });
-    } finally {
-      await Deno.remove(folder, { recursive: true });
-    }
   },
 
   async "text of strangers is shown as text and runs nothing"({ console, page, complaints }) {
@@ -561,6 +198,21 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     }
   },
 
+  async "on a phone the page says which program it is, and the map's tables hide no figure"(
+    { console, page },
+  ) {
+    await sendTrace(console, {
+      name: "PUT /orders",
+      service: "a-service-of-quite-a-long-name-indeed",
+    });
+    await page.setViewportSize({ width: 360, height: 740 });
+    await page.goto(`${console.fields.page}/map?tables=1`);
+    await page.getByRole("banner").getByText("Console", { exact: true }).waitFor();
+    const table = page.getByRole("region", { name: "Services" });
+    await table.getByRole("link", { name: "a-service-of" }).waitFor();
+    assert.ok(await table.evaluate((one) => one.scrollWidth <= one.clientWidth), "all is in sight");
+  },
+
   async "the page fits a screen of 360 pixels"({ console, page }) {
     const traceId = await sendTrace(console, { name: "PUT /a/very/long/name/".repeat(8) });
     await sendLog(console, { body: "a long line ".repeat(50), traceId });
@@ -618,4 +270,8 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
   },
 };
 
-testPage("console page", { page: "console", open, cases: { ...cases, ...reachCases } });
+testPage("console page", {
+  page: "console",
+  open,
+  cases: { ...cases, ...traceCases, ...chartCases, ...reachCases },
+});

@@ -24,11 +24,14 @@ import { paused } from "./views.ts";
 /** A program that has said nothing for so long has probably gone, in milliseconds: three exports and some. */
 const silentAfterMs = 35_000;
 
+/** A demo's program that has died is started again after a second or so: who looks sees that it was gone. */
+const refreshMs = 1_000;
+
 /** See the module. */
 export function MapView() {
   const { answer, error, reload } = useAnswer<MapAnswer>(
     `${apiPaths.map}?lookback=10m&epoch=${epoch.value}`,
-    { refreshMs: paused.value ? undefined : 2_000 },
+    { refreshMs: paused.value ? undefined : refreshMs },
   );
   const { params } = address.value;
   const forced = useMediaQuery("(forced-colors: active)");
@@ -114,7 +117,10 @@ function MapHead({ map, asTables, onTables }: {
             : formatCounted(services.length - silent.length, "service speaks", "services speak")}
         </b>
         {silent.slice(0, maxNamedSilent).map((node) => (
-          <span key={node.name} class="error-text">{silenceOf(node, nowMs)}</span>
+          <span key={node.name} class="error-text">
+            {silenceOf(node, nowMs)}
+            <LastTrace of={node} />
+          </span>
         ))}
         {silent.length > maxNamedSilent && (
           <span class="error-text">
@@ -137,6 +143,12 @@ function MapHead({ map, asTables, onTables }: {
       </label>
     </div>
   );
+}
+
+/** What a program did last. */
+function LastTrace({ of: { lastTraceId } }: { of: MapNode }) {
+  if (lastTraceId === null) return null;
+  return <a class="map-last" href={href(`/traces/${lastTraceId}`)}>last trace</a>;
 }
 
 function seconds(ms: number): number {
@@ -192,7 +204,12 @@ function NodePanel({ node, map }: { node: MapNode; map: MapAnswer }) {
       <h2>
         {node.kind === "service" && <ServiceMark name={node.name} />} {node.name}
       </h2>
-      {silent && <p class="error-text">{silenceOf(node, Date.now())}</p>}
+      {silent && (
+        <p class="error-text">
+          {silenceOf(node, Date.now())}
+          <LastTrace of={node} />
+        </p>
+      )}
       {node.program && <p class="quiet">{node.program.what}</p>}
       <Figures of={node} />
       {node.kind === "service" && (
@@ -257,7 +274,7 @@ function Figures({ of }: { of: Pick<MapEdge, "rate" | "errors" | "calls" | "p95M
       </div>
       <div>
         <dt>p95</dt>
-        <dd>{formatDuration(of.p95Ms)}</dd>
+        <dd>{p95Text(of)}</dd>
       </div>
       <div>
         <dt>calls</dt>
@@ -265,6 +282,11 @@ function Figures({ of }: { of: Pick<MapEdge, "rate" | "errors" | "calls" | "p95M
       </div>
     </dl>
   );
+}
+
+/** Nothing was called: nothing took any time. */
+function p95Text({ calls, p95Ms }: Pick<MapEdge, "calls" | "p95Ms">): string {
+  return calls === 0 ? "–" : formatDuration(p95Ms);
 }
 
 function tracesHref(q: string): string {
@@ -292,7 +314,9 @@ function Tables({ map }: { map: MapAnswer }) {
                   <a href={href("/map", params, { node: node.name, edge: undefined })}>
                     {node.name}
                   </a>
-                  {isSilent(node, nowMs) && <span class="error-text">silent</span>}
+                  {isSilent(node, nowMs) && (
+                    <span class="error-text">{node.program ? "down" : "silent"}</span>
+                  )}
                 </th>
                 <FigureCells of={node} />
               </tr>
@@ -341,7 +365,7 @@ function FigureCells({ of }: { of: Pick<MapEdge, "rate" | "errors" | "calls" | "
       <td class={of.errors > 0 ? "number error-text" : "number"}>
         {of.calls === 0 ? "–" : formatPercent(of.errors / of.calls)}
       </td>
-      <td class="number">{formatDuration(of.p95Ms)}</td>
+      <td class="number">{p95Text(of)}</td>
     </>
   );
 }

@@ -1,170 +1,198 @@
 #!/usr/bin/env -S deno run --allow-net=127.0.0.1 --allow-read --allow-write --allow-run --allow-env --allow-sys
 /**
- * Takes the pictures in `docs/screenshots/`: the real console with real programs sending to it, in
- * light and dark, wide and narrow, empty, busy and broken.
+ * Takes the pictures in `docs/screenshots/`: the console's page over a demo with all its programs, every
+ * view in light and dark, on a phone, at 400 % zoom and in forced colours; empty, and broken.
  *
  * ```sh
- * deno task screenshots              # those that the documents show
- * deno task screenshots /tmp/all     # all states, into a folder, to be reviewed
+ * deno task screenshots                          # those that the documents show
+ * deno task screenshots /tmp/all                 # all, into a folder, to be reviewed
+ * deno task screenshots /tmp/some map,charts     # of some views
  * ```
  *
  * @module
  */
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Browser, Page } from "playwright-core";
+import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import { findChromium, openBrowser } from "../../service/testing/browser.ts";
-import { type ReadyProgram, startReadyProgram } from "../../service/testing/program.ts";
+import {
+  startProgram,
+  startReadyProgram,
+  type TestProgram,
+} from "../../service/testing/program.ts";
 
-/** A picture: its name, where it is taken, what is done before. */
+/** Under what a view is seen. */
+const conditions = {
+  light: { viewport: { width: 1280, height: 800 } },
+  dark: { viewport: { width: 1280, height: 800 }, colorScheme: "dark" },
+  narrow: { viewport: { width: 360, height: 740 }, deviceScaleFactor: 2 },
+  // What 1280 by 1024 pixels are to a page that is enlarged four times.
+  zoomed: { viewport: { width: 320, height: 256 }, deviceScaleFactor: 4 },
+  forced: { viewport: { width: 1280, height: 800 }, forcedColors: "active" },
+} as const satisfies Record<string, BrowserContextOptions>;
+
+type Condition = keyof typeof conditions;
+
+/** A view, and how it gets there. */
 interface Shot {
-  name: string;
+  view: string;
   path: string;
   /** Brings the page into the state to be shown. */
-  prepare?: (page: Page) => Promise<void>;
-  theme?: "light" | "dark";
-  narrow?: true;
-  /** Goes into the documents. */
-  kept?: true;
+  prepare?: (page: Page) => Promise<unknown>;
+  /** Go into the documents, under these conditions. */
+  kept?: readonly Condition[];
 }
 
-const wide = { width: 1280, height: 800 };
-const phone = { width: 390, height: 780 };
+const row = (page: Page, text: string) => page.locator(".trace-row", { hasText: text }).first();
 
-const openTrace = (errors: boolean) => async (page: Page) => {
-  const rows = page.locator(".trace-row", { hasText: "sign up" });
-  await rows.filter(errors ? { hasText: "error" } : { hasNotText: "error" }).first().click();
+const openTrace = (text: string) => async (page: Page) => {
+  await row(page, text).click();
   await page.locator(".line").first().waitFor();
 };
 
-const openSpan = (errors: boolean) => async (page: Page) => {
-  await openTrace(errors)(page);
-  await page.getByRole("treeitem", { name: /^POST \/api\/signup/ }).click();
+const openSpan = (text: string, span: RegExp) => async (page: Page) => {
+  await openTrace(text)(page);
+  await page.getByRole("treeitem", { name: span }).first().click();
   await page.locator(".detail").waitFor();
 };
 
-const chartDrawn = async (page: Page) => {
-  await page.locator(".u-over").first().waitFor();
+const clickLink = (text: string, link: string, shown: string) => async (page: Page) => {
+  await openTrace(text)(page);
+  await page.getByRole("link", { name: link }).click();
+  await page.locator(shown).first().waitFor();
 };
 
-const busyShots: Shot[] = [
-  { name: "traces-light", path: "/", theme: "light", kept: true },
-  { name: "traces-dark", path: "/", theme: "dark" },
-  { name: "traces-narrow", path: "/", narrow: true },
-  { name: "traces-paused", path: "/?paused=1", prepare: (page) => newRows(page) },
-  { name: "traces-no-match", path: "/?q=nothing-is-called-this" },
-  { name: "trace-light", path: "/", theme: "light", prepare: openTrace(false) },
-  { name: "trace-dark", path: "/", theme: "dark", prepare: openSpan(true), kept: true },
-  { name: "trace-narrow", path: "/", narrow: true, prepare: openTrace(true), kept: true },
-  { name: "span-narrow", path: "/", narrow: true, prepare: openSpan(true) },
-  { name: "trace-gone", path: "/traces/00000000000000000000000000000001" },
+const compareTraces = async (page: Page) => {
+  await clickLink("sign up", "Compare", ".trace-row")(page);
+  await page.locator('a[href*="&b="]').nth(1).click();
+  await page.locator(".compare-row").first().waitFor();
+};
+
+const isThere = (selector: string) => (page: Page) => page.locator(selector).first().waitFor();
+const duration = "/charts?metric=http.server.request.duration";
+
+const busyShots: readonly Shot[] = [
+  { view: "map", path: "/map?tables=0", prepare: isThere(".map-node"), kept: ["light"] },
+  { view: "map-tables", path: "/map?tables=1", prepare: isThere(".map-tables") },
+  { view: "traces", path: "/", prepare: isThere(".trace-row"), kept: ["light"] },
+  { view: "traces-paused", path: "/?paused=1", prepare: isThere(".new-pill") },
+  { view: "traces-search", path: "/?q=service%3Dorb-server+status%3Derror" },
+  { view: "traces-no-match", path: "/?q=nothing-is-called-this" },
+  { view: "trace", path: "/?q=sign+and+verify", prepare: openTrace("sign and verify") },
   {
-    name: "chart-light",
-    path: "/charts?metric=http.server.request.duration",
-    theme: "light",
-    prepare: chartDrawn,
-    kept: true,
+    view: "span",
+    path: "/?errors=1&q=sign+up",
+    prepare: openSpan("sign up", /^(PUT|POST) /),
+    kept: ["dark"],
   },
+  { view: "trace-gone", path: "/traces/00000000000000000000000000000001" },
   {
-    name: "chart-dark",
-    path: "/charts?metric=orb.store.commit.duration",
-    theme: "dark",
-    prepare: chartDrawn,
+    view: "flame",
+    path: "/?q=sign+up",
+    prepare: clickLink("sign up", "Flame graph", ".flame"),
   },
-  { name: "charts-narrow", path: "/charts", narrow: true },
+  { view: "compare", path: "/?q=sign+up", prepare: compareTraces },
+  { view: "charts", path: "/charts", prepare: isThere(".u-over") },
+  { view: "chart", path: duration, prepare: isThere(".u-over"), kept: ["light"] },
+  { view: "chart-groups", path: `${duration}&by=http.route`, prepare: isThere(".u-over") },
   {
-    name: "chart-narrow",
-    path: "/charts?metric=orb.signups",
-    narrow: true,
-    prepare: chartDrawn,
+    view: "chart-two",
+    path: `${duration}&by=*&with=http.server.active_requests`,
+    prepare: isThere(".u-over"),
   },
-  { name: "logs-light", path: "/logs", theme: "light" },
-  {
-    name: "logs-dark",
-    path: "/logs",
-    theme: "dark",
-    prepare: (page) => page.locator(".log-row").nth(3).click(),
-  },
-  { name: "logs-narrow", path: "/logs", narrow: true },
-  { name: "status-light", path: "/status", theme: "light" },
-  { name: "status-narrow", path: "/status", narrow: true },
-  { name: "keys-dark", path: "/", theme: "dark", prepare: (page) => page.keyboard.press("?") },
+  { view: "logs", path: "/logs", prepare: isThere(".log-row") },
+  { view: "log", path: "/logs", prepare: (page) => page.locator(".log-row").nth(3).click() },
+  { view: "status", path: "/status", prepare: isThere(".service-link") },
+  { view: "keys", path: "/", prepare: (page) => page.keyboard.press("?") },
+  { view: "switch", path: "/map", prepare: (page) => page.locator(".switch summary").click() },
 ];
 
-const emptyShots: Shot[] = [
-  { name: "empty-light", path: "/", theme: "light", kept: true },
-  { name: "empty-narrow", path: "/logs", narrow: true },
+const emptyShots: readonly Shot[] = [
+  { view: "empty", path: "/" },
+  { view: "empty-map", path: "/map" },
+  { view: "empty-charts", path: "/charts" },
+  { view: "empty-logs", path: "/logs" },
 ];
 
-const brokenShots: Shot[] = [{ name: "broken-dark", path: "/", theme: "dark" }];
-
-async function newRows(page: Page): Promise<void> {
-  await page.locator(".new-pill").waitFor();
+/** What is to be taken. */
+interface Taking {
+  browser: Browser;
+  origin: string;
+  folder: string;
+  /** Whether a view is wanted under a condition. */
+  isWanted(shot: Shot, condition: Condition): boolean;
 }
 
-/** A real orb server and a fleet of orbs that sign up with it. */
-async function startOrbs(console: ReadyProgram, dataFolder: string): Promise<ReadyProgram[]> {
-  const env = {
-    OTEL_EXPORTER_OTLP_ENDPOINT: console.fields.otlp!,
-    OTEL_BSP_SCHEDULE_DELAY: "200",
-    OTEL_METRIC_EXPORT_INTERVAL: "2000",
-    OTEL_METRIC_EXPORT_TIMEOUT: "1000",
-  };
-  const server = await startReadyProgram(
-    "orb/server.ts",
-    ["--orb-api-port", "0", "--data-dir", dataFolder],
-    { env },
-  );
-  const fleet = await startReadyProgram("orb/client.ts", [
-    ...["--orb-server", server.fields.url!, "--orb-signup-interval", "1", "--orbs", "12"],
-    ...["--telemetry-url", `${server.fields.url}/api/telemetry`, "--telemetry-interval", "0"],
-    ...["--images", "fresh", "--repeat-ratio", "0.15"],
-  ], { env, anyLine: true });
-  return [fleet, server];
+async function takeShots(shots: readonly Shot[], taking: Taking): Promise<void> {
+  for (const shot of shots) {
+    for (const condition of Object.keys(conditions) as Condition[]) {
+      if (taking.isWanted(shot, condition)) await take(shot, condition, taking);
+    }
+  }
 }
 
-async function take(browser: Browser, shot: Shot, origin: string, folder: string): Promise<void> {
-  const context = await browser.newContext({
-    viewport: shot.narrow ? phone : wide,
-    deviceScaleFactor: shot.narrow ? 2 : 1,
-    colorScheme: shot.theme ?? "light",
-    reducedMotion: "reduce",
-  });
+async function take(
+  shot: Shot,
+  condition: Condition,
+  { browser, origin, folder }: Taking,
+): Promise<void> {
+  const name = `${shot.view}-${condition}`;
+  const context = await browser.newContext({ reducedMotion: "reduce", ...conditions[condition] });
   try {
+    context.setDefaultTimeout(15_000);
     const page = await context.newPage();
-    page.on("pageerror", (error) => say(`${shot.name}: ${error.message}`));
+    page.on("pageerror", (error) => say(`${name}: ${error.message}`));
     page.on("console", (message) => {
-      if (message.type() === "error") say(`${shot.name}: ${message.text()}`);
+      if (message.type() === "error") say(`${name}: ${message.text()}`);
     });
     await page.goto(origin + shot.path);
     await page.locator(".pill-live, .pill-paused").waitFor();
     await shot.prepare?.(page);
     await page.waitForFunction(() => document.querySelector(".skeleton") === null);
     await page.mouse.move(0, 0);
-    await page.screenshot({ path: join(folder, `${shot.name}.png`) });
+    await page.screenshot({ path: join(folder, `${name}.png`) });
+  } catch (error) {
+    // The others are worth having all the same.
+    say(`${name}: ${(error as Error).message}`);
   } finally {
     await context.close();
   }
 }
 
 /** The page was there, and then its program was not. */
-async function takeBroken(
-  browser: Browser,
-  console: ReadyProgram,
-  folder: string,
-): Promise<void> {
-  for (const shot of brokenShots) {
-    const context = await browser.newContext({
-      viewport: wide,
-      colorScheme: shot.theme ?? "light",
-    });
+async function takeBroken({ browser, folder }: Taking): Promise<void> {
+  for (const condition of ["light", "dark", "narrow"] as const) {
+    await using viewer = await startConsole();
+    const context = await browser.newContext(conditions[condition]);
     const page = await context.newPage();
-    await page.goto(console.fields.page + shot.path);
-    await page.locator(".trace-row").first().waitFor();
-    await console.stop({ force: true });
+    await page.goto(viewer.fields.page!);
+    await page.locator(".pill-live").waitFor();
+    await viewer.stop({ force: true });
     await page.getByText("attempt 2").waitFor();
-    await page.screenshot({ path: join(folder, `${shot.name}.png`) });
+    await page.screenshot({ path: join(folder, `broken-${condition}.png`) });
     await context.close();
+  }
+}
+
+function startConsole() {
+  return startReadyProgram("console/server.ts", ["--otlp-port", "0", "--page-port", "0"]);
+}
+
+/** A demo with all its programs; gives where its console's page is. */
+async function startDemo(): Promise<{ demo: TestProgram; origin: string }> {
+  const demo = await startProgram(new URL("../../demo.ts", import.meta.url), [
+    ...["--free-ports", "--orbs", "12", "--signup-interval", "1"],
+  ]);
+  const [, origin] = await demo.line(/console +.*(http:\/\/127\.0\.0\.1:\d+)/, 180_000);
+  return { demo, origin: origin! };
+}
+
+/** Waits until there is something worth a picture. */
+async function enough(origin: string): Promise<void> {
+  for (;;) {
+    const stats = await (await fetch(`${origin}/api/stats`)).json();
+    if (stats.traces.tracesHeld >= 1_500 && stats.metrics.received >= 5_000) return;
+    await new Promise((resolve) => setTimeout(resolve, 500));
   }
 }
 
@@ -188,49 +216,37 @@ function say(text: string): void {
   Deno.stderr.writeSync(new TextEncoder().encode(`${text}\n`));
 }
 
-async function takeAll(folder: string, all: boolean): Promise<void> {
+async function takeAll(folder: string, isWanted: Taking["isWanted"]): Promise<void> {
   const chromium = findChromium();
   if (chromium === undefined) throw new Error("No Chromium was found. Install it first.");
   await Deno.mkdir(folder, { recursive: true });
-  const wanted = (shots: Shot[]) => shots.filter((shot) => all || shot.kept);
-  const dataFolder = await Deno.makeTempDir();
-  const console = await startReadyProgram("console/server.ts", [
-    "--otlp-port",
-    "0",
-    "--page-port",
-    "0",
-  ]);
-  const others: ReadyProgram[] = [];
-  const fonts = join(dataFolder, "fonts.conf");
+  await using undo = new AsyncDisposableStack();
+  const settings = await Deno.makeTempDir();
+  undo.defer(() => Deno.remove(settings, { recursive: true }));
+  const fonts = join(settings, "fonts.conf");
   await Deno.writeTextFile(fonts, fontSettings);
   const browser = await openBrowser(chromium, { env: { FONTCONFIG_FILE: fonts } });
-  try {
-    for (const shot of wanted(emptyShots)) await take(browser, shot, console.fields.page!, folder);
-    others.push(...await startOrbs(console, dataFolder));
-    await enough(console.fields.page!);
-    for (const shot of wanted(busyShots)) await take(browser, shot, console.fields.page!, folder);
-    if (all) await takeBroken(browser, console, folder);
-  } finally {
-    await browser.close();
-    for (const program of others) await program.stop();
-    await console.stop();
-    await Deno.remove(dataFolder, { recursive: true });
+  undo.defer(() => browser.close());
+  {
+    await using viewer = await startConsole();
+    await takeShots(emptyShots, { browser, origin: viewer.fields.page!, folder, isWanted });
   }
-}
-
-/** Waits until there is something worth a picture. */
-async function enough(origin: string): Promise<void> {
-  for (;;) {
-    const stats = await (await fetch(`${origin}/api/stats`)).json();
-    if (stats.traces.tracesHeld >= 500 && stats.metrics.received >= 1_500) return;
-    await new Promise((resolve) => setTimeout(resolve, 500));
-  }
+  const { demo, origin } = await startDemo();
+  undo.use(demo);
+  await enough(origin);
+  const taking = { browser, origin, folder, isWanted };
+  await takeShots(busyShots, taking);
+  if (isWanted({ view: "broken", path: "/" }, "dark")) await takeBroken(taking);
 }
 
 if (import.meta.main) {
-  const folder = Deno.args[0];
+  const [folder, views] = Deno.args;
+  const some = views?.split(",");
   await takeAll(
     folder ?? fileURLToPath(new URL("../../docs/screenshots", import.meta.url)),
-    folder !== undefined,
+    (shot, condition) =>
+      folder === undefined
+        ? shot.kept?.includes(condition) ?? false
+        : some?.includes(shot.view) ?? true,
   );
 }

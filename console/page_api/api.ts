@@ -231,7 +231,7 @@ export interface MapFigures {
   errors: number;
   /** Calls a second. */
   rate: number;
-  /** Of the called spans, in milliseconds. */
+  /** Of the called spans, in milliseconds; 0 where there were no calls. */
   p95Ms: number;
 }
 
@@ -243,6 +243,8 @@ export interface MapNode extends MapFigures {
   namespace: string;
   /** When anything was last received from it; null for topics, and for programs that have sent nothing. */
   lastSeenMs: number | null;
+  /** The newest trace that it is in, of the time looked at; null if there is none. */
+  lastTraceId: string | null;
   /** How it is, where it is a program of the same demo: known at once. */
   program?: ListedProgram;
 }

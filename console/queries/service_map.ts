@@ -34,8 +34,12 @@ const maxEdges = 400;
 const maxDurations = 1_024;
 
 /** What is on the map, and its calls. */
-interface Counted {
-  counter: CallCounter;
+interface CountedNode {
+  readonly kind: MapNode["kind"];
+  readonly namespace: string;
+  readonly counter: CallCounter;
+  /** The newest trace that it is in. */
+  readonly lastTraceId: string | null;
 }
 
 /**
@@ -47,84 +51,114 @@ interface Counted {
  * ```
  */
 export function serviceMap(input: ServiceMapInput): MapAnswer {
-  const nodes = new Map<string, Counted & { kind: MapNode["kind"]; namespace: string }>();
-  const edges = new Map<string, Counted & { from: string; to: string }>();
-  let firstMs = input.toMs;
-
-  function node(name: string, kind: MapNode["kind"], namespace = "") {
-    let found = nodes.get(name);
-    if (found === undefined) {
-      nodes.set(name, found = { kind, namespace, counter: new CallCounter(maxDurations) });
-    }
-    return found;
-  }
-  function edge(from: string, to: string, span: StoredSpan) {
-    const key = `${from}\0${to}`;
-    let found = edges.get(key);
-    if (found === undefined) {
-      edges.set(key, found = { from, to, counter: new CallCounter(maxDurations) });
-    }
-    found.counter.add(span);
-  }
-
+  const { fromMs, toMs, programs: listed = [] } = input;
+  const counted = new CountedCalls(input.traceOf);
+  let firstMs = toMs;
   for (const trace of input.traces) {
-    if (trace.endUs < input.fromMs * 1000 || trace.startUs > input.toMs * 1000) continue;
+    if (trace.endUs < fromMs * 1000 || trace.startUs > toMs * 1000) continue;
     firstMs = Math.min(firstMs, trace.startUs / 1000);
-    const byId = spansById(trace);
-    for (const span of trace.spans) {
-      const { service, attributes } = span.source;
-      const own = node(service, "service", textOf(attributes, "service.namespace"));
-      const kind = spanKinds[span.kind];
-      const parent = byId.get(span.parentSpanId);
-      if (isEntrance(span, parent)) own.counter.add(span);
-
-      const topic = kind === "producer" || kind === "consumer" ? topicOf(span.attributes) : "";
-      if (topic !== "") {
-        const name = `topic ${topic}`;
-        node(name, "topic").counter.add(span);
-        if (kind === "producer") edge(service, name, span);
-        else edge(name, service, span);
-        continue;
-      }
-      if (parent !== undefined && parent.source.service !== service) {
-        edge(parent.source.service, service, span);
-      }
-      for (const link of span.links) {
-        const linked = input.traceOf(link.traceId)?.spans
-          .find(({ spanId }) => spanId === link.spanId)?.source.service;
-        if (linked !== undefined && linked !== service) edge(linked, service, span);
-      }
-    }
+    counted.add(trace);
   }
-
-  const programs = new Map((input.programs ?? []).map((one) => [one.name, one]));
-  for (const name of programs.keys()) node(name, "service");
-  const seconds = Math.max(1, (input.toMs - Math.max(input.fromMs, firstMs)) / 1000);
+  for (const { name } of listed) counted.node(name, "service");
+  const programs = new Map(listed.map((one) => [one.name, one]));
+  const seconds = Math.max(1, (toMs - Math.max(fromMs, firstMs)) / 1000);
   // A program that has died must not be what there is no room for.
   const isDown = (name: string) => Number(programs.get(name)?.state === "down");
-  const busiest = [...nodes]
+  const busiest = [...counted.nodes]
     .sort(([a, one], [b, other]) =>
       isDown(b) - isDown(a) || other.counter.calls - one.counter.calls
     )
     .slice(0, maxNodes);
   const shown = new Set(busiest.map(([name]) => name));
   return {
-    nodes: busiest.map(([name, { kind, namespace, ...counted }]): MapNode => ({
+    nodes: busiest.map(([name, { kind, namespace, counter, lastTraceId }]): MapNode => ({
       name,
       kind,
       namespace,
-      ...figures(counted, seconds),
+      ...figures(counter, seconds),
       lastSeenMs: kind === "service" ? input.serviceOf(name)?.lastSeenMs ?? null : null,
+      lastTraceId,
       ...(programs.has(name) && { program: programs.get(name)! }),
     })).sort((a, b) => a.name < b.name ? -1 : 1),
-    edges: [...edges.values()]
+    edges: [...counted.edges.values()]
       .filter(({ from, to }) => shown.has(from) && shown.has(to))
       .sort((a, b) => b.counter.calls - a.counter.calls)
       .slice(0, maxEdges)
-      .map(({ from, to, ...counted }): MapEdge => ({ from, to, ...figures(counted, seconds) })),
+      .map(({ from, to, counter }): MapEdge => ({ from, to, ...figures(counter, seconds) })),
     seconds,
-    nodesInAll: nodes.size,
+    nodesInAll: counted.nodes.size,
   };
+}
+
+/** The calls of traces, the newest first, by who is called and by who calls whom. */
+class CountedCalls {
+  readonly nodes = new Map<string, CountedNode>();
+  readonly edges = new Map<string, { from: string; to: string; counter: CallCounter }>();
+  readonly #traceOf: ServiceMapInput["traceOf"];
+
+  constructor(traceOf: ServiceMapInput["traceOf"]) {
+    this.#traceOf = traceOf;
+  }
+
+  add(trace: Trace): void {
+    const byId = spansById(trace);
+    for (const span of trace.spans) {
+      const { service, attributes } = span.source;
+      const own = this.node(service, "service", attributes, trace.traceId);
+      const parent = byId.get(span.parentSpanId);
+      if (isEntrance(span, parent)) own.counter.add(span);
+      if (!this.#addMessage(span, trace)) this.#addCalls(span, parent);
+    }
+  }
+
+  node(
+    name: string,
+    kind: MapNode["kind"],
+    attributes: StoredAttributes = [],
+    lastTraceId: string | null = null,
+  ): CountedNode {
+    let found = this.nodes.get(name);
+    if (found === undefined) {
+      const namespace = textOf(attributes, "service.namespace");
+      found = { kind, namespace, counter: new CallCounter(maxDurations), lastTraceId };
+      this.nodes.set(name, found);
+    }
+    return found;
+  }
+
+  /** Whether the span is that of a message, which goes by its topic. */
+  #addMessage(span: StoredSpan, trace: Trace): boolean {
+    const kind = spanKinds[span.kind];
+    const topic = kind === "producer" || kind === "consumer" ? topicOf(span.attributes) : "";
+    if (topic === "") return false;
+    const name = `topic ${topic}`;
+    this.node(name, "topic", [], trace.traceId).counter.add(span);
+    const { service } = span.source;
+    if (kind === "producer") this.#edge(service, name, span);
+    else this.#edge(name, service, span);
+    return true;
+  }
+
+  #addCalls(span: StoredSpan, parent: StoredSpan | undefined): void {
+    const { service } = span.source;
+    if (parent !== undefined && parent.source.service !== service) {
+      this.#edge(parent.source.service, service, span);
+    }
+    for (const link of span.links) {
+      const linked = this.#traceOf(link.traceId)?.spans
+        .find(({ spanId }) => spanId === link.spanId)?.source.service;
+      if (linked !== undefined && linked !== service) this.#edge(linked, service, span);
+    }
+  }
+
+  #edge(from: string, to: string, span: StoredSpan): void {
+    const key = `${from}\0${to}`;
+    let found = this.edges.get(key);
+    if (found === undefined) {
+      this.edges.set(key, found = { from, to, counter: new CallCounter(maxDurations) });
+    }
+    found.counter.add(span);
+  }
 }
 
 /** The spans of a trace by their ids: under B3 the callee's half is the one that others are below of. */
@@ -143,8 +177,7 @@ export function isEntrance(span: StoredSpan, parent: StoredSpan | undefined): bo
     kind === "server" || kind === "consumer";
 }
 
-function figures({ counter }: Counted, seconds: number) {
-  const { calls, errors, p95Ms } = counter;
+function figures({ calls, errors, p95Ms }: CallCounter, seconds: number) {
   return { calls, errors, rate: calls / seconds, p95Ms };
 }
 

@@ -45,6 +45,10 @@ Deno.test("/api/map shows calls, messages by their topic, and links, with their 
       ["web", "service"],
     ],
   );
+  const lastOf = (name: string) => nodes.find((one: MapNode) => one.name === name).lastTraceId;
+  assert.notEqual(lastOf("audit"), lastOf("web"));
+  assert.match(lastOf("web"), /^[0-9a-f]{32}$/);
+  assert.equal(lastOf("db"), lastOf("web"));
   assert.deepEqual(
     edges.map(({ from, to, calls, errors, p95Ms }: MapEdge) =>
       `${from} ${to} ${calls} ${errors} ${p95Ms}`
@@ -95,6 +99,7 @@ function node(name: string, calls = 1): MapNode {
     rate: 1,
     p95Ms: 1,
     lastSeenMs: 1,
+    lastTraceId: null,
   };
 }
 
