@@ -46,9 +46,12 @@ export interface PostgresStoreOptions extends LiveStoreOptions {
   readonly maxSessions?: number;
 }
 
+/** A value of a statement: ids are one, as an array. */
+type Parameter = Value | readonly number[];
+
 /** What of `pg` is used: it has no types of its own. */
 interface Client {
-  query(text: string, values?: readonly Value[]): Promise<{
+  query(text: string, values?: readonly Parameter[]): Promise<{
     rows: Record<string, unknown>[];
     rowCount: number | null;
   }>;
@@ -241,7 +244,7 @@ class PostgresStore implements LiveStore {
   }
 
   /** One query in a session of its own. */
-  async query(text: string, values: readonly Value[] = []) {
+  async query(text: string, values: readonly Parameter[] = []) {
     const client = await this.session();
     let error: unknown;
     try {
@@ -347,10 +350,10 @@ class PostgresTransaction implements Transaction {
   *select(
     table: string,
     where: Readonly<Record<string, Value>>,
-    { lock, limit }: SelectOptions = {},
+    { lock, ids, limit }: SelectOptions = {},
   ): Step<readonly Row[]> {
     checkWhere(this.#store.options.schema, table, where);
-    const { sql, values } = selection(table, where, { limit });
+    const { sql, values } = selection(table, where, { ids, limit });
     const locking = lock === undefined
       ? ""
       : lock === "wait"
@@ -416,7 +419,7 @@ class PostgresTransaction implements Transaction {
     this.#client.release(destroy);
   }
 
-  *#do(text: string, values: readonly Value[] = []) {
+  *#do(text: string, values: readonly Parameter[] = []) {
     if (this.#isOver) throw new StoreError("ended", "The transaction has ended");
     try {
       return yield* fromPromise(() => this.#client.query(text, values));
@@ -431,11 +434,12 @@ class PostgresTransaction implements Transaction {
 function selection(
   table: string,
   where: Readonly<Record<string, Value>>,
-  { limit }: { readonly limit?: number | undefined } = {},
-): { sql: string; values: Value[] } {
+  { ids, limit }: Pick<SelectOptions, "ids" | "limit"> = {},
+): { sql: string; values: Parameter[] } {
   const columns = Object.keys(where);
-  const values = columns.map((one) => where[one]!);
-  const fits = columns.map((one, index) => `${quoted(one)} = $${index + 1}`).join(" AND ");
+  const values: Parameter[] = columns.map((one) => where[one]!);
+  let fits = columns.map((one, index) => `${quoted(one)} = $${index + 1}`).join(" AND ");
+  if (ids !== undefined) fits += ` AND id = ANY($${values.push(ids)})`;
   const sql = `SELECT * FROM ${quoted(table)} WHERE ${fits} ORDER BY id`;
   if (limit === undefined) return { sql, values };
   return { sql: `${sql} LIMIT $${values.push(limit)}`, values };

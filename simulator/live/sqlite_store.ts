@@ -355,12 +355,14 @@ class SqliteTransaction implements Transaction {
   *select(
     table: string,
     where: Readonly<Record<string, Value>>,
-    { limit = noLimit }: SelectOptions = {},
+    { ids, limit = noLimit }: SelectOptions = {},
   ): Step<readonly Row[]> {
     checkWhere(this.#store.options.schema, table, where);
     const columns = Object.keys(where);
     const values = columns.map((one) => where[one]!);
-    return this.#do(() => this.#store.prepare(selectSql(table, columns)).all(...values, limit)).map(
+    if (ids !== undefined) values.push(JSON.stringify(ids));
+    const sql = selectSql(table, columns, ids !== undefined);
+    return this.#do(() => this.#store.prepare(sql).all(...values, limit)).map(
       rowOf,
     );
   }
@@ -423,8 +425,11 @@ class SqliteTransaction implements Transaction {
   }
 }
 
-function selectSql(table: string, columns: readonly string[]): string {
-  const where = columns.map((one) => `${quoted(one)} = ?`).join(" AND ");
+/** @param hasIds whether ids follow the columns' values, as one text of JSON */
+function selectSql(table: string, columns: readonly string[], hasIds = false): string {
+  let where = columns.map((one) => `${quoted(one)} = ?`).join(" AND ");
+  // However many they are, it is one statement, and prepared once.
+  if (hasIds) where += " AND id IN (SELECT value FROM json_each(?))";
   return `SELECT * FROM ${quoted(table)} WHERE ${where} ORDER BY id LIMIT ?`;
 }
 

@@ -6,7 +6,7 @@
  */
 import type { Surroundings } from "../topology/ports.ts";
 import { HandlerError, type LambdaWork, type Work } from "../topology/processor.ts";
-import type { Step } from "../topology/step.ts";
+import { done, type Step } from "../topology/step.ts";
 import { type Decisions, logUniform } from "./decisions.ts";
 import type { RunOptions } from "./options.ts";
 import type { HandlerFault } from "./run_watch.ts";
@@ -78,21 +78,33 @@ export class HandlerFaults {
   /** What a lambda does with a message: no time that matters, if nothing is wrong. */
   readonly lambdaWork: LambdaWork = (part, id) => this.#transform(part, id);
 
-  *#process(part: Surroundings, consumer: string, id: string): Step<void> {
+  #process(part: Surroundings, consumer: string, id: string): Step<void> {
     const { options: { workMs }, onFault } = this.#options;
     const slowMs = this.#isHealed ? undefined : this.#slow.get(id);
     if (slowMs !== undefined) onFault("slow-consumer", part, id, `${slowMs} ms`);
-    yield* part.clock.sleep(slowMs ?? workMs * (0.5 + part.chance.random()));
-    if (consumer !== "stock") this.#judge(this.#poison, part, id);
+    const work = part.clock.sleep(slowMs ?? workMs * (0.5 + part.chance.random()));
+    const isPoison = consumer !== "stock" && this.#poison.has(id);
+    return isPoison ? this.#judgeAfter(work, this.#poison, part, id) : work;
   }
 
-  *#transform(part: Surroundings, id: string): Step<void> {
+  #transform(part: Surroundings, id: string): Step<void> {
     const slowMs = this.#isHealed ? undefined : this.#lambdaSlow.get(id);
     if (slowMs !== undefined) {
       this.#options.onFault("slow-consumer", part, id, `${slowMs} ms`);
-      yield* part.clock.sleep(slowMs);
+      return this.#judgeAfter(part.clock.sleep(slowMs), this.#lambdaPoison, part, id);
     }
     this.#judge(this.#lambdaPoison, part, id);
+    return done(undefined);
+  }
+
+  *#judgeAfter(
+    work: Step<void>,
+    poison: ReadonlySet<string>,
+    part: Surroundings,
+    id: string,
+  ): Step<void> {
+    yield* work;
+    this.#judge(poison, part, id);
   }
 
   #judge(poison: ReadonlySet<string>, part: Surroundings, id: string): void {

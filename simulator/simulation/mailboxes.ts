@@ -39,21 +39,19 @@ export class Mailboxes {
   }
 
   /**
-   * Wakes whoever works at a box. Of an inbox, one who sleeps is enough; where nobody does, all are told,
-   * and look again before they sleep. Of an outbox, only its owner can do anything.
+   * Wakes whoever works at a box. Those who are at work look again before they sleep: what has come may be the
+   * next of a key that they have. Of an inbox, one who sleeps is enough beside them; of an outbox, only its owner
+   * can do anything.
    */
   wake(box: Box, subject: string): void {
-    if (box === "inbox") {
-      for (const mailbox of this.#ofProcesses.values()) {
-        if (mailbox.box !== box || mailbox.wake === undefined) continue;
-        mailbox.subjects.push(subject);
-        return mailbox.wake();
-      }
-    }
+    let isWoken = false;
     for (const mailbox of this.#ofProcesses.values()) {
       if (mailbox.box !== box) continue;
+      const { wake } = mailbox;
+      if (wake !== undefined && isWoken && box === "inbox") continue;
       mailbox.subjects.push(subject);
-      mailbox.wake?.();
+      wake?.();
+      isWoken ||= wake !== undefined;
     }
   }
 

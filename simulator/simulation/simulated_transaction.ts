@@ -135,15 +135,15 @@ export class SimulatedTransaction implements Transaction {
   select(
     table: string,
     where: Readonly<Record<string, Value>>,
-    { lock, limit = Infinity }: SelectOptions = {},
+    { lock, limit = Infinity, ids }: SelectOptions = {},
   ): Step<readonly Row[]> {
     if (!this.#store.isConcurrent) {
       this.#pipeline();
-      return done(this.visible(this.#store.table(table), where, limit));
+      return done(this.visible(this.#store.table(table), where, ids, limit));
     }
     const known = this.#store.table(table);
     const rest = undefined;
-    return leaf(selection, { transaction: this, table: known, where, lock, limit, rest });
+    return leaf(selection, { transaction: this, table: known, where, lock, ids, limit, rest });
   }
 
   /** Begins to wait for the answer of a statement, and of those before it. */
@@ -410,10 +410,14 @@ export class SimulatedTransaction implements Transaction {
   visible(
     table: SimulatedTable,
     where: Readonly<Record<string, Value>>,
-    limit = Infinity,
+    ids: readonly number[] | undefined,
+    limit: number,
   ): readonly Row[] {
-    if (!this.#hasChanged(table)) return table.find(where, limit);
-    const visible = table.find(where).filter(({ id }) => this.#own(table, id) === undefined);
+    if (ids !== undefined) return this.#ofIds(table, where, ids, limit);
+    const changed = this.#countChanges(table);
+    if (changed === 0) return table.find(where, limit);
+    const visible = table.find(where, limit + changed)
+      .filter(({ id }) => this.#own(table, id) === undefined);
     for (let one = this.#firstChange; one !== undefined; one = one.next) {
       const { of, after } = one;
       if (of === table && after !== undefined && fits(after, where)) visible.push(after);
@@ -421,11 +425,27 @@ export class SimulatedTransaction implements Transaction {
     return sorted(visible).slice(0, limit);
   }
 
-  #hasChanged(table: SimulatedTable): boolean {
-    for (let one = this.#firstChange; one !== undefined; one = one.next) {
-      if (one.of === table) return true;
+  #ofIds(
+    table: SimulatedTable,
+    where: Readonly<Record<string, Value>>,
+    ids: readonly number[],
+    limit: number,
+  ): readonly Row[] {
+    const rows: Row[] = [];
+    for (const id of ids) {
+      const row = this.current(table, id);
+      if (row !== undefined && fits(row, where)) rows.push(row);
     }
-    return false;
+    sorted(rows);
+    return rows.length > limit ? rows.slice(0, limit) : rows;
+  }
+
+  #countChanges(table: SimulatedTable): number {
+    let count = 0;
+    for (let one = this.#firstChange; one !== undefined; one = one.next) {
+      if (one.of === table) count++;
+    }
+    return count;
   }
 }
 

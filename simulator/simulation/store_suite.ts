@@ -131,6 +131,26 @@ export function storeSuite(options: StoreSuiteOptions): void {
       }));
   });
 
+  test("of some ids it gives those that fit, the oldest first", async (store) => {
+    const connection = store.connect();
+    await run(store, () =>
+      transact(connection, function* (tx) {
+        const ids: number[] = [];
+        for (const name of ["a", "b", "c"]) ids.push(yield* tx.insert("jobs", row(name)));
+        const other = yield* tx.insert("jobs", row("other", "done"));
+        const [a, b, c] = ids;
+        for (const lock of [undefined, "wait", "skip"] as const) {
+          const names = function* (ids: readonly number[], limit?: number) {
+            const found = yield* tx.select("jobs", { queue: "open" }, { ids, limit, lock });
+            return found.map((one) => one["name"]);
+          };
+          assert.deepEqual(yield* names([c!, a!, other, 4711]), ["a", "c"], lock);
+          assert.deepEqual(yield* names([c!, b!, a!], 2), ["a", "b"], lock);
+          assert.deepEqual(yield* names([]), [], lock);
+        }
+      }));
+  });
+
   test("update and delete say whether there was a row", async (store) => {
     const connection = store.connect();
     await run(store, () =>
@@ -249,6 +269,12 @@ function concurrentTests(
         (other) => other.select("jobs", { queue: "open" }, { lock: "skip" }),
       );
       assert.deepEqual(free.map((one) => one["name"]), ["b"]);
+      const ids = [a.id, free[0]!.id];
+      const named = yield* transact(
+        second,
+        (other) => other.select("jobs", { queue: "open" }, { lock: "skip", ids }),
+      );
+      assert.deepEqual(named, free);
       yield* tx.rollback();
     });
   });

@@ -14,6 +14,7 @@ interface Selection {
   readonly table: SimulatedTable;
   readonly where: Readonly<Record<string, Value>>;
   readonly lock: SelectOptions["lock"];
+  readonly ids: SelectOptions["ids"];
   readonly limit: number;
   /** What it goes on with once it has to wait for somebody. */
   rest: Step<readonly Row[]> | undefined;
@@ -24,18 +25,18 @@ export const selection: LeafKind<Selection, readonly Row[]> = {
   start: ({ transaction }) => transaction.judgeOpen(),
   begin: ({ transaction }, resume) => transaction.flush(resume as () => void),
   finish(selection) {
-    const { transaction, table, where, lock, limit } = selection;
+    const { transaction, table, where, lock, ids, limit } = selection;
     transaction.judgeOpen();
-    if (lock === undefined) return transaction.visible(table, where, limit);
-    const rows = transaction.visible(table, where);
+    if (lock === undefined) return transaction.visible(table, where, ids, limit);
+    const rows = transaction.visible(table, where, ids, Infinity);
     const locked: Row[] = [];
     for (let place = 0; place < rows.length && locked.length < limit; place++) {
       const row = rows[place]!;
       // It is as it was seen: nobody has come in between.
       if (transaction.tryLock(table, row.id)) locked.push(row);
       else if (lock === "wait") {
-        const ids = rows.slice(place).map(({ id }) => id);
-        selection.rest = transaction.lockEach(table, where, ids, locked, limit);
+        const left = rows.slice(place).map(({ id }) => id);
+        selection.rest = transaction.lockEach(table, where, left, locked, limit);
         break;
       }
     }

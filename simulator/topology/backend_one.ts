@@ -47,7 +47,7 @@ export function* placeOrder(part: Surroundings, settings: Settings, order: Order
   // has made it time out.
   const { rows: known } = yield* part.store.read("orders", { orderId: order.id });
   if (known.length > 0) return;
-  let message: Message | undefined;
+  let message: Message;
   try {
     message = yield* storeOrder(part, settings, order);
   } catch (error) {
@@ -55,18 +55,13 @@ export function* placeOrder(part: Surroundings, settings: Settings, order: Order
     if (error instanceof StoreError && error.kind === "duplicate") return;
     throw error;
   }
-  if (message === undefined) return;
   if (settings.plant === 14) yield* publishDirectly(part, message);
   if (settings.pattern === "outbox") part.wake("outbox", message.id);
   else yield* publishAfterCommit(part, settings, message);
 }
 
-/** Nothing if it is stored already. */
-function storeOrder(
-  part: Surroundings,
-  settings: Settings,
-  order: Order,
-): Step<Message | undefined> {
+/** @throws {StoreError} `duplicate` if it is stored already */
+function storeOrder(part: Surroundings, settings: Settings, order: Order): Step<Message> {
   return transact(part.store, (tx) => storeIn(tx, part, settings, order));
 }
 
@@ -75,9 +70,7 @@ function* storeIn(
   part: Surroundings,
   settings: Settings,
   order: Order,
-): Step<Message | undefined> {
-  const known = yield* tx.select("orders", { orderId: order.id });
-  if (known.length > 0) return undefined;
+): Step<Message> {
   const [counter] = yield* tx.select("sequences", { key: order.key }, { lock: "wait" });
   const sequence = counter!["next"] as number;
   const trace = order.trace ?? `t-${order.id}`;

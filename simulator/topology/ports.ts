@@ -48,6 +48,8 @@ export interface ReadOptions {
 
 /** Options of {@linkcode Transaction.select}. */
 export interface SelectOptions extends ReadOptions {
+  /** Only rows of these ids. @default all */
+  readonly ids?: readonly number[] | undefined;
   /**
    * `wait`: each row is locked until the transaction ends, after waiting for whoever holds it;
    * `skip`: the same, but leaves out rows that somebody else holds; they do not count for `limit`.

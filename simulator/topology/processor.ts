@@ -8,7 +8,6 @@
 import { OldestRows } from "./oldest_rows.ts";
 import {
   LinkError,
-  type Message,
   type Row,
   StoreError,
   type Surroundings,
@@ -48,8 +47,15 @@ interface Processor {
   readonly stage: Stage;
   readonly work: Work;
   readonly box: OldestRows;
-  /** How many slots there are: no more rows can be the next of theirs. Unknown until somebody asks. */
-  slots: number | undefined;
+  /** What is known of each slot; nothing until it is asked for. */
+  marks: ReadonlyMap<Value, Mark> | undefined;
+}
+
+/** The mark of a slot. Marks are made before the parts begin: there are no others, and their ids stay. */
+interface Mark {
+  readonly id: number;
+  /** The largest number that was applied, as far as this processor knows: it may be larger by now. */
+  applied: number;
 }
 
 /** Works for as long as its process lives. */
@@ -60,24 +66,26 @@ export function* processor(
   work: Work,
 ): Step<never> {
   const box = new OldestRows(part.clock, settings);
-  const state: Processor = { part, settings, stage, work, box, slots: undefined };
+  const state: Processor = { part, settings, stage, work, box, marks: undefined };
   for (;;) {
     if (settings.plant === 24) yield* attempt(part, () => sweepAll(part));
     const found = yield* attempt(part, () => claimRows(state));
-    const { claimed, waitMs } = found?.value ?? nothing;
+    const { claimed, isAll, waitMs } = found?.value ?? nothing;
+    const failed: Row[] = [];
     // What takes long or fails holds up its own slot, and nothing else; and commits can share a wait for the disk.
     if (settings.plant !== 16) {
-      yield* inLanes(claimed, slotOfRow, (rows) => processRows(state, rows));
+      yield* inLanes(claimed, slotOfRow, (rows) => processRows(state, rows, failed));
     } else yield* processUntilFailure(state, claimed);
-    if (claimed.length === 0) {
+    // What has come meanwhile, it is woken about.
+    if (claimed.length === 0 || isAll && failed.length === 0) {
       const pollMs = settings.pollMs * (0.5 + part.chance.random());
       yield* part.sleepUntilWoken(Math.max(5, Math.min(pollMs, waitMs)));
     }
   }
 }
 
-function* processRows(processor: Processor, rows: readonly Row[]): Step<void> {
-  for (const row of rows) yield* processRow(processor, row);
+function* processRows(processor: Processor, rows: readonly Row[], failed: Row[]): Step<void> {
+  for (const row of rows) if (!(yield* processRow(processor, row))) failed.push(row);
 }
 
 /** Planted bug 16: one that fails ends the batch. */
@@ -92,6 +100,8 @@ function slotOfRow({ slot }: Row): Value {
 /** What a look at the inbox has given. */
 interface Found {
   readonly claimed: readonly Row[];
+  /** Whether nothing else was there. */
+  readonly isAll: boolean;
   /** When one of the rows that are there can be claimed, in milliseconds from now. */
   readonly waitMs: number;
 }
@@ -106,18 +116,18 @@ interface Heads {
   readonly nowMs: number;
 }
 
-const nothing: Found = { claimed: [], waitMs: Infinity };
+const nothing: Found = { claimed: [], isAll: true, waitMs: Infinity };
 
 /** Claims rows that are the next of their key. */
 function* claimRows(processor: Processor): Step<Found> {
   const found = yield* findHeads(processor);
   const { heads, nowMs } = found;
   if (!heads.some((row) => isClaimable(row, nowMs))) {
-    return { claimed: [], waitMs: Math.min(...heads.map(claimableAtMs)) - nowMs };
+    return { ...nothing, waitMs: Math.min(...heads.map(claimableAtMs)) - nowMs };
   }
   const { store } = processor.part;
   const claimed = yield* transact(store, (tx) => claimHeads(tx, processor, found));
-  return { claimed, waitMs: Infinity };
+  return { claimed, isAll: claimed.length === found.rows.length, waitMs: Infinity };
 }
 
 function* claimHeads(
@@ -125,13 +135,15 @@ function* claimHeads(
   processor: Processor,
   { heads, nowMs }: Heads,
 ): Step<readonly Row[]> {
-  const { settings } = processor;
+  const { settings: { plant, batch: limit } } = processor;
+  const isBad = (row: Row) => !isClaimable(row, nowMs);
+  const firstBad = plant === 16 ? heads.findIndex(isBad) : -1;
+  const free = firstBad < 0 ? heads.filter((row) => !isBad(row)) : heads.slice(0, firstBad);
+  const ids = free.map(({ id }) => id);
   const claimed: Row[] = [];
-  for (const head of heads) {
-    if (claimed.length >= settings.batch) break;
-    const row = isClaimable(head, nowMs) ? yield* claimRow(processor, tx, head.id) : undefined;
-    if (row !== undefined) claimed.push(row);
-    else if (settings.plant === 16) break;
+  for (const row of yield* tx.select("inbox", { queue: "open" }, { lock: "skip", ids, limit })) {
+    // It may be another's since it was read.
+    if (isClaimable(row, tx.nowMs())) claimed.push(yield* claimRow(processor, tx, row));
   }
   return claimed;
 }
@@ -141,7 +153,7 @@ function* findHeads(processor: Processor): Step<Heads> {
   const { settings: { batch }, box } = processor;
   const isEnough = (found: Heads) =>
     takeable(found) >= batch ||
-    new Set(found.heads.map(({ slot }) => slot)).size >= found.slots;
+    countSlots(found.heads) >= found.slots;
   const read = (limit: number) => readHeads(processor, limit);
   return (yield* box.read(read, { takeable, isEnough })).found;
 }
@@ -149,7 +161,7 @@ function* findHeads(processor: Processor): Step<Heads> {
 function* readHeads(processor: Processor, limit: number): Step<Heads> {
   const { rows, nowMs } = yield* processor.part.store.read("inbox", { queue: "open" }, { limit });
   const heads = rows.length === 0 ? rows : yield* headsOf(processor, rows);
-  const slots = rows.length < limit ? 0 : yield* countSlots(processor);
+  const slots = rows.length < limit ? 0 : (processor.marks ?? (yield* readMarks(processor))).size;
   return { rows, nowMs, heads, slots };
 }
 
@@ -159,24 +171,28 @@ function takeable({ heads, nowMs }: Heads): number {
 
 function* headsOf(processor: Processor, open: readonly Row[]): Step<readonly Row[]> {
   if (processor.settings.ordering === "queue") return headsByPosition(open);
-  const { rows: marks } = yield* processor.part.store.read("marks", { box: 1 });
-  processor.slots = marks.length;
-  return headsBySequence(open, marks);
+  const heads = headsBySequence(open, processor.marks ?? (yield* readMarks(processor)));
+  // A number is missing, or somebody else has applied it.
+  const isHeldUp = countSlots(heads) < countSlots(open);
+  return isHeldUp ? headsBySequence(open, yield* readMarks(processor)) : heads;
 }
 
-/** They are made before the parts begin, and never change. */
-function* countSlots(processor: Processor): Step<number> {
-  return processor.slots ??= (yield* processor.part.store.read("marks", { box: 1 })).rows.length;
+function countSlots(rows: readonly Row[]): number {
+  return new Set(rows.map(slotOfRow)).size;
 }
 
-function* claimRow(processor: Processor, tx: Transaction, id: number): Step<Row | undefined> {
-  const { part, settings } = processor;
-  const [row] = yield* tx.select("inbox", { queue: "open", id }, { lock: "skip" });
-  if (row === undefined || !isClaimable(row, tx.nowMs())) return undefined;
+function* readMarks(processor: Processor): Step<ReadonlyMap<Value, Mark>> {
+  const { rows } = yield* processor.part.store.read("marks", { box: 1 });
+  return processor.marks = new Map(
+    rows.map(({ slot, id, applied }) => [slot!, { id, applied: applied as number }]),
+  );
+}
+
+function* claimRow({ part, settings }: Processor, tx: Transaction, row: Row): Step<Row> {
   if (row["state"] === "claimed") part.note("lease-over", row["messageId"] as string);
   const token = row["token"] as number + 1;
   const leaseMs = settings.plant === 22 ? settings.leaseMs / 20 : settings.leaseMs;
-  yield* tx.update("inbox", id, { state: "claimed", token, untilMs: tx.nowMs() + leaseMs });
+  yield* tx.update("inbox", row.id, { state: "claimed", token, untilMs: tx.nowMs() + leaseMs });
   return { ...row, state: "claimed", token };
 }
 
@@ -197,9 +213,8 @@ function headsByPosition(open: readonly Row[]): Row[] {
 }
 
 /** Rows whose predecessors have been applied; one whose predecessor is missing waits for it. */
-function headsBySequence(open: readonly Row[], marks: readonly Row[]): Row[] {
-  const applied = new Map(marks.map(({ slot, applied }) => [slot, applied as number]));
-  return open.filter((row) => row["sequence"] as number <= applied.get(row["slot"]!)! + 1);
+function headsBySequence(open: readonly Row[], marks: ReadonlyMap<Value, Mark>): Row[] {
+  return open.filter((row) => row["sequence"] as number <= marks.get(row["slot"]!)!.applied + 1);
 }
 
 /** Gives whether it has been processed. */
@@ -241,7 +256,10 @@ function* handle(processor: Processor, row: Row): Step<boolean> {
   const consumer = row["consumer"] as string;
   const message = messageOf(row);
   yield* work(part, consumer, message.id);
-  const isDone = yield* transact(part.store, (tx) => apply(tx, processor, row, message));
+  const marks = processor.marks ?? (yield* readMarks(processor));
+  const mark = marks.get(slotOf(consumer, message.key))!;
+  const isDone = yield* transact(part.store, (tx) => apply(tx, processor, row, mark));
+  if (isDone) mark.applied = Math.max(mark.applied, message.sequence);
   // Not before the commit: whoever is woken would find nothing, and sleep on.
   if (isDone && consumer === stage.producer && settings.pattern === "outbox") {
     part.wake("outbox", resultIdOf(message.id));
@@ -254,19 +272,19 @@ function* apply(
   tx: Transaction,
   { part, settings, stage }: Processor,
   row: Row,
-  message: Message,
+  mark: Mark,
 ): Step<boolean> {
+  const message = messageOf(row);
   const consumer = row["consumer"] as string;
-  const [current] = yield* tx.select("inbox", { queue: "open", id: row.id }, { lock: "wait" });
+  const ids = [row.id];
+  const [current] = yield* tx.select("inbox", { queue: "open" }, { lock: "wait", ids });
   const isFenced = current === undefined || current["token"] !== row["token"];
   if (isFenced && settings.plant !== 22 && settings.plant !== 24) {
     part.note("fenced", message.id, consumer);
     return false;
   }
   yield* tx.insert("effects", { ...rowOf(message), consumer });
-  const slot = slotOf(consumer, message.key);
-  const [mark] = yield* tx.select("marks", { box: 1, slot });
-  yield* tx.update("marks", mark!.id, { applied: message.sequence });
+  yield* tx.update("marks", mark.id, { applied: message.sequence });
   yield* tx.update("inbox", row.id, { queue: "done", state: "done", doneAtMs: tx.nowMs() });
   if (consumer === stage.producer && settings.pattern === "outbox") {
     const result = resultOf(message);

@@ -19,9 +19,24 @@ import { inLanes, type Step } from "./step.ts";
 /** What a relay knows of a shard that it owns. */
 interface Ownership {
   readonly shard: string;
-  token: number;
-  /** By the store's clock. */
-  untilMs: number;
+  readonly token: number;
+}
+
+/** Of a shard that nobody owns yet: owners' tokens begin at 1. */
+const noToken = 0;
+
+function notYet(shard: string): Ownership {
+  return { shard, token: noToken };
+}
+
+/** What one transaction has claimed of a shard. */
+interface Turn {
+  readonly ownership: Ownership;
+  readonly claimed: readonly Row[];
+  /** How many of the oldest rows are looked at. */
+  readonly limit: number;
+  /** When something that is not claimed can be tried, in milliseconds from then. */
+  readonly waitMs: number;
 }
 
 /** A relay's state. */
@@ -33,6 +48,8 @@ interface Relay {
   /** Shards of others: until when there is no use in asking, by this process' own clock. */
   readonly others: Map<string, number>;
   readonly boxes: Map<string, OldestRows>;
+  /** By shard, what is claimed and is to be sent next. */
+  readonly turns: Map<string, Turn>;
   /** Planted bug 17: what it was woken about, and nothing else. */
   woken: readonly string[];
   /** Planted bug 2: when it has polled last, by its own clock. */
@@ -48,59 +65,96 @@ export function* relay(part: Surroundings, settings: Settings, stage: Stage): St
     owned: new Map(),
     others: new Map(),
     boxes: new Map(),
+    turns: new Map(),
     woken: [],
     polledAtMs: 0,
   };
   for (;;) {
-    let sent = 0;
     let waitMs = Infinity;
     for (let shard = 0; shard < settings.shards; shard++) {
-      const served = (yield* attempt(part, () => serveShard(state, `shard-${shard}`)))?.value;
-      if (served === undefined) continue;
-      sent += served.sent;
-      waitMs = Math.min(waitMs, served.waitMs);
+      const name = `shard-${shard}`;
+      if (isOthersShard(state, name)) continue;
+      const served = yield* attempt(part, () => serveShard(state, name));
+      waitMs = Math.min(waitMs, served?.value ?? Infinity);
     }
-    if (sent > 0) continue;
-    const pollMs = settings.pollMs * (0.5 + part.chance.random());
-    // A bus that is full takes some messages after each back-off: a whole poll between them would make
-    // it the slower, the smaller it is.
-    state.woken = yield* part.sleepUntilWoken(Math.max(5, Math.min(pollMs, waitMs)));
+    if (state.turns.size === 0) state.woken = yield* rest(state, waitMs);
   }
 }
 
-/** What has become of a shard. */
-interface Served {
-  /** Messages that the bus has accepted. */
-  readonly sent: number;
-  /** When something of it can be tried again, in milliseconds from now. */
-  readonly waitMs: number;
+function isOthersShard({ others, part }: Relay, shard: string): boolean {
+  const untilMs = others.get(shard);
+  return untilMs !== undefined && untilMs > part.clock.nowMs();
 }
 
-const nothing: Served = { sent: 0, waitMs: Infinity };
+/** Waits until there may be something to do; gives what it was woken about. */
+function* rest({ part, settings, others }: Relay, waitMs: number): Step<readonly string[]> {
+  let takeoverMs = Infinity;
+  for (const untilMs of others.values()) {
+    takeoverMs = Math.min(takeoverMs, untilMs - part.clock.nowMs());
+  }
+  // Where all is another's, nothing that it could be woken about is its own: it waits to take over.
+  if (others.size === settings.shards && takeoverMs > 0 && settings.plant !== 17) {
+    yield* part.clock.sleep(Math.max(5, takeoverMs));
+    return [];
+  }
+  const pollMs = settings.pollMs * (0.5 + part.chance.random());
+  // A bus that is full takes some messages after each back-off: a whole poll between them would make
+  // it the slower, the smaller it is.
+  return yield* part.sleepUntilWoken(Math.max(5, Math.min(pollMs, waitMs)));
+}
 
-/** Sends what can be sent of a shard, if it is this relay's. */
-function* serveShard(relay: Relay, shard: string): Step<Served> {
+/** Sends some of a shard, if it is this relay's; gives when more of it can be tried, in milliseconds from now. */
+function* serveShard(relay: Relay, shard: string): Step<number> {
+  const begun = relay.turns.get(shard);
+  // Whatever becomes of it: what is claimed and not marked is claimed again.
+  relay.turns.delete(shard);
+  const turn = begun ?? (yield* beginTurn(relay, shard));
+  if (turn === undefined || turn.claimed.length === 0) return turn?.waitMs ?? Infinity;
+  const failed = new Map<number, number>();
+  yield* inLanes(turn.claimed, keyOf, (rows) => sendKey(relay, rows, failed));
+  const next = yield* takeTurn(relay, turn, failed);
+  if (next === undefined) return Infinity;
+  if (next.claimed.length > 0) relay.turns.set(shard, next);
+  return next.waitMs;
+}
+
+/** Looks at a shard, and claims what can be sent of it. */
+function* beginTurn(relay: Relay, shard: string): Step<Turn | undefined> {
   const { part, settings } = relay;
-  if ((relay.others.get(shard) ?? -Infinity) > part.clock.nowMs()) return nothing;
   const { found: { rows: open, nowMs }, limit } = yield* boxOf(relay, shard).read(
     (limit) => part.store.read("outbox", { queue: shard }, { limit }),
     { takeable, isEnough: (found) => takeable(found) >= settings.batch },
   );
-  if (open.length === 0) return nothing;
+  if (open.length === 0) return undefined;
   const waitMs = dueAtMs(open) - nowMs;
-  if (waitMs > 0) return { sent: 0, waitMs };
+  const turn = { ownership: notYet(shard), claimed: [], limit, waitMs };
+  if (waitMs > 0) return turn;
   const ownership = settings.plant === 3
     ? yield* ownByHeartbeat(relay, shard)
-    : yield* ownByLease(relay, shard, nowMs);
-  if (ownership === undefined) return nothing;
-  const claimed = yield* claim(relay, ownership, limit);
-  if (claimed.length === 0) return nothing;
-  const failed = new Map<number, number>();
-  yield* inLanes(claimed, ({ key }) => key, (rows) => sendKey(relay, rows, failed));
-  yield* markSent(relay, ownership, claimed, failed);
-  const sent = settings.plant === 20 ? claimed.length : claimed.length - failed.size;
-  // What has failed is looked at again at once, to see when it is due.
-  return { sent, waitMs: 0 };
+    : yield* seekLease(relay, shard);
+  return ownership && (yield* takeTurn(relay, { ...turn, ownership }, noneFailed));
+}
+
+/**
+ * Marks what was sent, and claims what may be sent next, all in one transaction.
+ *
+ * @param failed how often each row that was not sent has failed, by its id
+ */
+function* takeTurn(
+  relay: Relay,
+  sent: Turn,
+  failed: ReadonlyMap<number, number>,
+): Step<Turn | undefined> {
+  const turn = yield* transact(relay.part.store, (tx) => takeTurnIn(tx, relay, sent, failed));
+  // Not before the commit: a token that was not committed is given to another.
+  if (turn !== undefined) relay.owned.set(turn.ownership.shard, turn.ownership);
+  return turn;
+}
+
+const noneFailed: ReadonlyMap<number, number> = new Map();
+
+function keyOf({ key }: Row): Value {
+  return key!;
 }
 
 /** Sends rows of one key: what follows one that fails waits for it. */
@@ -151,39 +205,17 @@ function dueAtMs(open: readonly Row[]): number {
   return dueAtMs;
 }
 
-/**
- * Takes or renews the lease; nothing if it is somebody else's. One that has half of its time left is
- * not looked at: should it be lost all the same, the fence says so.
- */
-function* ownByLease(relay: Relay, shard: string, nowMs: number): Step<Ownership | undefined> {
-  const { part, settings: { leaseMs }, owned, others } = relay;
+/** What the relay knows of a shard that it owns, or may own; nothing if it is somebody else's. */
+function* seekLease(relay: Relay, shard: string): Step<Ownership | undefined> {
+  const { part, owned, others } = relay;
   const known = owned.get(shard);
-  if (known !== undefined && known.untilMs - nowMs > leaseMs / 2) return known;
-  const { rows: [seen], nowMs: seenAtMs } = yield* part.store.read("leases", { name: shard });
-  const isMine = known !== undefined && seen!["token"] === known.token;
-  const leftMs = seen!["untilMs"] as number - seenAtMs;
-  if (!isMine) owned.delete(shard);
-  if (!isMine && leftMs > 0) {
-    others.set(shard, part.clock.nowMs() + leftMs);
-    return undefined;
-  }
-  return yield* transact(part.store, function* (tx) {
-    const [lease] = yield* tx.select("leases", { name: shard }, { lock: "wait" });
-    const nowMs = tx.nowMs();
-    const stillMine = known !== undefined && lease!["token"] === known.token;
-    if (!stillMine && lease!["untilMs"] as number > nowMs) return undefined;
-    const token = stillMine ? known.token : lease!["token"] as number + 1;
-    const untilMs = nowMs + leaseMs;
-    yield* tx.update("leases", lease!.id, {
-      owner: part.name,
-      session: part.session,
-      token,
-      untilMs,
-    });
-    const ownership = { shard, token, untilMs };
-    owned.set(shard, ownership);
-    return ownership;
-  });
+  // Should it be lost all the same, the fence says so.
+  if (known !== undefined) return known;
+  const { rows: [lease], nowMs } = yield* part.store.read("leases", { name: shard });
+  const leftMs = lease!["untilMs"] as number - nowMs;
+  if (leftMs <= 0) return notYet(shard);
+  others.set(shard, part.clock.nowMs() + leftMs);
+  return undefined;
 }
 
 /** Planted bug 3: who is alive is guessed from heartbeats, each by the clock of its writer. */
@@ -209,43 +241,37 @@ function* ownByHeartbeat(relay: Relay, shard: string): Step<Ownership | undefine
   const index = Number(shard.slice("shard-".length)) % alive.length;
   if (alive[index] !== part.name) return undefined;
   part.note("owns", shard, String(token));
-  return { shard, token, untilMs: 0 };
+  return { shard, token };
 }
 
-/**
- * Claims what may be sent now: of each key the oldest, and what follows it.
- *
- * @param limit how many of the oldest rows are looked at
- */
-function claim(relay: Relay, ownership: Ownership, limit: number): Step<readonly Row[]> {
-  return transact(relay.part.store, (tx) => claimIn(tx, relay, ownership, limit));
-}
-
-function* claimIn(
+function* takeTurnIn(
   tx: Transaction,
   relay: Relay,
-  ownership: Ownership,
-  limit: number,
-): Step<readonly Row[]> {
+  sent: Turn,
+  failed: ReadonlyMap<number, number>,
+): Step<Turn | undefined> {
   const { part, settings } = relay;
-  const { shard, token } = ownership;
-  const lease = yield* fence(relay, tx, ownership);
-  if (lease === undefined) return [];
-  const open = yield* tx.select("outbox", { queue: shard }, { limit });
-  const chosen = choose(relay, open, tx.nowMs(), ownership, lease["cursor"] as number)
-    .slice(0, settings.batch);
-  for (const row of chosen) {
+  const { ownership: { shard }, limit } = sent;
+  const held = yield* fence(relay, tx, sent.ownership);
+  if (held === undefined) return undefined;
+  const { lease, ownership } = held;
+  // Before what was sent is marked: a store has less to do for what a transaction has not changed.
+  const rows = yield* tx.select("outbox", { queue: shard }, { limit: limit + sent.claimed.length });
+  const open = yield* markSent(tx, relay, sent, failed, rows);
+  const cursor = settings.plant === 1 ? yield* moveCursor(tx, lease, sent, failed) : 0;
+  const claimed = choose(relay, open, tx.nowMs(), ownership, cursor).slice(0, settings.batch);
+  for (const row of claimed) {
     if (isOthers(row, ownership)) part.note("claim-taken", row["messageId"] as string);
+    const { token } = ownership;
     yield* tx.update("outbox", row.id, { state: "claimed", token, claimedAtMs: tx.nowMs() });
   }
-  if (chosen.length > 0) {
-    part.note(
-      "claim",
-      shard,
-      chosen.map(({ messageId }) => messageId).join(" "),
-    );
+  if (claimed.length > 0) {
+    part.note("claim", shard, claimed.map(({ messageId }) => messageId).join(" "));
+    return { ownership, claimed, limit, waitMs: 0 };
   }
-  return chosen;
+  const isMore = sent.claimed.length > 0 && rows.length === limit + sent.claimed.length;
+  const waitMs = isMore ? 0 : dueAtMs(open) - tx.nowMs();
+  return { ownership, claimed, limit, waitMs: isMore || waitMs > 0 ? waitMs : Infinity };
 }
 
 function choose(
@@ -255,6 +281,21 @@ function choose(
   ownership: Ownership,
   cursor: number,
 ): Row[] {
+  const { settings: { plant } } = relay;
+  return sendable(
+    plant === 0 ? open : believed(relay, open, nowMs, ownership, cursor),
+    nowMs,
+  );
+}
+
+/** What planted bugs take for the rows of a shard. */
+function believed(
+  relay: Relay,
+  open: readonly Row[],
+  nowMs: number,
+  ownership: Ownership,
+  cursor: number,
+): readonly Row[] {
   const { part, settings: { plant, leaseMs } } = relay;
   if (plant === 1) return open.filter(({ id }) => id > cursor);
   if (plant === 2) {
@@ -265,14 +306,12 @@ function choose(
   if (plant === 17) {
     return open.filter(({ messageId }) => relay.woken.includes(messageId as string));
   }
-  // Planted bugs 18 and 3: the claim of another is believed.
-  const believedMs = plant === 18 ? Infinity : plant === 3 ? 4 * leaseMs : 0;
-  const free = believedMs === 0
-    ? open
-    : open.filter((row) =>
-      !isOthers(row, ownership) || nowMs - (row["claimedAtMs"] as number) >= believedMs
-    );
-  return sendable(free, nowMs);
+  if (plant !== 18 && plant !== 3) return open;
+  // The claim of another is believed.
+  const untilMs = plant === 18 ? Infinity : 4 * leaseMs;
+  return open.filter((row) =>
+    !isOthers(row, ownership) || nowMs - (row["claimedAtMs"] as number) >= untilMs
+  );
 }
 
 function takeable({ rows, nowMs }: Snapshot): number {
@@ -293,52 +332,80 @@ function isOthers(row: Row, { token }: Ownership): boolean {
   return row["state"] === "claimed" && row["token"] !== token;
 }
 
-/** The lease's row, locked, if it still is this owner's. */
-function* fence(relay: Relay, tx: Transaction, ownership: Ownership): Step<Row | undefined> {
-  const [lease] = yield* tx.select("leases", { name: ownership.shard }, { lock: "wait" });
-  if (relay.settings.plant === 3) return lease;
-  if (lease!["token"] === ownership.token) return lease;
-  relay.owned.delete(ownership.shard);
-  relay.part.note("fenced", ownership.shard, `token ${ownership.token}`);
-  return undefined;
-}
-
-/** @param failed how often each row that was not sent has failed, by its id */
-function markSent(
+/**
+ * The lease's row, locked, if it is this relay's: taken now if nobody has it, and renewed if less than half of its
+ * time is left.
+ */
+function* fence(
   relay: Relay,
-  ownership: Ownership,
-  claimed: readonly Row[],
-  failed: ReadonlyMap<number, number>,
-): Step<void> {
-  return transact(relay.part.store, (tx) => markSentIn(tx, relay, ownership, claimed, failed));
-}
-
-function* markSentIn(
   tx: Transaction,
-  relay: Relay,
   ownership: Ownership,
-  claimed: readonly Row[],
+): Step<{ readonly lease: Row; readonly ownership: Ownership } | undefined> {
+  const { part, owned, settings: { plant, leaseMs } } = relay;
+  const { shard, token } = ownership;
+  const lease = (yield* tx.select("leases", { name: shard }, { lock: "wait" }))[0]!;
+  if (plant === 3) return { lease, ownership };
+  const leftMs = lease["untilMs"] as number - tx.nowMs();
+  const isMine = token !== noToken && lease["token"] === token;
+  if (isMine && leftMs > leaseMs / 2) return { lease, ownership };
+  if (!isMine && (token !== noToken || leftMs > 0)) {
+    owned.delete(shard);
+    if (token !== noToken) part.note("fenced", shard, `token ${token}`);
+    return undefined;
+  }
+  const held = { shard, token: isMine ? token : lease["token"] as number + 1 };
+  yield* tx.update("leases", lease.id, {
+    owner: part.name,
+    session: part.session,
+    token: held.token,
+    untilMs: tx.nowMs() + leaseMs,
+  });
+  return { lease, ownership: held };
+}
+
+/** Gives which of those rows are open still, as they are then. */
+function* markSent(
+  tx: Transaction,
+  { part, settings }: Relay,
+  { claimed }: Turn,
   failed: ReadonlyMap<number, number>,
-): Step<void> {
-  const { part, settings } = relay;
-  const lease = yield* fence(relay, tx, ownership);
-  if (lease === undefined) return;
+  rows: readonly Row[],
+): Step<readonly Row[]> {
+  if (claimed.length === 0) return rows;
   const nowMs = tx.nowMs();
-  for (const row of claimed) {
-    const attempts = failed.get(row.id);
+  const tried = new Map<number, number>();
+  for (const { id } of claimed) {
+    const attempts = failed.get(id);
     if (attempts === undefined) {
-      yield* tx.update("outbox", row.id, { queue: "sent", state: "sent", sentAtMs: nowMs });
-    } else {
-      const waitMs = attempts === 0 ? 0 : backoffMs(part, settings, attempts);
-      yield* tx.update("outbox", row.id, {
-        state: "pending",
-        attempts,
-        nextAtMs: nowMs + waitMs,
-      });
+      tried.set(id, Infinity);
+      yield* tx.update("outbox", id, { queue: "sent", state: "sent", sentAtMs: nowMs });
+      continue;
+    }
+    const nextAtMs = nowMs + (attempts === 0 ? 0 : backoffMs(part, settings, attempts));
+    tried.set(id, nextAtMs);
+    yield* tx.update("outbox", id, { state: "pending", attempts, nextAtMs });
+  }
+  const open: Row[] = [];
+  for (const row of rows) {
+    const nextAtMs = tried.get(row.id);
+    if (nextAtMs === undefined) open.push(row);
+    else if (nextAtMs !== Infinity) {
+      open.push({ ...row, state: "pending", attempts: failed.get(row.id)!, nextAtMs });
     }
   }
-  if (settings.plant !== 1) return;
+  return open;
+}
+
+/** Planted bug 1: what was sent is known by the largest id. */
+function* moveCursor(
+  tx: Transaction,
+  lease: Row,
+  { claimed }: Turn,
+  failed: ReadonlyMap<number, number>,
+): Step<number> {
   const firstFailed = claimed.findIndex(({ id }) => failed.has(id));
   const last = firstFailed < 0 ? claimed.at(-1) : claimed[firstFailed - 1];
-  if (last !== undefined) yield* tx.update("leases", lease.id, { cursor: last.id });
+  if (last === undefined) return lease["cursor"] as number;
+  yield* tx.update("leases", lease.id, { cursor: last.id });
+  return last.id;
 }

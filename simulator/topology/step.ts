@@ -250,13 +250,13 @@ export function* together(steps: readonly Step<void>[]): Step<void> {
 }
 
 /** Does work for each: those of a lane one after the other, lanes beside each other. */
-export function* inLanes<T>(
+export function inLanes<T>(
   items: readonly T[],
   laneOf: (item: T) => unknown,
   work: (lane: readonly T[]) => Step<void>,
 ): Step<void> {
-  if (items.length === 0) return;
-  const lanes = items.length === 1 ? [items] : [...Map.groupBy(items, laneOf).values()];
-  if (lanes.length === 1) yield* work(lanes[0]!);
-  else yield* together(lanes.map(work));
+  if (items.length === 0) return done(undefined);
+  if (items.length === 1) return work(items);
+  const lanes = [...Map.groupBy(items, laneOf).values()];
+  return lanes.length === 1 ? work(lanes[0]!) : together(lanes.map(work));
 }
