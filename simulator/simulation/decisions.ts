@@ -37,7 +37,7 @@ export interface DecisionsOptions {
 interface Point {
   readonly hash: number;
   /** How often it has been decided about each subject. */
-  readonly asked: Map<string, { times: number }>;
+  readonly asked: Map<string, number>;
 }
 
 /** The choices of one run. */
@@ -73,9 +73,8 @@ export class Decisions {
    */
   decide(point: string, subject: string, choose: (draw: Draw) => number, usual = 0): number {
     const { hash, asked } = this.#pointOf(point);
-    const counter = asked.get(subject);
-    const time = counter === undefined ? 1 : ++counter.times;
-    if (counter === undefined) asked.set(subject, { times: 1 });
+    const time = (asked.get(subject) ?? 0) + 1;
+    asked.set(subject, time);
     const isDrawn = this.#replay === undefined || this.#isOpen();
     if (isDrawn && !this.#records && this.#changes === undefined && !this.#onDecision) {
       return this.#drawn(hash, subject, time, choose);

@@ -20,6 +20,7 @@ interface Mailbox {
 export class Mailboxes {
   readonly #loop: EventLoop;
   readonly #ofProcesses = new Map<Process, Mailbox>();
+  readonly #ofBoxes: Readonly<Record<Box, Mailbox[]>> = { outbox: [], inbox: [] };
 
   constructor(loop: EventLoop) {
     this.#loop = loop;
@@ -27,7 +28,9 @@ export class Mailboxes {
 
   /** Gives a process a mailbox. */
   add(process: Process, box: Box): void {
-    this.#ofProcesses.set(process, { box, subjects: [], wake: undefined });
+    const mailbox = { box, subjects: [], wake: undefined };
+    this.#ofProcesses.set(process, mailbox);
+    this.#ofBoxes[box].push(mailbox);
   }
 
   /** Empties the mailbox of a process that has crashed. */
@@ -45,8 +48,7 @@ export class Mailboxes {
    */
   wake(box: Box, subject: string): void {
     let isWoken = false;
-    for (const mailbox of this.#ofProcesses.values()) {
-      if (mailbox.box !== box) continue;
+    for (const mailbox of this.#ofBoxes[box]) {
       const { wake } = mailbox;
       if (wake !== undefined && isWoken && box === "inbox") continue;
       mailbox.subjects.push(subject);

@@ -195,6 +195,7 @@ function boxOf({ boxes, settings, part }: Relay, shard: string): OldestRows {
 
 /** When the first of the rows that are next of their keys may be tried. */
 function dueAtMs(open: readonly Row[]): number {
+  if (open.length === 1) return open[0]!["nextAtMs"] as number;
   const keys = new Set<Value>();
   let dueAtMs = Infinity;
   for (const row of open) {
@@ -280,7 +281,7 @@ function choose(
   nowMs: number,
   ownership: Ownership,
   cursor: number,
-): Row[] {
+): readonly Row[] {
   const { settings: { plant } } = relay;
   return sendable(
     plant === 0 ? open : believed(relay, open, nowMs, ownership, cursor),
@@ -319,7 +320,8 @@ function takeable({ rows, nowMs }: Snapshot): number {
 }
 
 /** Rows whose key does not wait: neither they themselves nor one before them. */
-function sendable(open: readonly Row[], nowMs: number): Row[] {
+function sendable(open: readonly Row[], nowMs: number): readonly Row[] {
+  if (open.every((row) => row["nextAtMs"] as number <= nowMs)) return open;
   const waiting = new Set<Value>();
   return open.filter((row) => {
     if (row["nextAtMs"] as number > nowMs) waiting.add(row["key"]!);
