@@ -264,7 +264,10 @@ async function copyProject(root: string): Promise<void> {
     ...{ stdin: "null", stderr: "inherit" },
   }).output();
   if (!success) throw new StartError("git cannot say which files there are");
-  const paths = new TextDecoder().decode(stdout).split("\0").filter((path) => path !== "");
+  const built = ["node_modules", "dist"];
+  // Where these are links themselves, git takes them for files.
+  const paths = new TextDecoder().decode(stdout).split("\0")
+    .filter((path) => path !== "" && !built.includes(path));
   for (const folder of new Set(paths.map((path) => join(root, dirname(path))))) {
     await Deno.mkdir(folder, { recursive: true });
   }
@@ -276,8 +279,8 @@ async function copyProject(root: string): Promise<void> {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
     }
   }
-  for (const built of ["node_modules", "dist"]) {
-    await Deno.symlink(await Deno.realPath(built), join(root, built));
+  for (const folder of built) {
+    await Deno.symlink(await Deno.realPath(folder), join(root, folder));
   }
 }
 
