@@ -142,3 +142,38 @@ Deno.test("KafkaFollower reads a topic that was made again from its beginning, h
     await world.advance(11_000);
     assert.deepEqual(read, ["0:0", "0:1", "again", "again", "again"]);
   }));
+
+Deno.test("KafkaFollower has not caught up while one partition has not, nor by answers that bring something", () =>
+  scene(2, async ({ topic, follow }) => {
+    topic.add(1, { partition: 0 });
+    // Compacted away: nothing of it will ever come.
+    topic.log[1]!.push(undefined, undefined);
+    const { isCaughtUp, follower } = await follow("beginning");
+    assert.equal(await isCaughtUp(), false);
+    assert.equal(await follower.lag(), 2);
+    // The first answers may have been asked for before; one that brings something is no end.
+    topic.consumer.fetchNothing();
+    topic.consumer.fetchNothing();
+    assert.equal(await isCaughtUp(), false, "two");
+    topic.add(1, { partition: 0 });
+    await drainMicrotasks();
+    topic.consumer.fetchNothing();
+    assert.equal(await isCaughtUp(), false, "the third with a record");
+    topic.consumer.fetchNothing();
+    assert.equal(await isCaughtUp(), true);
+  }));
+
+Deno.test("KafkaFollower's lag is that of its session, and nothing without one", () =>
+  scene(1, async ({ topic, world, follow }) => {
+    const { follower, read } = await follow("beginning");
+    topic.consumer.pause();
+    topic.add(3);
+    assert.equal(await follower.lag(), 3);
+    topic.joins.push(new Promise(() => {}));
+    topic.consumer.break();
+    await world.advance(1_000);
+    assert.equal(await follower.lag(), 0);
+    await follower.close();
+    topic.consumers[0]!.deliverLate(0, 0);
+    assert.deepEqual(read, [], "nothing is taken after the close");
+  }));

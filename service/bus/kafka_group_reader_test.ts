@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { assertNothingAddsUp } from "../testing/rounds.ts";
 import { drainMicrotasks, VirtualWorld } from "../world/virtual_world.ts";
-import type { ConsumeOptions, ReaderState, ReceivedRecord } from "./bus.ts";
+import { BusError, type ConsumeOptions, type ReaderState, type ReceivedRecord } from "./bus.ts";
 import { KafkaGroupReader } from "./kafka_group_reader.ts";
 import { type KafkaReaderOptions, readerOptions } from "./kafka_reader.ts";
 import { ScriptedTopic } from "./test_kafka_consumer.ts";
@@ -373,3 +373,182 @@ Deno.test("KafkaGroupReader has as much under way after fifty sessions as after 
     });
     assert.equal(topic.consumers.length, 51);
   }));
+
+Deno.test("KafkaGroupReader takes more when half of its room is free again, not before", () =>
+  scene({ maxInFlight: 4 }, async ({ topic, world, settle, handled }) => {
+    topic.add(8);
+    await world.advance(1);
+    for (const [value, count] of [["0:0", 4], ["0:1", 6], ["0:2", 6], ["0:3", 8]] as const) {
+      await settle(value);
+      await world.advance(1);
+      assert.equal(handled.length, count, value);
+    }
+  }));
+
+Deno.test("KafkaGroupReader without a session has no partitions, no lag and no progress", () =>
+  scene({}, async ({ topic, world, reader }) => {
+    topic.add(1);
+    await world.advance(1);
+    assert.equal(await reader.lag(), 1);
+    topic.consumer.break();
+    topic.joins.push(new Promise(() => {}));
+    for (const _ of ["waits to join", "joins"]) {
+      assert.deepEqual(reader.partitions, []);
+      assert.equal(await reader.lag(), 0);
+      assert.deepEqual([...await reader.progress()], []);
+      await world.advance(1_000);
+    }
+    assert.equal(topic.consumers.length, 2);
+  }));
+
+Deno.test("KafkaGroupReader does not wait for what is older than the topic keeps", () =>
+  scene({ partitions: 3 }, async ({ topic, world, settle, reader }) => {
+    for (const partition of [0, 1, 2]) topic.add(4, { partition });
+    await world.advance(1);
+    for (const value of ["0:0", "0:1", "1:0", "1:1"]) await settle(value);
+    await world.advance(200);
+    topic.oldest.set(0, 3n).set(1, 1n).set(2, 2n);
+    assert.deepEqual([...await reader.progress()], [
+      [0, { waiting: 1, done: 3n }],
+      [1, { waiting: 2, done: 2n }],
+      [2, { waiting: 2, done: 2n }],
+    ]);
+  }));
+
+Deno.test("KafkaGroupReader takes nothing that is handed over too late", () =>
+  scene({ partitions: 2 }, async ({ topic, world, reader, settle, handled }) => {
+    topic.consumer.pause();
+    topic.add(2, { partition: 0 });
+    topic.add(1, { partition: 1 });
+    const first = topic.consumer;
+    first.assign([0]);
+    first.deliverLate(1, 0);
+    assert.deepEqual(handled, [], "another member's");
+    first.break();
+    await world.advance(1_100);
+    const second = topic.consumer;
+    await settle("0:0");
+    await settle("0:1");
+    await settle("1:0");
+    first.deliverLate(0, 1);
+    first.break();
+    await world.advance(1_100);
+    assert.equal(topic.consumer, second, "the session before does not end this one");
+    const closing = reader.close();
+    topic.add(1);
+    second.deliverLate(0, 2);
+    await world.runUntil(closing);
+    second.deliverLate(0, 2);
+    assert.deepEqual(handled, ["0:0", "0:1", "1:0"]);
+  }));
+
+Deno.test("close() waits for the last of what is under way, but not for a commit that hangs", () =>
+  scene({}, async ({ topic, world, settle, reader }) => {
+    topic.add(2);
+    await world.advance(1);
+    const closing = reader.close();
+    await settle("0:0");
+    await world.advance(60_000);
+    assert.equal(topic.consumer.isClosed, false);
+    topic.consumer.commit = () => new Promise(() => {});
+    await settle("0:1");
+    const settledMs = world.monotonicMs();
+    await world.runUntil(closing);
+    assert.equal(world.monotonicMs() - settledMs, 5_000);
+    assert.equal(topic.consumer.isClosed, true);
+  }));
+
+Deno.test("close() lets a consumer's farewell take ten seconds", () =>
+  scene({}, async ({ topic, world, reader }) => {
+    topic.consumer.close = () => new Promise(() => {});
+    await world.runUntil(reader.close());
+    assert.equal(world.monotonicMs(), 10_000);
+  }));
+
+Deno.test("a join that ends after the close is not said", () =>
+  scene({}, async ({ topic, world, reader, states }) => {
+    const join = Promise.withResolvers<void>();
+    topic.consumer.break();
+    topic.joins.push(join.promise);
+    await world.advance(1_100);
+    assert.equal(topic.consumers.length, 2);
+    const said = states.length;
+    await reader.close();
+    join.resolve();
+    await drainMicrotasks();
+    assert.equal(states.length, said);
+    assert.deepEqual(reader.partitions, []);
+  }));
+
+Deno.test("KafkaGroupReader says each foreign topic, and needs nobody to hear it", async () => {
+  await scene({}, ({ topic, states }) => {
+    topic.consumer.dealForeign(["a", "b"]);
+    assert.match(JSON.stringify(states.at(-1)), /also read a, b: /);
+    return Promise.resolve();
+  });
+  const topic = new ScriptedTopic();
+  const world = new VirtualWorld();
+  const deaf = new KafkaGroupReader(
+    { topic: "t", group: "g", handle: () => Promise.resolve() },
+    readerOptions({ world }),
+    topic.makeConsumer,
+  );
+  assert.deepEqual(deaf.partitions, []);
+  await deaf.start();
+  topic.consumer.dealForeign(["a"]);
+  topic.replace();
+  await world.advance(20_000);
+  assert.equal(topic.consumers.length, 2, "it has joined again");
+  await world.runUntil(deaf.close());
+});
+
+Deno.test("a look at the topic that fails is one at an outage, unless the topic is gone", () =>
+  scene({ topicPollMs: 1_000 }, async ({ topic, world, states }) => {
+    await world.advance(10_000);
+    topic.looks.push(new Error("away"), new BusError("unavailable", "away"));
+    await world.advance(10_000);
+    assert.equal(topic.consumers.length, 1, "the same topic is no change, an outage no news");
+    topic.replace();
+    await world.advance(3_000);
+    assert.match(JSON.stringify(states.at(-2)), /The topic t has changed: it was removed and made/);
+    assert.equal(topic.consumers.length, 2);
+    topic.looks.push(new BusError("unknown-topic", "there is no topic t"));
+    await world.advance(3_000);
+    assert.deepEqual(states.at(-2), { reason: "there is no topic t" });
+    assert.equal(topic.consumers.length, 3);
+  }));
+
+Deno.test("a first join is tried again while it may heal and a start may take that long", async () => {
+  const start = async (joins: Error[], startLimitMs?: number) => {
+    const world = new VirtualWorld();
+    const topic = new ScriptedTopic();
+    topic.joins.push(...joins);
+    const reader = new KafkaGroupReader(
+      { topic: "t", group: "g", handle: () => Promise.resolve() },
+      readerOptions({ world, ...startLimitMs !== undefined && { startLimitMs } }),
+      topic.makeConsumer,
+    );
+    const started = reader.start().then(() => "started", (error: Error) => error.message);
+    await world.advance(10_000);
+    const ended = await started;
+    await world.runUntil(reader.close());
+    assert.equal(world.pendingTimers, 0);
+    return `${ended} after ${topic.consumers.length}`;
+  };
+  const away = () => new BusError("unavailable", "the coordinator moves");
+  assert.equal(await start([away(), away()], 5_000), "started after 3");
+  assert.equal(await start([away()]), "the coordinator moves after 1");
+  assert.match(await start(Array.from({ length: 100 }, away), 5_000), /^the coordinator moves/);
+  assert.equal(await start([new Error("a mistake")], 5_000), "a mistake after 1");
+  assert.equal(await start([new BusError("unknown-topic", "none")], 5_000), "none after 1");
+});
+
+Deno.test("readerOptions() refuses what is no positive whole number, by its name", () => {
+  const names = [
+    ...["outageLimitMs", "commitIntervalMs", "maxRetryDelayMs", "redeliverDelayMs"],
+    ...["maxRedeliverDelayMs", "topicPollMs"],
+  ];
+  for (const name of names) {
+    assert.throws(() => readerOptions({ [name]: 0 }), new RegExp(`Cannot read.*${name}`));
+  }
+});

@@ -63,7 +63,7 @@ async function scene(
 }
 
 function textOf({ value }: BusRecord): string {
-  return new TextDecoder().decode(value!);
+  return value === null ? "null" : new TextDecoder().decode(value);
 }
 
 const batches = (requests: Request[]) => requests.map(({ values }) => values.join(" "));
@@ -226,6 +226,189 @@ Deno.test("KafkaSender refuses what would be too many bytes", () =>
     send("y".repeat(70));
     await drainMicrotasks();
     assert.deepEqual([...endings.values()], ["overloaded at 0"]);
+  }));
+
+Deno.test("KafkaSender counts key, headers and value, and gives the bytes back", () =>
+  // 20 for itself, 4 a header.
+  scene({ maxBytes: 40 }, async ({ sender, requests }) => {
+    const record = (value: string | null, name = "n"): BusRecord => ({
+      key: "kk",
+      headers: [[name, new Uint8Array(5)]],
+      value: value === null ? null : new TextEncoder().encode(value),
+    });
+    const sendFits = (one: BusRecord) => {
+      const sent = sender.send("t", one, 5_000);
+      return sent.then(() => true, (error: BusError) => error.kind);
+    };
+    for (
+      const [one, fits] of [
+        [record("x".repeat(8)), true],
+        [record("x".repeat(9)), "overloaded"],
+        [record("x".repeat(8), "nn"), "overloaded"],
+        [record(null), true],
+        // What the two before took is there again.
+        [record("x".repeat(8)), true],
+      ] as const
+    ) {
+      const ended = sendFits(one);
+      await drainMicrotasks();
+      requests.at(-1)?.acknowledge();
+      assert.equal(await ended, fits);
+    }
+    assert.equal(requests.length, 3);
+  }));
+
+Deno.test("KafkaSender fills a batch to its last byte, and not beyond", () =>
+  scene({ maxBatchBytes: 50 }, async ({ send, requests }) => {
+    for (const value of ["a".repeat(5), "b".repeat(5), "c"]) send(value);
+    await drainMicrotasks();
+    assert.deepEqual(batches(requests), ["aaaaa bbbbb", "c"]);
+  }));
+
+Deno.test("KafkaSender begins its turns anywhere, and takes them one by one", async () => {
+  const turns = async (seed: number): Promise<number[]> => {
+    const world = new VirtualWorld({ seed });
+    const seen: number[] = [];
+    const sender = new KafkaSender({
+      producer: {
+        send: (_topic, _records, turn) => Promise.resolve(void seen.push(turn)),
+        close: () => Promise.resolve(),
+      },
+      maxValueBytes: 100,
+      world,
+      maxRequests: 2,
+    });
+    const record: BusRecord = { headers: [], value: new Uint8Array() };
+    await sender.send("a", record, 1_000);
+    await sender.send("b", record, 1_000);
+    await sender.close();
+    await world.runUntilIdle();
+    return seen;
+  };
+  const [one, two] = [await turns(1), await turns(2)];
+  assert.ok(one.concat(two).every((turn) => Number.isInteger(turn) && turn < 1_000));
+  assert.ok(new Set(one.concat(two)).size > 2, `${one} ${two}`);
+});
+
+Deno.test("KafkaSender's refusals say what, how much and where", () =>
+  scene({ maxRecords: 1 }, async ({ sender, world, requests }) => {
+    const record = (length: number): BusRecord => ({ headers: [], value: new Uint8Array(length) });
+    const refused = (topic: string, length: number) =>
+      sender.send(topic, record(length), 300).then(() => "", (error: BusError) => error.message);
+    assert.equal(
+      await refused("t", 101),
+      "101 bytes are more than the 100 that a record may have.",
+    );
+    const late = refused("t", 1);
+    assert.equal(await refused("t", 1), "1 records wait to be sent already.");
+    await world.advance(400);
+    assert.equal(await late, "Cannot send to t: no answer in time");
+    requests[0]!.acknowledge();
+
+    const unknown = refused("u".repeat(300), 1);
+    for (const request of [1, 2]) {
+      await world.advance(100);
+      requests[request]!.fail("unknown-topic");
+    }
+    await unknown;
+    assert.equal(
+      await refused("u".repeat(300), 1),
+      `There is no topic '${"u".repeat(249)}'.`,
+    );
+    const open = refused("t", 1);
+    await sender.close();
+    assert.equal(await open, "The bus was closed.");
+    assert.equal(await refused("t", 1), "The bus was closed.");
+  }));
+
+Deno.test("KafkaSender says why it has failed, where a deadline ends the attempts", () =>
+  scene({ maxRequests: 1 }, async ({ sender, world, requests }) => {
+    const sent = sender.send("t", { headers: [], value: null }, 300);
+    const failed = assert.rejects(sent, { kind: "unavailable", message: "scripted: unavailable" });
+    await drainMicrotasks();
+    requests[0]!.fail("unavailable");
+    await world.advance(99);
+    await world.advance(301);
+    await failed;
+  }));
+
+Deno.test("KafkaSender takes a producer's other errors for an outage, with their text", async () => {
+  const world = new VirtualWorld();
+  let attempts = 0;
+  const sender = new KafkaSender({
+    producer: {
+      send: () => attempts++ === 0 ? Promise.reject(new Error("odd")) : new Promise(() => {}),
+      close: () => Promise.resolve(),
+    },
+    maxValueBytes: 100,
+    world,
+  });
+  const sent = assert.rejects(sender.send("t", { headers: [], value: null }, 1_000), {
+    kind: "unavailable",
+    message: "Error: odd",
+  });
+  await world.advance(1_200);
+  await sent;
+  assert.equal(attempts, 2);
+  await sender.close();
+});
+
+Deno.test("KafkaSender gives a topic a second chance after each success, not once for ever", () =>
+  scene({}, async ({ send, requests, world, endings }) => {
+    // It keeps the lane, which is forgotten where nothing waits.
+    send("on its way");
+    await drainMicrotasks();
+    for (const value of ["a", "b"]) {
+      const last = () => requests.findLast(({ values }) => values.includes(value))!;
+      send(value);
+      await drainMicrotasks();
+      last().fail("unknown-topic");
+      await world.advance(200);
+      last().acknowledge();
+      await drainMicrotasks();
+      assert.match(endings.get(value) ?? "", /^sent/);
+    }
+  }));
+
+Deno.test("KafkaSender remembers a thousand topics that are not there, the oldest is forgotten", () =>
+  scene({ unknownTopicMs: 60_000, retryDelayMs: 1, maxRetryDelayMs: 1 }, async (scene) => {
+    const { send, requests, world, endings } = scene;
+    for (let number = 0; number <= 1_000; number++) send(`${number}`, `topic ${number}`);
+    for (const chance of [1, 2]) {
+      await world.advance(1);
+      for (const request of requests.slice(chance === 1 ? 0 : 1_001)) request.fail("unknown-topic");
+    }
+    await drainMicrotasks();
+    assert.equal(endings.size, 1_001);
+    const asked = requests.length;
+    // By chance, as their waits are.
+    const [oldest, second] = requests.slice(1_001);
+    for (const request of [second, requests.at(-1)]) send("again", request!.topic);
+    await drainMicrotasks();
+    assert.equal(requests.length, asked, "these are remembered");
+    send("again", oldest!.topic);
+    await drainMicrotasks();
+    assert.equal(requests.length, asked + 1);
+    requests.at(-1)!.acknowledge();
+  }));
+
+Deno.test("KafkaSender does not send what has expired between two attempts", () =>
+  scene({ maxRequests: 1 }, async ({ sender, requests, world }) => {
+    const sending = (timeoutMs: number, value: string) =>
+      sender.send("t", { headers: [], value: new TextEncoder().encode(value) }, timeoutMs)
+        .then(() => "sent", (error: BusError) => error.kind);
+    const [short, long] = [sending(90, "short"), sending(5_000, "long")];
+    await drainMicrotasks();
+    await world.advance(60);
+    requests[0]!.fail("unavailable");
+    await world.advance(100);
+    assert.equal(await short, "unavailable");
+    assert.deepEqual(batches(requests), ["short long", "long"]);
+    requests[1]!.acknowledge();
+    assert.equal(await long, "sent");
+    // Nothing waits: the look at deadlines ends by itself.
+    await world.advance(200);
+    assert.equal(world.pendingTimers, 0);
   }));
 
 Deno.test("close() rejects what waits, at once, also between two attempts", () =>

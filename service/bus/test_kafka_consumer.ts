@@ -25,6 +25,11 @@ export class ScriptedTopic {
   /** What the next joins end in: an error fails one, a promise holds it up. */
   readonly joins: (Error | Promise<void>)[] = [];
 
+  /** What the next looks at the topic end in, where they fail. */
+  readonly looks: Error[] = [];
+  /** By partition: what was before it is older than the topic keeps. */
+  readonly oldest = new Map<number, bigint>();
+
   /** Another one when the topic was removed and made again. */
   id = "first";
 
@@ -132,6 +137,11 @@ export class ScriptedConsumer implements KafkaConsumer {
     this.flow();
   }
 
+  /** A record that was read before a pause, a rebalance or a close, and is handed over after it. */
+  deliverLate(partition: number, offset: number): void {
+    this.#events?.onRecord(this.topic.log[partition]![offset]!);
+  }
+
   /** A broker's answer without a record. */
   fetchNothing(): void {
     this.#events?.onFetched();
@@ -157,13 +167,16 @@ export class ScriptedConsumer implements KafkaConsumer {
   }
 
   describeTopic(): Promise<TopicDescription> {
-    if (this.isClosed) return Promise.reject(new Error("closed"));
+    const failure = this.isClosed ? new Error("closed") : this.topic.looks.shift();
+    if (failure) return Promise.reject(failure);
     return Promise.resolve({ id: this.topic.id, partitions: this.topic.log.length });
   }
 
   listOffsets(which: "oldest" | "next"): Promise<readonly bigint[]> {
     return Promise.resolve(
-      this.topic.log.map((log) => which === "oldest" ? 0n : BigInt(log.length)),
+      this.topic.log.map((log, partition) =>
+        which === "oldest" ? this.topic.oldest.get(partition) ?? 0n : BigInt(log.length)
+      ),
     );
   }
 
