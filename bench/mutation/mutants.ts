@@ -17,7 +17,7 @@ const injector = "npm:typed-inject@5.0.0";
 const leastLimitMs = 4_000;
 const slower = 10;
 /** A process that reports nothing for so long, and ten times what a test takes, loops. */
-const silentMs = 15_000;
+const silentMs = 60_000;
 const pollMs = 100;
 /** What the files take together by which `deno test` tries a mistake that no test has noticed. */
 const confirmMs = 2_000;

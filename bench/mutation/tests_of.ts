@@ -12,8 +12,8 @@ type Imports = ReadonlyMap<string, readonly string[]>;
 let known: Promise<Imports> | undefined;
 
 /**
- * The unit tests that import `file` themselves, wherever they are, and those of its folder that reach
- * it by way of others; where there are none, those of its program's folder.
+ * The unit tests of its folder that reach `file`, be it by way of others; where there are none, those that
+ * import it themselves, wherever they are, and else those of its program's folder.
  *
  * @example
  * ```ts
@@ -26,9 +26,10 @@ export async function testsOf(file: string): Promise<string[]> {
     .filter((path) => /(?<!_program|_page|faults|_stack)_test\.tsx?$/.test(path));
   const inFolder = (folder: string) =>
     tests.filter((path) => dirname(path) === folder && reaches(path, file, imports));
-  const near = tests.filter((path) => imports.get(path)!.includes(file))
-    .concat(inFolder(dirname(file)));
-  return [...new Set(near.length > 0 ? near : inFolder(file.split("/")[0]!))].sort();
+  const importing = tests.filter((path) => imports.get(path)!.includes(file));
+  const [found = []] = [inFolder(dirname(file)), importing, inFolder(file.split("/")[0]!)]
+    .filter((some) => some.length > 0);
+  return found.sort();
 }
 
 async function readImports(): Promise<Imports> {
