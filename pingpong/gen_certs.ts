@@ -14,6 +14,7 @@
  */
 import { commandLine, flag, parseNumber } from "../service/command_line.ts";
 import { runCommand, StartError } from "../service/life_cycle.ts";
+import { pause } from "../service/resilience.ts";
 import { maxCertificateDays } from "./certificates/certificate.ts";
 import {
   generateCertificates,
@@ -22,6 +23,29 @@ import {
 } from "./certificates/generate.ts";
 
 export { generateCertificates, type GenerateCertificatesOptions };
+
+const signals: readonly (readonly [signal: Deno.Signal, exitCode: number])[] =
+  Deno.build.os === "windows"
+    ? [["SIGINT", 130]]
+    : [["SIGINT", 130], ["SIGTERM", 143], ["SIGHUP", 129]];
+
+/** Lets `work` end before a signal ends the process: no private key is left in a file beside its own. */
+async function undisturbed<Result>(work: () => Promise<Result>): Promise<Result> {
+  let endsWith: number | undefined;
+  const listeners = signals.map(([signal, exitCode]) => {
+    const listener = () => endsWith = exitCode;
+    Deno.addSignalListener(signal, listener);
+    return () => Deno.removeSignalListener(signal, listener);
+  });
+  try {
+    return await work();
+  } finally {
+    // What came while the last files were renamed is heard in the next turn.
+    await pause(20);
+    for (const remove of listeners) remove();
+    if (endsWith !== undefined) Deno.exit(endsWith);
+  }
+}
 
 async function main(): Promise<void> {
   const command = commandLine({
@@ -49,7 +73,7 @@ async function main(): Promise<void> {
         .argParser(parseNumber({ min: 0.01, max: maxCertificateDays })).default(13),
     )
     .action(async (options) => {
-      const { hash } = await generateCertificates(options).catch((error) => {
+      const { hash } = await undisturbed(() => generateCertificates(options)).catch((error) => {
         throw error instanceof RangeError ? new StartError(error.message) : error;
       });
       const lines = [

@@ -82,7 +82,7 @@ async function writeAll(
     for (const [index, { path, text, mode }] of files.entries()) {
       await writeAside(path, asides[index]!, text, mode);
     }
-    // Without waits between them: an interrupt ends the process before the first or behind the last.
+    // Without waits between them; `gen-certs` ends behind the last, whatever interrupts it.
     for (const [index, { path }] of files.entries()) Deno.renameSync(asides[index]!, path);
   } finally {
     for (const aside of asides) await Deno.remove(aside).catch(() => {});

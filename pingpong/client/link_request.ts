@@ -12,7 +12,7 @@ import type { LinkOptions, Target } from "./link.ts";
 
 /** The URL of a session. */
 export function sessionUrl(scheme: string, target: Target, port: number): string {
-  const host = isIP(target.host) === 6 ? `[${target.host}]` : target.host;
+  const host = bracketed(target.host);
   return `${scheme}://${host}:${port}${target.path ?? "/"}`;
 }
 
@@ -47,4 +47,9 @@ export function checkAnswer(
   }
   const waiting = field(fieldNames.mailbox);
   return waiting !== undefined && /^\d{1,9}$/.test(waiting) ? Number(waiting) : undefined;
+}
+
+/** A host as it stands before a port: IPv6 addresses in brackets (RFC 3986, section 3.2.2). */
+export function bracketed(host: string): string {
+  return isIP(host) === 6 ? `[${host}]` : host;
 }

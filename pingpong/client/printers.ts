@@ -9,6 +9,7 @@ import { WebTransportError } from "../http3/mod.ts";
 import type { Mode } from "../protocol/session_terms.ts";
 import type { TransportChoice } from "./failover.ts";
 import type { Target } from "./link.ts";
+import { bracketed } from "./link_request.ts";
 import type { PingEvent, PingRun } from "./ping_events.ts";
 import type { PingStatistics } from "./statistics.ts";
 import { summaryLines, type SummaryLinesOptions } from "./summary_lines.ts";
@@ -65,7 +66,7 @@ export class TextPrinter implements Printer {
   }
 
   found(targets: readonly Target[]): void {
-    for (const { host, port } of targets) this.#print(`found ${host}:${port}`);
+    for (const { host, port } of targets) this.#print(`found ${bracketed(host)}:${port}`);
   }
 
   begin(mode: Mode | "auto", target: Target, size: number): void {
@@ -73,7 +74,8 @@ export class TextPrinter implements Printer {
     const at = mode === "websocket" ? `${websocketPort}/tcp` : `${port}/udp`;
     const found = addresses.filter((address) => address !== host);
     const resolved = found.length === 0 ? "" : ` (${found.join(", ")})`;
-    this.#print(`PING ${host}:${at}${path}${resolved} over ${mode}, ${size} bytes of data`);
+    const to = `${bracketed(host)}:${at}${path}`;
+    this.#print(`PING ${to}${resolved} over ${mode}, ${size} bytes of data`);
   }
 
   chosen({ mode, reason }: TransportChoice): void {
