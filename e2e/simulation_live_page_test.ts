@@ -226,6 +226,17 @@ testPage("simulation page, live", {
       assert.match(page.url(), /view=live/);
     },
 
+    async "an order that is lost is counted, and said to whoever cannot see it"({ page }) {
+      await using simulator = await testSimulator({
+        live: { instances: 1, keys: 1, pattern: "fire-and-forget" },
+      });
+      await setFaults(simulator, [{ point: 2, kind: "refuse", probability: 1 }]);
+      await page.goto(`${simulator.url}/simulation?view=live`);
+      await button(page, "Place an order").click();
+      await page.getByText("1 order lost: in no box any more").waitFor();
+      assert.match(await page.locator(".figure-bad").innerText(), /^1\s*lost|^lost\s*1/);
+    },
+
     async "sets what goes wrong beyond the points, and switches it off again"(
       { page, simulator },
     ) {

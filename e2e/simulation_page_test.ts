@@ -163,6 +163,25 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
     assert.equal(await hash(second), await hash(page));
   },
 
+  async "a new run has what goes wrong beyond the points as it is set, else as drawn"({ page }) {
+    await page.getByText("New run").click();
+    await page.getByText("Beyond the points").click();
+    const form = page.locator(".new-run-trouble");
+    assert.equal(await form.getByText("as drawn").count(), 6);
+    await page.getByLabel("Poison", { exact: true }).press("End");
+    await form.getByText(/^100\s% of messages$/).waitFor();
+    await page.getByLabel("Crashes", { exact: true }).press("ArrowRight");
+    await form.getByText("0 times").waitFor();
+    assert.deepEqual(await axeFindings(page, ["serious", "critical"]), []);
+    await button(page, "Run this seed").click();
+    await page.getByRole("button", { name: /^B / }).waitFor();
+    await button(page, "To the end").click();
+    // Each was parked, and had another chance once handlers were mended.
+    await page.goto(`${page.url()}&view=events&q=parked`);
+    await page.locator(".event-row", { hasText: /parked order \d for an operator/ }).first()
+      .waitFor();
+  },
+
   async "a file is a run, too: saved here, opened here, refused in words"({ page }) {
     await page.getByText("Share").click();
     const download = page.waitForEvent("download");

@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { formatCounted } from "../../service/page/format.ts";
+import { formatCounted, formatDuration } from "../../service/page/format.ts";
 import { DetailPanel, Facts } from "../../service/page/detail_panel.tsx";
 import { setParams } from "../../service/page/url_state.ts";
-import type { Change, LogEntry } from "../simulation/engine.ts";
+import type { BoxItem, BoxName, Change, LogEntry, PartState } from "../simulation/engine.ts";
 import { withTrouble } from "./faults.ts";
 import {
   type Branch,
@@ -146,15 +146,11 @@ function changeWords({ before, after }: Change): string {
 /** A part: its instances, each of which can be killed or held; or a box: what lies in it. */
 function NodeCard({ run }: { run: Branch }) {
   const node = nodeNamed(part.value as Parameters<typeof nodeNamed>[0]);
-  const instances =
-    view.value?.snapshot.parts.filter(({ name }) => nodeOfPart(name) === node.name) ?? [];
-  const items = node.kind === "box"
-    ? view.value?.snapshot.boxes[node.name as keyof typeof view.value.snapshot.boxes] ?? []
-    : [];
-  function trouble(kind: "crash" | "pause", name: string) {
-    const whenMs = interventionMs();
-    void edit(run, withTrouble(run.info, kind, name, whenMs, 500), whenMs);
-  }
+  const { parts = [], boxes } = view.value?.snapshot ?? {};
+  const instances = node.name === "frontend"
+    ? []
+    : parts.filter(({ name }) => nodeOfPart(name) === node.name);
+  const items = node.kind === "box" ? boxes?.[node.name as BoxName] ?? [] : [];
   return (
     <DetailPanel
       label={node.title}
@@ -162,61 +158,79 @@ function NodeCard({ run }: { run: Branch }) {
       onClose={() => setParams({ part: undefined })}
     >
       <p>{nodeWords(node, pictureOf(run.letter, run.info, view.value))}</p>
-      {node.name !== "frontend" && instances.length > 0 && (
-        <ul class="instances">
-          {instances.map(({ name, state, skewMs }) => (
-            <li key={name}>
-              <span>
-                <b>{partWords(name)}</b>{" "}
-                <span class={state === "up" ? "quiet" : "error-text"}>{state}</span>
-                {skewMs !== 0 && <span class="quiet">, clock off by {skewMs} ms</span>}
-              </span>
-              <span class="instance-actions">
-                <button type="button" class="button" onClick={() => trouble("crash", name)}>
-                  Kill
-                </button>
-                <button type="button" class="button" onClick={() => trouble("pause", name)}>
-                  Hold
-                </button>
-              </span>
-            </li>
-          ))}
-        </ul>
-      )}
-      {instances.length > 0 && node.name !== "frontend" && (
-        <p class="quiet">Each for 500 ms of the run, from event {event.value} on.</p>
-      )}
-      {items.length > 0 && (
-        <table class="box-items">
-          <thead>
-            <tr>
-              <th scope="col">Message</th>
-              <th scope="col">Key</th>
-              <th scope="col">State</th>
-              <th scope="col">Attempts</th>
-            </tr>
-          </thead>
-          <tbody>
-            {items.slice(0, 200).map((item) => (
-              <tr key={`${item.message} ${item.consumer}`}>
-                <td>
-                  <button
-                    type="button"
-                    class="text-button"
-                    onClick={() => setParams({ message: item.message, part: undefined })}
-                  >
-                    {item.message}
-                  </button>{" "}
-                  {item.consumer !== undefined && <span class="quiet">{item.consumer}</span>}
-                </td>
-                <td>{item.key}, {item.sequence}</td>
-                <td class={item.state === "parked" ? "error-text" : ""}>{item.state}</td>
-                <td>{item.attempts}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      )}
+      {instances.length > 0 && <Instances run={run} instances={instances} />}
+      {items.length > 0 && <BoxItems items={items} />}
     </DetailPanel>
+  );
+}
+
+/** How long a part that is killed or held by hand is so, in milliseconds. */
+const troubleMs = 500;
+
+function Instances({ run, instances }: { run: Branch; instances: readonly PartState[] }) {
+  function trouble(kind: "crash" | "pause", name: string) {
+    const whenMs = interventionMs();
+    void edit(run, withTrouble(run.info, kind, name, whenMs, troubleMs), whenMs);
+  }
+  return (
+    <>
+      <ul class="instances">
+        {instances.map(({ name, state, skewMs }) => (
+          <li key={name}>
+            <span>
+              <b>{partWords(name)}</b>{" "}
+              <span class={state === "up" ? "quiet" : "error-text"}>{state}</span>
+              {skewMs !== 0 && <span class="quiet">, clock off by {formatDuration(skewMs)}</span>}
+            </span>
+            <span class="instance-actions">
+              <button type="button" class="button" onClick={() => trouble("crash", name)}>
+                Kill
+              </button>
+              <button type="button" class="button" onClick={() => trouble("pause", name)}>
+                Hold
+              </button>
+            </span>
+          </li>
+        ))}
+      </ul>
+      <p class="quiet">
+        Each for {formatDuration(troubleMs)} of the run, from event {event.value} on.
+      </p>
+    </>
+  );
+}
+
+function BoxItems({ items }: { items: readonly BoxItem[] }) {
+  return (
+    <table class="box-items">
+      <thead>
+        <tr>
+          <th scope="col">Message</th>
+          <th scope="col">Key</th>
+          <th scope="col">State</th>
+          <th scope="col">Attempts</th>
+        </tr>
+      </thead>
+      <tbody>
+        {items.slice(0, 200).map(({ message, consumer, key, sequence, state, attempts }) => (
+          <tr key={`${message} ${consumer}`}>
+            <td>
+              <button
+                type="button"
+                class="text-button"
+                onClick={() =>
+                  setParams({ message, part: undefined })}
+              >
+                {message}
+              </button>{" "}
+              {consumer !== undefined && <span class="quiet">{consumer}</span>}
+            </td>
+            <td>{key}, {sequence}</td>
+            <td class={state === "parked" ? "error-text" : ""}>{state}</td>
+            <td>{attempts}</td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
   );
 }

@@ -5,12 +5,11 @@
  */
 import { useSignal } from "@preact/signals";
 import { formatCount, formatCounted, formatNumber } from "../../service/page/format.ts";
-import { plants, type RunOptions } from "../simulation/engine.ts";
+import type { RunOptions } from "../simulation/engine.ts";
 import { startSweep, stopSweep, sweep, sweepLimits } from "./investigation.ts";
+import { PatternField, PlantField } from "./new_run.tsx";
 import { current, show } from "./store.ts";
 import { invariantTitles, textWords } from "./words.ts";
-
-const patterns = ["outbox", "dual-write", "fire-and-forget"] as const;
 
 /** Sweeps seeds in workers, and shows what it finds. */
 export function FindFailure() {
@@ -30,28 +29,8 @@ export function FindFailure() {
           Runs seed after seed of 20 orders, each with faults of its own, on every core of this
           machine.
         </p>
-        <label class="menu-field">
-          Pattern
-          <select
-            value={pattern.value}
-            onChange={({ currentTarget }) =>
-              pattern.value = currentTarget.value as RunOptions["pattern"]}
-          >
-            {patterns.map((one) => <option key={one} value={one}>{one}</option>)}
-          </select>
-        </label>
-        <label class="menu-field">
-          Planted bug
-          <select
-            value={String(plant.value)}
-            onChange={({ currentTarget }) => plant.value = Number(currentTarget.value)}
-          >
-            <option value="0">none</option>
-            {plants.map(({ number, mechanism }) => (
-              <option key={number} value={String(number)}>{number}: {mechanism}</option>
-            ))}
-          </select>
-        </label>
+        <PatternField pattern={pattern} />
+        <PlantField plant={plant} />
         <div class="menu-actions">
           {isRunning
             ? <button type="button" class="button" onClick={stopSweep}>Stop</button>

@@ -18,16 +18,15 @@ export interface KnobSliderProps {
   scale: SliderScale;
   disabled?: boolean;
   words: (value: number) => string;
+  /** For so long it has to rest, in milliseconds: a drag is one change, not a hundred. @default 250 */
+  restMs?: number;
   /** Sets it; until that is done the slider stays where it was put. */
   onSet: (value: number) => void | Promise<unknown>;
 }
 
-/** For so long it has to rest: a drag is one change, not a hundred. */
-const restMs = 250;
-
 /** See the module. */
 export function KnobSlider(props: KnobSliderProps) {
-  const { label, name, value, scale, disabled = false, words, onSet } = props;
+  const { label, name, value, scale, disabled = false, words, restMs = 250, onSet } = props;
   const dragged = useSignal<number | undefined>(undefined);
   const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
   const shown = dragged.value === undefined ? value : scale.valueOf(dragged.value);

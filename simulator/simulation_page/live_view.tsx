@@ -4,9 +4,10 @@
  *
  * @module
  */
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { useSignal } from "@preact/signals";
 import { formatCount, formatCounted, formatDuration } from "../../service/page/format.ts";
+import { announce } from "../../service/page/announce.ts";
 import { DetailPanel } from "../../service/page/detail_panel.tsx";
 import { Empty, Loading } from "../../service/page/states.tsx";
 import { CommandLine } from "../../service/page/copy.tsx";
@@ -137,6 +138,7 @@ function LiveBar({ state }: { state: LiveState }) {
 }
 
 function LiveFigures({ state: { counters, boxes, atMs, startedAtMs } }: { state: LiveState }) {
+  useSpokenLoss(counters.lost);
   const oldestMs = Math.max(0, ...boxes.map(({ oldestMs }) => oldestMs ?? 0));
   const figures: readonly (readonly [string, string, boolean?])[] = [
     ["placed", formatCount(counters.placed)],
@@ -160,6 +162,17 @@ function LiveFigures({ state: { counters, boxes, atMs, startedAtMs } }: { state:
       ))}
     </dl>
   );
+}
+
+/** Says when an order is lost, and when none is any more: what has been lost before somebody looks is on the page. */
+function useSpokenLoss(lost: number): void {
+  const before = useRef(lost);
+  useEffect(() => {
+    const last = before.current;
+    before.current = lost;
+    if (lost > last) announce(`${formatCounted(lost, "order")} lost: in no box any more`, 8_000);
+    else if (lost === 0 && last > 0) announce("No order is lost any more");
+  }, [lost]);
 }
 
 /** The part that is selected: its instances, to be killed and started. */

@@ -8,7 +8,7 @@ import { formatDuration } from "../../service/page/format.ts";
 import { type FaultKind, type FaultKnobs, isCrash, knobsOfKind } from "../simulation/engine.ts";
 import type { FaultTarget } from "./fault_target.ts";
 import type { PointFault } from "./faults.ts";
-import { durations, type SliderScale, steps } from "./slider_scale.ts";
+import { drawn, durations, orDrawn, type SliderScale, steps } from "./slider_scale.ts";
 
 /** A duration that is set by a slider. */
 export interface PointKnob {
@@ -19,24 +19,21 @@ export interface PointKnob {
   words(value: number): string;
 }
 
-/** Where a slider stands whose value is drawn from the seed. */
-export const drawn = -1;
-
 type Limits = Pick<FaultTarget, "usual" | "maxMs">;
 
 /** The sliders of a kind. */
 export function slidersOf(kind: FaultKind, { usual, maxMs }: Limits): readonly PointKnob[] {
   return (["minDurationMs", "delayMs"] as const)
     .filter((field) => knobsOfKind[kind].includes(field))
-    .map((field) => ({
-      field,
-      label: labelOf(kind, field),
-      scale: steps([
-        ...usual(kind)[field] === undefined ? [drawn] : [],
-        ...[0, ...durations].filter((ms) => ms <= maxMs),
-      ]),
-      words: (ms) => durationWords(kind, field, ms),
-    }));
+    .map((field) => {
+      const scale = steps([0, ...durations].filter((ms) => ms <= maxMs));
+      return {
+        field,
+        label: labelOf(kind, field),
+        scale: usual(kind)[field] === undefined ? orDrawn(scale) : scale,
+        words: (ms) => durationWords(kind, field, ms),
+      };
+    });
 }
 
 /** Whether a kind affects one way or both. */

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { parseFaults } from "../live/faults.ts";
 import { checkOptions, faultKinds, type FaultKnobs, knobsOfKind } from "../simulation/engine.ts";
 import type { PointFault } from "./faults.ts";
-import { drawn, hasDirection, knobsInWords, slidersOf, valueOf } from "./point_knobs.ts";
+import { hasDirection, knobsInWords, slidersOf, valueOf } from "./point_knobs.ts";
+import { drawn } from "./slider_scale.ts";
 
 const live = {
   usual: (): FaultKnobs => ({ minDurationMs: 500, delayMs: 200, direction: "both" }),

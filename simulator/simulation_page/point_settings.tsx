@@ -8,8 +8,8 @@ import type { FaultKind, FaultKnobs, FaultPoint } from "../simulation/engine.ts"
 import type { FaultTarget } from "./fault_target.ts";
 import { type PointFault, type PointFaults, withFault, withKind } from "./faults.ts";
 import { KnobSlider } from "./knob_slider.tsx";
-import { directionWords, drawn, hasDirection, slidersOf, valueOf } from "./point_knobs.ts";
-import { rateScale } from "./slider_scale.ts";
+import { directionWords, hasDirection, slidersOf, valueOf } from "./point_knobs.ts";
+import { drawn, rateScale } from "./slider_scale.ts";
 import { faultWords } from "./words.ts";
 
 /** Options of {@linkcode PointSettings}. */

@@ -6,13 +6,13 @@
  */
 import type { ComponentChildren } from "preact";
 import { useRef } from "preact/hooks";
-import { useSignal } from "@preact/signals";
 import { formatCounted } from "../../service/page/format.ts";
 import { announce } from "../../service/page/announce.ts";
 import { CommandLine, copyText } from "../../service/page/copy.tsx";
 import { setParams } from "../../service/page/url_state.ts";
-import { type EngineInput, plants, type RunOptions } from "../simulation/engine.ts";
+import type { EngineInput, RunOptions } from "../simulation/engine.ts";
 import { inputOfFile, maxFileBytes, maxLinkLength } from "./link.ts";
+import { NewRun } from "./new_run.tsx";
 import {
   type Branch,
   branches,
@@ -72,98 +72,6 @@ function originWords({ info: { input, options }, origin, parent }: Branch): stri
   return `${parent === undefined ? "" : `${parent} ▸ `}${origin} · seed ${input.seed}, ${
     formatCounted(options.orders, "order")
   }, ${options.pattern}${plant}`;
-}
-
-const patterns = ["outbox", "dual-write", "fire-and-forget"] as const;
-
-/** What is drawn from a seed: the run that the command line makes of it. */
-function NewRun({ run }: { run: Branch }) {
-  const { input, options } = run.info;
-  const seed = useSignal(String(input.seed));
-  const orders = useSignal(String(options.orders));
-  const pattern = useSignal<RunOptions["pattern"]>(options.pattern);
-  const plant = useSignal(input.plant ?? 0);
-  const menu = useRef<HTMLDetailsElement>(null);
-  function start(chosen: number) {
-    const count = Number(orders.peek());
-    if (!Number.isInteger(chosen) || chosen < 0 || chosen > 0xffff_ffff) {
-      return announce("The seed must be a whole number from 0 to 4,294,967,295");
-    }
-    if (!Number.isInteger(count) || count < 1 || count > 1_000) {
-      return announce("The orders must be a whole number from 1 to 1,000");
-    }
-    seed.value = String(chosen);
-    menu.current!.open = false;
-    const given: Partial<RunOptions> = { orders: count, pattern: pattern.peek() };
-    void show({ seed: chosen, plant: plant.peek(), given }, "drawn from its seed");
-  }
-  return (
-    <details class="menu" ref={menu}>
-      <summary class="button">New run</summary>
-      <form
-        class="menu-body"
-        onSubmit={(event) => {
-          event.preventDefault();
-          start(Number(seed.peek()));
-        }}
-      >
-        <p class="quiet">
-          Faults, instances and times are drawn from the seed: half of all kinds of fault are
-          absent.
-        </p>
-        <label class="menu-field">
-          Seed
-          <input
-            type="text"
-            inputMode="numeric"
-            value={seed.value}
-            onInput={({ currentTarget }) => seed.value = currentTarget.value}
-          />
-        </label>
-        <label class="menu-field">
-          Orders
-          <input
-            type="text"
-            inputMode="numeric"
-            value={orders.value}
-            onInput={({ currentTarget }) => orders.value = currentTarget.value}
-          />
-        </label>
-        <label class="menu-field">
-          Pattern
-          <select
-            value={pattern.value}
-            onChange={({ currentTarget }) =>
-              pattern.value = currentTarget.value as RunOptions["pattern"]}
-          >
-            {patterns.map((one) => <option key={one} value={one}>{one}</option>)}
-          </select>
-        </label>
-        <label class="menu-field">
-          Planted bug
-          <select
-            value={String(plant.value)}
-            onChange={({ currentTarget }) => plant.value = Number(currentTarget.value)}
-          >
-            <option value="0">none</option>
-            {plants.map(({ number, mechanism }) => (
-              <option key={number} value={String(number)}>{number}: {mechanism}</option>
-            ))}
-          </select>
-        </label>
-        <div class="menu-actions">
-          <button type="submit" class="button">Run this seed</button>
-          <button
-            type="button"
-            class="button"
-            onClick={() => start(Math.floor(Math.random() * 1_000_000))}
-          >
-            Any seed
-          </button>
-        </div>
-      </form>
-    </details>
-  );
 }
 
 function Share({ run }: { run: Branch }) {

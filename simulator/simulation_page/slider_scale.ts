@@ -19,6 +19,18 @@ export const rateScale: SliderScale = {
   valueOf: (place) => place <= 0 ? 0 : Number(Math.pow(10, (place - 100) * 3 / 100).toPrecision(3)),
 };
 
+/** Where a slider stands whose value is drawn from the seed. */
+export const drawn = -1;
+
+/** The same scale, with a first place for what is drawn from the seed. */
+export function orDrawn({ last, placeOf, valueOf }: SliderScale): SliderScale {
+  return {
+    last: last + 1,
+    placeOf: (value) => value === drawn ? 0 : placeOf(value) + 1,
+    valueOf: (place) => place === 0 ? drawn : valueOf(place - 1),
+  };
+}
+
 const second = 1_000;
 const minute = 60 * second;
 const longer = [1, 2, 3, 4, 5, 10, 20, 30].map((seconds) => seconds * second);

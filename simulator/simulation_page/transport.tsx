@@ -19,73 +19,9 @@ export function Transport() {
   const faults = activeFaults(runTarget);
   return (
     <div class="transport" role="group" aria-label="Where in the run">
-      <div class="transport-buttons">
-        <StepButton label="To the beginning" keys="Home" icon="first" run={() => seek(0)} />
-        <StepButton
-          label="Message before"
-          keys="Shift ←"
-          icon="message-back"
-          run={() => step("message", -1)}
-        />
-        <StepButton label="Event before" keys="←" icon="left" run={() => step("event", -1)} />
-        {!isStill.value && (
-          <button
-            type="button"
-            class="button transport-play"
-            aria-pressed={isPlaying.value}
-            title={isPlaying.value ? "Pause (p)" : "Play (p)"}
-            onClick={togglePlay}
-          >
-            <Icon name={isPlaying.value ? "pause" : "play"} />
-            {isPlaying.value ? "Pause" : "Play"}
-          </button>
-        )}
-        <button
-          type="button"
-          class="button transport-step"
-          title="Next event (→)"
-          onClick={() => step("event", 1)}
-        >
-          Step <Icon name="right" />
-        </button>
-        <StepButton
-          label="Next message"
-          keys="Shift →"
-          icon="message-on"
-          run={() => step("message", 1)}
-        />
-        <StepButton label="To the end" keys="End" icon="last" run={() => seek(length)} />
-      </div>
-      {!isStill.value && (
-        <label class="transport-speed">
-          <span class="hidden-text">Speed</span>
-          <select
-            value={String(speed.value)}
-            onChange={({ currentTarget }) => speed.value = Number(currentTarget.value) as Speed}
-          >
-            {speeds.map((one) => (
-              <option key={one} value={String(one)}>
-                {one === 0 ? "event by event" : speedWords(one)}
-              </option>
-            ))}
-          </select>
-        </label>
-      )}
-      <label class="transport-seek">
-        <span class="hidden-text">Time in the run</span>
-        <input
-          type="range"
-          min="0"
-          max={endMs}
-          step="any"
-          value={atMs.value}
-          aria-valuetext={`${secondsWords(atMs.value)} of ${secondsWords(endMs)}`}
-          onInput={({ currentTarget }) => {
-            isPlaying.value = false;
-            seekTime(Number(currentTarget.value));
-          }}
-        />
-      </label>
+      <Steps length={length} />
+      {!isStill.value && <SpeedChoice />}
+      <SeekSlider endMs={endMs} />
       <output class="transport-time">
         <b>{secondsWords(atMs.value)}</b> of {secondsWords(endMs)}
         <span class="quiet transport-event">
@@ -100,6 +36,82 @@ export function Transport() {
           : `${formatCounted(faults, "fault")} on`}
       </span>
     </div>
+  );
+}
+
+/** Forwards and back, by event and by message. */
+function Steps({ length }: { length: number }) {
+  return (
+    <div class="transport-buttons">
+      <StepButton label="To the beginning" keys="Home" icon="first" run={() => seek(0)} />
+      <StepButton
+        label="Message before"
+        keys="["
+        icon="message-back"
+        run={() => step("message", -1)}
+      />
+      <StepButton label="Event before" keys="←" icon="left" run={() => step("event", -1)} />
+      {!isStill.value && (
+        <button
+          type="button"
+          class="button transport-play"
+          aria-pressed={isPlaying.value}
+          title={isPlaying.value ? "Pause (p)" : "Play (p)"}
+          onClick={togglePlay}
+        >
+          <Icon name={isPlaying.value ? "pause" : "play"} />
+          {isPlaying.value ? "Pause" : "Play"}
+        </button>
+      )}
+      <button
+        type="button"
+        class="button transport-step"
+        title="Next event (→)"
+        onClick={() => step("event", 1)}
+      >
+        Step <Icon name="right" />
+      </button>
+      <StepButton label="Next message" keys="]" icon="message-on" run={() => step("message", 1)} />
+      <StepButton label="To the end" keys="End" icon="last" run={() => seek(length)} />
+    </div>
+  );
+}
+
+function SpeedChoice() {
+  return (
+    <label class="transport-speed">
+      <span class="hidden-text">Speed</span>
+      <select
+        value={String(speed.value)}
+        onChange={({ currentTarget }) => speed.value = Number(currentTarget.value) as Speed}
+      >
+        {speeds.map((one) => (
+          <option key={one} value={String(one)}>
+            {one === 0 ? "event by event" : speedWords(one)}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
+function SeekSlider({ endMs }: { endMs: number }) {
+  return (
+    <label class="transport-seek">
+      <span class="hidden-text">Time in the run</span>
+      <input
+        type="range"
+        min="0"
+        max={endMs}
+        step="any"
+        value={atMs.value}
+        aria-valuetext={`${secondsWords(atMs.value)} of ${secondsWords(endMs)}`}
+        onInput={({ currentTarget }) => {
+          isPlaying.value = false;
+          seekTime(Number(currentTarget.value));
+        }}
+      />
+    </label>
   );
 }
 
