@@ -60,6 +60,7 @@ export const chartCases: Record<string, (test: Tab & Fixture) => Promise<void>> 
     const add = page.getByLabel("Add a metric to this chart");
     await add.selectOption({ label: "shop.order.size, By" });
     await page.getByText("Two axes: left s, right (dashed lines) By.").waitFor();
+    assert.equal(await page.getByLabel("Group by").locator("option:checked").count(), 1);
     await page.getByRole("figure", { name: "shop.order.duration, shop.order.size" }).waitFor();
     await add.selectOption({ label: "shop.order.wait, {order}" });
     await page.getByText("Each line is drawn as a share of its own highest value").waitFor();

@@ -14,6 +14,18 @@ import { traceCases } from "./console_trace_cases.ts";
 import { quoted } from "../console/queries/search_language.ts";
 import { childId, sendLog, sendMetric, sendTrace } from "./otlp_json.ts";
 
+/** Runs in the page: what is to be pressed but lies beyond the edge, where nothing scrolls it in. */
+function beyondTheEdge(): string[] {
+  const scrolls = (one: Element | null): boolean =>
+    one !== null &&
+    (["auto", "scroll"].includes(getComputedStyle(one).overflowX) &&
+        one.scrollWidth > one.clientWidth || scrolls(one.parentElement));
+  return [...document.querySelectorAll<HTMLElement>("a, button, select, input")]
+    .filter((one) => one.checkVisibility() && !scrolls(one.parentElement))
+    .filter((one) => one.getBoundingClientRect().right > innerWidth + 0.5)
+    .map((one) => one.textContent || one.outerHTML.slice(0, 80));
+}
+
 const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
   async "filters are in the address, and back undoes them"({ console, page }) {
     await sendTrace(console, { name: "GET /cart" });
@@ -231,6 +243,7 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
       await page.waitForFunction(() => document.querySelector(".skeleton") === null);
       const width = await page.evaluate(() => document.documentElement.scrollWidth);
       assert.equal(width, 360, path);
+      assert.deepEqual(await page.evaluate(beyondTheEdge), [], path);
     }
   },
 

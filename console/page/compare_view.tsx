@@ -7,6 +7,7 @@ import { useMemo } from "preact/hooks";
 import { formatCounted, formatDuration, formatTime } from "../../service/page/format.ts";
 import { ServiceMark } from "../../service/page/service_mark.tsx";
 import { Failure, Loading } from "../../service/page/states.tsx";
+import { useMediaQuery } from "../../service/page/use_media_query.ts";
 import { address, href, setParams } from "../../service/page/url_state.ts";
 import { useAnswer } from "../../service/page/use_answer.ts";
 import { VirtualList } from "../../service/page/virtual_list.tsx";
@@ -107,13 +108,14 @@ function longestOf(rows: readonly ComparedFrame[]): number {
 }
 
 function Rows({ rows, longestMs }: { rows: readonly ComparedFrame[]; longestMs: number }) {
+  const narrow = useMediaQuery("(max-width: 720px)");
   return (
     <div class="waterfall-rows compare-rows">
       <VirtualList
         label="Spans of both traces, callers first"
         rows={rows.map((row, i) => ({ row, i }))}
         rowKey={({ i }) => i}
-        rowHeight={32}
+        rowHeight={narrow ? 56 : 32}
       >
         {({ row }, tabIndex) => <Row row={row} longestMs={longestMs} tabIndex={tabIndex} />}
       </VirtualList>

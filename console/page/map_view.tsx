@@ -315,7 +315,7 @@ function Tables({ map }: { map: MapAnswer }) {
                     {node.name}
                   </a>
                   {isSilent(node, nowMs) && (
-                    <span class="error-text">{node.program ? "down" : "silent"}</span>
+                    <span class="map-last error-text">{node.program ? "down" : "silent"}</span>
                   )}
                 </th>
                 <FigureCells of={node} />

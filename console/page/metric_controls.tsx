@@ -78,13 +78,15 @@ function GroupChoice({ answer, mixed }: { answer: MetricDataAnswer; mixed: boole
     ? 1
     : Math.min(maxGroupKeys, by.length + 1, answer.keys.length);
   const alone = mixed ? "all together" : "each series alone";
+  // Of several metrics it is the same whether they are together by choice or by themselves.
+  const isAlone = by === undefined || mixed && by.length === 0;
   return (
     <>
       {Array.from({ length: places }, (_, place) => (
         <label class="field" key={place}>
           <span class="field-label">{place === 0 ? "Group by" : "and"}</span>
           <select
-            value={place === 0 && by === undefined ? " none" : by?.[place] ?? ""}
+            value={place === 0 && isAlone ? " none" : by?.[place] ?? ""}
             onChange={(event) => {
               const key = event.currentTarget.value;
               if (key === " none") return choose(undefined);

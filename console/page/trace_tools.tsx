@@ -11,6 +11,7 @@ import { Icon } from "../../service/page/icon.tsx";
 import { useShortcuts } from "../../service/page/keys.ts";
 import { sharedData } from "../../service/page/shared_data.ts";
 import { address, href, setParams } from "../../service/page/url_state.ts";
+import { condition } from "../queries/search_language.ts";
 import { failedSpans, inOrder, nextOf } from "./find_in_trace.ts";
 import type { TraceTree, TreeSpan } from "./waterfall.ts";
 
@@ -51,7 +52,7 @@ export function TraceTools(props: TraceToolsProps) {
           <a class="button" href={href("/flame", undefined, { trace: tree.traceId })}>
             Flame graph
           </a>
-          <a class="button" href={href("/", undefined, { compare: tree.traceId })}>Compare</a>
+          <a class="button" href={compareHref(tree)}>Compare</a>
         </>
       )}
       {skewed.count > 0 && (
@@ -71,6 +72,13 @@ export function TraceTools(props: TraceToolsProps) {
       )}
     </div>
   );
+}
+
+/** Where another trace is chosen: those of the same name first, the rest behind a word to delete. */
+function compareHref({ traceId, roots }: TraceTree): string {
+  const name = roots[0]?.name ?? "";
+  const q = name === "" ? undefined : condition("name", name);
+  return href("/", undefined, { compare: traceId, q });
 }
 
 function Find({ tree, chosen, matches, onShow }: TraceToolsProps) {

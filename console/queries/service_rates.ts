@@ -49,7 +49,12 @@ export function serviceRates({ traces, fromMs, nowMs }: {
   }
   // What was held before the first trace is not known: its step would look like a rise.
   const beginMs = Math.max(fromMs, firstMs) + stepMs;
-  const { endsMs } = stepsOf(stepMs, beginMs, nowMs - settleMs);
+  const counted = new Set([...services.values()].flatMap((steps) => [...steps.keys()]));
+  const whole = stepsOf(stepMs, beginMs, nowMs - settleMs).endsMs;
+  // Where all there is came at once, such a rise says more than empty charts.
+  const endsMs = whole.some((endMs) => counted.has(endMs))
+    ? whole
+    : stepsOf(stepMs, beginMs - stepMs, nowMs - settleMs).endsMs;
   return {
     stepMs,
     timesMs: [...endsMs],

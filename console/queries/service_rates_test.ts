@@ -39,3 +39,11 @@ Deno.test("/api/rates gives rate, error share and p95 of what a service was aske
   assert.ok(answer.timesMs.at(-1)! <= Date.now());
   assert.ok(answer.timesMs[0]! > middleMs - stepMs, "a step of which not all is held is not shown");
 });
+
+Deno.test("/api/rates shows what came at once, though it lies in one step alone", async () => {
+  await using viewer = await testConsole();
+  await viewer.sendSpans([at(middleMs, 100, { kind: 2 }), at(middleMs + 1, 200, { kind: 2 })]);
+  const { services, timesMs }: RatesAnswer = await viewer.get("/api/rates?lookback=15m");
+  assert.equal(services[0]?.calls, 2);
+  assert.equal(services[0]?.rates[timesMs.indexOf(middleMs + stepMs / 2)], 0.2);
+});
