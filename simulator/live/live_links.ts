@@ -10,6 +10,7 @@ import type { Log } from "../../service/log.ts";
 import type { World } from "../../service/world/world.ts";
 import { type Draw, seededDraw } from "../simulation/decisions.ts";
 import { type FaultKind, faultKinds, isBusPoint, isCrash } from "../simulation/options.ts";
+import { Dooms } from "../topology/dooms.ts";
 import { errorWord, type FaultPoint, type Link, LinkError, StoreError } from "../topology/ports.ts";
 import { drive, type Step } from "../topology/step.ts";
 import { type Fault, isLinkFault, type LinkFault } from "./faults.ts";
@@ -52,6 +53,7 @@ export class LiveLinks {
   readonly #lasting = new Map<FaultPoint, { fault: LinkFault; untilMs: number }>();
   readonly #reorderMs = new Map<LiveProcess, number>();
   /** How long a process that crashes at its commit is down, at least. */
+  readonly #dooms = new Dooms<LiveProcess>();
   readonly #downMs = new Map<LiveProcess, number>();
 
   constructor(options: LiveLinksOptions) {
@@ -262,14 +264,15 @@ export class LiveLinks {
     const victim = victimOf?.(call.point, call.process, call.subject) ?? call.process;
     if (!isBusPoint(call.point)) {
       // Where there is a transaction, it is its commit that the crash comes before or after.
-      victim.doom = kind === "crash-before" ? "before-commit" : "after-commit";
+      const side = kind === "crash-before" ? "before-commit" : "after-commit";
+      const takeBack = this.#dooms.doom(victim, side);
       this.#downMs.set(victim, minDurationMs);
       onDoom?.(victim);
       try {
         return yield* perform();
       } finally {
         // There was nothing to commit.
-        victim.doom = "none";
+        takeBack();
         onDoom?.(victim);
       }
     }

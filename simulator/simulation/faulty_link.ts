@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { Dooms } from "../topology/dooms.ts";
 import { errorWord, type FaultPoint, type Link, LinkError } from "../topology/ports.ts";
 import { leaf, type LeafKind, type Step } from "../topology/step.ts";
 import { type Decisions, type Draw, logUniform } from "./decisions.ts";
@@ -114,6 +115,7 @@ export class FaultyLinks {
   /** How long who is about to crash is down, at least. */
   readonly #minDownMs = new Map<Process, number>();
   readonly #flights: Set<Flight> | undefined;
+  readonly #dooms = new Dooms<Process>();
   readonly #network = newProcess("network");
   #isHealed = false;
   #calls = 0;
@@ -370,15 +372,29 @@ export class FaultyLinks {
     const victim = victimOf(point, process, subject);
     const { minDurationMs } = this.#knobs(point, kind);
     if (minDurationMs !== undefined) this.#minDownMs.set(victim, minDurationMs);
-    // Where there is a transaction, it is its commit that the crash comes before or after.
-    if (!isBusPoint(point)) {
-      victim.doom = kind === "crash-before" ? "before-commit" : "after-commit";
-    } else if (kind === "crash-before") crash(victim);
+    if (!isBusPoint(point)) return yield* this.#performDoomed(victim, kind, perform);
+    if (kind === "crash-before") crash(victim);
     if (!process.isLive) return yield* forever();
     const result = yield* perform();
-    if (isBusPoint(point) && kind === "crash-after") crash(victim);
+    if (kind === "crash-after") crash(victim);
     // Once all is healed, nobody crashes any more.
     return process.isLive ? result : yield* forever();
+  }
+
+  /** Where there is a transaction, it is its commit that the crash comes before or after. */
+  *#performDoomed<T>(
+    victim: Process,
+    kind: "crash-before" | "crash-after",
+    perform: () => Step<T>,
+  ): Step<T> {
+    const side = kind === "crash-before" ? "before-commit" : "after-commit";
+    const takeBack = this.#dooms.doom(victim, side);
+    try {
+      return yield* perform();
+    } finally {
+      // There was nothing to commit.
+      takeBack();
+    }
   }
 
   /** On the way there, on the way back, or half of it on each. */

@@ -6,8 +6,8 @@ import { FaultyLinks, outageEffects, type OutageMode } from "./faulty_link.ts";
 import { noTrouble, type RunOptions } from "./options.ts";
 import { runSimulation } from "./run.ts";
 
-function newLinks(loop: EventLoop): FaultyLinks {
-  return new FaultyLinks(loop, new Decisions({ seed: 1 }), {
+function newLinks(loop: EventLoop, decisions = new Decisions({ seed: 1 })): FaultyLinks {
+  return new FaultyLinks(loop, decisions, {
     ...{ rates: {}, faultMaxMs: 1_000, timeoutMs: 100, isObserved: false },
     linkMs: () => 1,
     crash: () => {},
@@ -57,6 +57,23 @@ for (const mode of [1, 2, 3] as const) {
     });
   }
 }
+
+Deno.test("a crash that finds nothing to commit leaves the one that another call is to have", () => {
+  const loop = new EventLoop();
+  const decided = new Decisions({ seed: 1, changes: [["fault-4 o1", 7], ["fault-4 o2", 8]] });
+  const links = newLinks(loop, decided);
+  const process = newProcess("lambda");
+  const link = links.connect(process);
+  // One works for a while before it commits, the other finds that its message is known.
+  loop.spawn(process, link.call(4, "o1", () => loop.sleep(50, process)));
+  loop.spawn(process, link.call(4, "o2", () => loop.sleep(1, process)));
+  loop.runUntil(2);
+  assert.equal(process.doom, "before-commit", "the first decides");
+  loop.runUntil(40);
+  assert.equal(process.doom, "before-commit", "the other has ended");
+  loop.runUntil(60);
+  assert.equal(process.doom, "none", "nothing was committed");
+});
 
 Deno.test("calls are counted for each second of an outage: without a back-off there are too many", () => {
   const given: Partial<RunOptions> = {
