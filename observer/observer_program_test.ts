@@ -249,9 +249,18 @@ testWith(
     const path = `${folder}/closed.sock`;
     const socket = Deno.listen({ transport: "unix", path });
     try {
-      await using program = await startProgram(entry, ["list", "--endpoint", `cri=unix://${path}`]);
-      await program.line(new RegExp(`Deno may not open it.*--allow-write=${path}`));
+      const args = ["list", "--endpoint", `cri=unix://${path}`, "--timeout", "200ms"];
+      await using program = await startProgram(entry, args);
+      const [, command] = await program.line(/Deno may not open it\. Start it as: (.*)$/);
       assert.equal((await program.status).code, 1);
+      // What it says is a command that works: the socket is open then, and nobody answers.
+      const { stdout, stderr } = await new Deno.Command("sh", {
+        args: ["-c", command!],
+        env: { OTEL_SDK_DISABLED: "true", NO_COLOR: "1" },
+        stdin: "null",
+      }).output();
+      const said = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
+      assert.match(said, /did not answer within 200 ms/);
 
       await Deno.chmod(path, 0);
       await Deno.chmod(folder, 0o755);

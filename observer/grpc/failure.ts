@@ -4,6 +4,7 @@
  * @module
  */
 import { Code, ConnectError } from "@connectrpc/connect";
+import { fileURLToPath } from "node:url";
 import type { Endpoint } from "./endpoint.ts";
 
 /** The kinds of failure: few, as they are a label's values. */
@@ -40,10 +41,7 @@ export function connectFailure(endpoint: Endpoint, error: unknown): ObservationE
     new ObservationError(kind, grpcStatus(Code.Unavailable), `${endpoint.address}: ${text}`, error);
   if (error instanceof Deno.errors.NotCapable || message?.startsWith("Requires ")) {
     const path = "path" in endpoint.target ? endpoint.target.path : endpoint.address;
-    return fail(
-      "unreachable",
-      `Deno may not open it. Start the observer with --allow-net --allow-read=${path} --allow-write=${path}.`,
-    );
+    return fail("unreachable", `Deno may not open it. ${commandFor(path)}`);
   }
   switch (code) {
     case "ENOENT":
@@ -64,6 +62,26 @@ export function connectFailure(endpoint: Endpoint, error: unknown): ObservationE
     default:
       return fail("unreachable", `the connection broke (${message}).`);
   }
+}
+
+/** How to start this program so that it may open a socket elsewhere than where runtimes have theirs. */
+function commandFor(path: string): string {
+  if (Deno.build.standalone) {
+    return "What this binary may open is fixed: start the observer.js of its release by Deno instead.";
+  }
+  const permissions = [
+    "-N",
+    `-R=dist/pages,${path}`,
+    `-W=${path}`,
+    "-E=OTEL_*,OBSERVER_*",
+  ];
+  const words = ["deno", "run", ...permissions, fileURLToPath(Deno.mainModule), ...Deno.args];
+  return `Start it as: ${words.map(shellWord).join(" ")}`;
+}
+
+/** A word as a POSIX shell takes it for itself. */
+function shellWord(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
 /** Turns a failed call into an {@linkcode ObservationError}. */
