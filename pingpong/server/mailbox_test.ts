@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { testWith } from "../../service/testing/permissions.ts";
 import { VirtualWorld } from "../../service/world/virtual_world.ts";
+import { withTempFolder } from "../../service/testing/temp_folder.ts";
 import type { Mailbox, MailboxOptions } from "./mailbox.ts";
 import { MemoryMailbox } from "./memory_mailbox.ts";
-import { SqliteMailbox } from "./sqlite_mailbox.ts";
+import { SqliteMailbox, stableAfterMs } from "./sqlite_mailbox.ts";
 
 /** One suite for both: whatever keeps the answers, this is what it must do. */
 const kinds: readonly {
@@ -224,3 +226,76 @@ Deno.test("a mailbox refuses bounds that would keep nothing, by their name", () 
     new MemoryMailbox({ [name]: 1 });
   }
 });
+
+testWith(
+  ["read", "write"],
+  "SQLite mailbox says once that its file takes nothing, counts what is lost, and says when it has worked for a while",
+  () =>
+    withTempFolder((folder) => {
+      const path = join(folder, "mailbox.sqlite");
+      const clock = { ms: 1_000_000 };
+      const states: ("ok" | { reason: string })[] = [];
+      const mailbox = new SqliteMailbox(path, {
+        world: { nowMs: () => clock.ms },
+        onState: (state) => states.push(state),
+      });
+      const beside = new DatabaseSync(path);
+      const put = (seq: number) => mailbox.put("a", { run: "r", seq, requestId: id("four") });
+      put(1);
+      assert.deepEqual(states, [], "what always works is no news");
+      beside.exec(
+        "CREATE TRIGGER full BEFORE INSERT ON kept_answers BEGIN SELECT raise(ABORT, 'it is full'); END",
+      );
+      put(2);
+      clock.ms += 100;
+      put(3);
+      assert.equal(mailbox.dropped, 2);
+      assert.deepEqual(states, [{ reason: "it is full" }]);
+      assert.deepEqual(mailbox.size(), { answers: 1, bytes: 4, clients: 1 });
+
+      beside.exec("DROP TRIGGER full");
+      clock.ms += stableAfterMs - 1;
+      put(4);
+      assert.equal(states.length, 1, "not yet: some writes find room on a disk that is full");
+      clock.ms += 1;
+      mailbox.batch(() => {
+        put(5);
+        assert.equal(states.length, 1, "it is kept when the batch is");
+      });
+      put(6);
+      assert.deepEqual(states.slice(1), ["ok"]);
+      assert.deepEqual(mailbox.waiting("a").map(({ seq }) => seq), [1, 4, 5, 6]);
+      assert.equal(mailbox.dropped, 2);
+
+      // Not even to be read: what is asked for is nothing, and it is counted when it works again.
+      beside.exec("ALTER TABLE kept_answers RENAME TO elsewhere");
+      assert.deepEqual(mailbox.waiting("a"), []);
+      assert.equal(mailbox.has("a", "r", 1), false);
+      assert.equal(mailbox.size().clients, 0);
+      assert.match(JSON.stringify(states.at(-1)), /no such table/);
+      beside.exec("ALTER TABLE elsewhere RENAME TO kept_answers");
+      assert.deepEqual(mailbox.size(), { answers: 4, bytes: 16, clients: 1 });
+      mailbox.close();
+      beside.close();
+      return Promise.resolve();
+    }),
+);
+
+testWith(
+  ["read", "write"],
+  "SQLite mailbox hands on a mistake of ours, and needs nobody to hear",
+  () => {
+    const mailbox = new SqliteMailbox(":memory:");
+    const wrong = { run: "r", seq: {} as number, requestId: id("x") };
+    assert.throws(() => mailbox.put("a", wrong), TypeError);
+    assert.deepEqual(mailbox.size(), { answers: 0, bytes: 0, clients: 0 });
+    assert.equal(mailbox.batch(() => 7), 7);
+    assert.equal(
+      mailbox.batch(() => {
+        mailbox.close();
+        return "closed meanwhile";
+      }),
+      "closed meanwhile",
+    );
+  },
+);

@@ -19,7 +19,7 @@ import {
 } from "./mailbox.ts";
 
 /** After a failure it has to work for this long, in milliseconds, to be said to work again. */
-const stableAfterMs = 1_000;
+export const stableAfterMs = 1_000;
 
 const schema = `
   PRAGMA journal_mode = WAL;

@@ -5,7 +5,7 @@ import { eventually } from "../../service/testing/eventually.ts";
 import { testWith } from "../../service/testing/permissions.ts";
 import { drainMicrotasks, VirtualWorld } from "../../service/world/virtual_world.ts";
 import { realWorld } from "../../service/world/world.ts";
-import { KeyFiles } from "./key_files.ts";
+import { KeyFiles, maxKeyFiles } from "./key_files.ts";
 import { type KeyStore, type KeyStoreFiles, openKeyFiles, openKeyStore } from "./key_store.ts";
 import { exportPrivateJwk, generateKey, importVerifier, type PrivateKey, sign } from "./signing.ts";
 import { withTempFolder } from "../../service/testing/temp_folder.ts";
@@ -340,3 +340,289 @@ testWith(
       });
     }),
 );
+
+/** Files in a folder, and a world whose time the test moves. */
+async function withPolled(
+  run: (scene: {
+    files: KeyFiles;
+    world: VirtualWorld;
+    folder: string;
+    open(files?: KeyStoreFiles): Promise<KeyStore>;
+    warnings: string[];
+  }) => Promise<void>,
+): Promise<void> {
+  await withTempFolder(async (folder) => {
+    const world = new VirtualWorld();
+    const warnings: string[] = [];
+    const files = await KeyFiles.open(folder, realWorld);
+    const stores: KeyStore[] = [];
+    await run({
+      ...{ files, world, folder, warnings },
+      async open(own = files) {
+        const warn = (message: string) => warnings.push(message);
+        const options = { path: folder, algorithm: "ed25519" as const, world, warn };
+        const store = await openKeyFiles(own, options);
+        stores.push(store);
+        return store;
+      },
+    });
+    for (const store of stores) store.close();
+    assert.equal(world.pendingTimers, 0, "no timer is left behind");
+  });
+}
+
+/** Parts of `files`, and of the test's own. */
+function filesWith(files: KeyFiles, own: Partial<KeyStoreFiles>): KeyStoreFiles {
+  return {
+    isSingle: files.isSingle,
+    read: () => files.read(),
+    write: (...args) => files.write(...args),
+    fileFor: (published) => files.fileFor(published),
+    locked: (work) => files.locked(work),
+    ...own,
+  };
+}
+
+testWith(
+  needs,
+  "revoke() ends a key, makes another where it signed, and leaves the rest alone",
+  () =>
+    withPolled(async ({ files, open, folder }) => {
+      const store = await open();
+      const told: string[] = [];
+      store.onChange = (keys) => told.push(keys.map(({ state }) => state).join(" "));
+      assert.equal(await store.revoke("nobody's"), undefined);
+      assert.deepEqual(told, []);
+      const first = store.active.publicJwk.kid;
+      const revoked = await store.revoke(first);
+      assert.deepEqual([revoked?.kid, revoked?.state], [first, "retired"]);
+      assert.notEqual(store.active.publicJwk.kid, first);
+      assert.deepEqual(told, ["active retired"]);
+      assert.equal(store.keys[0]!.version, 2);
+
+      const second = store.active.publicJwk.kid;
+      await store.rotate();
+      assert.equal((await store.revoke(second))?.state, "retired");
+      const third = store.active.publicJwk.kid;
+      assert.deepEqual(told.slice(1), ["active verify-only retired", "active retired retired"]);
+      // Once more: nothing is written, nothing is said.
+      const before = (await files.read()).map(({ file }) => Deno.statSync(file).mtime?.getTime());
+      assert.equal((await store.revoke(second))?.state, "retired");
+      assert.deepEqual(
+        (await files.read()).map(({ file }) => Deno.statSync(file).mtime?.getTime()),
+        before,
+      );
+      assert.equal(told.length, 3);
+      assert.equal(store.active.publicJwk.kid, third);
+      // One that is gone from the folder meanwhile is known no more.
+      const gone = (await files.read()).find(({ published }) => published.kid === first)!;
+      await Deno.remove(gone.file);
+      assert.equal(await store.revoke(first), undefined);
+      assert.equal(
+        (await Array.fromAsync(Deno.readDir(folder))).length,
+        3,
+        "two keys and the lock",
+      );
+    }),
+);
+
+testWith(
+  needs,
+  "a single file is neither rotated, retired nor revoked, and must have a key of its kind",
+  () =>
+    withTempFolder(async (folder) => {
+      const path = join(folder, "key.json");
+      await Deno.writeTextFile(path, JSON.stringify(exportPrivateJwk(generateKey("es256"))));
+      await assert.rejects(openKeyStore({ path, algorithm: "ed25519" }), {
+        name: "StartError",
+        message:
+          `Cannot sign with ed25519: ${path} has no ed25519 key. Give another file with --keys, or another --algorithm.`,
+      });
+      await withStore({ path, algorithm: "es256" }, async (store) => {
+        const { kid } = store.active.publicJwk;
+        const single = { name: "KeyStoreError", kind: "single-file" };
+        for (
+          const [asked, message] of [
+            [() => store.rotate(), "A single key file cannot be rotated: use a folder."],
+            [() => store.retire(kid), "A single key file cannot be retired: use a folder."],
+            [
+              () => store.revoke(kid),
+              `The key '${kid}' in ${path} is revoked and may not sign: give another with --keys.`,
+            ],
+          ] as const
+        ) await assert.rejects(asked, { ...single, message });
+        assert.equal(await store.revoke("nobody's"), undefined);
+      });
+    }),
+);
+
+testWith(
+  needs,
+  "retire() says which key it does not know, and that the active one stays",
+  () =>
+    withPolled(async ({ open }) => {
+      const store = await open();
+      await assert.rejects(store.retire("k".repeat(200)), {
+        kind: "unknown-key",
+        message: `There is no key '${"k".repeat(100)}'.`,
+      });
+      await assert.rejects(store.retire(store.active.publicJwk.kid), {
+        kind: "active-key",
+        message: "The active key cannot be retired: rotate first.",
+      });
+    }),
+);
+
+testWith(
+  needs,
+  "rotate() makes the last key that a folder may hold, and no more",
+  () =>
+    withPolled(async ({ files, open }) => {
+      let count = maxKeyFiles - 1;
+      const store = await open(filesWith(files, {
+        read: async () => {
+          const stored = await files.read();
+          return stored.concat(Array(Math.max(0, count - stored.length)).fill(stored[0] ?? []));
+        },
+      })).catch((error) => error as Error);
+      assert.ok(store instanceof Error, "what is no key is none");
+      const made = await open();
+      const [one] = await files.read();
+      const full = await open(filesWith(files, {
+        read: () => Promise.resolve(Array.from({ length: count }, () => one!)),
+      }));
+      await full.rotate();
+      count++;
+      await assert.rejects(full.rotate(), {
+        kind: "too-many-keys",
+        message: "There are 1000 keys already: remove files of retired ones.",
+      });
+      assert.equal(made.keys.length, 1);
+    }),
+);
+
+testWith(
+  needs,
+  "a store gives up when its folder is unreadable for a minute, and said so at once and once",
+  () =>
+    withPolled(async ({ files, open, world, warnings, folder }) => {
+      let broken: "not" | "empty" | "unreadable" = "not";
+      let reads = 0;
+      const store = await open(filesWith(files, {
+        read: async () => {
+          reads++;
+          if (broken === "unreadable") throw new Error("the disk is away");
+          return broken === "empty" ? [] : await files.read();
+        },
+      }));
+      let failure: Error | undefined;
+      store.failed.catch((error) => failure = error);
+      const polls = async (count: number) => {
+        for (const until = reads + count; reads < until;) {
+          await world.advance(1_000);
+          await new Promise((resolve) => setTimeout(resolve, 0));
+        }
+        await drainMicrotasks();
+      };
+      broken = "empty";
+      await polls(3);
+      assert.deepEqual(warnings, [
+        `Cannot read the keys in ${folder}: There is no active ed25519 key.`,
+      ]);
+      assert.equal(store.keys.length, 1, "what it knew it knows");
+      broken = "not";
+      await polls(1);
+      for (let i = 0; i < 100 && warnings.length === 1; i++) {
+        broken = "unreadable";
+        await polls(1);
+      }
+      await polls(59);
+      assert.equal(failure, undefined);
+      assert.equal(warnings.length, 2);
+      await polls(2);
+      assert.equal(failure?.message, `The keys in ${folder} stay unreadable: the disk is away`);
+    }),
+);
+
+testWith(
+  needs,
+  "a poll begins when the one before has ended",
+  () =>
+    withPolled(async ({ files, open, world }) => {
+      const held: PromiseWithResolvers<void>[] = [];
+      let isHeld = false;
+      await open(filesWith(files, {
+        read: async () => {
+          if (isHeld) {
+            const hold = Promise.withResolvers<void>();
+            held.push(hold);
+            await hold.promise;
+          }
+          return await files.read();
+        },
+      }));
+      isHeld = true;
+      await world.advance(5_000);
+      assert.equal(held.length, 1);
+      held[0]!.resolve();
+      await eventually("the next poll", async () => {
+        await world.advance(1_000);
+        return held.length === 2 || undefined;
+      });
+      held[1]!.resolve();
+    }),
+);
+
+testWith(
+  needs,
+  "a store warns of a private key that others may read, and of no other file",
+  async () => {
+    if (Deno.build.os === "windows") return;
+    await withPolled(async ({ files, open, warnings }) => {
+      const store = await open();
+      await store.rotate();
+      await store.rotate();
+      await store.retire(store.keys[2]!.kid);
+      const [newest, older, retired] = (await files.read()).map(({ file }) => file);
+      await Deno.chmod(newest!, 0o640);
+      await Deno.chmod(retired!, 0o644);
+      await open();
+      assert.deepEqual(warnings, [
+        `${newest} holds a private key and others may read it (mode 640): chmod 600 it.`,
+      ]);
+      await Deno.chmod(older!, 0o601);
+      await open();
+      assert.match(warnings.at(-1)!, /mode 601/);
+    });
+  },
+);
+
+testWith(
+  needs,
+  "of several active keys the newest of each algorithm counts",
+  () =>
+    withPolled(async ({ files, folder, open }) => {
+      const names = { ed25519: ["a", "b"], es256: ["c", "d"] } as const;
+      for (const algorithm of ["ed25519", "es256"] as const) {
+        for (const name of names[algorithm]) {
+          const text = JSON.stringify(exportPrivateJwk(generateKey(algorithm)));
+          await Deno.writeTextFile(join(folder, `${name}.json`), text);
+        }
+      }
+      const store = await open();
+      assert.deepEqual(store.keys.map(({ alg, state }) => [alg, state]), [
+        ...[["EdDSA", "active"], ["EdDSA", "verify-only"]],
+        ...[["ES256", "active"], ["ES256", "verify-only"]],
+      ]);
+      const [first] = await files.read();
+      assert.equal(store.active.publicJwk.kid, first!.published.kid);
+    }),
+);
+
+Deno.test("openKeyStore() refuses to poll at no interval", async () => {
+  const options = { path: "nowhere", algorithm: "ed25519", pollIntervalMs: 0 } as const;
+  await assert.rejects(openKeyStore(options), {
+    name: "RangeError",
+    message: /Cannot open keys.*pollIntervalMs/,
+  });
+});
