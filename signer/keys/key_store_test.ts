@@ -387,7 +387,7 @@ testWith(
   needs,
   "revoke() ends a key, makes another where it signed, and leaves the rest alone",
   () =>
-    withPolled(async ({ files, open, folder }) => {
+    withPolled(async ({ files, open }) => {
       const store = await open();
       const told: string[] = [];
       store.onChange = (keys) => told.push(keys.map(({ state }) => state).join(" "));
@@ -414,15 +414,6 @@ testWith(
       );
       assert.equal(told.length, 3);
       assert.equal(store.active.publicJwk.kid, third);
-      // One that is gone from the folder meanwhile is known no more.
-      const gone = (await files.read()).find(({ published }) => published.kid === first)!;
-      await Deno.remove(gone.file);
-      assert.equal(await store.revoke(first), undefined);
-      assert.equal(
-        (await Array.fromAsync(Deno.readDir(folder))).length,
-        3,
-        "two keys and the lock",
-      );
     }),
 );
 
@@ -479,14 +470,7 @@ testWith(
   () =>
     withPolled(async ({ files, open }) => {
       let count = maxKeyFiles - 1;
-      const store = await open(filesWith(files, {
-        read: async () => {
-          const stored = await files.read();
-          return stored.concat(Array(Math.max(0, count - stored.length)).fill(stored[0] ?? []));
-        },
-      })).catch((error) => error as Error);
-      assert.ok(store instanceof Error, "what is no key is none");
-      const made = await open();
+      await open();
       const [one] = await files.read();
       const full = await open(filesWith(files, {
         read: () => Promise.resolve(Array.from({ length: count }, () => one!)),
@@ -497,7 +481,6 @@ testWith(
         kind: "too-many-keys",
         message: "There are 1000 keys already: remove files of retired ones.",
       });
-      assert.equal(made.keys.length, 1);
     }),
 );
 
@@ -515,8 +498,8 @@ testWith(
           return broken === "empty" ? [] : await files.read();
         },
       }));
-      let failure: Error | undefined;
-      store.failed.catch((error) => failure = error);
+      const failures: string[] = [];
+      store.failed.catch((error: Error) => failures.push(error.message));
       const polls = async (count: number) => {
         for (const until = reads + count; reads < until;) {
           await world.advance(1_000);
@@ -537,10 +520,10 @@ testWith(
         await polls(1);
       }
       await polls(59);
-      assert.equal(failure, undefined);
+      assert.deepEqual(failures, []);
       assert.equal(warnings.length, 2);
       await polls(2);
-      assert.equal(failure?.message, `The keys in ${folder} stay unreadable: the disk is away`);
+      assert.deepEqual(failures, [`The keys in ${folder} stay unreadable: the disk is away`]);
     }),
 );
 
