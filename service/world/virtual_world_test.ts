@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { drainMicrotasks, VirtualWorld } from "./virtual_world.ts";
-import { realWorld, type World } from "./world.ts";
+import { realWorld, unrefTimer, type World } from "./world.ts";
 
 Deno.test("advance() fires what is due, in the order of time and then of setting", async () => {
   const world = new VirtualWorld();
@@ -179,4 +179,60 @@ Deno.test("the real world's timers fire, and can be taken back", async () => {
   assert.ok(cleared);
   assert.ok(realWorld.monotonicMs() > beforeMs);
   assert.ok(Math.abs(realWorld.nowMs() - Date.now()) < 1_000);
+});
+
+Deno.test("VirtualWorld fires what is due at once in the order in which it was set, an interval at its turn", async () => {
+  const world = new VirtualWorld();
+  const fired: string[] = [];
+  // Enough that a heap would change their order.
+  for (let number = 0; number < 40; number++) {
+    world.setTimeout(() => fired.push(`${number}`), 10);
+  }
+  const every = world.setInterval(() => fired.push("every"), 5);
+  world.setTimeout(() => fired.push("last"), 10);
+  await world.advance(10);
+  world.clearInterval(every);
+  const numbers = Array.from({ length: 40 }, (_, number) => `${number}`);
+  assert.deepEqual(fired, ["every", ...numbers, "last", "every"]);
+});
+
+Deno.test("VirtualWorld.runUntil() stops when the promise has settled, whatever else is set", async () => {
+  const world = new VirtualWorld();
+  const beat = world.setInterval(() => {}, 1);
+  world.setTimeout(() => {}, 5_000);
+  const done = new Promise<string>((resolve) => world.setTimeout(() => resolve("done"), 100));
+  assert.equal(await world.runUntil(done), "done");
+  assert.equal(world.monotonicMs(), 100);
+  world.clearInterval(beat);
+  assert.equal(world.pendingTimers, 1);
+});
+
+Deno.test("VirtualWorld lets as many timers fire as it is told, and says when that is not enough", async () => {
+  const world = new VirtualWorld();
+  let left = 5;
+  const step = () => void (left-- > 0 && world.setTimeout(step, 1));
+  step();
+  await world.runUntilIdle({ maxTimers: 5 });
+  left = 6;
+  step();
+  await assert.rejects(world.runUntilIdle({ maxTimers: 5 }), {
+    message: "5 timers have fired and it does not come to rest.",
+  });
+});
+
+Deno.test("VirtualWorld's bytes are of all values, and of the seed", () => {
+  const [one, same, other] = [1, 1, 2].map((seed) => new VirtualWorld({ seed }).randomBytes(4_096));
+  assert.deepEqual(one, same);
+  assert.notDeepEqual(one, other);
+  assert.equal(new Set(one).size, 256);
+});
+
+Deno.test("unrefTimer() lets Node's timers keep no process alive, and takes any other kind", () => {
+  let unreferenced = 0;
+  unrefTimer({ unref: () => unreferenced++ });
+  assert.equal(unreferenced, 1);
+  for (const timer of [7, {}, Object.assign(() => {}, { unref: () => unreferenced++ })]) {
+    unrefTimer(timer);
+  }
+  assert.equal(unreferenced, 1);
 });

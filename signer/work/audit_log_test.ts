@@ -210,3 +210,80 @@ testWith(
       assert.deepEqual([verdict.ok, verdict.entries], [true, 1]);
     }),
 );
+
+testWith(
+  needs,
+  "openAuditLog() with sync has each write on the disk, and each new name; without, none",
+  () =>
+    withTempFolder(async (folder) => {
+      const prototype = Deno.FsFile.prototype;
+      const { sync, syncData } = prototype;
+      const calls: string[] = [];
+      prototype.sync = function () {
+        calls.push("name");
+        return sync.call(this);
+      };
+      prototype.syncData = function () {
+        calls.push("entry");
+        return syncData.call(this);
+      };
+      try {
+        // Each entry fills its file: the next is in one of its own.
+        for (
+          const [name, options, expected] of [
+            ["sync", { sync: true, maxFileBytes: 1 }, ["name", "entry", "name", "entry"]],
+            ["one-file", { sync: true }, ["name", "entry", "entry"]],
+            ["again", { sync: true, folder: "one-file" }, ["entry", "entry"]],
+            ["neither", { sync: false, maxFileBytes: 1 }, []],
+            ["default", {}, []],
+          ] as const
+        ) {
+          const path = join(folder, "folder" in options ? options.folder : name);
+          const log = await openAuditLog({ ...options, folder: path });
+          calls.length = 0;
+          await log.append(entry(1));
+          await log.append(entry(2));
+          await log.close();
+          assert.deepEqual(calls, Deno.build.os === "windows" ? calls : expected, name);
+        }
+      } finally {
+        Object.assign(prototype, { sync, syncData });
+      }
+    }),
+);
+
+testWith(
+  needs,
+  "audit log begins a new file when the last is as long as it may be, no sooner",
+  () =>
+    withTempFolder(async (folder) => {
+      const [only] = await written(join(folder, "one"), 1);
+      const { size } = await Deno.stat(join(folder, "one", only!));
+      assert.equal((await written(join(folder, "full"), 2, size)).length, 2);
+      assert.equal((await written(join(folder, "room"), 2, size + 1)).length, 1);
+    }),
+);
+
+testWith(
+  needs,
+  "openAuditLog() says which folder, and why not",
+  () =>
+    withTempFolder(async (folder) => {
+      await assert.rejects(openAuditLog({ folder, maxFileBytes: 0 }), {
+        name: "RangeError",
+        message: /Cannot open an audit log.*maxFileBytes/,
+      });
+      const file = join(folder, "file");
+      await Deno.writeTextFile(file, "");
+      await assert.rejects(openAuditLog({ folder: join(file, "audit") }), {
+        name: "StartError",
+        message: new RegExp(`^Cannot keep the audit log in ${file}/audit: .`),
+      });
+      const [name] = await written(folder, 1);
+      await Deno.writeTextFile(join(folder, name!), "no entry\n");
+      await assert.rejects(openAuditLog({ folder }), {
+        name: "StartError",
+        message: new RegExp(`^Cannot go on with the audit log in ${folder}: .`),
+      });
+    }),
+);
