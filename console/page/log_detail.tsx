@@ -50,38 +50,7 @@ export function LogDetail(
           <Icon name="right" /> Open trace
         </a>
       )}
-      <dl class="facts">
-        <div>
-          <dt>time</dt>
-          <dd>{formatTimeWithZone(row.timeMs)}</dd>
-        </div>
-        {row.traceId !== undefined && (
-          <div>
-            <dt>trace id</dt>
-            <dd>
-              <ShortId id={row.traceId} what="the trace id" />
-            </dd>
-          </div>
-        )}
-        {detail?.observedMs !== undefined && (
-          <div>
-            <dt>observed</dt>
-            <dd>{formatTimeWithZone(detail.observedMs)}</dd>
-          </div>
-        )}
-        {row.eventName !== undefined && (
-          <div>
-            <dt>event</dt>
-            <dd>{row.eventName}</dd>
-          </div>
-        )}
-        {row.scope !== "" && (
-          <div>
-            <dt>scope</dt>
-            <dd>{row.scope} {detail?.scopeVersion}</dd>
-          </div>
-        )}
-      </dl>
+      <LogFacts row={row} detail={detail} />
       <AttributeSection title="Attributes" attributes={row.attributes} />
       {detail && (
         <>
@@ -91,6 +60,43 @@ export function LogDetail(
         </>
       )}
     </DetailPanel>
+  );
+}
+
+function LogFacts({ row, detail }: { row: LogRow; detail: Detail | undefined }) {
+  return (
+    <dl class="facts">
+      <div>
+        <dt>time</dt>
+        <dd>{formatTimeWithZone(row.timeMs)}</dd>
+      </div>
+      {row.traceId !== undefined && (
+        <div>
+          <dt>trace id</dt>
+          <dd>
+            <ShortId id={row.traceId} what="the trace id" />
+          </dd>
+        </div>
+      )}
+      {detail?.observedMs !== undefined && (
+        <div>
+          <dt>observed</dt>
+          <dd>{formatTimeWithZone(detail.observedMs)}</dd>
+        </div>
+      )}
+      {row.eventName !== undefined && (
+        <div>
+          <dt>event</dt>
+          <dd>{row.eventName}</dd>
+        </div>
+      )}
+      {row.scope !== "" && (
+        <div>
+          <dt>scope</dt>
+          <dd>{row.scope} {detail?.scopeVersion}</dd>
+        </div>
+      )}
+    </dl>
   );
 }
 

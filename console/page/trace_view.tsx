@@ -27,6 +27,7 @@ import {
   type TraceTree,
   traceTree,
   type TreeSpan,
+  type WaterfallRow,
   waterfallRows,
 } from "./waterfall.ts";
 import { LogLine, percent, Ruler, SpanLine } from "./waterfall_lines.tsx";
@@ -214,6 +215,15 @@ function skewSummary(skews: ReadonlyMap<string, number>): { count: number; large
   return { count: skews.size, largestMs: largestUs / 1e3 };
 }
 
+const nothingChosen = { span: undefined, log: undefined };
+
+/** What the address says of a row that is chosen. */
+function chosenBy(row: WaterfallRow) {
+  return row.kind === "log"
+    ? { log: row.log.seq, span: undefined }
+    : { span: row.span.id, log: undefined };
+}
+
 function WaterfallRows(props: {
   tree: TraceTree;
   skews: ReadonlyMap<string, number>;
@@ -238,6 +248,8 @@ function WaterfallRows(props: {
     [tree, collapsed, logs, logsShown, only],
   );
   const marks = rulerMarks(tree.durationMs, 5);
+  const isChosen = (row: WaterfallRow) =>
+    row.kind === "log" ? row.log === chosenLog : row.span === chosen;
   return (
     <div class="waterfall" style={{ "--mark-step": percent(marks[1] ?? 0, tree.durationMs) }}>
       <Ruler marks={marks} durationMs={tree.durationMs} />
@@ -253,25 +265,13 @@ function WaterfallRows(props: {
             level: (row) => only ? 1 : 1 + (row.kind === "log" ? row.depth : row.span.depth),
             expanded: (row) =>
               row.kind === "log" || row.span.children.length === 0 ? undefined : !row.collapsed,
-            selected: (row) => row.kind === "log" ? row.log === chosenLog : row.span === chosen,
+            selected: isChosen,
             onFold: (row) => row.kind === "span" && onToggle(row.span),
-            onChoose: (row) =>
-              row.kind === "log"
-                ? setParams({
-                  log: row.log === chosenLog ? undefined : row.log.seq,
-                  span: undefined,
-                })
-                : setParams({
-                  span: row.span === chosen ? undefined : row.span.id,
-                  log: undefined,
-                }),
+            onChoose: (row) => setParams(isChosen(row) ? nothingChosen : chosenBy(row)),
           }}
           onMove={(row) => {
             if (chosen === undefined && chosenLog === undefined) return;
-            const next = row.kind === "log"
-              ? { log: row.log.seq, span: undefined }
-              : { span: row.span.id, log: undefined };
-            setParams(next, { replace: true });
+            setParams(chosenBy(row), { replace: true });
           }}
         >
           {(row) =>

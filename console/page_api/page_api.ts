@@ -79,6 +79,8 @@ export function pageApi(options: PageApiOptions): Hono {
     c.header("x-content-type-options", "nosniff");
   });
 
+  addServiceRoutes(app, options);
+  addSearchRoutes(app, options);
   addTraceRoutes(app, options);
   addLogAndMetricRoutes(app, options);
   app.get(programsPath, async (c) => {
@@ -124,8 +126,8 @@ export function pageApi(options: PageApiOptions): Hono {
   return app;
 }
 
-/** Services, operations and traces, as the page and Jaeger's clients ask for them. */
-function addTraceRoutes(app: Hono, { store, world }: PageApiOptions): void {
+/** Which services there are, and what they do, as the page and Jaeger's clients ask for it. */
+function addServiceRoutes(app: Hono, { store }: PageApiOptions): void {
   app.get(apiPaths.services, (c) => {
     const services = store.serviceRows();
     const answer: ServicesAnswer = { ...jaegerAnswer(services.map(({ name }) => name)), services };
@@ -145,7 +147,10 @@ function addTraceRoutes(app: Hono, { store, world }: PageApiOptions): void {
     const { data } = operations(store, c.req.param("service")!);
     return c.json(jaegerAnswer(data.map(({ name }) => name)));
   });
+}
 
+/** Traces that a search finds, in Jaeger's JSON, a row each, or as OTLP. */
+function addSearchRoutes(app: Hono, { store, world }: PageApiOptions): void {
   app.get(apiPaths.summaries, (c) => {
     const { traces, matched } = findTraces(store, parametersOf(c), {
       limit: 200,
@@ -185,7 +190,10 @@ function addTraceRoutes(app: Hono, { store, world }: PageApiOptions): void {
         findTraces(store, parameters, { limit: 1_500, world, durationOfSpan: false }).traces,
     );
   });
+}
 
+/** One trace, and what is known of its spans. */
+function addTraceRoutes(app: Hono, { store }: PageApiOptions): void {
   app.get(routeOf(apiPaths.span), (c) => {
     const { spans } = heldTrace(store, c.req.param("traceId")!);
     const id = c.req.param("spanId")!.toLowerCase();
