@@ -192,7 +192,7 @@ class BackupReader {
   *#recordsOf(bytes: Uint8Array): Iterable<ArchivedRecord> {
     for (const line of decoder.decode(bytes).split("\n")) {
       if (line === "") continue;
-      const record = decodeRecord(line);
+      const record = recordOf(line);
       this.counts[countOf[record.kind]]++;
       if (record.kind === "signup") this.#missing.add(record.signup.sha256);
       yield record;
@@ -207,6 +207,14 @@ class BackupReader {
     await this.#images.put(sha256, bytes);
     this.#missing.delete(sha256);
     this.counts.images++;
+  }
+}
+
+function recordOf(line: string): ArchivedRecord {
+  try {
+    return decodeRecord(line);
+  } catch (error) {
+    throw new BackupError(`a record in it is broken: ${reasonOf(error)}`, { cause: error });
   }
 }
 

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { decodeBase64 } from "../../service/base64.ts";
 import type { Fingerprint, SignupRecord } from "../signups/signup_record.ts";
 import type { StoredDocument } from "./record_commands.ts";
 
@@ -47,13 +48,12 @@ export function decodeRecord(text: string): ArchivedRecord {
     case "document":
       return record;
     case "fingerprint": {
-      const { bytes, ...rest } = record.fingerprint as unknown as
-        & { bytes: string }
-        & Omit<
-          Fingerprint,
-          "bytes"
-        >;
-      return { kind: "fingerprint", fingerprint: { ...rest, bytes: Uint8Array.fromBase64(bytes) } };
+      const { bytes: text, ...rest } = record.fingerprint as unknown as
+        & { bytes: unknown }
+        & Omit<Fingerprint, "bytes">;
+      const bytes = typeof text === "string" ? decodeBase64(text, "base64") : undefined;
+      if (bytes === undefined) throw new SyntaxError("A fingerprint's bytes are no base64");
+      return { kind: "fingerprint", fingerprint: { ...rest, bytes } };
     }
     default:
       throw new SyntaxError("A line of the backup is of an unknown kind");
