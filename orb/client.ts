@@ -25,7 +25,7 @@ import { openOrbTokens, type OrbIdentities } from "./auth/orb_tokens.ts";
 import { type BreakerOptions, createCallPolicy } from "./delivery/call_policy.ts";
 import { Delivery, type RetryOptions } from "./delivery/delivery.ts";
 import { baseUrl, createSignupWire, type OrbApiVersion } from "./delivery/signup_wire.ts";
-import { openSpool, type Spool } from "./delivery/spool.ts";
+import type { Spool } from "./delivery/spool.ts";
 import { LoopControl } from "./devices/loop_control.ts";
 import { startStatusReports } from "./devices/status_reports.ts";
 import { createHostMeter } from "./host_usage.ts";
@@ -184,12 +184,14 @@ function signupControls(options: OrbClientOptions): LoopControl[] {
   return Array.from({ length: orbs }, () => new LoopControl(orbSignupInterval));
 }
 
-function openOwnSpool(
+async function openOwnSpool(
   options: OrbClientOptions,
   context: ServiceContext,
 ): Promise<Spool | undefined> {
-  if (options.spoolDir === undefined) return Promise.resolve(undefined);
-  return openSpool({
+  if (options.spoolDir === undefined) return undefined;
+  // Only who has one needs SQLite.
+  const { openSpool } = await import("./delivery/spool.ts");
+  return await openSpool({
     folder: options.spoolDir,
     maxBytes: options.spoolMaxBytes ?? 256 * 1024 ** 2,
     meter: context.telemetry.meter,

@@ -5,7 +5,6 @@
  * @module
  */
 import type { Command, OptionValues } from "@commander-js/extra-typings";
-import { join } from "node:path";
 import {
   flag,
   type FlagValues,
@@ -13,18 +12,10 @@ import {
   parseHttpUrl,
   withFlags,
 } from "../../service/command_line.ts";
-import { KeySetFile } from "../../service/key_set_file.ts";
 import { type ServiceContext, StartError } from "../../service/life_cycle.ts";
-import { reasonOf } from "../../service/resilience.ts";
 import { openAccess, type OrbAccess, type OrbApi } from "../api/orb_api.ts";
 import type { World } from "../../service/world/world.ts";
 import type { RecordStore } from "../stores/record_store.ts";
-import { AnsweredChallenges } from "./answered_challenges.ts";
-import { Attestation } from "./attestation.ts";
-import { openAttestationKey } from "./attestation_key.ts";
-import { addAttestationRoutes } from "./attestation_routes.ts";
-import { type AuditLog, openAuditLog } from "./audit_log.ts";
-import { createOrbAccess } from "./orb_access.ts";
 
 /** Options of {@linkcode openOrbAccess}: the flags. */
 export interface OrbAccessFlags {
@@ -40,6 +31,14 @@ export interface OrbAccessFlags {
   attestationKey?: string;
   /** How long such a token lives, in milliseconds, at least 1,000. @default 900_000 */
   deviceTokenLifetime?: number;
+}
+
+/** Where access keeps what it has to know. */
+export interface AccessStores {
+  dataDir: string;
+  store: Pick<RecordStore, "run">;
+  /** The time of all servers that share the store: challenges and tokens of one hold at each. */
+  storeWorld: World;
 }
 
 /** Who may call, and the routes that belong to it. */
@@ -62,12 +61,7 @@ export interface OpenedAccess extends Disposable {
  */
 export async function openOrbAccess(
   flags: OrbAccessFlags,
-  { dataDir, store, storeWorld }: {
-    dataDir: string;
-    store: Pick<RecordStore, "run">;
-    /** The time of all servers that share the store: challenges and tokens of one hold at each. */
-    storeWorld: World;
-  },
+  stores: AccessStores,
   context: ServiceContext,
 ): Promise<OpenedAccess> {
   const { oauthIssuer: issuer, oauthJwksUri: jwksUri, deviceKeys, oauthAudience } = flags;
@@ -81,55 +75,9 @@ export async function openOrbAccess(
       "Cannot demand tokens: --oauth-audience, --oauth-jwks-uri and --attestation-key go with --oauth-issuer or --device-keys.",
     );
   }
-  const { log, world } = context;
-  const audience = oauthAudience ?? "orb";
-  const attestation = deviceKeys === undefined
-    ? undefined
-    : await openAttestation(deviceKeys, { audience, dataDir, store, storeWorld, flags }, context);
-  const audit = openAudit(join(dataDir, "refused.jsonl"), context);
-  const access = createOrbAccess({ issuer, audience, jwksUri, attestation, audit, log, world });
-  return {
-    access,
-    addRoutes: (api) => attestation && addAttestationRoutes(api, attestation, audit),
-    [Symbol.dispose]: () => audit.close(),
-  };
-}
-
-async function openAttestation(
-  path: string,
-  { audience, dataDir, store, storeWorld, flags }: {
-    audience: string;
-    dataDir: string;
-    store: Pick<RecordStore, "run">;
-    storeWorld: World;
-    flags: OrbAccessFlags;
-  },
-  { log, world }: ServiceContext,
-): Promise<Attestation> {
-  return new Attestation({
-    devices: new KeySetFile({
-      path,
-      world,
-      onFault: (reason) => log.warn("The devices' keys cannot be read", { reason }),
-    }),
-    key: await openAttestationKey(flags.attestationKey ?? join(dataDir, "attestation_key.json")),
-    audience,
-    answered: new AnsweredChallenges({ store, world: storeWorld }),
-    tokenLifetimeSeconds: (flags.deviceTokenLifetime ?? 900_000) / 1_000,
-    world: storeWorld,
-  });
-}
-
-function openAudit(path: string, { log, telemetry, world }: ServiceContext): AuditLog {
-  try {
-    return openAuditLog({ path, log, meter: telemetry.meter, world });
-  } catch (error) {
-    throw new StartError(
-      `Cannot write ${path}, the log of refused calls: ${
-        reasonOf(error)
-      }. Mend it, or give another --data-dir.`,
-    );
-  }
+  // Only who demands tokens needs what checks them.
+  const { openTokenAccess } = await import("./token_access.ts");
+  return await openTokenAccess(flags, stores, context);
 }
 
 /** Adds the flags of {@linkcode OrbAccessFlags}. */

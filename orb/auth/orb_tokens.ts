@@ -7,8 +7,8 @@
 import { StartError } from "../../service/life_cycle.ts";
 import { reasonOf } from "../../service/resilience.ts";
 import type { World } from "../../service/world/world.ts";
-import { type Device, openDeviceKeys } from "./device_keys.ts";
-import { attested, clientCredentials, type TokenSource } from "./token_source.ts";
+import type { Device } from "./device_keys.ts";
+import type { TokenSource } from "./token_source.ts";
 
 /** Options of {@linkcode openOrbTokens}, as the flags give them. */
 export interface OrbTokensOptions {
@@ -93,13 +93,16 @@ async function withSecret(options: OrbTokensOptions, id: string): Promise<OrbIde
   } catch (error) {
     throw new StartError(`Cannot read the secret in ${path}: ${reasonOf(error)}.`);
   }
+  const { clientCredentials } = await loadTokenSource();
   const tokens = clientCredentials({ ...callsOf(options), client: { id, secret } });
   return { idOf: () => id, fetch: (_, url, init) => fetchWith(tokens, options.fetch, url, init) };
 }
 
 async function withDeviceKeys(options: OrbTokensOptions, folder: string): Promise<OrbIdentities> {
+  const { openDeviceKeys } = await import("./device_keys.ts");
   const devices = await openDeviceKeys(folder, options.orbs);
-  const sources = devices.map((device) => sourceOf(device, options));
+  const library = await loadTokenSource();
+  const sources = devices.map((device) => sourceOf(device, options, library));
   return {
     // What an earlier, larger fleet has left in the spool is handed in by the last orb.
     idOf: (orb) => devices[Math.min(orb, devices.length) - 1]!.id,
@@ -110,7 +113,16 @@ async function withDeviceKeys(options: OrbTokensOptions, folder: string): Promis
   };
 }
 
-function sourceOf(device: Device, options: OrbTokensOptions): TokenSource {
+/** Only orbs that have tokens need what signs for them. */
+function loadTokenSource(): Promise<typeof import("./token_source.ts")> {
+  return import("./token_source.ts");
+}
+
+function sourceOf(
+  device: Device,
+  options: OrbTokensOptions,
+  { attested, clientCredentials }: typeof import("./token_source.ts"),
+): TokenSource {
   if (options.oauthIssuer !== undefined) {
     return clientCredentials({ ...callsOf(options), client: device });
   }

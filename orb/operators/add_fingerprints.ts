@@ -6,7 +6,8 @@
  */
 import type { ImageStore } from "../stores/image_store.ts";
 import type { SignupRecord } from "../signups/signup_record.ts";
-import { fingerprintOf, isFingerprint, type NearMode } from "../uniqueness/fingerprint.ts";
+import { isFingerprint, type NearMode } from "../uniqueness/fingerprint.ts";
+import { fingerprintOf } from "../uniqueness/make_fingerprint.ts";
 import { ImageError } from "../uniqueness/image_header.ts";
 import type { OperatorRecords } from "./operator_stores.ts";
 

@@ -14,7 +14,6 @@ import {
 } from "../../service/command_line.ts";
 import { defaultDataFolder, openDataFolder } from "../../service/data_folder.ts";
 import { type ServiceContext, StartError } from "../../service/life_cycle.ts";
-import { openImageBucket } from "./image_bucket.ts";
 import { openImageFolder } from "./image_folder.ts";
 import { type ImageStore, ImageStoreError } from "./image_store.ts";
 import type { RecordBackend } from "./record_backend.ts";
@@ -201,6 +200,8 @@ export async function openImages(
         "Cannot keep images in S3: --s3-endpoint goes with --s3-access-key-id and --s3-secret-access-key, or their variables.",
       );
     }
+    // Only who keeps images there needs what signs requests.
+    const { openImageBucket } = await import("./image_bucket.ts");
     return await openImageBucket({
       ...{ endpoint, bucket, world },
       ...{ accessKeyId: s3AccessKeyId, secretAccessKey: s3SecretAccessKey },

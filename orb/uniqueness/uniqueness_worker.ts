@@ -8,13 +8,7 @@
  * @module
  */
 import type { NearImage } from "../signups/uniqueness.ts";
-import {
-  type FingerprintIndex,
-  fingerprintIndex,
-  fingerprintOf,
-  isFingerprint,
-  type NearMode,
-} from "./fingerprint.ts";
+import type { NearMode } from "./fingerprint.ts";
 import { ImageError, type ImageErrorKind, type ImageLimits } from "./image_header.ts";
 
 /** What a worker is asked. */
@@ -111,55 +105,13 @@ export function startUniquenessThread(): UniquenessThread {
   };
 }
 
-/** The worker's side. */
-class UniquenessServer {
-  #mode: NearMode = "perceptual";
-  #index: FingerprintIndex | undefined;
-  /** The signup at each place of the index. */
-  readonly #ids: string[] = [];
-
-  answer(question: WorkerQuestion): WorkerAnswer {
-    switch (question.type) {
-      case "describe":
-        return { fingerprint: fingerprintOf(question.image, question.mode, question.limits) };
-      case "open":
-        this.#mode = question.mode;
-        this.#index = fingerprintIndex(question.mode);
-        return {};
-      case "nearest":
-        return { nearest: this.#nearest(question.fingerprint, question.threshold) };
-      case "add":
-        return { skipped: this.#add(question.images) };
-      case "clear":
-        this.#opened().clear();
-        this.#ids.length = 0;
-        return {};
-    }
-  }
-
-  #opened(): FingerprintIndex {
-    if (this.#index === undefined) throw new Error("A question came before 'open'");
-    return this.#index;
-  }
-
-  #nearest(fingerprint: Uint8Array, threshold: number): NearImage | undefined {
-    const found = this.#opened().nearest(fingerprint, threshold);
-    return found && { signupId: this.#ids[found.place]!, distance: found.distance };
-  }
-
-  #add(images: readonly { signupId: string; bytes: Uint8Array }[]): number {
-    let skipped = 0;
-    for (const { signupId, bytes } of images) {
-      if (!isFingerprint(bytes, this.#mode)) skipped++;
-      else this.#ids[this.#opened().add(bytes)] = signupId;
-    }
-    return skipped;
-  }
-}
-
 if (inUniquenessWorker) {
-  const server = new UniquenessServer();
-  self.onmessage = ({ data: { call, question } }: MessageEvent<Request>) => {
+  // Decoders and indexes are loaded here only: the thread that answers requests does without their memory.
+  const loaded = import("./uniqueness_server.ts").then(({ UniquenessServer }) =>
+    new UniquenessServer()
+  );
+  self.onmessage = async ({ data: { call, question } }: MessageEvent<Request>) => {
+    const server = await loaded;
     let reply: Reply;
     try {
       reply = { call, answer: server.answer(question) };

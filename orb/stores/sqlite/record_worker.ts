@@ -15,7 +15,9 @@
  */
 import { realWorld } from "../../../service/world/world.ts";
 import type { RecordCommand } from "../record_commands.ts";
-import { digestBytes, SqliteRecords } from "./sqlite_records.ts";
+// SQLite itself is loaded by the worker only: the thread that answers does without its memory.
+import type { SqliteRecords } from "./sqlite_records.ts";
+import { digestBytes } from "./token_table.ts";
 
 /** A question to the worker. `open` comes first, `close` last. */
 export type WorkerQuestion =
@@ -168,7 +170,10 @@ function readAnswer(memory: SharedMemory): WorkerAnswer {
 }
 
 /** The worker's side: answers until it is closed; an error is an answer, too. */
-function serveQuestions(memory: SharedMemory): void {
+function serveQuestions(
+  memory: SharedMemory,
+  { SqliteRecords: Records }: typeof import("./sqlite_records.ts"),
+): void {
   const { words } = memory;
   // Never goes back and knows of no jump of the wall clock: leases last as long as they say.
   const offsetMs = realWorld.nowMs() - realWorld.monotonicMs();
@@ -176,7 +181,7 @@ function serveQuestions(memory: SharedMemory): void {
   let records: SqliteRecords | undefined;
 
   function answer(type: typeof types[number]): void {
-    if (type === "open") records = new SqliteRecords({ path: memory.readText(), nowMs });
+    if (type === "open") records = new Records({ path: memory.readText(), nowMs });
     if (records === undefined) throw new Error(`'${type}' came before 'open'`);
     if (type === "apply") apply(records);
     else memory.writeText("");
@@ -294,8 +299,8 @@ function toBase64(bytes: Uint8Array): Base64 {
 }
 
 if (inRecordWorker) {
-  self.onmessage = (event: MessageEvent<SharedArrayBuffer>) => {
-    serveQuestions(new SharedMemory(event.data));
+  self.onmessage = async (event: MessageEvent<SharedArrayBuffer>) => {
+    serveQuestions(new SharedMemory(event.data), await import("./sqlite_records.ts"));
     self.close();
   };
 }
