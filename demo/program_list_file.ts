@@ -36,8 +36,8 @@ export class ProgramListFile {
     this.#options = options;
   }
 
-  /** Says how a program is now. */
-  set(name: string, state: ProgramState, ended?: string): void {
+  /** Says how a program is now; how it ended is remembered when it is up again. */
+  set(name: string, state: ProgramState, ended = this.#programs.get(name)?.ended): void {
     const { place, world } = this.#options;
     const program = programNamed(name);
     this.#programs.set(name, {

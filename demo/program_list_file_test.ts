@@ -43,6 +43,10 @@ testWith(
           sinceMs: 2,
         },
       ]);
+      list.set("orb-server", "up");
+      await list.written();
+      const [again] = await readProgramList(path);
+      assert.deepEqual([again?.state, again?.ended], ["up", "by SIGKILL"]);
       await Deno.writeTextFile(path, '[{"na');
       assert.deepEqual(await readProgramList(path), []);
     } finally {

@@ -165,6 +165,11 @@ export const chartCases: Record<string, (test: Tab & Fixture) => Promise<void>> 
       );
       await list({ ...orb, state: "down", sinceMs: Date.now(), ended: "with code 1" });
       await menu.getByText("down (with code 1)").waitFor();
+      await list({ ...orb, state: "up", sinceMs: Date.now(), ended: "with code 1" });
+      await menu.getByText("up again").waitFor();
+      await page.locator(".map-sentence", {
+        hasText: /orb-server ended \(with code 1\), started again .* ago/,
+      }).waitFor();
       const many = Array.from({ length: 5 }, (_, i) => ({ ...orb, name: `p${i}`, state: "down" }));
       await list(...many.map((one, i) => ({ ...one, sinceMs: sinceMs + i })));
       await page.getByText("2 more are silent").waitFor();

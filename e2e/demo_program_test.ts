@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { eventually } from "../service/testing/eventually.ts";
 import { testWith } from "../service/testing/permissions.ts";
+import type { ProgramsAnswer } from "../service/program_list.ts";
 import { acceptsTcp } from "../service/ports.ts";
 import {
   type DemoProgram,
@@ -101,6 +102,12 @@ testWith(needs, "demo survives the death of a program, says so, and starts it ag
   Deno.kill(pid, "SIGKILL");
   await demo.program.line(/orb-server has ended unasked \(by SIGKILL\)/, 20_000);
   await demo.program.line(/orb-server is up again/, 60_000);
+  await eventually("the console's word of it", async () => {
+    const { programs } = await (await fetch(`${demo.consoleUrl}/api/programs`))
+      .json() as ProgramsAnswer;
+    const server = programs.find(({ name }) => name === "orb-server");
+    return server?.state === "up" && server.ended === "by SIGKILL" || undefined;
+  }, 30_000);
   await eventually("signups at the new server", async () => {
     const now = await orbServerPid(demo);
     return now !== undefined && now !== pid || undefined;

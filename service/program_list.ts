@@ -21,7 +21,7 @@ export interface ListedProgram {
   readonly state: ProgramState;
   /** Since when it is so, milliseconds since the epoch. */
   readonly sinceMs: number;
-  /** How it ended, as `by SIGKILL`. @default it has not */
+  /** How it ended last, as `by SIGKILL`; it may be up again. @default it has not */
   readonly ended?: string;
 }
 

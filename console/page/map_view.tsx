@@ -82,6 +82,20 @@ export function isSilent({ lastSeenMs, program }: MapNode, nowMs: number): boole
   return lastSeenMs !== null && nowMs - lastSeenMs > silentAfterMs;
 }
 
+/** A program that was started again is told of for so long, in milliseconds: its end is what one comes to see. */
+const restartToldMs = 600_000;
+
+/** Whether a program has ended not long ago, and is up again. */
+function isRestarted({ program }: MapNode, nowMs: number): boolean {
+  return program?.state === "up" && program.ended !== undefined &&
+    nowMs - program.sinceMs < restartToldMs;
+}
+
+function restartOf({ name, program }: MapNode, nowMs: number): string {
+  const ago = formatDuration(seconds(nowMs - program!.sinceMs));
+  return `${name} ended (${program!.ended}), started again ${ago} ago`;
+}
+
 /** So many are named in the sentence, the last to fall silent first. */
 const maxNamedSilent = 3;
 
@@ -107,6 +121,8 @@ function MapHead({ map, asTables, onTables }: {
   const services = map.nodes.filter(({ kind }) => kind === "service");
   const silent = services.filter((node) => isSilent(node, nowMs))
     .sort((a, b) => silentSinceMs(b) - silentSinceMs(a));
+  const restarted = services.filter((node) => isRestarted(node, nowMs))
+    .sort((a, b) => silentSinceMs(b) - silentSinceMs(a));
   const failing = services.filter(({ errors }) => errors > 0);
   return (
     <div class="toolbar">
@@ -127,6 +143,12 @@ function MapHead({ map, asTables, onTables }: {
             {formatCounted(silent.length - maxNamedSilent, "more is silent", "more are silent")}
           </span>
         )}
+        {restarted.slice(0, maxNamedSilent).map((node) => (
+          <span key={node.name}>
+            {restartOf(node, nowMs)}
+            <LastTrace of={node} />
+          </span>
+        ))}
         {failing.length > 0 && <span>{formatCounted(failing.length, "service")} with errors</span>}
         {map.nodesInAll > map.nodes.length && (
           <span class="quiet">the busiest {map.nodes.length} of {map.nodesInAll}</span>
@@ -210,6 +232,7 @@ function NodePanel({ node, map }: { node: MapNode; map: MapAnswer }) {
           <LastTrace of={node} />
         </p>
       )}
+      {isRestarted(node, Date.now()) && <p>{restartOf(node, Date.now())}</p>}
       {node.program && <p class="quiet">{node.program.what}</p>}
       <Figures of={node} />
       {node.kind === "service" && (

@@ -63,6 +63,12 @@ const words: Readonly<Record<ListedProgram["state"], string>> = {
   down: "down",
 };
 
+/** How it is: how it ended while it is down, that it did when it is up again. */
+function stateText({ state, ended }: ListedProgram): string {
+  if (ended === undefined) return words[state];
+  return state === "down" ? `down (${ended})` : `${words[state]} again`;
+}
+
 /** The brand; where programs are known, a button that lists them. */
 export function ProgramSwitch({ mark, program }: { mark: ComponentChild; program: string }) {
   const menu = useRef<HTMLDetailsElement>(null);
@@ -125,7 +131,7 @@ export function ProgramSwitch({ mark, program }: { mark: ComponentChild; program
             {one.page === undefined
               ? <span class="switch-name">{one.name}</span>
               : <a class="switch-name" href={reachable(one.page)}>{one.name}</a>}
-            <span class="switch-state">{words[one.state]}{one.ended && ` (${one.ended})`}</span>
+            <span class="switch-state">{stateText(one)}</span>
             <span class="quiet switch-what">{one.what}</span>
           </li>
         ))}
