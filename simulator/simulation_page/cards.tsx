@@ -8,19 +8,9 @@ import { DetailPanel, Facts } from "../../service/page/detail_panel.tsx";
 import { setParams } from "../../service/page/url_state.ts";
 import type { BoxItem, BoxName, Change, LogEntry, PartState } from "../simulation/engine.ts";
 import { withTrouble } from "./faults.ts";
-import {
-  type Branch,
-  current,
-  edit,
-  entryPlace,
-  event,
-  interventionMs,
-  isAbout,
-  message,
-  part,
-  seekEntry,
-  view,
-} from "./store.ts";
+import { type Branch, current, entryPlace, event, message, part, view } from "./page_state.ts";
+import { interventionMs, isAbout, seekEntry } from "./position.ts";
+import { edit } from "./store.ts";
 import { keyOf, keysOf } from "./message_key.ts";
 import { nodeWords, pictureOf } from "./picture.ts";
 import { nodeNamed, nodeOfPart, nodes } from "./topology_layout.ts";

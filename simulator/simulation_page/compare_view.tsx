@@ -13,19 +13,9 @@ import { Lanes } from "./lanes.tsx";
 import { Figures } from "./panels.tsx";
 import type { RunView } from "./protocol.ts";
 import { CompareWith, verdictWords } from "./runs_bar.tsx";
-import {
-  atMs,
-  type Branch,
-  current,
-  entryPlace,
-  eventAt,
-  other,
-  otherView,
-  placeAt,
-  seekTime,
-  show,
-  view,
-} from "./store.ts";
+import { atMs, type Branch, current, entryPlace, other, otherView, view } from "./page_state.ts";
+import { eventAt, placeAt, seekTime } from "./position.ts";
+import { show } from "./store.ts";
 import { RunTopology } from "./run_topology.tsx";
 import { entryWords, isQuiet, secondsWords } from "./words.ts";
 

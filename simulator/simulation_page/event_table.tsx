@@ -12,7 +12,8 @@ import { VirtualList } from "../../service/page/virtual_list.tsx";
 import type { LogEntry } from "../simulation/engine.ts";
 import { divergenceOf } from "./branching.ts";
 import { causeOf } from "./causes.ts";
-import { type Branch, current, entryPlace, other, seekEntry } from "./store.ts";
+import { type Branch, current, entryPlace, other } from "./page_state.ts";
+import { seekEntry } from "./position.ts";
 import { entryWords, isQuiet, isTrouble, partWords, secondsWords } from "./words.ts";
 
 /** See the module. */

@@ -22,7 +22,9 @@ import {
 } from "./investigation.ts";
 import { isPlaying } from "./play.ts";
 import { commandOf } from "./runs_bar.tsx";
-import { atMs, type Branch, branches, current, seekEntry, seekTime, showBranch } from "./store.ts";
+import { atMs, type Branch, branches, current } from "./page_state.ts";
+import { seekEntry, seekTime } from "./position.ts";
+import { showBranch } from "./store.ts";
 import {
   brokenTitle,
   type CheckName,

@@ -14,7 +14,7 @@ import { KnobSlider } from "./knob_slider.tsx";
 import { knobsInWords } from "./point_knobs.ts";
 import { PointSettings } from "./point_settings.tsx";
 import { rateScale } from "./slider_scale.ts";
-import { faultPoint } from "./store.ts";
+import { faultPoint } from "./page_state.ts";
 import { pointTitles } from "./topology_layout.ts";
 import { faultWords } from "./words.ts";
 

@@ -8,7 +8,8 @@ import { formatCount, formatCounted, formatNumber } from "../../service/page/for
 import type { RunOptions } from "../simulation/engine.ts";
 import { startSweep, stopSweep, sweep, sweepLimits } from "./investigation.ts";
 import { PatternField, PlantField } from "./new_run.tsx";
-import { current, show } from "./store.ts";
+import { current } from "./page_state.ts";
+import { show } from "./store.ts";
 import { invariantTitles, textWords } from "./words.ts";
 
 /** Sweeps seeds in workers, and shows what it finds. */

@@ -13,7 +13,8 @@ import {
   nextChoices,
   withChoice,
 } from "./branching.ts";
-import { type Branch, current, entryPlace, event, show } from "./store.ts";
+import { type Branch, current, entryPlace, event } from "./page_state.ts";
+import { show } from "./store.ts";
 import { faultWords, secondsWords } from "./words.ts";
 
 /** See the module. */

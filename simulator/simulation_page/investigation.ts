@@ -8,7 +8,8 @@ import { signal } from "@preact/signals";
 import type { Explanation, RunOptions, RunRecord, Violation } from "../simulation/engine.ts";
 import { inputOfFile } from "./link.ts";
 import { SimulatorClient } from "./simulator_client.ts";
-import { type Branch, show } from "./store.ts";
+import type { Branch } from "./page_state.ts";
+import { show } from "./store.ts";
 
 /** A sweep, as far as it is. */
 export interface Sweep {

@@ -8,7 +8,8 @@ import { Timeline, type TimelineCurve, type TimelineLane } from "../page/timelin
 import type { LogEntry } from "../simulation/engine.ts";
 import { isPlaying } from "./play.ts";
 import type { RunInfo } from "./protocol.ts";
-import { atMs, type Branch, seekTime } from "./store.ts";
+import { atMs, type Branch } from "./page_state.ts";
+import { seekTime } from "./position.ts";
 import { entryWords, isQuiet, isTrouble, secondsWords } from "./words.ts";
 
 const bins = 160;

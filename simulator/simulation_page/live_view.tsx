@@ -37,7 +37,7 @@ import {
 import { JustNow } from "./just_now.tsx";
 import { LiveSprites } from "./sprite_canvas.tsx";
 import { PointPanel } from "./point_panel.tsx";
-import { part } from "./store.ts";
+import { part } from "./page_state.ts";
 import { nodeOfPart, nodes } from "./topology_layout.ts";
 import { TopologyView } from "./topology_view.tsx";
 import { partWords } from "./words.ts";
@@ -64,6 +64,7 @@ export function LiveView() {
       <div class="simulation simulation-live">
         <LiveBar state={state} />
         <div class="simulation-main">
+          {isNarrow && <LivePart state={state} />}
           <TopologyView picture={picture}>
             {(layout) => <LiveSprites layout={layout} keys={picture.keys} flights={liveFlights} />}
           </TopologyView>
@@ -72,8 +73,12 @@ export function LiveView() {
           <BeyondControls state={state} />
         </div>
         <aside class="simulation-side" tabIndex={0} aria-label="Now">
-          {!isNarrow && <PointPanel />}
-          <LivePart state={state} />
+          {!isNarrow && (
+            <>
+              <PointPanel />
+              <LivePart state={state} />
+            </>
+          )}
           <JustNow />
         </aside>
       </div>

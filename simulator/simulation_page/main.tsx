@@ -37,11 +37,10 @@ import {
   failure,
   pageView,
   pageViews,
-  seek,
-  startStore,
-  step,
   view,
-} from "./store.ts";
+} from "./page_state.ts";
+import { seek, step } from "./position.ts";
+import { startStore } from "./store.ts";
 import { findLive, isLive } from "./live_store.ts";
 import { LiveView } from "./live_view.tsx";
 import { RunsBar } from "./runs_bar.tsx";

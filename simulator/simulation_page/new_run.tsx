@@ -10,7 +10,8 @@ import { plants, type RunOptions } from "../simulation/engine.ts";
 import { KnobSlider } from "./knob_slider.tsx";
 import { type GivenTrouble, troubleKnobs } from "./run_trouble.ts";
 import { drawn } from "./slider_scale.ts";
-import { type Branch, show } from "./store.ts";
+import type { Branch } from "./page_state.ts";
+import { show } from "./store.ts";
 
 /** What can be chosen. */
 export const patterns = ["outbox", "dual-write", "fire-and-forget"] as const;

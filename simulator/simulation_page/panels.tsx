@@ -9,7 +9,8 @@ import { setParams } from "../../service/page/url_state.ts";
 import type { Counters } from "../simulation/engine.ts";
 import { type Check, checksAt } from "./checks.ts";
 import { isPlaying } from "./play.ts";
-import { current, entryPlace, step, view } from "./store.ts";
+import { current, entryPlace, view } from "./page_state.ts";
+import { step } from "./position.ts";
 import { entryWords, isTrouble, partWords, secondsWords } from "./words.ts";
 
 /** The event at the position, in a sentence, and what it is about. */

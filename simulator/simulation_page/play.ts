@@ -6,7 +6,8 @@
  */
 import { effect, signal } from "@preact/signals";
 import { announce } from "../../service/page/announce.ts";
-import { atMs, current, entryPlace, event, seek, seekEntry, seekTime, step } from "./store.ts";
+import { atMs, current, entryPlace, event } from "./page_state.ts";
+import { seek, seekEntry, seekTime, step } from "./position.ts";
 import { entryWords } from "./words.ts";
 
 /** Speeds against real time; 0 is event by event. */

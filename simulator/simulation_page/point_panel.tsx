@@ -6,7 +6,7 @@
 import { DetailPanel } from "../../service/page/detail_panel.tsx";
 import { setParams } from "../../service/page/url_state.ts";
 import { AllKnobs, FaultSwitch } from "./fault_controls.tsx";
-import { faultPoint } from "./store.ts";
+import { faultPoint } from "./page_state.ts";
 import { pointTitles } from "./topology_layout.ts";
 
 /** See the module. */

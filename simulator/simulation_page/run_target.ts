@@ -12,7 +12,9 @@ import {
 } from "../simulation/engine.ts";
 import type { FaultTarget } from "./fault_target.ts";
 import { faultsAt, withFaults } from "./faults.ts";
-import { atMs, current, edit, interventionMs } from "./store.ts";
+import { atMs, current } from "./page_state.ts";
+import { interventionMs } from "./position.ts";
+import { edit } from "./store.ts";
 import { turns } from "./turns.ts";
 
 /** Each change makes another run, of the one that the change before has made. */

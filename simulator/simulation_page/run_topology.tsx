@@ -8,7 +8,7 @@ import { pictureOf } from "./picture.ts";
 import type { RunView } from "./protocol.ts";
 import { runTarget } from "./run_target.ts";
 import { RunSprites } from "./sprite_canvas.tsx";
-import type { Branch } from "./store.ts";
+import type { Branch } from "./page_state.ts";
 import { TopologyView } from "./topology_view.tsx";
 
 /** See the module. */

@@ -13,16 +13,8 @@ import { setParams } from "../../service/page/url_state.ts";
 import type { EngineInput, RunOptions } from "../simulation/engine.ts";
 import { inputOfFile, maxFileBytes, maxLinkLength } from "./link.ts";
 import { NewRun } from "./new_run.tsx";
-import {
-  type Branch,
-  branches,
-  current,
-  fitsLink,
-  isOpening,
-  other,
-  show,
-  showBranch,
-} from "./store.ts";
+import { type Branch, branches, current, isOpening, other } from "./page_state.ts";
+import { fitsLink, show, showBranch } from "./store.ts";
 
 /** See the module. */
 export function RunsBar({ children }: { children?: ComponentChildren }) {

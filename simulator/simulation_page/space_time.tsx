@@ -9,7 +9,7 @@ import { useMediaQuery } from "../../service/page/use_media_query.ts";
 import { keyOf, keysOf } from "./message_key.ts";
 import { SpaceTimeDrawing } from "./space_time_drawing.tsx";
 import { type LaneName, laneNames, spaceTime } from "./space_time_model.ts";
-import { current, entryPlace, message } from "./store.ts";
+import { current, entryPlace, message } from "./page_state.ts";
 import { messageWords, partTitle } from "./words.ts";
 
 const hidden = signal<ReadonlySet<LaneName>>(new Set());

@@ -9,7 +9,8 @@ import { setParams } from "../../service/page/url_state.ts";
 import { keyColor, type Keys } from "./message_key.ts";
 import { isPlaying } from "./play.ts";
 import { type Dot, type LaneName, laneOf, type SpaceTime } from "./space_time_model.ts";
-import { entryPlace, message, part, seekEntry } from "./store.ts";
+import { entryPlace, message, part } from "./page_state.ts";
+import { seekEntry } from "./position.ts";
 import { entryWords, isTrouble } from "./words.ts";
 
 const laneHeight = 24;

@@ -10,7 +10,7 @@ import type { LogEntry } from "../simulation/engine.ts";
 import { keyColor, type Keys, keysOf } from "./message_key.ts";
 import { isStill } from "./play.ts";
 import { drawStill, Sprites } from "./sprites.ts";
-import type { Branch } from "./store.ts";
+import type { Branch } from "./page_state.ts";
 import { type Flight, flightsOf, type TopologyLayout } from "./topology_layout.ts";
 
 /** What a run has flying at an entry of its log, and since the one before. */

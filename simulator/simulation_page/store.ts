@@ -1,110 +1,35 @@
 /**
- * What the page knows: the runs that it keeps, where it is in them, and what its address says.
+ * Runs are made, shown, changed and compared: the page follows its address, and what a person does.
  *
  * @module
  */
-import { batch, computed, effect, signal } from "@preact/signals";
+import { batch, effect } from "@preact/signals";
 import { announce } from "../../service/page/announce.ts";
-import { address, type ParamChanges, setParams, wordParam } from "../../service/page/url_state.ts";
-import { type EngineInput, faultPoints, type LogEntry } from "../simulation/engine.ts";
+import { address, type ParamChanges, setParams } from "../../service/page/url_state.ts";
+import type { EngineInput } from "../simulation/engine.ts";
 import { decodeRun, encodeRun, maxLinkLength } from "./link.ts";
-import type { RunInfo, RunView } from "./protocol.ts";
+import {
+  atMs,
+  type Branch,
+  branches,
+  code,
+  current,
+  event,
+  failure,
+  firstCode,
+  isOpening,
+  other,
+  otherCode,
+  otherView,
+  view,
+} from "./page_state.ts";
+import { eventAt, seek, seekEntry, seekTime } from "./position.ts";
+import type { RunInfo } from "./protocol.ts";
 import { firstRun } from "./scenario.ts";
 import { SimulatorClient } from "./simulator_client.ts";
-import { isQuiet } from "./words.ts";
-
-/** A run that is kept. */
-export interface Branch {
-  /** What it is in the address. */
-  readonly code: string;
-  /** `A`, `B` and so on. */
-  readonly letter: string;
-  readonly info: RunInfo;
-  /** How it came to be, such as `from 2.1 s: refuse order 3`. */
-  readonly origin: string;
-  /** The letter of the run that it was made of. */
-  readonly parent?: string;
-  /** The worker that holds it: a run that takes too long costs only itself. */
-  readonly client: SimulatorClient;
-}
 
 /** More are not kept: each has a worker of its own. */
 const maxBranches = 12;
-
-/** The ways to see a run. */
-export const pageViews = ["topology", "events", "compare", "tour", "live"] as const;
-
-/** Runs, in the order in which they were made. */
-export const branches = signal<readonly Branch[]>([]);
-/** What could not be opened, in words. */
-export const failure = signal<{ title: string; detail: string } | undefined>(undefined);
-/** Whether a run is being made. */
-export const isOpening = signal(false);
-
-const firstCode = encodeRun(firstRun);
-
-/** What is shown: one of {@linkcode pageViews}. */
-export const pageView = computed(() => wordParam(address.value.params, "view", pageViews));
-const code = computed(() => address.value.params.get("run") ?? firstCode);
-const otherCode = computed(() => address.value.params.get("b") ?? undefined);
-/** The message that is looked at. */
-export const message = computed(() => {
-  const text = address.value.params.get("message") ?? "";
-  return /^[or]\d{1,6}$/.test(text) ? text : undefined;
-});
-/** The part that is looked at. */
-export const part = computed(() => {
-  const text = address.value.params.get("part") ?? "";
-  return /^[a-z]+(-\d)?(\.\d)?$/.test(text) ? text : undefined;
-});
-
-/** The fault point that is looked at. */
-export const faultPoint = computed(() => {
-  const wanted = Number(address.value.params.get("point"));
-  return faultPoints.find((point) => point === wanted);
-});
-
-/** The run that is shown. */
-export const current = computed(() => branches.value.find((one) => one.code === code.value));
-/** The run that it is compared with. */
-export const other = computed(() =>
-  otherCode.value === undefined
-    ? undefined
-    : branches.value.find((one) => one.code === otherCode.value)
-);
-
-/** The position in the run that is shown: so many events have run. */
-export const event = signal(0);
-/** Virtual time at the position, in milliseconds. */
-export const atMs = signal(0);
-/** The instant of the run that is shown, and of the one that it is compared with. */
-export const view = signal<RunView | undefined>(undefined);
-export const otherView = signal<RunView | undefined>(undefined);
-
-/** The entry that is looked at: the last one up to the position, unless a step has chosen one of several. */
-export const entryPlace = signal(-1);
-
-/** The place of the last entry up to an event; -1 before the first. */
-export function placeAt(entries: readonly LogEntry[], event: number): number {
-  let [low, high] = [0, entries.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (entries[middle]!.event <= event) low = middle + 1;
-    else high = middle;
-  }
-  return low - 1;
-}
-
-/** The last event of a run that has run at that time. */
-export function eventAt({ timesMs }: RunInfo, ms: number): number {
-  let [low, high] = [0, timesMs.length - 1];
-  while (low < high) {
-    const middle = (low + high + 1) >> 1;
-    if (timesMs[middle]! <= ms) low = middle;
-    else high = middle - 1;
-  }
-  return low;
-}
 
 /** Begins: follows the address. */
 export function startStore(): void {
@@ -265,17 +190,6 @@ export async function show(
 }
 
 /**
- * When something happens that is done to the run where the page is: after the event that is shown, as
- * what has been seen is not to change.
- */
-export function interventionMs(): number {
-  const run = current.peek();
-  if (run === undefined || event.peek() === 0 && atMs.peek() === 0) return 0;
-  // Whole microseconds, as the run counts them.
-  return Math.round(Math.max(atMs.peek(), run.info.timesMs[event.peek()]! + 0.001) * 1_000) / 1_000;
-}
-
-/**
  * Changes a run in place, from a time on: it keeps its letter. Who wants to keep both forks it.
  *
  * @param whenMs see {@linkcode interventionMs}
@@ -309,97 +223,6 @@ export function showBranch(
     entry: undefined,
     ...params,
   }, { replace: isReplacing });
-}
-
-/** Goes to an event of the run that is shown. */
-export function seek(to: number): void {
-  const run = current.peek();
-  if (run === undefined) return;
-  const target = Math.max(0, Math.min(run.info.length, Math.round(to)));
-  batch(() => {
-    event.value = target;
-    atMs.value = run.info.timesMs[target]!;
-    entryPlace.value = placeAt(run.info.entries, target);
-  });
-  rememberPosition();
-}
-
-/** Goes to an entry of the log of the run that is shown: several can be of one event. */
-export function seekEntry(place: number): void {
-  const entry = current.peek()?.info.entries[place];
-  if (entry === undefined) return;
-  batch(() => {
-    seek(entry.event);
-    entryPlace.value = place;
-  });
-}
-
-/** Goes to a time of the run that is shown, in milliseconds. */
-export function seekTime(ms: number): void {
-  const run = current.peek();
-  if (run === undefined) return;
-  const target = Math.max(0, Math.min(run.info.endMs, ms));
-  batch(() => {
-    event.value = eventAt(run.info, target);
-    atMs.value = target;
-    entryPlace.value = placeAt(run.info.entries, event.value);
-  });
-  rememberPosition();
-}
-
-let rememberTimer: ReturnType<typeof setTimeout> | undefined;
-
-/** The address follows once a person rests: browsers refuse to be told at each frame. */
-function rememberPosition(): void {
-  clearTimeout(rememberTimer);
-  rememberTimer = setTimeout(() => {
-    const { entries } = current.peek()!.info;
-    const place = entryPlace.peek();
-    const isUsual = place === placeAt(entries, event.peek());
-    setParams({ at: event.peek(), entry: isUsual ? undefined : place }, { replace: true });
-  }, 400);
-}
-
-/** What a step goes to: the next event, or the next that a message does. */
-export type StepBy = "event" | "message";
-
-const movements = new Set(["publish", "deliver", "acknowledge", "effect", "placed", "parked"]);
-
-/** Goes one step on, or back; gives whether there was one. */
-export function step(by: StepBy, direction: 1 | -1): boolean {
-  const run = current.peek();
-  if (run === undefined) return false;
-  const { entries } = run.info;
-  const looked = message.peek();
-  const isWanted = (entry: LogEntry) =>
-    by === "event"
-      ? !isQuiet(entry)
-      : looked === undefined
-      ? movements.has(entry.kind) || entry.kind.startsWith("fault-")
-      : isAbout(entry, looked);
-  let place = entryPlace.peek() + direction;
-  while (place >= 0 && place < entries.length && !isWanted(entries[place]!)) place += direction;
-  const entry = entries[place];
-  if (entry === undefined) {
-    if (direction === -1 && event.peek() > 0) {
-      seek(0);
-      return true;
-    }
-    if (direction === 1 && event.peek() < run.info.length) {
-      seek(run.info.length);
-      return true;
-    }
-    return false;
-  }
-  seekEntry(place);
-  return true;
-}
-
-/** Whether an entry is about a message, or the order that it belongs to. */
-export function isAbout({ subject, messages, kind, detail }: LogEntry, wanted: string): boolean {
-  const number = wanted.slice(1);
-  const isIt = (text: string) => /^[or]\d+$/.test(text) && text.slice(1) === number;
-  return isIt(subject) || messages.some(isIt) || kind === "claim" && detail.split(" ").some(isIt);
 }
 
 /** What a seek is called among the page's measures: from the wish to the picture's arrival. */

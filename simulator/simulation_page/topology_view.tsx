@@ -12,7 +12,7 @@ import { type BoxItem, type BoxName, faultPoints } from "../simulation/engine.ts
 import { keyColor, type Keys } from "./message_key.ts";
 import { FaultKnobs, FaultSwitch } from "./fault_controls.tsx";
 import { type BoxPicture, instancesOf, isUnused, nodeWords, type Picture } from "./picture.ts";
-import { part } from "./store.ts";
+import { part } from "./page_state.ts";
 import {
   edges,
   nodes,
@@ -247,10 +247,14 @@ function BoxContent(
   }
   if (box.items.length === 0) {
     return (
-      <text class="node-figure" x={nodeWidth / 2} y={nodeHeight - 14}>
-        {box.count}
-        {box.parked > 0 && `, ${box.parked} parked`}
-      </text>
+      <>
+        <text class="node-figure" x={nodeWidth / 2} y={nodeHeight - (box.parked > 0 ? 19 : 14)}>
+          {box.count}
+        </text>
+        {box.parked > 0 && (
+          <text class="node-parked" x={nodeWidth / 2} y={nodeHeight - 6}>{box.parked} parked</text>
+        )}
+      </>
     );
   }
   return (

@@ -8,7 +8,8 @@ import { Icon } from "../../service/page/icon.tsx";
 import { activeFaults } from "./fault_controls.tsx";
 import { runTarget } from "./run_target.ts";
 import { isPlaying, isStill, type Speed, speed, speeds, togglePlay } from "./play.ts";
-import { atMs, current, event, seek, seekTime, step } from "./store.ts";
+import { atMs, current, event } from "./page_state.ts";
+import { seek, seekTime, step } from "./position.ts";
 import { secondsWords, speedWords } from "./words.ts";
 
 /** See the module. */
