@@ -1,6 +1,14 @@
 import assert from "node:assert/strict";
 import type { BusHeader, BusRecord, ReceivedRecord } from "../../service/bus/bus.ts";
-import { decodeAnswer, decodeRequest, encodeAnswer, encodeRequest } from "./wire.ts";
+import {
+  decodeAnswer,
+  decodeRequest,
+  defaultRequestTopic,
+  encodeAnswer,
+  encodeRequest,
+  keysTopic,
+  serviceGroup,
+} from "./wire.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 const text = (value: Uint8Array | null) => value && new TextDecoder().decode(value);
@@ -115,4 +123,93 @@ Deno.test("an id is bytes: what is no text, or begins with a byte order mark, co
     assert.deepEqual(refused.msgIdBytes, msgIdBytes);
   }
   assert.equal(seen.size, ids.length, "no two are one in the audit log");
+});
+
+Deno.test("what two environments share follows from their topic: they do not meet by default", () => {
+  assert.equal(defaultRequestTopic, "signer.v1");
+  assert.equal(serviceGroup("signer.v1"), "signer.v1.service");
+  assert.equal(keysTopic("signer.v1"), "signer.v1.keys");
+  for (const  of of[serviceGroup, keysTopic]) assert.notEqual(of("test.v1"), of("signer.v1"));
+});
+
+Deno.test("decodeRequest() says what it has found, and no more of it than a line holds", () => {
+  const long = "n".repeat(150);
+  for (
+    const [headers, value, detail] of [
+      [[], "x", "the first two headers must be msg_id and resp_topic, not none"],
+      [
+        [[long, bytes("")], ["b", bytes("")], ["c", bytes("")]],
+        "x",
+        `the first two headers must be msg_id and resp_topic, not ${"n".repeat(40)}, b`,
+      ],
+      [[["msg_id", bytes("")], good[1]!], "x", "msg_id must have 1 to 128 bytes"],
+      [[["msg_id", bytes("m".repeat(129))], good[1]!], "x", "msg_id must have 1 to 128 bytes"],
+      [
+        [good[0]!, ["resp_topic", bytes(`${long} `)]],
+        "x",
+        `no answer may go to '${"n".repeat(100)}'`,
+      ],
+      [good, null, "the payload must not be null"],
+      [
+        good,
+        new Uint8Array([255]),
+        "the payload must be UTF-8, or have content_type application/octet-stream",
+      ],
+    ] as const satisfies readonly (readonly [BusHeader[], unknown, string])[]
+  ) {
+    const refused = request([...headers], typeof value === "string" ? bytes(value) : value);
+    assert.equal("reason" in refused && refused.detail, detail);
+  }
+  const longest = request([["msg_id", bytes("m".repeat(128))], good[1]!]);
+  assert.equal("reason" in longest, false);
+});
+
+Deno.test("decodeRequest() takes of an actor 256 characters, and a time that is one", () => {
+  const more = (name: string, value: string) => {
+    const read = request([...good, [name, bytes(value)]]);
+    assert.ok(!("reason" in read));
+    return read;
+  };
+  assert.equal(more("actor", "a".repeat(300)).actor, "a".repeat(256));
+  for (const [time, read] of [["5", 5], ["0", undefined], ["-1", undefined], ["x", undefined]]) {
+    assert.equal(more("expires_at", String(time)).expiresAtMs, read);
+  }
+  assert.equal(more("expires_at", "Infinity").expiresAtMs, undefined);
+});
+
+Deno.test("decodeAnswer() needs both of its headers, and takes no more of the others than they may have", () => {
+  const answer = (headers: BusHeader[]) => decodeAnswer(received({ headers, value: bytes("s") }));
+  const [msgId, respId]: BusHeader[] = [["msg_id", bytes("m")], ["resp_id", bytes("i")]];
+  const neither = "its first two headers are not msg_id and resp_id";
+  for (const headers of [[], [msgId!], [respId!, msgId!], [["x", bytes("")], respId!]]) {
+    assert.equal(answer(headers as BusHeader[]), neither);
+  }
+  const read = answer([
+    msgId!,
+    respId!,
+    ["alg", bytes("a".repeat(50))],
+    ["kid", bytes("k".repeat(300))],
+  ]);
+  assert.ok(typeof read !== "string");
+  assert.deepEqual([read.algorithm, read.keyId], ["a".repeat(40), "k".repeat(200)]);
+});
+
+Deno.test("a text that comes again is encoded once, and a flood of others changes none", () => {
+  const topicOf = (name: string) =>
+    encodeRequest({ msgId: "m", respTopic: name, message: bytes(""), binary: false })
+      .headers[1]![1];
+  const first = topicOf("again");
+  assert.equal(topicOf("again"), first);
+  for (let number = 0; number < 1_500; number++) {
+    assert.equal(text(topicOf(`t${number}`)), `t${number}`);
+  }
+  assert.notEqual(topicOf("again"), first, "the first thousand were let go");
+  assert.equal(text(topicOf("again")), "again");
+  // No more than asked for: an answer in the original's form has two headers.
+  const plain = encodeAnswer({ msgId: "m", respId: "i", payload: "p" });
+  assert.deepEqual(plain.headers.map(([name]) => name), ["msg_id", "resp_id"]);
+  assert.equal(
+    encodeRequest({ msgId: "m", respTopic: "r", message: bytes(""), binary: false }).headers.length,
+    2,
+  );
 });
