@@ -33,6 +33,9 @@ const mendings = {
 /** See the table above. */
 export type MendingReason = keyof typeof mendings;
 
+/** What is told of what could not be read. */
+type UnreadableCounts = Pick<Unreadable, "refused" | "leftOut" | "example">;
+
 interface Counted {
   count: number;
   service: string;
@@ -87,7 +90,7 @@ export class IntakeRequest {
   }
 
   /** Counts all that became of the request. */
-  finish(unreadable?: Unreadable): Refusal | undefined {
+  finish(unreadable?: UnreadableCounts): Refusal | undefined {
     const { signal, store, nowMs } = this;
     const counters = store.counters[signal];
     counters.received += this.kept;
@@ -112,7 +115,7 @@ export class IntakeRequest {
     return { count: total, message: parts.join("; ") };
   }
 
-  #countUnreadable({ refused, leftOut, example }: Unreadable): void {
+  #countUnreadable({ refused, leftOut, example }: UnreadableCounts): void {
     const { signal, store, nowMs } = this;
     const sender = this.#sender || "unknown_service";
     if (leftOut > 0) {
