@@ -16,8 +16,10 @@ const injector = "npm:typed-inject@5.0.0";
 /** What a test may take, however quick it was; and how much longer than without a mistake. */
 const leastLimitMs = 4_000;
 const slower = 10;
-/** A process that reports nothing for so long, and ten times what a test takes, loops. */
-const silentMs = 60_000;
+/** What loading the tests may take on a busy machine. */
+const loadingMs = 60_000;
+/** A process that then reports nothing for so long, and ten times what a test takes, loops. */
+const silentMs = 10_000;
 const pollMs = 100;
 /** What the files take together by which `deno test` tries a mistake that no test has noticed. */
 const confirmMs = 2_000;
@@ -217,7 +219,8 @@ async function runDriver(
     const now = (await Deno.stat(reports)).size;
     if (now !== size) silentSinceMs = performance.now();
     size = now;
-    if (!hasEnded && performance.now() - silentSinceMs > silentMs + longestMs) {
+    const mostMs = (size === 0 ? loadingMs : silentMs) + longestMs;
+    if (!hasEnded && performance.now() - silentSinceMs > mostMs) {
       child.kill("SIGKILL");
       await ended;
     }
