@@ -139,6 +139,7 @@ testWith(
           [0, "verify-only"],
         ]);
       });
+      assert.equal(await Deno.readTextFile(join(path, "mine.pem")), pem, "yours stays as it is");
     }),
 );
 
