@@ -17,6 +17,7 @@
 import { fileURLToPath } from "node:url";
 import { type Program, programNamed, programs } from "./programs.ts";
 import { commandLine, flag } from "./service/command_line.ts";
+import { embedWasm } from "./service/embedded_wasm.ts";
 import { runCommand, StartError } from "./service/life_cycle.ts";
 import { pageEmbedding, pagesOf } from "./service/page/built_pages.ts";
 import { shebangArguments } from "./service/program_file.ts";
@@ -40,7 +41,9 @@ export async function bundleProgram({ entry, page }: Program, target: URL): Prom
     ...["bundle", "--quiet", "--platform", "deno", "--output", fileURLToPath(target), path],
   ]);
   const embeddedPage = page === undefined ? "" : await pageEmbedding(await pagesOf(page));
-  const code = await minify(await embedWasm(await Deno.readTextFile(target)));
+  const code = await minify(
+    refuseFilesBeside(await embedWasm(await Deno.readTextFile(target))),
+  );
   await Deno.writeTextFile(target, `${shebang}\n${embeddedPage}${code.replace(/^#!.*\n/, "")}`);
   if (Deno.build.os !== "windows") await Deno.chmod(target, 0o755);
 }
@@ -63,29 +66,14 @@ export async function minify(code: string): Promise<string> {
 }
 
 /**
- * Puts the WebAssembly that the Kafka client reads from beside itself into a bundle, which is alone
- * in its folder. Its loader is found by how it is written, so another version of it may be missed:
- * then a file is still read, and the bundle is refused.
+ * A bundle is alone in its folder.
  *
- * @throws {StartError} the bundle would read a file from beside itself.
+ * @throws {StartError} it would read a file from beside itself.
  */
-export async function embedWasm(code: string): Promise<string> {
-  const reading =
-    /"(node_modules\/[^"]+\/wasm-utils\/dist)\/index\.js"\(\) \{[^]*?(readFileSync\d*\(new URL\("\.\.\/dist\/native\.wasm", import\.meta\.url\)\))/;
-  const [, folder, expression] = reading.exec(code) ?? [];
-  const embedded = folder === undefined || expression === undefined
-    ? code
-    : code.replace(expression, await wasmExpression(new URL(`${folder}/native.wasm`, root)));
-  const [left] = /new URL\("[^"]*", import\.meta\.url\)|"[^"]*\.wasm"/.exec(embedded) ?? [];
-  if (left === undefined) return embedded;
-  throw new StartError(
-    `Cannot bundle: the code still reads a file from beside itself, ${left}. ` +
-      "If a new version of @platformatic/wasm-utils loads otherwise, adapt embedWasm() of bundle.ts",
-  );
-}
-
-async function wasmExpression(path: URL): Promise<string> {
-  return `Uint8Array.fromBase64("${(await Deno.readFile(path)).toBase64()}")`;
+function refuseFilesBeside(code: string): string {
+  const [left] = /new URL\("[^"]*", import\.meta\.url\)/.exec(code) ?? [];
+  if (left === undefined) return code;
+  throw new StartError(`Cannot bundle: the code reads a file from beside itself, ${left}`);
 }
 
 /** What binaries are made for, as `deno compile --target` names them. */

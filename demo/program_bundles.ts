@@ -11,6 +11,7 @@
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { join, relative } from "node:path";
+import { embedWasm } from "../service/embedded_wasm.ts";
 import { exists, filesBelow } from "../service/found_files.ts";
 import { pageEmbedding, pagesOf } from "../service/page/built_pages.ts";
 
@@ -69,7 +70,7 @@ export async function bundlePrograms(
       const workers = sources.filter(({ startsItself }) => startsItself);
       const files = [...entries, ...workers.map(({ path }) => path)];
       await bundle(files, { root, target: aside, signal });
-      await giveRequire(aside);
+      await complete(aside);
       for (const { entry, page } of programs) {
         if (page !== undefined) await embedPages(path(aside, entry), page);
       }
@@ -109,15 +110,17 @@ async function bundle(
 }
 
 /**
- * CommonJS modules in a bundle ask for Node's by `require`. `deno bundle` defines it for a bundle of
- * one file, but not where it splits the code: there esbuild's stand-in throws.
+ * What code lacks where it lies now. CommonJS modules in a bundle ask for Node's by `require`: `deno
+ * bundle` defines it for a bundle of one file, but not where it splits the code, and esbuild's
+ * stand-in throws. The Kafka client reads its WebAssembly from beside itself.
  */
-async function giveRequire(folder: string): Promise<void> {
+async function complete(folder: string): Promise<void> {
   const defined =
     'import{createRequire as createRequire_}from"node:module";const require=createRequire_(import.meta.url);\n';
   for await (const path of filesBelow(folder)) {
     const code = await Deno.readTextFile(path);
-    if (code.includes("Dynamic require of ")) await Deno.writeTextFile(path, defined + code);
+    const whole = (code.includes("Dynamic require of ") ? defined : "") + await embedWasm(code);
+    if (whole !== code) await Deno.writeTextFile(path, whole);
   }
 }
 

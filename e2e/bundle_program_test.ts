@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { pathToFileURL } from "node:url";
-import { bundleProgram, embedWasm, minify } from "../bundle.ts";
+import { bundleProgram, minify } from "../bundle.ts";
+import { embedWasm } from "../service/embedded_wasm.ts";
 import { programs } from "../programs.ts";
 import { findTraces } from "./demo_program.ts";
 import { sendTrace } from "./otlp_json.ts";
@@ -295,6 +296,12 @@ testWith(
       wasm = readFileSync2(new URL("../dist/native.wasm", import.meta.url));
     }`;
     assert.match(await embedWasm(known), /wasm = Uint8Array\.fromBase64\("AGFzbQ[^"]+"\);/);
+    // As it is where the code is split.
+    const split = `
+// node_modules/.deno/@platformatic+wasm-utils@0.2.1/node_modules/@platformatic/wasm-utils/dist/index.js
+import { readFileSync } from "node:fs";
+var wasm = readFileSync(new URL("../dist/native.wasm", import.meta.url));`;
+    assert.match(await embedWasm(split), /wasm = Uint8Array\.fromBase64\("AGFzbQ[^"]+"\);/);
     const others = [
       known.replace("readFileSync2(", "await readFile("),
       known.replace("wasm-utils/dist/index.js", "wasm-utils/lib/index.js"),
