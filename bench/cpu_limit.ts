@@ -13,13 +13,13 @@ const periodUs = 100_000;
  * Limits processes, each by itself, until the end of the block.
  *
  * @param cpus how much of a processor each may have, such as 0.25
- * @throws {Error} there are no control groups that may be made here
+ * @throws {Error} no control groups may be made here, or a process has real-time priority: those have no limit
  */
 export async function limitCpus(
   pids: readonly number[],
   cpus: number,
 ): Promise<AsyncDisposable> {
-  const undo = new AsyncDisposableStack();
+  await using undo = new AsyncDisposableStack();
   // Version 1 has a tree for each controller, version 2 one for all.
   const isFirst = await exists(`${root}/cpu/cgroup.procs`);
   const quotaUs = String(Math.round(cpus * periodUs));
@@ -35,5 +35,5 @@ export async function limitCpus(
     } else await Deno.writeTextFile(`${group}/cpu.max`, `${quotaUs} ${periodUs}`);
     await Deno.writeTextFile(`${group}/cgroup.procs`, `${pid}`);
   }
-  return undo;
+  return undo.move();
 }

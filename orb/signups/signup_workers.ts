@@ -26,7 +26,7 @@ import {
   settledWithin,
   timeoutSignal,
 } from "../../service/resilience.ts";
-import type { World } from "../../service/world/world.ts";
+import type { TimerId, World } from "../../service/world/world.ts";
 import { type ImageStore, ImageStoreError } from "../stores/image_store.ts";
 import type { RecordStore } from "../stores/record_store.ts";
 import { StoreError } from "../stores/store_error.ts";
@@ -68,6 +68,9 @@ export interface SignupWorkersOptions {
   imageLimits?: ImageLimits;
 }
 
+/** How long what another server has queued is left to that one, in milliseconds. */
+const elsewhereDelayMs = 25;
+
 /** Works until it is stopped. */
 export class SignupWorkers {
   readonly #options: Required<Omit<SignupWorkersOptions, "instruments">>;
@@ -79,6 +82,7 @@ export class SignupWorkers {
   #woken = Promise.withResolvers<void>();
   #running: Promise<void> | undefined;
   #endNotices = () => {};
+  #wakeTimer: TimerId | undefined;
   /** Of the store or the images, in a row: then it is not asked for more at once. */
   #outages = 0;
 
@@ -113,8 +117,21 @@ export class SignupWorkers {
 
   /** Begins to work. */
   start(): void {
-    this.#endNotices = this.#options.store.onQueued(() => this.#woken.resolve());
+    this.#endNotices = this.#options.store.onQueued((where) =>
+      where === "here" ? this.#woken.resolve() : this.#wakeLater()
+    );
     this.#running ??= this.#run();
+  }
+
+  /**
+   * The server that took it in begins with it, as a rule: if all asked for it at once, they would all
+   * ask in vain but one. What is left after a moment is for everybody.
+   */
+  #wakeLater(): void {
+    this.#wakeTimer ??= this.#options.world.setTimeout(() => {
+      this.#wakeTimer = undefined;
+      this.#woken.resolve();
+    }, elsewhereDelayMs);
   }
 
   /** Takes nothing new, finishes what is under way until `deadline` aborts, and gives back the rest. */
@@ -122,6 +139,7 @@ export class SignupWorkers {
     this.#stopping.abort();
     this.#woken.resolve();
     this.#endNotices();
+    this.#options.world.clearTimeout(this.#wakeTimer);
     await this.#running;
     const all = Promise.all(this.#underWay.values());
     await settledWithin(all, this.#options.leaseMs, {

@@ -33,6 +33,9 @@ import { SignupFollowers } from "./signup_followers.ts";
 import { StoreError } from "./store_error.ts";
 import { StoreInstruments } from "./store_instruments.ts";
 
+/** Notified of a signup that was queued: by this server, or dealt to it, or by another one. */
+export type QueuedListener = (where: "here" | "elsewhere") => void;
+
 /** Records, the queue and small documents, on whichever back-end. */
 export interface RecordStore {
   /** `db.system.name` of the semantic conventions. */
@@ -62,8 +65,8 @@ export interface RecordStore {
    * @returns ends it
    */
   follow(id: string | undefined, listener: (record: SignupRecord) => void): () => void;
-  /** Calls back when a signup was queued, here or elsewhere: there may be work. It gives back what ends it. */
-  onQueued(listener: () => void): () => void;
+  /** Calls back when a signup was queued: there may be work. It gives back what ends it. */
+  onQueued(listener: QueuedListener): () => void;
   /** Rejects if nothing can be stored any more, ever. */
   readonly died: Promise<never>;
   /** Waits for what is queued, then lets go of the database. */
@@ -159,7 +162,7 @@ class GroupCommitStore implements RecordStore {
   readonly #disk: DiskState<StoreError>;
   readonly #instruments: StoreInstruments;
   readonly #followers: SignupFollowers;
-  readonly #onQueued = new Set<() => void>();
+  readonly #onQueued = new Set<QueuedListener>();
   readonly #died = Promise.withResolvers<never>();
   readonly #waiting: Waiting[] = [];
   #underWay = 0;
@@ -177,9 +180,9 @@ class GroupCommitStore implements RecordStore {
     this.#followers = new SignupFollowers((id) => this.run({ type: "find", id }));
     backend.onRemoteChange(({ id, state }) => {
       this.#followers.refresh(id);
-      if (state === "queued") this.#notifyQueued();
+      if (state === "queued") this.#notifyQueued("elsewhere");
     });
-    backend.onOffered?.(() => this.#notifyQueued());
+    backend.onOffered?.(() => this.#notifyQueued("here"));
     // Its owner waits for it; a test may not.
     this.#died.promise.catch(() => {});
   }
@@ -209,13 +212,13 @@ class GroupCommitStore implements RecordStore {
     return this.#followers.add(id, listener);
   }
 
-  onQueued(listener: () => void): () => void {
+  onQueued(listener: QueuedListener): () => void {
     this.#onQueued.add(listener);
     return () => this.#onQueued.delete(listener);
   }
 
-  #notifyQueued(): void {
-    for (const listener of this.#onQueued) listener();
+  #notifyQueued(where: "here" | "elsewhere"): void {
+    for (const listener of this.#onQueued) listener(where);
   }
 
   close(): Promise<void> {
@@ -339,7 +342,7 @@ class GroupCommitStore implements RecordStore {
     resolve(reply);
     for (const record of changedBy(command, reply)) {
       this.#followers.notify(record);
-      if (record.state === "queued") this.#notifyQueued();
+      if (record.state === "queued") this.#notifyQueued("here");
     }
   }
 
