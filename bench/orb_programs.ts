@@ -73,9 +73,16 @@ export function startLoad(imageBytes: number, connections: number): Load {
   };
 }
 
-/** Starts a helper that prints its port. */
-export async function startHelper(file: string): Promise<Child & { port: number }> {
-  const child = start(["run", "--allow-net", beside(file)]);
+/** Starts a helper that prints its port; with a folder to keep things in, it may write. */
+export async function startHelper(
+  file: string,
+  folder?: string,
+): Promise<Child & { port: number }> {
+  const child = start(
+    folder === undefined
+      ? ["run", "--allow-net", beside(file)]
+      : ["run", "--allow-net", "--allow-read", "--allow-write", beside(file), folder],
+  );
   return Object.assign(child, { port: Number((await child.lines.next()).value) });
 }
 

@@ -121,6 +121,23 @@ async function measureAgainstBare(folder: string): Promise<void> {
   }
 }
 
+/** Of what the bare server does not do, what keeping the hash costs: the same store below a bare server. */
+async function measureKeeping(folder: string): Promise<void> {
+  await using bare = await startHelper("orb_bare_server.ts");
+  await using keeping = await startHelper("orb_bare_server.ts", join(folder, "keeping"));
+  await using orb = await startOrbServer(join(folder, "against-keeping"));
+  for (const size of sizes) {
+    const [name] = size;
+    const kept = await compareWithTime(size, [["bare", bare], ["bare that keeps hashes", keeping]]);
+    report({
+      name: `orb ${name}: bare Deno.serve that keeps hashes durably, share of bare`,
+      measured: kept.ratio,
+    });
+    const own = await compareWithTime(size, [["bare that keeps hashes", keeping], ["orb", orb]]);
+    report({ name: `orb ${name}: share of bare that keeps hashes`, measured: own.ratio });
+  }
+}
+
 async function measureWhenFull(folder: string): Promise<void> {
   const full = join(folder, "full");
   await Deno.mkdir(full);
@@ -168,6 +185,7 @@ if (import.meta.main) {
   try {
     await measureDisk(folder);
     await measureAgainstBare(folder);
+    await measureKeeping(folder);
     await measureWhenFull(folder);
     await measureTelemetry(folder);
   } finally {
