@@ -18,6 +18,7 @@ export interface WorldFlags {
   ordering?: RunOptions["ordering"];
   store?: RunOptions["profile"];
   options?: string;
+  swarm: boolean;
 }
 
 /** More take minutes and gigabytes. */
@@ -53,6 +54,14 @@ export const orderingFlag = () =>
 export const storeFlag = () =>
   flag("--store <profile>", "what stores are like (default: drawn)")
     .choices(["one-writer", "mvcc"] as const);
+
+/** `--swarm`. */
+export const swarmFlag = () =>
+  flag("--swarm", "each kind of trouble is absent in half of the seeds").default(true);
+
+/** `--no-swarm`. */
+export const noSwarmFlag = () =>
+  flag("--no-swarm", "each kind of trouble is there in every seed").env("SIMULATE_NO_SWARM");
 
 /** `--options`. */
 export const optionsFlag = () =>
@@ -107,9 +116,10 @@ export function parseShard(text: string): { index: number; count: number } {
 
 /** What replays a seed. */
 export function commandOf(seed: number, flags: WorldFlags): string {
-  const { plant, options, orders, pattern, ordering, store } = flags;
+  const { plant, options, orders, pattern, ordering, store, swarm } = flags;
   const words = [`deno task simulate run --seed ${seed}`];
   if (plant > 0) words.push(`--plant ${plant}`);
+  if (!swarm) words.push("--no-swarm");
   if (options !== undefined) words.push(`--options ${options}`);
   if (orders !== undefined) words.push(`--orders ${orders}`);
   if (pattern !== undefined) words.push(`--pattern ${pattern}`);

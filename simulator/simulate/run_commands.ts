@@ -14,6 +14,7 @@ import { type RunInput, type RunResult, runSimulation } from "../simulation/run.
 import {
   commandOf,
   givenBy,
+  noSwarmFlag,
   optionsFlag,
   orderingFlag,
   ordersFlag,
@@ -21,6 +22,7 @@ import {
   plantFlag,
   seedFlag,
   storeFlag,
+  swarmFlag,
 } from "./flags.ts";
 import { codeOfViolations, type End, exitCodes, type Output, type OutputFlags } from "./output.ts";
 import { otlpEndpointFlag, otlpEpochFlag, type OtlpFlags, withExport } from "./otlp_export.ts";
@@ -38,6 +40,8 @@ export function addRun(command: Command, output: Output, end: End): void {
     .addOption(patternFlag())
     .addOption(orderingFlag())
     .addOption(storeFlag())
+    .addOption(swarmFlag())
+    .addOption(noSwarmFlag())
     .addOption(optionsFlag())
     .addOption(
       flag("--check-determinism", "run twice and compare the event logs").conflicts("otlpEndpoint"),
@@ -54,6 +58,7 @@ export function addRun(command: Command, output: Output, end: End): void {
         seed,
         plant,
         given: await givenBy(flags),
+        isSwarm: flags.swarm,
         record: flags.record !== undefined,
       };
       if (flags.checkDeterminism) return end(checkDeterminism(input, output));
@@ -137,8 +142,10 @@ function printExport(input: RunInput, form: ExportForm, output: Output): RunResu
   return result;
 }
 
-function optionsOf({ seed, plant = 0, given = {} }: RunInput): Record<string, unknown> {
-  return { seed, plant, ...drawOptions({ seed, given }) };
+function optionsOf(
+  { seed, plant = 0, given = {}, isSwarm = true }: RunInput,
+): Record<string, unknown> {
+  return { seed, plant, ...drawOptions({ seed, given, isSwarm }) };
 }
 
 function printVerdict(

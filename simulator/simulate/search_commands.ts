@@ -15,6 +15,7 @@ import { type Failure, type SweepResult, unreached } from "../simulation/sweep_j
 import {
   commandOf,
   givenBy,
+  noSwarmFlag,
   optionsFlag,
   orderingFlag,
   ordersFlag,
@@ -23,6 +24,7 @@ import {
   patternFlag,
   plantFlag,
   storeFlag,
+  swarmFlag,
   type WorldFlags,
 } from "./flags.ts";
 import { codeOfViolations, type End, exitCodes, type Output, type OutputFlags } from "./output.ts";
@@ -47,6 +49,8 @@ export function addSweep(command: Command, output: Output, end: End): void {
     .addOption(patternFlag())
     .addOption(orderingFlag())
     .addOption(storeFlag())
+    .addOption(swarmFlag())
+    .addOption(noSwarmFlag())
     .addOption(optionsFlag())
     .addOption(flag("--json", "a line of JSON for each failure and for the whole"))
     .action(async (flags) => {
@@ -57,6 +61,7 @@ export function addSweep(command: Command, output: Output, end: End): void {
         ...(flags.shard && { shard: flags.shard }),
         plant: flags.plant,
         given,
+        isSwarm: flags.swarm,
         workers: flags.workers ?? navigator.hardwareConcurrency,
         onFailure: (failure) => printFailure(failure, flags, output),
       });

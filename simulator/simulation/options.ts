@@ -151,14 +151,17 @@ export interface DrawOptions {
   readonly seed: number;
   /** What is not drawn. @default everything is drawn */
   readonly given?: Partial<RunOptions>;
+  /** Whether each kind of fault and of other trouble is absent in half of the seeds, or in none. @default true */
+  readonly isSwarm?: boolean;
 }
 
 /**
  * Draws what a run is set to. Each kind of fault is absent in half of the seeds, as what is left out
  * finds more than what is put in (Groce, swarm testing, 2012).
  */
-export function drawOptions({ seed, given = {} }: DrawOptions): RunOptions {
+export function drawOptions({ seed, given = {}, isSwarm = true }: DrawOptions): RunOptions {
   const draw = seededDraw(seed, "options");
+  const isHere = (draw: Draw) => draw() >= 0.5 || !isSwarm;
   const windowMs = Math.round(logUniform(draw, 1_000, 8_000));
   const ordering = pick(draw, ["queue", "sequence"] as const);
   const drawn: RunOptions = {
@@ -188,22 +191,22 @@ export function drawOptions({ seed, given = {} }: DrawOptions): RunOptions {
     commitMs: round3(logUniform(draw, 0.2, 20)),
     workMs: round3(logUniform(draw, 0.5, 5)),
     capacity: draw() < 0.5 ? pick(draw, [4, 16]) : 100_000,
-    faults: drawFaults(seededDraw(seed, "faults")),
+    faults: drawFaults(seededDraw(seed, "faults"), isHere),
     faultMaxMs: 2 * windowMs,
-    crashes: draw() < 0.5 ? 0 : 1 + Math.floor(draw() * 5),
-    pauses: draw() < 0.5 ? 0 : 1 + Math.floor(draw() * 4),
-    starvations: draw() < 0.5 ? 0 : 1 + Math.floor(draw() * 2),
-    swizzles: draw() < 0.5 ? 0 : 1 + Math.floor(draw() * 2),
-    storeCrashes: draw() < 0.5 ? 0 : 1 + Math.floor(draw() * 2),
-    storeFulls: draw() < 0.5 ? 0 : 1 + Math.floor(draw() * 2),
-    sessions: draw() < 0.5 ? 0 : 1 + Math.floor(draw() * 4),
-    idleMs: draw() < 0.5 ? 0 : Math.round(logUniform(draw, 100, 2 * windowMs)),
-    skewMs: draw() < 0.5 ? 0 : Math.round(logUniform(draw, 10, 10_000)),
-    poison: draw() < 0.5 ? 0 : round3(logUniform(draw, 0.01, 0.2)),
-    slow: draw() < 0.5 ? 0 : round3(logUniform(draw, 0.01, 0.2)),
-    lambdaPoison: draw() < 0.5 ? 0 : round3(logUniform(draw, 0.01, 0.1)),
-    lambdaSlow: draw() < 0.5 ? 0 : round3(logUniform(draw, 0.01, 0.1)),
-    stalls: draw() < 0.5 ? 0 : round3(logUniform(draw, 0.02, 0.3)),
+    crashes: isHere(draw) ? 1 + Math.floor(draw() * 5) : 0,
+    pauses: isHere(draw) ? 1 + Math.floor(draw() * 4) : 0,
+    starvations: isHere(draw) ? 1 + Math.floor(draw() * 2) : 0,
+    swizzles: isHere(draw) ? 1 + Math.floor(draw() * 2) : 0,
+    storeCrashes: isHere(draw) ? 1 + Math.floor(draw() * 2) : 0,
+    storeFulls: isHere(draw) ? 1 + Math.floor(draw() * 2) : 0,
+    sessions: isHere(draw) ? 1 + Math.floor(draw() * 4) : 0,
+    idleMs: isHere(draw) ? Math.round(logUniform(draw, 100, 2 * windowMs)) : 0,
+    skewMs: isHere(draw) ? Math.round(logUniform(draw, 10, 10_000)) : 0,
+    poison: isHere(draw) ? round3(logUniform(draw, 0.01, 0.2)) : 0,
+    slow: isHere(draw) ? round3(logUniform(draw, 0.01, 0.2)) : 0,
+    lambdaPoison: isHere(draw) ? round3(logUniform(draw, 0.01, 0.1)) : 0,
+    lambdaSlow: isHere(draw) ? round3(logUniform(draw, 0.01, 0.1)) : 0,
+    stalls: isHere(draw) ? round3(logUniform(draw, 0.02, 0.3)) : 0,
   };
   const options = { ...drawn, ...given };
   return options.ordering === "queue"
@@ -250,15 +253,15 @@ export function callsPerSecondOf({ backoffCapMs }: RunOptions): number {
   return Math.max(5, 1_000 / (0.5 * backoffCapMs));
 }
 
-function drawFaults(draw: Draw): FaultRates {
-  const absent = new Set(faultKinds.filter(() => draw() < 0.5));
+function drawFaults(draw: Draw, isHere: (draw: Draw) => boolean): FaultRates {
+  const absent = new Set(faultKinds.filter(() => !isHere(draw)));
   const rates: Partial<Record<FaultPoint, Partial<Record<FaultKind, number>>>> = {};
   for (const point of faultPoints) {
     const here: Partial<Record<FaultKind, number>> = {};
     for (const kind of faultKinds) {
       const rate = round3(logUniform(draw, 0.002, isLong(kind) ? 0.02 : 0.2));
-      const isHere = draw() < 0.7;
-      if (isHere && !absent.has(kind)) here[kind] = rate;
+      const isAtPoint = draw() < 0.7;
+      if (isAtPoint && !absent.has(kind)) here[kind] = rate;
     }
     rates[point] = here;
   }

@@ -20,6 +20,8 @@ export interface RunInput {
   readonly plant?: number;
   /** What is not drawn from the seed. @default everything is drawn */
   readonly given?: Partial<RunOptions>;
+  /** Whether each kind of trouble is absent in half of the seeds. @default true */
+  readonly isSwarm?: boolean;
   /** Decides by this record instead of by drawing. @default draws from the seed */
   readonly replay?: readonly Decision[];
   /**
@@ -105,9 +107,10 @@ export class Execution {
   #isNewPhase = true;
 
   constructor(input: RunInput) {
-    const { seed, plant = 0, given = {}, interventions = [], isObserved = false } = input;
+    const { seed, plant = 0, given = {}, isSwarm = true } = input;
+    const { interventions = [], isObserved = false } = input;
     this.#input = input;
-    this.options = drawOptions({ seed, given });
+    this.options = drawOptions({ seed, given, isSwarm });
     const { arrivalMs, idleMs, faultMaxMs } = this.options;
     this.#untilMs = arrivalMs + idleMs + faultMaxMs;
     this.#decisions = this.#newDecisions();

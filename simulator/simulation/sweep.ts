@@ -23,6 +23,8 @@ export interface SweepOptions {
   /** @default 0, none */
   readonly plant?: number;
   readonly given?: Partial<RunOptions>;
+  /** Whether each kind of trouble is absent in half of the seeds. @default true */
+  readonly isSwarm?: boolean;
   /** Workers; 0 runs in this thread. @default 0 */
   readonly workers?: number;
   /** Notified of each seed that fails. */
@@ -33,7 +35,7 @@ const chunkSize = 25;
 
 /** Runs the seeds of a range. */
 export async function sweep(options: SweepOptions): Promise<SweepResult> {
-  const { plant = 0, given = {}, workers = 0, onFailure } = options;
+  const { plant = 0, given = {}, isSwarm = true, workers = 0, onFailure } = options;
   const whole = emptyResult();
   const take = (part: SweepResult) => {
     for (const failure of part.failures) onFailure?.(failure);
@@ -41,7 +43,7 @@ export async function sweep(options: SweepOptions): Promise<SweepResult> {
   };
   const chunks = chunksOf(options);
   const work = async (run: (job: SweepJob) => SweepResult | Promise<SweepResult>) => {
-    for (const seeds of chunks) take(await run({ seeds, plant, given }));
+    for (const seeds of chunks) take(await run({ seeds, plant, given, isSwarm }));
   };
   if (workers === 0) await work(runJob);
   else await Promise.all(Array.from({ length: workers }, () => inWorker(work)));

@@ -31,6 +31,7 @@ export interface SweepJob {
   readonly seeds: readonly number[];
   readonly plant: number;
   readonly given: Partial<RunOptions>;
+  readonly isSwarm?: boolean;
 }
 
 /** Runs the seeds of a job, in this thread. */
@@ -38,10 +39,10 @@ export function runJob(job: SweepJob): SweepResult {
   return withoutAmbient(() => runSeeds(job));
 }
 
-function runSeeds({ seeds, plant, given }: SweepJob): SweepResult {
+function runSeeds({ seeds, plant, given, isSwarm = true }: SweepJob): SweepResult {
   const result = emptyResult();
   for (const seed of seeds) {
-    const run = runSimulation({ seed, plant, given, isHashed: false });
+    const run = runSimulation({ seed, plant, given, isSwarm, isHashed: false });
     result.seeds++;
     result.events += run.events;
     result.lines += run.lines;
