@@ -4,9 +4,18 @@
  *
  * @module
  */
-import type { Row, Schema, Store, TableSchema, Value } from "../topology/ports.ts";
+import {
+  type Row,
+  type Schema,
+  type Store,
+  StoreError,
+  type TableSchema,
+  transact,
+  type Value,
+} from "../topology/ports.ts";
+import { type Step, toPromise } from "../topology/step.ts";
 import type { World } from "../../service/world/world.ts";
-import type { LiveProcess } from "./live_process.ts";
+import { forever, type LiveProcess } from "./live_process.ts";
 import type { CountedTable } from "./row_counts.ts";
 
 /** How full a box is. */
@@ -153,4 +162,39 @@ export function depthOf(box: "outbox" | "inbox", row: Readonly<Record<string, un
     parked: Number(row["parked"]),
     oldestAtMs: row["oldest"] === null ? undefined : Number(row["oldest"]),
   };
+}
+
+/** Puts rows into a store; those that are there already stay as they are. */
+export async function loadRows(
+  store: Store,
+  rows: Iterable<readonly [table: string, row: Readonly<Record<string, Value>>]>,
+): Promise<void> {
+  await toPromise(transact(store, function* (tx) {
+    for (const [table, row] of rows) {
+      try {
+        yield* tx.insert(table, row);
+      } catch (error) {
+        if (!(error instanceof StoreError) || error.kind !== "duplicate") throw error;
+      }
+    }
+  }));
+}
+
+/** A commit, of a process that may be doomed to crash before it or after it. */
+export function* commitAs(
+  process: LiveProcess,
+  crash: LiveStoreOptions["crash"],
+  commit: () => Step<void>,
+): Step<void> {
+  if (process.doom === "before-commit" && crash !== undefined) {
+    process.doom = "none";
+    crash(process);
+    return yield* forever();
+  }
+  yield* commit();
+  if (process.doom === "after-commit" && crash !== undefined) {
+    process.doom = "none";
+    crash(process);
+    yield* forever();
+  }
 }

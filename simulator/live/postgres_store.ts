@@ -11,29 +11,35 @@ import { reasonOf, settledWithin } from "../../service/resilience.ts";
 import {
   type ReadOptions,
   type Row,
-  type SelectOptions,
   type Snapshot,
   type Store,
   StoreError,
-  transact,
   type Transaction,
   type Value,
 } from "../topology/ports.ts";
-import { fromPromise, type Step, toPromise } from "../topology/step.ts";
-import { forever, type LiveProcess, newLiveProcess } from "./live_process.ts";
+import { fromPromise, type Step } from "../topology/step.ts";
+import { type LiveProcess, newLiveProcess } from "./live_process.ts";
 import {
   checkWhere,
   countedTables,
   depthOf,
   type LiveStore,
   type LiveStoreOptions,
-  observedTables,
+  loadRows,
   quoted,
   rowOf,
   statusQueries,
   type StoreStatus,
   tableStatements,
 } from "./live_store.ts";
+import {
+  type Client,
+  clockSql,
+  type Parameter,
+  selection,
+  storeError,
+} from "./postgres_session.ts";
+import { PostgresTransaction, type TransactionStore } from "./postgres_transaction.ts";
 import { countedRows, countQuery, noId, RowCounts } from "./row_counts.ts";
 
 /** Options of {@linkcode openPostgresStore}. */
@@ -44,20 +50,6 @@ export interface PostgresStoreOptions extends LiveStoreOptions {
   readonly namespace: string;
   /** Sessions at once; who needs one more waits. @default 10 */
   readonly maxSessions?: number;
-}
-
-/** A value of a statement: ids are one, as an array. */
-type Parameter = Value | readonly number[];
-
-/** What of `pg` is used: it has no types of its own. */
-interface Client {
-  query(text: string, values?: readonly Parameter[]): Promise<{
-    rows: Record<string, unknown>[];
-    rowCount: number | null;
-  }>;
-  /** Gives it back; with `true` it is closed instead. */
-  release(destroy?: boolean): void;
-  on(event: "error", listener: (error: Error) => void): void;
 }
 
 interface Pool {
@@ -106,7 +98,7 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
   return store;
 }
 
-class PostgresStore implements LiveStore {
+class PostgresStore implements LiveStore, TransactionStore {
   readonly system = "postgresql";
   readonly options: PostgresStoreOptions;
   readonly active = new Map<PostgresTransaction, LiveProcess>();
@@ -168,19 +160,10 @@ class PostgresStore implements LiveStore {
     }
   }
 
-  async load(
+  load(
     rows: Iterable<readonly [table: string, row: Readonly<Record<string, Value>>]>,
   ): Promise<void> {
-    const store = this.connect(newLiveProcess("setup"));
-    await toPromise(transact(store, function* (tx) {
-      for (const [table, row] of rows) {
-        try {
-          yield* tx.insert(table, row);
-        } catch (error) {
-          if (!(error instanceof StoreError) || error.kind !== "duplicate") throw error;
-        }
-      }
-    }));
+    return loadRows(this.connect(newLiveProcess("setup")), rows);
   }
 
   async status(): Promise<StoreStatus> {
@@ -300,8 +283,6 @@ class PostgresStore implements LiveStore {
   }
 }
 
-const clockSql = "(extract(epoch FROM clock_timestamp()) * 1000)::double precision";
-
 /**
  * Transactions that have written to a table, or are about to. The lock is theirs from before an id is
  * taken until what they have written can be seen: https://www.postgresql.org/docs/15/view-pg-locks.html
@@ -309,157 +290,3 @@ const clockSql = "(extract(epoch FROM clock_timestamp()) * 1000)::double precisi
 const writersSql = `SELECT virtualtransaction AS writer FROM pg_locks
   WHERE locktype = 'relation' AND mode = 'RowExclusiveLock' AND relation = $1::regclass
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`;
-
-class PostgresTransaction implements Transaction {
-  readonly #store: PostgresStore;
-  readonly #client: Client;
-  readonly #process: LiveProcess;
-  readonly #inserted: [table: string, row: Readonly<Record<string, Value>>][] = [];
-  /** By the store's clock, and by ours: one runs on by the other. */
-  readonly #beganAt: { readonly storeMs: number; readonly ownMs: number };
-  #isOver = false;
-
-  constructor(store: PostgresStore, client: Client, process: LiveProcess, nowMs: number) {
-    this.#store = store;
-    this.#client = client;
-    this.#process = process;
-    this.#beganAt = { storeMs: nowMs, ownMs: store.options.world.monotonicMs() };
-    store.active.set(this, process);
-  }
-
-  nowMs(): number {
-    const { storeMs, ownMs } = this.#beganAt;
-    return storeMs + this.#store.options.world.monotonicMs() - ownMs;
-  }
-
-  *insert(table: string, row: Readonly<Record<string, Value>>): Step<number> {
-    const columns = Object.keys(row);
-    // A violated constraint would end the transaction: it is to cost only the statement.
-    const { rows } = yield* this.#do(
-      `INSERT INTO ${quoted(table)} (${columns.map(quoted).join(", ")}) ` +
-        `VALUES (${columns.map((_, index) => `$${index + 1}`).join(", ")}) ` +
-        "ON CONFLICT DO NOTHING RETURNING id",
-      columns.map((one) => row[one]!),
-    );
-    const [inserted] = rows;
-    if (inserted === undefined) throw new StoreError("duplicate", `${table}: it is there already`);
-    if (observedTables.includes(table)) this.#inserted.push([table, row]);
-    return Number(inserted["id"]);
-  }
-
-  *select(
-    table: string,
-    where: Readonly<Record<string, Value>>,
-    { lock, ids, limit }: SelectOptions = {},
-  ): Step<readonly Row[]> {
-    checkWhere(this.#store.options.schema, table, where);
-    const { sql, values } = selection(table, where, { ids, limit });
-    const locking = lock === undefined
-      ? ""
-      : lock === "wait"
-      ? " FOR UPDATE"
-      : " FOR UPDATE SKIP LOCKED";
-    const { rows } = yield* this.#do(`${sql}${locking}`, values);
-    return rows.map(rowOf);
-  }
-
-  *update(table: string, id: number, changes: Readonly<Record<string, Value>>): Step<boolean> {
-    const columns = Object.keys(changes);
-    const set = columns.map((one, index) => `${quoted(one)} = $${index + 2}`).join(", ");
-    const { rowCount } = yield* this.#do(
-      `UPDATE ${quoted(table)} SET ${set} WHERE id = $1`,
-      [id, ...columns.map((one) => changes[one]!)],
-    );
-    return (rowCount ?? 0) > 0;
-  }
-
-  *delete(table: string, id: number): Step<boolean> {
-    const { rowCount } = yield* this.#do(`DELETE FROM ${quoted(table)} WHERE id = $1`, [id]);
-    return (rowCount ?? 0) > 0;
-  }
-
-  *commit(): Step<void> {
-    const { crash, onInserted } = this.#store.options;
-    if (this.#process.doom === "before-commit" && crash !== undefined) {
-      this.#process.doom = "none";
-      crash(this.#process);
-      return yield* forever();
-    }
-    yield* this.#do("COMMIT");
-    this.#end();
-    for (const [table, row] of this.#inserted) onInserted?.(table, row, this.#process);
-    if (this.#process.doom === "after-commit" && crash !== undefined) {
-      this.#process.doom = "none";
-      crash(this.#process);
-      yield* forever();
-    }
-  }
-
-  *rollback(): Step<void> {
-    if (this.#isOver) return;
-    try {
-      yield* this.#do("ROLLBACK");
-    } catch (error) {
-      // Its session is gone, and so is what it has written.
-      if (!(error instanceof StoreError)) throw error;
-      return;
-    }
-    this.#end();
-  }
-
-  /** Closes its session in the middle of whatever it does: the server rolls it back. */
-  drop(): void {
-    this.#end(true);
-  }
-
-  #end(destroy = false): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    this.#store.active.delete(this);
-    this.#client.release(destroy);
-  }
-
-  *#do(text: string, values: readonly Parameter[] = []) {
-    if (this.#isOver) throw new StoreError("ended", "The transaction has ended");
-    try {
-      return yield* fromPromise(() => this.#client.query(text, values));
-    } catch (error) {
-      // PostgreSQL takes nothing more in a transaction in which something has failed.
-      this.drop();
-      throw storeError(error);
-    }
-  }
-}
-
-function selection(
-  table: string,
-  where: Readonly<Record<string, Value>>,
-  { ids, limit }: Pick<SelectOptions, "ids" | "limit"> = {},
-): { sql: string; values: Parameter[] } {
-  const columns = Object.keys(where);
-  const values: Parameter[] = columns.map((one) => where[one]!);
-  let fits = columns.map((one, index) => `${quoted(one)} = $${index + 1}`).join(" AND ");
-  if (ids !== undefined) fits += ` AND id = ANY($${values.push(ids)})`;
-  const sql = `SELECT * FROM ${quoted(table)} WHERE ${fits} ORDER BY id`;
-  if (limit === undefined) return { sql, values };
-  return { sql: `${sql} LIMIT $${values.push(limit)}`, values };
-}
-
-/** SQLSTATE: https://www.postgresql.org/docs/15/errcodes-appendix.html */
-const kindsBySqlState: Readonly<Record<string, "duplicate" | "deadlock" | "busy">> = {
-  "23505": "duplicate",
-  "40P01": "deadlock",
-  "55P03": "busy",
-  "57014": "busy",
-  "53300": "busy",
-};
-
-function storeError(error: unknown): unknown {
-  if (error instanceof StoreError || !(error instanceof Error)) return error;
-  const { code } = error as { code?: string };
-  const kind = kindsBySqlState[code ?? ""];
-  if (kind !== undefined) return new StoreError(kind, error.message);
-  // A mistake in a statement is a defect of ours; all else is the server's or the network's state.
-  const isDefect = code !== undefined && /^(42|22|23)/.test(code);
-  return isDefect ? error : new StoreError("unavailable", reasonOf(error));
-}

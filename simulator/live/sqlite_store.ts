@@ -12,23 +12,21 @@ import { DatabaseSync, type StatementSync } from "node:sqlite";
 import {
   type ReadOptions,
   type Row,
-  type SelectOptions,
   type Snapshot,
   type Store,
   StoreError,
-  transact,
   type Transaction,
   type Value,
 } from "../topology/ports.ts";
-import { type Step, toPromise, waitFor } from "../topology/step.ts";
-import { forever, type LiveProcess, newLiveProcess, waitAs } from "./live_process.ts";
+import { type Step, waitFor } from "../topology/step.ts";
+import { type LiveProcess, newLiveProcess, waitAs } from "./live_process.ts";
 import {
   checkWhere,
   countedTables,
   depthOf,
   type LiveStore,
   type LiveStoreOptions,
-  observedTables,
+  loadRows,
   quoted,
   rowOf,
   statusQueries,
@@ -36,6 +34,14 @@ import {
   tableStatements,
 } from "./live_store.ts";
 import { countedRows, countQuery, lastIdOf, noId, RowCounts } from "./row_counts.ts";
+import {
+  isBusy,
+  noLimit,
+  selectSql,
+  SqliteTransaction,
+  storeError,
+  type TransactionStore,
+} from "./sqlite_transaction.ts";
 
 /** Options of {@linkcode openSqliteStore}. */
 export interface SqliteStoreOptions extends LiveStoreOptions {
@@ -82,7 +88,7 @@ interface Ended {
   fail(error: unknown): void;
 }
 
-class SqliteStore implements LiveStore {
+class SqliteStore implements LiveStore, TransactionStore {
   readonly system = "sqlite";
   readonly options: SqliteStoreOptions;
   readonly #writer: DatabaseSync;
@@ -120,19 +126,10 @@ class SqliteStore implements LiveStore {
     if (this.#current?.process === process) this.#current.end();
   }
 
-  async load(
+  load(
     rows: Iterable<readonly [table: string, row: Readonly<Record<string, Value>>]>,
   ): Promise<void> {
-    const store = this.connect(newLiveProcess("setup"));
-    await toPromise(transact(store, function* (tx) {
-      for (const [table, row] of rows) {
-        try {
-          yield* tx.insert(table, row);
-        } catch (error) {
-          if (!(error instanceof StoreError) || error.kind !== "duplicate") throw error;
-        }
-      }
-    }));
+    return loadRows(this.connect(newLiveProcess("setup")), rows);
   }
 
   status(): Promise<StoreStatus> {
@@ -323,138 +320,8 @@ class SqliteStore implements LiveStore {
   }
 }
 
-class SqliteTransaction implements Transaction {
-  readonly process: LiveProcess;
-  readonly inserted: [table: string, row: Readonly<Record<string, Value>>][] = [];
-  readonly #store: SqliteStore;
-  #isOver = false;
-
-  constructor(store: SqliteStore, process: LiveProcess) {
-    this.#store = store;
-    this.process = process;
-  }
-
-  nowMs(): number {
-    return this.#store.nowMs();
-  }
-
-  // deno-lint-ignore require-yield -- SQLite answers at once
-  *insert(table: string, row: Readonly<Record<string, Value>>): Step<number> {
-    const columns = Object.keys(row);
-    const sql = `INSERT INTO ${quoted(table)} (${columns.map(quoted).join(", ")}) ` +
-      `VALUES (${columns.map(() => "?").join(", ")})`;
-    const { lastInsertRowid } = this.#do(() =>
-      this.#store.prepare(sql).run(...columns.map((one) => row[one]!))
-    );
-    if (observedTables.includes(table)) this.inserted.push([table, row]);
-    return Number(lastInsertRowid);
-  }
-
-  /** Nobody else can write meanwhile, so every row is locked. */
-  // deno-lint-ignore require-yield -- SQLite answers at once
-  *select(
-    table: string,
-    where: Readonly<Record<string, Value>>,
-    { ids, limit = noLimit }: SelectOptions = {},
-  ): Step<readonly Row[]> {
-    checkWhere(this.#store.options.schema, table, where);
-    const columns = Object.keys(where);
-    const values = columns.map((one) => where[one]!);
-    if (ids !== undefined) values.push(JSON.stringify(ids));
-    const sql = selectSql(table, columns, ids !== undefined);
-    return this.#do(() => this.#store.prepare(sql).all(...values, limit)).map(
-      rowOf,
-    );
-  }
-
-  // deno-lint-ignore require-yield -- SQLite answers at once
-  *update(table: string, id: number, changes: Readonly<Record<string, Value>>): Step<boolean> {
-    const columns = Object.keys(changes);
-    const set = columns.map((one) => `${quoted(one)} = ?`).join(", ");
-    const sql = `UPDATE ${quoted(table)} SET ${set} WHERE id = ?`;
-    const values = columns.map((one) => changes[one]!);
-    return this.#do(() => this.#store.prepare(sql).run(...values, id)).changes > 0;
-  }
-
-  // deno-lint-ignore require-yield -- SQLite answers at once
-  *delete(table: string, id: number): Step<boolean> {
-    const sql = `DELETE FROM ${quoted(table)} WHERE id = ?`;
-    return this.#do(() => this.#store.prepare(sql).run(id)).changes > 0;
-  }
-
-  *commit(): Step<void> {
-    this.#checkOpen();
-    const { crash } = this.#store.options;
-    if (this.process.doom === "before-commit" && crash !== undefined) {
-      this.process.doom = "none";
-      crash(this.process);
-      return yield* forever();
-    }
-    this.#isOver = true;
-    yield* this.#store.ended(this, true);
-    if (this.process.doom === "after-commit" && crash !== undefined) {
-      this.process.doom = "none";
-      crash(this.process);
-      yield* forever();
-    }
-  }
-
-  // deno-lint-ignore require-yield -- SQLite answers at once
-  *rollback(): Step<void> {
-    this.end();
-  }
-
-  /** What it has written is gone. */
-  end(): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    this.#store.ended(this, false);
-  }
-
-  #checkOpen(): void {
-    if (this.#isOver) throw new StoreError("ended", "The transaction has ended");
-  }
-
-  #do<T>(work: () => T): T {
-    this.#checkOpen();
-    try {
-      return work();
-    } catch (error) {
-      throw storeError(error);
-    }
-  }
-}
-
-/** @param hasIds whether ids follow the columns' values, as one text of JSON */
-function selectSql(table: string, columns: readonly string[], hasIds = false): string {
-  let where = columns.map((one) => `${quoted(one)} = ?`).join(" AND ");
-  // However many they are, it is one statement, and prepared once.
-  if (hasIds) where += " AND id IN (SELECT value FROM json_each(?))";
-  return `SELECT * FROM ${quoted(table)} WHERE ${where} ORDER BY id LIMIT ?`;
-}
-
-/** All rows, as SQLite's LIMIT has it. */
-const noLimit = -1;
-
 function* nothing(): Step<void> {}
 
 function closed(): StoreError {
   return new StoreError("unavailable", "The store is closed");
-}
-
-function isBusy(error: unknown): boolean {
-  return error instanceof Error && /database is locked/.test(error.message);
-}
-
-/** SQLITE_CONSTRAINT_UNIQUE: https://www.sqlite.org/rescode.html */
-const uniqueViolation = 2067;
-
-function storeError(error: unknown): unknown {
-  if (!(error instanceof Error) || (error as { code?: string }).code !== "ERR_SQLITE_ERROR") {
-    return error;
-  }
-  if ((error as { errcode?: number }).errcode === uniqueViolation) {
-    return new StoreError("duplicate", error.message);
-  }
-  return new StoreError(isBusy(error) ? "busy" : "unavailable", error.message);
 }
