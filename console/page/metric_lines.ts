@@ -123,9 +123,23 @@ export function align(
         beforeMs = point.timeMs;
       }
       bridgeQuiet(timesMs, values, quiet);
+      widenGaps(values);
       return { label, values };
     }),
   };
+}
+
+/**
+ * A gap reaches from the line's own last value to its next one: where only other lines have a point in
+ * it, too. Otherwise the line would be drawn up to there, as if it had been on its way.
+ */
+function widenGaps(values: (number | null | undefined)[]): void {
+  for (let i = 1; i < values.length; i++) {
+    if (values[i] === undefined && values[i - 1] === null) values[i] = null;
+  }
+  for (let i = values.length - 2; i >= 0; i--) {
+    if (values[i] === undefined && values[i + 1] === null) values[i] = null;
+  }
 }
 
 /**

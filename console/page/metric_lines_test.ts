@@ -62,7 +62,7 @@ Deno.test("linesOf() puts series of different times on common ones; where only o
   ], "rate");
   assert.deepEqual(timesMs, [1, 2, 3]);
   assert.deepEqual(lines, [
-    { label: "200", values: [null, undefined, 5] },
+    { label: "200", values: [null, null, 5] },
     { label: "500", values: [undefined, 1, 2] },
   ]);
 });
@@ -71,8 +71,9 @@ Deno.test("linesOf() marks a gap where more than three steps were missed", () =>
   const steady = counter({ status: 200 }, [1, 2, 3, 4, 5, 6, 7, 8].map((at) => [at * 10, 1]));
   const broken = counter({ status: 500 }, [[11, 1], [21, 1], [31, 1], [71, 1], [81, 1]]);
   const [, line] = linesOf([steady, broken], "rate").lines;
-  const known = line!.values.filter((value) => value !== undefined);
-  assert.deepEqual(known, [1, 1, 1, null, 1, 1]);
+  // The whole gap: the line is drawn no further than to its last value, and from its next one on.
+  const own = (value: number | null | undefined) => value === undefined ? "-" : `${value ?? "."}`;
+  assert.equal(line!.values.map(own).join(""), "-1-1-1....1-1");
   assert.ok(linesOf([steady, broken], "rate").lines[0]!.values.every((value) => value !== null));
 });
 

@@ -81,7 +81,7 @@ const busyShots: readonly Shot[] = [
   { view: "trace", path: "/?q=sign+and+verify", prepare: openTrace("sign and verify") },
   {
     view: "span",
-    path: "/?errors=1&q=sign+up",
+    path: "/?q=sign+up",
     prepare: openSpan("sign up", /^(PUT|POST) /),
     kept: ["dark"],
   },
@@ -93,7 +93,7 @@ const busyShots: readonly Shot[] = [
   },
   { view: "compare", path: "/?q=sign+up", prepare: compareTraces },
   { view: "charts", path: "/charts", prepare: isThere(".u-over") },
-  { view: "chart", path: duration, prepare: isThere(".u-over"), kept: ["light"] },
+  { view: "chart", path: duration, prepare: isThere(".u-over") },
   { view: "chart-groups", path: `${duration}&by=http.route`, prepare: isThere(".u-over") },
   {
     view: "chart-two",
@@ -191,7 +191,7 @@ async function startDemo(): Promise<{ demo: TestProgram; origin: string }> {
 async function enough(origin: string): Promise<void> {
   for (;;) {
     const stats = await (await fetch(`${origin}/api/stats`)).json();
-    if (stats.traces.tracesHeld >= 1_500 && stats.metrics.received >= 5_000) return;
+    if (stats.traces.tracesHeld >= 600 && stats.metrics.received >= 3_000) return;
     await new Promise((resolve) => setTimeout(resolve, 500));
   }
 }
