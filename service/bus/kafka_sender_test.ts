@@ -392,6 +392,45 @@ Deno.test("KafkaSender remembers a thousand topics that are not there, the oldes
     requests.at(-1)!.acknowledge();
   }));
 
+Deno.test("KafkaSender sends a record alone that is larger than a batch", () =>
+  scene({ maxBatchBytes: 30 }, async ({ send, requests }) => {
+    for (const value of ["a", "b".repeat(100), "c"]) send(value);
+    await drainMicrotasks();
+    requests[0]!.acknowledge();
+    await drainMicrotasks();
+    assert.deepEqual(requests.map(({ values }) => values.map((value) => value[0]).join(" ")), [
+      ...["a", "b", "c"],
+    ]);
+  }));
+
+Deno.test("KafkaSender believes that there is no topic only when it hears so twice in a row", () =>
+  scene({ maxRequests: 1 }, async ({ send, requests, world, endings }) => {
+    send("a");
+    await drainMicrotasks();
+    for (const kind of ["unavailable", "unknown-topic", "unavailable", "unknown-topic"] as const) {
+      requests.at(-1)!.fail(kind);
+      await world.advance(1_000);
+      assert.equal(endings.size, 0, kind);
+    }
+    assert.equal(requests.length, 5);
+    requests.at(-1)!.acknowledge();
+    await drainMicrotasks();
+    assert.match(endings.get("a")!, /^sent/);
+  }));
+
+Deno.test("KafkaSender takes a topic that refuses what is too large for one that is there", () =>
+  scene({}, async ({ send, requests, endings }) => {
+    send("large");
+    await drainMicrotasks();
+    requests[0]!.fail("too-large");
+    await drainMicrotasks();
+    send("small");
+    await drainMicrotasks();
+    requests[1]!.acknowledge();
+    await drainMicrotasks();
+    assert.deepEqual([...endings.values()], ["too-large at 0", "sent at 0"]);
+  }));
+
 Deno.test("KafkaSender does not send what has expired between two attempts", () =>
   scene({ maxRequests: 1 }, async ({ sender, requests, world }) => {
     const sending = (timeoutMs: number, value: string) =>
