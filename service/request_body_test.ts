@@ -1,10 +1,17 @@
 import assert from "node:assert/strict";
 import { ProblemError } from "./problem.ts";
-import { readBody, readText, releasePieces } from "./request_body.ts";
+import {
+  readBody,
+  type ReadBodyOptions,
+  readPieces,
+  readText,
+  releasePieces,
+  textOf,
+} from "./request_body.ts";
 import { listen } from "./http_server.ts";
 import { noDeadline } from "./testing/context.ts";
 import { Peer } from "./testing/tcp_peer.ts";
-import { VirtualWorld } from "./world/virtual_world.ts";
+import { drainMicrotasks, VirtualWorld } from "./world/virtual_world.ts";
 
 function chunked(...chunks: string[]): Request {
   const body = ReadableStream.from(chunks.map((chunk) => new TextEncoder().encode(chunk)));
@@ -152,4 +159,80 @@ Deno.test("releasePieces() gives back what is nobody else's, and leaves the rest
   releasePieces([whole, part]);
   assert.equal(whole.length, 0);
   assert.deepEqual([...part, ...shared], [1, 2, 1, 2, 3, 4]);
+});
+
+Deno.test("readPieces() gives the body in pieces, within the same limits, and textOf() their text", async () => {
+  const options: ReadBodyOptions = { limitBytes: 4 };
+  const declared = (body: string, more: Record<string, string> = {}) =>
+    new Request("http://127.0.0.1/", {
+      ...{ method: "POST", body },
+      headers: { "content-length": String(body.length), ...more },
+    });
+  for (const request of [chunked("a", "bcd"), declared("abcd")]) {
+    assert.equal(textOf(await readPieces(request, options)), "abcd");
+  }
+  assert.equal(textOf(await readPieces(new Request("http://127.0.0.1/"), options)), "");
+  for (const request of [chunked("abc", "de"), declared("abcde")]) {
+    await assert.rejects(readPieces(request, options), { status: 413 });
+  }
+  const encoded = () => declared("abcd", { "content-encoding": "gzip" });
+  await assert.rejects(readPieces(encoded(), options), { status: 415 });
+  assert.equal(textOf(await readPieces(encoded(), { ...options, encoded: true })), "abcd");
+  // A character may be cut by a piece's end; what is no UTF-8 is shown as such.
+  assert.equal(textOf([new Uint8Array([0xc3]), new Uint8Array([0xa9])]), "é");
+  assert.equal(textOf([new Uint8Array([0xff])]), "\ufffd");
+  assert.equal(textOf([]), "");
+});
+
+Deno.test("a body that is refused is told why, how much it may be, and what to do", async () => {
+  const problemOf = async (read: Promise<unknown>) => {
+    const error = await read.then(() => undefined, (error) => error);
+    assert.ok(error instanceof ProblemError, String(error));
+    return { problem: error.problem, headers: Object.fromEntries(error.getResponse().headers) };
+  };
+  const tooLarge = await problemOf(readBody(chunked("abc"), { limitBytes: 2 }));
+  assert.deepEqual(tooLarge.problem, {
+    ...{ title: "Body too large", detail: "The body may have at most 2 bytes.", limitBytes: 2 },
+  });
+
+  const world = new VirtualWorld();
+  const never = new Request("http://127.0.0.1/", {
+    ...{ method: "POST", body: new ReadableStream({ pull: () => new Promise(() => {}) }) },
+  });
+  const slow = problemOf(readBody(never, { limitBytes: 2, world }));
+  await drainMicrotasks();
+  await world.advance(29_999);
+  assert.equal(world.pendingTimers, 1, "half a minute unless told otherwise");
+  await world.advance(1);
+  const { problem, headers } = await slow;
+  assert.deepEqual(problem, {
+    title: "Body too slow",
+    detail: "The whole body must arrive within 30000 ms.",
+    timeoutMs: 30_000,
+  });
+  assert.equal(headers.connection, "close");
+
+  const torn = new Request("http://127.0.0.1/", {
+    ...{ method: "POST", body: new ReadableStream({ start: (stream) => stream.error("gone") }) },
+  });
+  const cut = await problemOf(readBody(torn, { limitBytes: 2 }));
+  assert.deepEqual(cut.problem, {
+    title: "Body incomplete",
+    detail: "The connection ended before the whole body had arrived. Send it again.",
+  });
+
+  const encoding = "Z".repeat(60);
+  const zipped = new Request("http://127.0.0.1/", {
+    ...{ method: "POST", body: "x", headers: { "content-encoding": ` ${encoding}` } },
+  });
+  const { problem: unsupported, headers: wanted } = await problemOf(
+    readBody(zipped, { limitBytes: 2 }),
+  );
+  assert.deepEqual(unsupported, {
+    title: "Unsupported content encoding",
+    detail: `The body is "${
+      "z".repeat(40)
+    }", which is not taken here. Send it plain, without content-encoding.`,
+  });
+  assert.equal(wanted["accept-encoding"], "identity");
 });
