@@ -53,7 +53,8 @@ export class ClientRetries {
   /** Waits until the retry that is due next has begun, if there is one. */
   async next(): Promise<void> {
     const waitMs = this.#nextAtMs - realWorld.monotonicMs();
-    if (waitMs > 0) await pause(Math.ceil(waitMs));
+    // The library's timer is set a moment after its time was asked for.
+    if (waitMs > 0) await pause(Math.ceil(waitMs) + 5);
   }
 
   /** Closes the client; no retry is left when it resolves. */
