@@ -5,8 +5,33 @@
  */
 import assert from "node:assert/strict";
 import { axeFindings, type Tab } from "../service/testing/browser.ts";
+import { eventually } from "../service/testing/eventually.ts";
 import { type Fixture, row, rows, startConsole } from "./console_fixture.ts";
 import { childId, post, resource, sendMetric, sendTrace, span } from "./otlp_json.ts";
+
+/** Runs in the page: the middle of what is drawn in the text's own colour, as marks alone are. */
+function findMark(): { x: number; y: number } | undefined {
+  const canvas = document.querySelector<HTMLCanvasElement>(".u-wrap canvas")!;
+  const { width, height } = canvas;
+  const probe = new OffscreenCanvas(1, 1).getContext("2d")!;
+  probe.fillStyle = getComputedStyle(document.body).color;
+  probe.fillRect(0, 0, 1, 1);
+  const [r, g, b] = probe.getImageData(0, 0, 1, 1).data;
+  const { data } = canvas.getContext("2d")!.getImageData(0, 0, width, height);
+  const found: number[] = [];
+  for (let i = 0; i < data.length; i += 4) {
+    if (data[i] === r && data[i + 1] === g && data[i + 2] === b && data[i + 3] === 255) {
+      found.push(i / 4);
+    }
+  }
+  const middle = found[Math.floor(found.length / 2)];
+  if (middle === undefined) return undefined;
+  const box = canvas.getBoundingClientRect();
+  return {
+    x: box.x + middle % width * box.width / width,
+    y: box.y + Math.floor(middle / width) * box.height / height,
+  };
+}
 
 /** By their names. */
 export const chartCases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
@@ -86,6 +111,40 @@ export const chartCases: Record<string, (test: Tab & Fixture) => Promise<void>> 
     await page.waitForURL((url) => url.searchParams.has("from"));
     await page.getByRole("link", { name: "Traces of this time" }).click();
     await page.getByText(/Traces that began between/).waitFor();
+  },
+
+  async "exemplars stand on the chart, and lead to their traces"({ console, page }) {
+    const traceId = await sendTrace(console, { name: "PUT /orders" });
+    const nanosAgo = (ms: number) => `${BigInt(Date.now() - ms) * 1_000_000n}`;
+    const point = (agoMs: number, exemplars: object[] = []) => ({
+      timeUnixNano: nanosAgo(agoMs),
+      asDouble: 0.5,
+      exemplars,
+    });
+    const exemplar = {
+      timeUnixNano: nanosAgo(10_000),
+      asDouble: 0.25,
+      traceId,
+      spanId: childId,
+    };
+    await post(console, "/v1/metrics", {
+      resourceMetrics: [resource("checkout", "scopeMetrics", {
+        metrics: [{
+          name: "shop.queue.wait",
+          unit: "s",
+          gauge: { dataPoints: [point(20_000), point(1_000, [exemplar])] },
+        }],
+      })],
+    });
+    await page.goto(`${console.fields.page}/charts?metric=shop.queue.wait`);
+    const list = page.getByRole("region", { name: "Exemplars, the largest first" });
+    await list.getByRole("link", { name: /^250\sms/ }).click();
+    await page.waitForURL(`**/traces/${traceId}?span=${childId}`);
+    await page.goBack();
+    await page.locator(".u-over").first().waitFor();
+    const at = await eventually("the mark on the chart", () => page.evaluate(findMark));
+    await page.mouse.click(at.x, at.y);
+    await page.waitForURL(`**/traces/${traceId}?span=${childId}`);
   },
 
   async "the map shows who calls whom; an edge leads to its traces, and the tables say the same"(
