@@ -226,6 +226,26 @@ testPage("simulation page, live", {
       assert.match(page.url(), /view=live/);
     },
 
+    async "a step leads to its trace in the console, where one is known"({ page, simulator }) {
+      await page.route(
+        "**/api/programs",
+        (route) => route.fulfill({ json: { console: "http://127.0.0.1:8080", programs: [] } }),
+      );
+      await page.goto(`${simulator.url}/simulation?view=live`);
+      await button(page, "Place an order").click();
+      const steps = page.getByRole("region", { name: "What has just happened" });
+      const applied = steps.getByRole("listitem").filter({ hasText: /applied result 1/ });
+      const link = applied.getByRole("link", { name: "trace" });
+      await link.waitFor();
+      const { data } = await (await fetch(`${simulator.url}/graphql`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ query: "{ orders(last: 1) { trace } }" }),
+      })).json();
+      const id = data.orders[0].trace as string;
+      assert.equal(await link.getAttribute("href"), `http://127.0.0.1:8080/traces/${id}`);
+    },
+
     async "an order that is lost is counted, and said to whoever cannot see it"({ page }) {
       await using simulator = await testSimulator({
         live: { instances: 1, keys: 1, pattern: "fire-and-forget" },

@@ -17,7 +17,7 @@ import { atMs, type Branch, current, entryPlace, other, otherView, view } from "
 import { eventAt, placeAt, seekTime } from "./position.ts";
 import { show } from "./store.ts";
 import { RunTopology } from "./run_topology.tsx";
-import { entryWords, isQuiet, secondsWords } from "./words.ts";
+import { entryWords, isQuiet, secondsWords, textWords } from "./words.ts";
 
 const patterns = ["outbox", "dual-write", "fire-and-forget"] as const;
 
@@ -112,7 +112,7 @@ function Pair({ run, second }: { run: Branch; second: Branch }) {
 function lanesOf({ letter, info }: Branch) {
   return [{
     name: `invariants of ${letter}`,
-    marks: info.violations.map(({ atMs, text }) => ({ atMs, label: text })),
+    marks: info.violations.map(({ atMs, text }) => ({ atMs, label: textWords(text) })),
   }];
 }
 
@@ -161,9 +161,11 @@ function Losses({ runs }: { runs: readonly [Branch, Branch] }) {
         {row("orders lost", (_, index) => bad(count(index, "lost")))}
         {row("applied twice", (_, index) => bad(count(index, "twice")))}
         {row("in the end", (run) =>
-          run.info.violations.length === 0
-            ? "holds"
-            : <span class="error-text">{verdictWords(run)}: {run.info.violations[0]!.text}</span>)}
+          run.info.violations.length === 0 ? "holds" : (
+            <span class="error-text">
+              {verdictWords(run)}: {textWords(run.info.violations[0]!.text)}
+            </span>
+          ))}
       </tbody>
     </table>
   );
