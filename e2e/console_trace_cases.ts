@@ -144,6 +144,50 @@ export const traceCases: Record<string, (test: Tab & Fixture) => Promise<void>> 
     await page.getByText("1 of 3", { exact: true }).waitFor();
   },
 
+  async "spans at the edges: start 0, no duration, no end, one too many; and an answer that does not come"(
+    { console, page },
+  ) {
+    const { page: url } = console.fields;
+    const send = (...spans: object[]) =>
+      post(console, "/v1/traces", { resourceSpans: [resource("edge", "scopeSpans", { spans })] });
+    const [none, running, long] = ["a", "b", "c"].map((digit) => digit.repeat(32)) as [
+      string,
+      string,
+      string,
+    ];
+    const now = `${BigInt(Date.now()) * 1_000_000n}`;
+    const one = (traceId: string, name: string) => span({ traceId, spanId: childId, name });
+    await send(
+      { ...one(none, "in no time"), startTimeUnixNano: "0", endTimeUnixNano: "0" },
+      { ...one(running, "runs still"), startTimeUnixNano: now, endTimeUnixNano: "0" },
+    );
+    await page.goto(`${url}/traces/${none}`);
+    await page.getByRole("treeitem", { name: /^in no time/ }).waitFor();
+    await page.goto(`${url}/traces/${running}`);
+    await page.getByRole("treeitem", { name: /^runs still/ }).getByText("no end").waitFor();
+
+    for (let from = 0; from < 10_001; from += 2_000) {
+      const spans = Array.from({ length: Math.min(2_000, 10_001 - from) }, (_, i) =>
+        span({
+          traceId: long,
+          spanId: `${from + i + 1}`.padStart(16, "0"),
+          name: `step ${from + i}`,
+        }));
+      await post(console, "/v1/traces", {
+        resourceSpans: [resource("edge", "scopeSpans", { spans })],
+      });
+    }
+    await page.goto(`${url}/traces/${long}`);
+    await page.getByText("This trace is cut at 10,000 spans: 1 more were refused").waitFor();
+
+    await page.route(`**/api/traces/${none}`, () => {});
+    await page.goto(`${url}/traces/${none}`);
+    await page.getByRole("alert").getByText("Nothing came in 10 s.").waitFor();
+    await page.unrouteAll();
+    await page.getByRole("button", { name: "Try again" }).click();
+    await page.getByRole("treeitem", { name: /^in no time/ }).waitFor();
+  },
+
   async "links lead both ways, with what they say"({ console, page }) {
     const traceId = await sendTrace(console, { name: "PUT /orders" });
     const batchId = "cd".repeat(16);
