@@ -7,7 +7,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { decode } from "fast-png";
-import type { Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import { generateCertificates } from "../pingpong/gen_certs.ts";
 import { buildPage, findPages } from "../service/page/build.ts";
 import { testWithBrowser } from "../service/testing/browser.ts";
@@ -36,13 +36,18 @@ const zoomed = { width: 320, height: 256 };
 const leastScrolled = 64;
 
 testWithBrowser(
-  "every page in forced colours, at 400 % zoom, without motion, with clear fields",
+  "every page in forced colours, at 400 % zoom, on a phone, without motion, with clear fields, in the theme chosen",
   async (browser, t) => {
     for (const name of await findPages()) await buildPage(name);
     await using undo = new AsyncDisposableStack();
     const folder = await Deno.makeTempDir();
     undo.defer(() => Deno.remove(folder, { recursive: true }));
-    for (const [name, one] of Object.entries(await startAll(undo, folder))) {
+    const pages = await startAll(undo, folder);
+    await t.step(
+      "a theme that is chosen on one page is that of all, whatever their ports",
+      () => isThemeShared(browser, Object.values(pages).map(({ url }) => url)),
+    );
+    for (const [name, one] of Object.entries(pages)) {
       await t.step(name, async () => {
         const context = await browser.newContext({ reducedMotion: "reduce" });
         try {
@@ -54,6 +59,7 @@ testWithBrowser(
           await hasClearFields(page);
           await isSeenInForcedColors(page, one);
           await isUsableAtFourTimes(page, one);
+          await saysWhichProgram(page);
         } finally {
           await context.close();
         }
@@ -61,6 +67,35 @@ testWithBrowser(
     }
   },
 );
+
+async function isThemeShared(browser: Browser, urls: readonly string[]): Promise<void> {
+  const context = await browser.newContext({ colorScheme: "light" });
+  try {
+    context.setDefaultTimeout(60_000);
+    const page = await context.newPage();
+    const origins = [...new Set(urls.map((url) => new URL(url).origin))];
+    await page.goto(origins[0]!);
+    await page.getByRole("button", { name: /^Theme/ }).click();
+    await page.getByRole("button", { name: /^Theme: light/ }).click();
+    await page.getByRole("button", { name: /^Theme: dark/ }).waitFor();
+    for (const url of urls) {
+      await page.goto(url, { waitUntil: "commit" });
+      await page.locator('html[data-theme="dark"]').waitFor();
+    }
+    assert.ok(origins.length > 5, origins.join());
+  } finally {
+    await context.close();
+  }
+}
+
+/** On a phone there is no room for both names: that of the program stays. */
+async function saysWhichProgram(page: Page): Promise<void> {
+  await page.setViewportSize({ width: 360, height: 740 });
+  const name = page.locator(".brand-program");
+  await name.waitFor();
+  const { x, width } = (await name.boundingBox())!;
+  assert.ok(width > 10 && x >= 0 && x + width <= 360, `${await name.textContent()} at ${x}`);
+}
 
 async function startAll(
   undo: AsyncDisposableStack,
