@@ -20,6 +20,9 @@ export function* janitor(part: Surroundings, settings: Settings): Step<never> {
 /** The most rows that are looked at, and changed, in one transaction. */
 const maxTogether = 500;
 
+/** How many rows are looked at first: most often none of them is old. */
+const firstLook = 32;
+
 /** Removes what was sent long ago. */
 function* purgeOutbox(part: Surroundings, settings: Settings): Step<void> {
   const queues = ["sent"];
@@ -51,11 +54,11 @@ function* purge(
   },
   remove: (old: readonly Row[]) => Step<void>,
 ): Step<void> {
-  for (;;) {
-    const { rows, nowMs } = yield* part.store.read(table, { queue }, { limit: maxTogether });
+  for (let limit = firstLook;; limit = maxTogether) {
+    const { rows, nowMs } = yield* part.store.read(table, { queue }, { limit });
     const old = rows.filter((row) => nowMs - (row[since] as number) > windowMs);
     if (old.length > 0) yield* remove(old);
-    if (old.length < maxTogether) return;
+    if (old.length < limit) return;
   }
 }
 
