@@ -4,7 +4,7 @@
  * @module
  */
 import type { FaultPoint } from "../topology/ports.ts";
-import type { Outage } from "./faulty_link.ts";
+import type { Outage } from "./outages.ts";
 
 /** Options of {@linkcode Amplification}. */
 export interface AmplificationOptions {

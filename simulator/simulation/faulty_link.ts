@@ -10,6 +10,7 @@ import { leaf, type LeafKind, type Step } from "../topology/step.ts";
 import { type Decisions, type Draw, logUniform } from "./decisions.ts";
 import { type EventLoop, forever, newProcess, type Process } from "./event_loop.ts";
 import { FaultChances } from "./fault_chances.ts";
+import { type Flight, Flights } from "./flights.ts";
 import {
   type FaultKind,
   faultKinds,
@@ -19,7 +20,8 @@ import {
   type FaultRates,
   isBusPoint,
 } from "./options.ts";
-import type { CallFault, EndedCall } from "./run_watch.ts";
+import { type Outage, type OutageMode, Outages } from "./outages.ts";
+import type { EndedCall } from "./run_watch.ts";
 
 /** Options of {@linkcode FaultyLinks}. */
 export interface FaultyLinksOptions {
@@ -47,54 +49,11 @@ export interface FaultyLinksOptions {
   readonly onFault: (kind: FaultKind, point: FaultPoint, subject: string, process: Process) => void;
 }
 
-/** A call that is under way. */
-export interface Flight {
-  /** Counted up from 1. */
-  readonly call: number;
-  readonly point: FaultPoint;
-  /** The message that it is about, or the topic that it asks for messages. */
-  readonly subject: string;
-  readonly process: Process;
-  readonly life: number;
-  /** What the message carries as its trace, where it is about one. */
-  readonly trace: string | undefined;
-  readonly startMs: number;
-  /** Those that have hit it. */
-  readonly faults: CallFault[];
-  /** Whether nobody waits for it: what comes late, or for the second time. */
-  readonly isLate: boolean;
-  /**
-   * - `request`: it is on its way
-   * - `work`: the other end works at it, or has nothing to give yet
-   * - `delayed`: it is on its way for longer than it should
-   * - `silence`: whoever calls waits in vain
-   */
-  phase: "request" | "work" | "delayed" | "silence";
-  sinceMs: number;
-  /** When the phase will be over; `undefined` if that is not known yet. */
-  untilMs: number | undefined;
-}
-
-/** What an outage does: 1 refuses, 2 lets calls time out, 3 lets them through and loses the answers. */
-export type OutageMode = 1 | 2 | 3;
-
-/** The same, in words: both ways are cut; the way there; the way back. */
-export const outageEffects = { 1: "refuse", 2: "time-out", 3: "lose-answer" } as const;
-
 /** An outage by the way that is cut. */
 const modes = { both: 1, there: 2, back: 3 } as const;
 
 /** Which way is affected, as it stands in a record; what is usual is 0. */
 const ways = { there: 0, back: 1, both: 2 } as const;
-
-/** A point that is out. */
-export interface Outage {
-  readonly sinceMs: number;
-  readonly untilMs: number;
-  readonly mode: OutageMode;
-  /** Calls that have met it. */
-  calls: number;
-}
 
 /** Made once: an error's stack would cost more than the call. */
 const refused = new LinkError("refused", "It cannot be reached");
@@ -109,22 +68,21 @@ export class FaultyLinks {
   readonly #decisions: Decisions;
   readonly #options: FaultyLinksOptions;
   readonly #chances: Partial<Record<FaultPoint, FaultChances>> = {};
-  /** Of points, and of processes that reach nothing. */
-  readonly #outages = new Map<FaultPoint | Process, Outage>();
+  readonly #outages: Outages;
   readonly #reorderMs = new Map<Process, number>();
   /** How long who is about to crash is down, at least. */
   readonly #minDownMs = new Map<Process, number>();
-  readonly #flights: Set<Flight> | undefined;
+  readonly #flights: Flights | undefined;
   readonly #dooms = new Dooms<Process>();
   readonly #network = newProcess("network");
   #isHealed = false;
-  #calls = 0;
 
   constructor(loop: EventLoop, decisions: Decisions, options: FaultyLinksOptions) {
     this.#loop = loop;
     this.#decisions = decisions;
     this.#options = options;
-    this.#flights = options.isObserved ? new Set() : undefined;
+    this.#flights = options.isObserved ? new Flights(loop, options.onCallEnd) : undefined;
+    this.#outages = new Outages(loop);
     for (const [point, rates] of Object.entries(options.rates)) {
       this.setRates(
         Number(point) as FaultPoint,
@@ -136,10 +94,11 @@ export class FaultyLinks {
 
   /** The link as a process sees it. */
   connect(process: Process): Link {
-    if (this.#flights !== undefined) {
+    const flights = this.#flights;
+    if (flights !== undefined) {
       return {
         call: (point, subject, perform, trace) =>
-          this.#observed(process, point, subject, perform, trace),
+          this.#observed(flights, process, point, subject, perform, trace),
       };
     }
     return { call: (point, subject, perform) => this.#call(process, point, subject, perform) };
@@ -156,24 +115,22 @@ export class FaultyLinks {
 
   /** Calls that are under way; none unless they are observed. */
   flights(): readonly Flight[] {
-    // A crashed process has left its calls where they were.
-    return [...this.#flights ?? []].filter(({ process, life }) =>
-      process.isLive && process.life === life
-    );
+    return this.#flights?.underWay() ?? [];
+  }
+
+  /** Calls of a process that has crashed end where they are. */
+  abandon(process: Process): void {
+    this.#flights?.abandon(process);
   }
 
   /** Cuts a point, or all that a process calls, for so long; a longer cut that is there stays. */
   cut(target: FaultPoint | Process, mode: OutageMode, durationMs: number): void {
-    if (this.#isHealed) return;
-    const untilMs = this.#loop.nowMs + durationMs;
-    if ((this.#outages.get(target)?.untilMs ?? 0) < untilMs) {
-      this.#outages.set(target, { untilMs, mode, sinceMs: this.#loop.nowMs, calls: 0 });
-    }
+    if (!this.#isHealed) this.#outages.cut(target, mode, durationMs);
   }
 
   /** What is out now, by point, or by the process that reaches nothing. */
   outages(): readonly (readonly [FaultPoint | Process, Outage])[] {
-    return [...this.#outages].filter(([, { untilMs }]) => untilMs > this.#loop.nowMs);
+    return this.#outages.all();
   }
 
   /** From now on no call fails by itself. */
@@ -197,67 +154,22 @@ export class FaultyLinks {
   }
 
   *#observed<T>(
+    flights: Flights,
     process: Process,
     point: FaultPoint,
     subject: string,
     perform: () => Step<T>,
     trace: string | undefined,
   ): Step<T> {
-    const flight = this.#depart(process, point, subject, false, trace)!;
+    const flight = flights.depart({ process, point, subject, trace, isLate: false });
     try {
       const result = yield* this.#call(process, point, subject, perform, flight);
-      this.#end(flight);
+      flights.end(flight);
       return result;
     } catch (error) {
-      this.#end(flight, errorWord(error));
+      flights.end(flight, errorWord(error));
       throw error;
     }
-  }
-
-  #depart(
-    process: Process,
-    point: FaultPoint,
-    subject: string,
-    isLate: boolean,
-    trace?: string,
-  ): Flight | undefined {
-    if (this.#flights === undefined) return undefined;
-    const { life } = process;
-    const { nowMs } = this.#loop;
-    const flight: Flight = {
-      ...{ call: ++this.#calls, point, subject, process, life, trace, isLate, faults: [] },
-      ...{ phase: "request", startMs: nowMs, sinceMs: nowMs, untilMs: undefined },
-    };
-    this.#flights.add(flight);
-    return flight;
-  }
-
-  /** Calls of a process that has crashed end where they are. */
-  abandon(process: Process): void {
-    for (const flight of this.#flights ?? []) {
-      const isGone = flight.process === process && flight.life !== process.life;
-      if (isGone && !flight.isLate) this.#end(flight, "crashed");
-    }
-  }
-
-  #end(flight: Flight, error?: string): void {
-    if (!this.#flights!.delete(flight)) return;
-    const { process, point, subject, trace, startMs, faults } = flight;
-    this.#options.onCallEnd?.({
-      ...{ type: "call", part: process.name, point, subject, trace, startMs },
-      ...{ endMs: this.#loop.nowMs, faults, error },
-    });
-  }
-
-  #hit(flight: Flight | undefined, kind: FaultKind): void {
-    flight?.faults.push({ kind, atMs: this.#loop.nowMs });
-  }
-
-  #enter(flight: Flight | undefined, phase: Flight["phase"], durationMs?: number): void {
-    if (flight === undefined) return;
-    flight.phase = phase;
-    flight.sinceMs = this.#loop.nowMs;
-    flight.untilMs = durationMs === undefined ? undefined : flight.sinceMs + durationMs;
   }
 
   #call<T>(
@@ -275,29 +187,24 @@ export class FaultyLinks {
   request({ process, point, subject, flight }: Call, resume: () => void): void {
     this.#options.onCall(point, subject);
     const linkMs = this.#options.linkMs(process);
-    this.#enter(flight, "request", linkMs);
+    this.#flights?.enter(flight, "request", linkMs);
     this.#loop.after(linkMs, resume, process);
   }
 
   /** A call has come to where it goes: gives what becomes of it there. */
   perform({ process, point, subject, perform, flight }: Call): Step<unknown> {
-    this.#enter(flight, "work");
-    const outage = this.#outageOf(point) ?? this.#outageOf(process);
+    this.#flights?.enter(flight, "work");
+    const outage = this.#outages.of(point) ?? this.#outages.of(process);
     if (outage !== undefined) {
       this.#options.onOutage(point, outage);
-      this.#hit(flight, "outage");
+      this.#flights?.hit(flight, "outage");
       return this.#duringOutage(process, outage, perform, flight);
     }
     const kind = this.#choose(point, subject);
     if (kind === undefined) return perform();
     this.#options.onFault(kind, point, subject, process);
-    this.#hit(flight, kind);
+    this.#flights?.hit(flight, kind);
     return this.#fail(kind, process, point, subject, perform, flight);
-  }
-
-  #outageOf(target: FaultPoint | Process): Outage | undefined {
-    const outage = this.#outages.get(target);
-    return outage !== undefined && outage.untilMs > this.#loop.nowMs ? outage : undefined;
   }
 
   /** Asked at each call, also where nothing can be drawn: a record or somebody at a page may say otherwise. */
@@ -345,7 +252,7 @@ export class FaultyLinks {
         const delayMs = Math.min(longestMs, this.#duration(kind, point, subject));
         if (isBusPoint(point)) this.#reorderMs.set(process, delayMs);
         else {
-          this.#enter(flight, "delayed", delayMs);
+          this.#flights?.enter(flight, "delayed", delayMs);
           yield* this.#loop.sleep(delayMs, process);
         }
         return yield* perform();
@@ -355,7 +262,7 @@ export class FaultyLinks {
         return yield* this.#crashAt(kind, process, point, subject, perform);
       case "outage": {
         this.cut(point, this.#outageMode(point, subject), this.#duration(kind, point, subject));
-        const outage = this.#outages.get(point)!;
+        const outage = this.#outages.of(point)!;
         return yield* this.#duringOutage(process, outage, perform, flight);
       }
     }
@@ -425,7 +332,7 @@ export class FaultyLinks {
 
   *#hold(process: Process, delayMs: number, flight: Flight | undefined): Step<void> {
     if (delayMs <= 0) return;
-    this.#enter(flight, "delayed", delayMs);
+    this.#flights?.enter(flight, "delayed", delayMs);
     yield* this.#loop.sleep(delayMs, process);
   }
 
@@ -454,7 +361,7 @@ export class FaultyLinks {
   }
 
   *#timeOut(process: Process, flight: Flight | undefined): Step<never> {
-    this.#enter(flight, "silence", this.#options.timeoutMs);
+    this.#flights?.enter(flight, "silence", this.#options.timeoutMs);
     yield* this.#loop.sleep(this.#options.timeoutMs, process);
     throw timedOut;
   }
@@ -482,14 +389,16 @@ export class FaultyLinks {
     delayMs: number,
     perform: () => Step<unknown>,
   ): Step<void> {
-    const flight = this.#depart(process, point, subject, true);
-    this.#enter(flight, "delayed", delayMs);
+    const flight = this.#flights?.depart({
+      ...{ process, point, subject, trace: undefined, isLate: true },
+    });
+    this.#flights?.enter(flight, "delayed", delayMs);
     try {
       yield* this.#loop.sleep(delayMs, carrier);
-      this.#enter(flight, "work");
+      this.#flights?.enter(flight, "work");
       yield* perform();
     } finally {
-      if (flight !== undefined) this.#flights!.delete(flight);
+      if (flight !== undefined) this.#flights!.drop(flight);
     }
   }
 

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { LinkError } from "../topology/ports.ts";
 import { Decisions } from "./decisions.ts";
 import { EventLoop, newProcess } from "./event_loop.ts";
-import { FaultyLinks, outageEffects, type OutageMode } from "./faulty_link.ts";
+import { FaultyLinks } from "./faulty_link.ts";
+import { outageEffects, type OutageMode } from "./outages.ts";
 import { noTrouble, type RunOptions } from "./options.ts";
 import { runSimulation } from "./run.ts";
 

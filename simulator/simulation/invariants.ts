@@ -8,7 +8,7 @@ import type { FaultPoint, Message, Row, Value } from "../topology/ports.ts";
 import type { InvariantName } from "../topology/plants.ts";
 import { orderStage, resultIdOf, resultStage, type Stage } from "../topology/settings.ts";
 import { Amplification, type AmplificationOptions } from "./amplification.ts";
-import type { Outage } from "./faulty_link.ts";
+import type { Outage } from "./outages.ts";
 import { Boxes, type Missing, type Places } from "./boxes.ts";
 import type { SimulatedStore } from "./simulated_store.ts";
 import type { Change } from "./simulated_table.ts";

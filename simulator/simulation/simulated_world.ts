@@ -20,7 +20,8 @@ import {
 import type { Step } from "../topology/step.ts";
 import { type Decisions, type Draw, logUniform } from "./decisions.ts";
 import { EventLoop, jittered, type LogEntry, newProcess, type Process } from "./event_loop.ts";
-import { FaultyLinks, outageEffects } from "./faulty_link.ts";
+import { FaultyLinks } from "./faulty_link.ts";
+import { outageEffects } from "./outages.ts";
 import { HandlerFaults } from "./handler_faults.ts";
 import { type Intervention, ratesInWords } from "./interventions.ts";
 import { Invariants } from "./invariants.ts";

@@ -6,7 +6,7 @@
 import type { FaultPoint, Row } from "../topology/ports.ts";
 import { orderStage, resultStage, type Stage } from "../topology/settings.ts";
 import type { Process } from "./event_loop.ts";
-import { outageEffects } from "./faulty_link.ts";
+import { outageEffects } from "./outages.ts";
 import type { Execution, Phase } from "./run.ts";
 import type { SimulatedWorld } from "./simulated_world.ts";
 
@@ -59,7 +59,7 @@ export interface FlightState {
   readonly subject: string;
   /** Who has called. */
   readonly part: string;
-  /** See `Flight` of `faulty_link.ts`. */
+  /** See `Flight` of `flights.ts`. */
   readonly phase: "request" | "work" | "delayed" | "silence";
   readonly sinceMs: number;
   /** When the phase will be over: a position between the two times is a position on the link. */
