@@ -349,3 +349,174 @@ Deno.test("guard judges what really arrives: HTTP/1.0 without a Host, and a Host
   );
   await server.stop(noDeadline);
 });
+
+Deno.test("guard tells caches that an answer depends on the origin, where it does, beside what they know", async () => {
+  const shop = ["https://shop.example"];
+  for (
+    const [allowedOrigins, method, more, vary] of [
+      [shop, "GET", {}, "Accept, Origin"],
+      [shop, "GET", { origin: "http://127.0.0.1:4242" }, "Accept, Origin"],
+      [shop, "POST", {}, "Accept"],
+      [shop, "GET", { upgrade: "websocket" }, "Accept"],
+      [[], "GET", {}, "Accept"],
+      [["*"], "GET", {}, "Accept"],
+    ] as const
+  ) {
+    const app = new Hono();
+    app.use(new Guard({ allowedOrigins }).middleware());
+    app.all("*", (c) => c.text("", 200, { vary: "Accept" }));
+    const headers = { host: "127.0.0.1:4242", ...more };
+    const answer = await app.request(
+      new Request("http://127.0.0.1:4242/", { method, headers }),
+    );
+    assert.equal(answer.headers.get("vary"), vary, `${method} ${allowedOrigins}`);
+  }
+});
+
+Deno.test("guard lets origins send credentials where that is wanted, each by its name", async () => {
+  for (const allowedOrigins of [["*"], ["https://shop.example"]]) {
+    const { ask } = guarded({ allowedOrigins, corsCredentials: true });
+    const answer = await ask("/", { host: "localhost", origin: "https://shop.example" }, "POST");
+    assert.equal(answer.headers.get("access-control-allow-origin"), "https://shop.example");
+    assert.equal(answer.headers.get("access-control-allow-credentials"), "true");
+    const preflight = await ask("/", {
+      ...{ host: "localhost", origin: "https://shop.example" },
+      "access-control-request-method": "PUT",
+    }, "OPTIONS");
+    assert.equal(
+      preflight.headers.get("access-control-allow-methods"),
+      "GET,HEAD,POST,PUT,PATCH,DELETE",
+    );
+  }
+});
+
+Deno.test("guard answers the preflight of a reader of what is public, and of nobody else", async () => {
+  const { ask } = guarded({ publicPaths: ["/open"] });
+  const elsewhere = { host: "evil.example", origin: "https://evil.example" };
+  for (
+    const [method, asked, status] of [
+      ["GET", undefined, 200],
+      ["HEAD", undefined, 200],
+      ["OPTIONS", "GET", 204],
+      ["OPTIONS", "HEAD", 204],
+      ["OPTIONS", "POST", 403],
+      ["OPTIONS", undefined, 403],
+      ["POST", undefined, 403],
+      // Only of `OPTIONS` the field says what is to come.
+      ["POST", "GET", 403],
+    ] as const
+  ) {
+    const more = asked && { "access-control-request-method": asked };
+    const answer = await ask("/open", { ...elsewhere, ...more }, method);
+    assert.equal(answer.status, status, `${method} ${asked}`);
+    if (status === 403) continue;
+    assert.equal(answer.headers.get("access-control-allow-origin"), "*");
+    if (status !== 204) continue;
+    assert.equal(answer.headers.get("access-control-allow-methods"), "GET,HEAD");
+    assert.equal(answer.headers.get("access-control-max-age"), "7200");
+  }
+});
+
+Deno.test("guard takes an address for a name of its own beyond loopback, and no name that looks like one", () => {
+  const guard = new Guard({ host: "0.0.0.0" });
+  for (const host of ["10.0.0.1", "192.168.178.254:80", "[fe80::1]:80", "127.0.0.1"]) {
+    assert.equal(guard.isKnownHost(host), true, host);
+  }
+  for (
+    const host of [
+      ...[
+        "10.0.0.1.evil.example",
+        "evil.example",
+        "evil-10.0.0.1.example",
+        "",
+        "a b",
+        "u@10.0.0.1",
+      ],
+    ]
+  ) assert.equal(guard.isKnownHost(host), false, host);
+  assert.equal(new Guard().isKnownHost("10.0.0.1"), false);
+});
+
+Deno.test("guard judges by origin, site, scheme and port, of which a request may lack any", () => {
+  const source = (asked: Parameters<Guard["source"]>[0], options: GuardOptions = {}) =>
+    new Guard(options).source(asked);
+  const host = "localhost:80";
+  for (
+    const [asked, verdict] of [
+      [{ host, origin: undefined }, "own"],
+      [{ host, origin: undefined, site: "none" }, "own"],
+      [{ host, origin: undefined, site: "same-origin" }, "own"],
+      [{ host, origin: undefined, site: "same-site" }, "foreign"],
+      [{ host, origin: undefined, site: "cross-site" }, "foreign"],
+      [{ host, origin: "http://localhost" }, "own"],
+      [{ host, origin: "http://localhost", site: "same-site" }, "foreign"],
+      [{ host, origin: "https://localhost:80" }, "own"],
+      [{ host, origin: "http://localhost", scheme: "https:" }, "foreign"],
+      [{ host: "", origin: "http://localhost" }, "foreign"],
+      [{ host, origin: "null" }, "foreign"],
+      [{ host, origin: "ftp://localhost" }, "foreign"],
+      [{ host, origin: "not a URL" }, "foreign"],
+    ] as const
+  ) assert.equal(source(asked), verdict, JSON.stringify(asked));
+  const all = { allowedOrigins: ["*"] };
+  assert.equal(source({ host, origin: undefined, site: "cross-site" }, all), "allowed");
+  for (const scheme of ["http", "https"]) {
+    const anyPort = { allowedOrigins: [`${scheme}://localhost:*`] };
+    assert.equal(source({ host: "h", origin: `${scheme}://localhost:3000` }, anyPort), "allowed");
+    for (const origin of [`${scheme}://evil.example:3000`, "ws://localhost:3000", "null"]) {
+      assert.equal(source({ host: "h", origin }, anyPort), "foreign", origin);
+    }
+  }
+  for (
+    const origin of [
+      "http://x.example:*",
+      "x http://localhost:*",
+      "http://localhost:*/",
+      "http://localhost:*x",
+    ]
+  ) {
+    assert.throws(() => new Guard({ allowedOrigins: [origin] }), {
+      name: "StartError",
+      message: /is no origin: only a port may be \*/,
+    }, origin);
+  }
+});
+
+Deno.test("guard says whom it has refused, and what an operator can do, within a line", async () => {
+  const { ask } = guarded();
+  const detail = async (headers: Fields) => (await (await ask("/", headers)).json()).detail;
+  const long = "n".repeat(300);
+  assert.equal(
+    await detail({ host: long }),
+    `This server is not known by the name ${
+      "n".repeat(200)
+    }. Use 127.0.0.1 or localhost, or start it with --allowed-host and that name.`,
+  );
+  const ours = { host: "127.0.0.1:4242" };
+  const refused = (pages: string) =>
+    `Pages of ${pages} may not use this server, unless it is started with --allowed-origin and their origin.`;
+  assert.equal(await detail({ ...ours, origin: "null" }), refused("other sites"));
+  assert.equal(await detail({ ...ours, "sec-fetch-site": "cross-site" }), refused("other sites"));
+  const origin = "https://evil.example";
+  assert.equal(await detail({ ...ours, origin }), refused(`the origin ${origin}`));
+  // A link that is followed, and nothing that only looks like one.
+  const link = { ...ours, "sec-fetch-site": "cross-site" };
+  for (
+    const [mode, dest, status] of [
+      ["navigate", "document", 200],
+      ["navigate", "iframe", 403],
+      ["no-cors", "document", 403],
+    ] as const
+  ) {
+    const headers = { ...link, "sec-fetch-mode": mode, "sec-fetch-dest": dest };
+    assert.equal((await ask("/", headers)).status, status, `${mode} ${dest}`);
+  }
+});
+
+Deno.test("lists of origins may have commas, spaces and nothing between", () => {
+  assert.deepEqual(parseOrigins()(" https://a.example,, \n https://b.example ", ["x"]), [
+    ...["x", "https://a.example", "https://b.example"],
+  ]);
+  assert.throws(() => parseOrigins()("*"), /only a port may be \*/);
+  assert.throws(() => parseOrigins({ any: true })("**"), /only a port may be \*/);
+});
