@@ -228,3 +228,92 @@ Deno.test("an issuer's keys are not fetched from where a redirect points", async
   const [status] = await refusal(auth.check(await issuer.token()));
   assert.equal(status, 503);
 });
+
+Deno.test("what is refused says what, and its challenge which scopes, in characters of a header", async () => {
+  await using issuer = await startIssuer();
+  const auth = bearerAuth({ issuer: issuer.url, audience: "api" });
+  for (const token of [undefined, ""]) {
+    assert.deepEqual(await refusal(auth.check(token, "read", "admin")), [
+      ...[401, "Send a bearer token: Authorization: Bearer …"],
+      'Bearer realm="orrery", scope="read admin"',
+    ]);
+  }
+  assert.deepEqual(await refusal(auth.check(await issuer.token(), "read", "admin", "root")), [
+    403,
+    "The token does not allow admin root.",
+    'Bearer realm="orrery", error="insufficient_scope", error_description="The token does not allow admin root.", scope="read admin root"',
+  ]);
+  const tooLong = "The token is longer than 16384 characters.";
+  assert.equal((await refusal(auth.check("x".repeat(16_385))))[1], tooLong);
+  const longest = await refusal(auth.check("x".repeat(16_384)));
+  assert.deepEqual(longest, [
+    401,
+    "The token is not a signed JWT of a kind that is accepted here.",
+    'Bearer realm="orrery", error="invalid_token", error_description="The token is not a signed JWT of a kind that is accepted here."',
+  ]);
+  const aud = await refusal(auth.check(await issuer.token({}, { audience: "another" })));
+  assert.equal(aud[1], "The token's claim 'aud' is not as it must be.");
+  assert.ok(aud[2]!.endsWith(`error_description="The token's claim 'aud' is not as it must be."`));
+  assert.equal(
+    (await refusal(auth.check(await issuer.token({}, { expires: "-1h" }))))[1],
+    "The token has expired.",
+  );
+});
+
+Deno.test("check() reads scopes as issuers write them, and takes nothing else for one", async () => {
+  await using issuer = await startIssuer();
+  const auth = bearerAuth({ issuer: issuer.url, audience: "api" });
+  for (
+    const [claims, scopes] of [
+      [{ scope: "a  b " }, ["a", "b"]],
+      [{ scope: undefined, scp: "a b" }, ["a", "b"]],
+      [{ scope: undefined, scp: ["a", 7, null, "b"] }, ["a", "b"]],
+      [{ scope: ["c"], scp: "a" }, ["a"]],
+      [{ scope: undefined, scp: 7 }, []],
+      [{ scope: "" }, []],
+      [{ scope: undefined }, []],
+    ] as const
+  ) {
+    const caller = await auth.check(await issuer.token(claims as Record<string, unknown>));
+    assert.deepEqual([...caller.scopes], scopes, JSON.stringify(claims));
+  }
+});
+
+Deno.test("what an issuer that cannot be asked costs is said, to the caller and once to the operator", async () => {
+  await using issuer = await startIssuer();
+  const { lines, log, world } = testContext();
+  const auth = bearerAuthFromFlags(
+    { authIssuer: issuer.url, authAudience: "api", authJwksUri: "http://127.0.0.1:1/jwks" },
+    { log, world },
+  )!;
+  for (let i = 0; i < 2; i++) {
+    const failed = await auth.check(await issuer.token()).catch((error) => error as ProblemError);
+    const { problem } = failed as ProblemError;
+    assert.deepEqual([problem.title, problem.detail], [
+      "Issuer unavailable",
+      "Tokens cannot be checked: the issuer's keys cannot be had. Try again soon.",
+    ]);
+    assert.equal((failed as ProblemError).getResponse().headers.get("retry-after"), "5");
+  }
+  assert.equal(lines.length, 1);
+  assert.match(lines[0]!, /^WARN Tokens cannot be checked reason=/);
+  // The keys' own address is used: the issuer itself has some.
+  const direct = bearerAuthFromFlags({
+    ...{ authIssuer: issuer.url, authAudience: "api", authJwksUri: `${issuer.url}/jwks` },
+  })!;
+  assert.equal((await direct.check(await issuer.token())).subject, "ann");
+});
+
+Deno.test("bearerToken() takes one token of the whole header", () => {
+  for (
+    const [header, token] of [
+      ["Bearer a.b-c_d~", "a.b-c_d~"],
+      ["bearer   x", "x"],
+      ["x Bearer y", undefined],
+      ["Bearer x y", undefined],
+      ["Bearer ", undefined],
+      ["", undefined],
+      [undefined, undefined],
+    ]
+  ) assert.equal(bearerToken(header), token);
+});

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { verify as nodeVerify } from "node:crypto";
+import { createHash, generateKeyPairSync, verify as nodeVerify } from "node:crypto";
 import fc from "fast-check";
 import { compactVerify, importJWK } from "jose";
 import {
@@ -13,6 +13,7 @@ import {
   sign,
   toBase64,
   toDer,
+  toPublicJwk,
 } from "./signing.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
@@ -117,4 +118,95 @@ Deno.test("toDer() makes what OpenSSL verifies, and fromDer() takes that alone",
     const signature = fromDer(der);
     if (signature) assert.deepEqual(toDer(signature), new Uint8Array(der));
   }));
+});
+
+Deno.test("importPrivateKey() says of a key of another kind what it is", () => {
+  for (
+    const [algorithm, options, says] of [
+      ["rsa", { modulusLength: 1_024 }, "It is a RSA  key; only Ed25519 and P-256 sign here."],
+      ["ec", { namedCurve: "P-384" }, "It is a EC P-384 key; only Ed25519 and P-256 sign here."],
+      ["x25519", undefined, "It is a OKP X25519 key; only Ed25519 and P-256 sign here."],
+    ] as const
+  ) {
+    const { privateKey } = generateKeyPairSync(
+      algorithm as "ec",
+      options as { namedCurve: string },
+    );
+    const pem = privateKey.export({ type: "pkcs8", format: "pem" }) as string;
+    assert.throws(() => importPrivateKey(pem), { name: "TypeError", message: says });
+  }
+});
+
+Deno.test("toPublicJwk() takes the two kinds whole, no part of the private key, and nothing that lacks a member", () => {
+  for (const algorithm of ["ed25519", "es256"] as const) {
+    const key = generateKey(algorithm);
+    assert.equal(key.algorithm, algorithm);
+    const jwk = exportPrivateJwk(key);
+    assert.deepEqual(toPublicJwk(jwk), key.publicJwk);
+    assert.equal("d" in key.publicJwk, false);
+    const { alg, use } = key.publicJwk;
+    assert.deepEqual([alg, use], [algorithm === "ed25519" ? "EdDSA" : "ES256", "sig"]);
+    for (const member of algorithm === "ed25519" ? ["kty", "crv", "x"] : ["kty", "crv", "x", "y"]) {
+      for (const value of [undefined, 7, "other"]) {
+        if (value === "other" && !["kty", "crv"].includes(member)) continue;
+        assert.equal(toPublicJwk({ ...jwk, [member]: value } as never), undefined, member);
+      }
+    }
+  }
+});
+
+Deno.test("a P-256 key's id is the SHA-256 of its members in their order", () => {
+  const { publicJwk } = generateKey("es256");
+  const { crv, kty, x, y } = publicJwk as typeof publicJwk & { y: string };
+  const text = `{"crv":"${crv}","kty":"${kty}","x":"${x}","y":"${y}"}`;
+  assert.equal(publicJwk.kid, createHash("sha256").update(text).digest("base64url"));
+});
+
+Deno.test("importVerifier() says its algorithm, and takes no signature of another length", () => {
+  for (const algorithm of ["ed25519", "es256"] as const) {
+    const key = generateKey(algorithm);
+    const verifier = importVerifier(key.publicJwk);
+    assert.equal(verifier.algorithm, algorithm);
+    const message = bytes("m");
+    const signature = sign(key, message);
+    assert.equal(signature.length, 64);
+    for (const other of [signature.subarray(1), new Uint8Array([...signature, 0]), bytes("")]) {
+      assert.equal(verifier.verify(message, other), false);
+    }
+  }
+});
+
+Deno.test("toDer() writes each number in its shortest form that is not negative", () => {
+  const of = (r: string, s: string) =>
+    toDer(Uint8Array.fromHex(r.padStart(64, "0") + s.padStart(64, "0")));
+  for (
+    const [r, s, der] of [
+      ["", "1", "3006020100020101"],
+      ["7f", "80", "300702017f02020080"],
+      ["81", "0100", "30080202008102020100"],
+    ] as const
+  ) {
+    assert.equal(of(r, s).toHex(), der);
+    assert.ok(fromDer(Uint8Array.fromHex(der)));
+  }
+  for (
+    const bad of [
+      ...[
+        "",
+        "30",
+        "3006020100020102ff",
+        "3106020100020101",
+        "3007020100020101",
+        "300602020001020101",
+      ],
+      ...[
+        "30060201000201",
+        "3005020100020101",
+        "30080202000102020001",
+        "300602017f0301",
+        "300602010002",
+      ],
+      `3027022201${"00".repeat(33)}020101`,
+    ]
+  ) assert.equal(fromDer(Uint8Array.fromHex(bad)), undefined, bad);
 });
