@@ -90,6 +90,12 @@ Deno.test("an outage lasts as long, and cuts the way that is set", () => {
   }
 });
 
+Deno.test("an outage of no time is one call", () => {
+  const { hit, calls } = callsWith(2, "outage", { minDurationMs: 0, direction: "both" }, 0.3);
+  assert.ok(hit.every(({ error }) => error === "refused"));
+  assert.ok(calls.some(({ startMs, faults }) => startMs > hit[0]!.startMs && faults.length === 0));
+});
+
 Deno.test("who crashes is down for at least as long as is set, at its commit and elsewhere", () => {
   for (const point of [2, 4] as const) {
     const run = createRun({

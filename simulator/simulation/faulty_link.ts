@@ -261,8 +261,8 @@ export class FaultyLinks {
       case "crash-after":
         return yield* this.#crashAt(kind, process, point, subject, perform);
       case "outage": {
-        this.cut(point, this.#outageMode(point, subject), this.#duration(kind, point, subject));
-        const outage = this.#outages.of(point)!;
+        const mode = this.#outageMode(point, subject);
+        const outage = this.#outages.cut(point, mode, this.#duration(kind, point, subject));
         return yield* this.#duringOutage(process, outage, perform, flight);
       }
     }

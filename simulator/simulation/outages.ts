@@ -41,12 +41,15 @@ export class Outages {
     return [...this.#ofTargets].filter(([, { untilMs }]) => untilMs > this.#loop.nowMs);
   }
 
-  /** Something is out for so long; a longer outage that is there stays. */
-  cut(target: FaultPoint | Process, mode: OutageMode, durationMs: number): void {
+  /** Something is out for so long; a longer outage that is there stays. Gives the one that is there. */
+  cut(target: FaultPoint | Process, mode: OutageMode, durationMs: number): Outage {
     const { nowMs } = this.#loop;
     const untilMs = nowMs + durationMs;
-    if ((this.#ofTargets.get(target)?.untilMs ?? 0) >= untilMs) return;
-    this.#ofTargets.set(target, { untilMs, mode, sinceMs: nowMs, calls: 0 });
+    const before = this.#ofTargets.get(target);
+    if (before !== undefined && before.untilMs >= untilMs) return before;
+    const outage = { untilMs, mode, sinceMs: nowMs, calls: 0 };
+    this.#ofTargets.set(target, outage);
+    return outage;
   }
 
   /** Nothing is out any more. */
