@@ -28,3 +28,30 @@ Deno.test("Ring replaces its last item, and refuses when there is none", () => {
   ring.clear();
   assert.equal(ring.shift(), undefined);
 });
+
+Deno.test("Ring has nothing beyond its ends, also when it was full and is empty again", () => {
+  const ring = new Ring<number>();
+  assert.equal(ring.shift(), undefined);
+  assert.equal(ring.length, 0, "taking from nothing takes nothing");
+  for (let i = 0; i < 16; i++) ring.push(i);
+  assert.deepEqual([ring.at(16), ring.at(-17), ring.at(15), ring.at(-16)], [
+    undefined,
+    undefined,
+    15,
+    0,
+  ]);
+  // Its slots hold what comes after the front when it has wrapped round.
+  for (let i = 0; i < 8; i++) ring.shift();
+  ring.push(16);
+  assert.deepEqual([ring.at(9), ring.at(8), ring.at(-9), ring.at(-10)], [
+    undefined,
+    16,
+    8,
+    undefined,
+  ]);
+  while (ring.length > 0) ring.shift();
+  assert.deepEqual([ring.at(0), ring.at(-1), [...ring]], [undefined, undefined, []]);
+  assert.throws(() => ring.replaceLast(1), {
+    message: "Cannot replace the last item of an empty ring",
+  });
+});

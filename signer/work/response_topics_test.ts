@@ -10,7 +10,12 @@ Deno.test("sweepResponseTopics() removes only topics of ours that nobody reads, 
   const bus = memoryBus();
   const dead = `${prefix}mwqbz535-abaab331`;
   const alive = `${prefix}mwqbz536-abaab332`;
-  for (const topic of [dead, alive, `${prefix}by-hand`, "signer.v1.resp0"]) {
+  const others = [
+    ...["by-hand", "my-mwqbz535-abaab331", "mwqbz535-abaab331-kept", "mwqbz535-abaab3312"]
+      .map((name) => prefix + name),
+    "signer.v1.resp0",
+  ];
+  for (const topic of [dead, alive, ...others]) {
     await bus.createTopic(topic);
   }
   await bus.follow({ topic: alive, from: "end", handle: () => {} });
@@ -67,4 +72,27 @@ Deno.test("a topic that instanceName() has named is swept", async () => {
   sweep.stop();
   assert.deepEqual(removed, [topic]);
   await bus.close();
+});
+
+Deno.test("sweepResponseTopics() polls one at a time, however long the broker takes", async () => {
+  const world = new VirtualWorld();
+  const answers: PromiseWithResolvers<string[]>[] = [];
+  const bus: Bus = {
+    ...memoryBus(),
+    unfollowedTopics: () => {
+      const answer = Promise.withResolvers<string[]>();
+      answers.push(answer);
+      return answer.promise;
+    },
+  };
+  const sweep = sweepResponseTopics({
+    ...{ bus, prefix, intervalMs: 1_000, onRemoved: () => {}, world },
+  });
+  await world.advance(5_000);
+  assert.equal(answers.length, 1);
+  answers[0]!.resolve([]);
+  await world.advance(1_000);
+  assert.equal(answers.length, 2);
+  sweep.stop();
+  answers[1]!.resolve([]);
 });
