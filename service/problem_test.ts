@@ -69,3 +69,43 @@ Deno.test("problemOnError() makes a problem of what Hono itself refuses", async 
     detail: "Malformed JSON in request body",
   });
 });
+
+Deno.test("a problem's error has its detail as message, or its title, and its own name", () => {
+  const problem = { title: "Overloaded", detail: "Wait." };
+  assert.equal(new ProblemError(503, problem).message, "Wait.");
+  assert.equal(new ProblemError(503, { title: "Overloaded" }).message, "Overloaded");
+  const error = new ProblemError(503, problem);
+  assert.deepEqual([error.name, error.status, error.problem], ["ProblemError", 503, problem]);
+});
+
+Deno.test("problemOnError() logs what, with its stack, and tells the caller where to look", async () => {
+  const { app, logged } = testApp();
+  assert.deepEqual(await (await app.request("/bug")).json(), {
+    ...{ type: "about:blank", title: "Internal error", status: 500 },
+    detail: "The request failed on our side; the log has the cause.",
+  });
+  const [[message, fields]] = logged as [[string, Record<string, string>]];
+  assert.equal(message, "Unexpected error in a request handler");
+  assert.equal(fields["exception.type"], "TypeError");
+  assert.equal(fields["exception.message"], "password=hunter2");
+  assert.match(fields["exception.stacktrace"]!, /problem_test\.ts/);
+  assert.deepEqual(await (await app.request("/nowhere")).json(), {
+    ...{ type: "about:blank", title: "Not found", status: 404 },
+    detail: "There is nothing at GET /nowhere.",
+  });
+  for (const [status, title] of [[400, "Bad request"], [418, "Request refused"]] as const) {
+    app.get(`/${status}`, () => {
+      throw new HTTPException(status, { message: "why" });
+    });
+    const answer = await (await app.request(`/${status}`)).json();
+    assert.deepEqual([answer.title, answer.detail], [title, "why"]);
+  }
+  app.get("/own", () => {
+    throw new HTTPException(401, { res: new Response("own", { status: 401 }) });
+  });
+  assert.equal(await (await app.request("/own")).text(), "own");
+  assert.deepEqual(
+    await problemResponse(400, { title: "t", type: "https://errors.example/t" }).json(),
+    { type: "https://errors.example/t", title: "t", status: 400 },
+  );
+});

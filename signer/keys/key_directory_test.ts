@@ -135,6 +135,10 @@ Deno.test("a revocation is the last word on a key, whatever is published after i
       message: `No service has published a key '${"k".repeat(100)}' on keys.`,
     });
     await publish(key, made("active", "2026"));
+    const longest = "r".repeat(maxReasonLength);
+    await assert.rejects(publishRevocation(place, { kid: "x", reason: longest, actor: "ann" }), {
+      kind: "unknown-key",
+    });
     for (const reason of ["", " ", "two\nlines", "r".repeat(maxReasonLength + 1)]) {
       await assert.rejects(publishRevocation(place, { ...asked, reason }), {
         kind: "invalid-reason",
@@ -192,7 +196,11 @@ Deno.test("openKeyDirectory() makes its topic, tells its state, and refuses to k
   const states: unknown[] = [];
   const directory = await openKeyDirectory({ bus, topic, onState: (state) => states.push(state) });
   assert.deepEqual(states, ["ok"]);
-  assert.equal(await bus.createTopic(topic, { compacted: true }), false);
+  // What it has made keeps the last word on each key: no other topic is for followers alone.
+  await assert.rejects(
+    bus.consume({ topic, group: "g", handle: () => Promise.resolve() }),
+    /A compacted topic is for followers/,
+  );
   await directory.caughtUp;
   // Nobody hears its warnings.
   await bus.send(topic, { headers: [], value: null });
