@@ -80,6 +80,14 @@ Deno.test("a problem's error has its detail as message, or its title, and its ow
 
 Deno.test("problemOnError() logs what, with its stack, and tells the caller where to look", async () => {
   const { app, logged } = testApp();
+  for (const status of [400, 418] as const) {
+    app.get(`/${status}`, () => {
+      throw new HTTPException(status, { message: "why" });
+    });
+  }
+  app.get("/own", () => {
+    throw new HTTPException(401, { res: new Response("own", { status: 401 }) });
+  });
   assert.deepEqual(await (await app.request("/bug")).json(), {
     ...{ type: "about:blank", title: "Internal error", status: 500 },
     detail: "The request failed on our side; the log has the cause.",
@@ -94,15 +102,9 @@ Deno.test("problemOnError() logs what, with its stack, and tells the caller wher
     detail: "There is nothing at GET /nowhere.",
   });
   for (const [status, title] of [[400, "Bad request"], [418, "Request refused"]] as const) {
-    app.get(`/${status}`, () => {
-      throw new HTTPException(status, { message: "why" });
-    });
     const answer = await (await app.request(`/${status}`)).json();
     assert.deepEqual([answer.title, answer.detail], [title, "why"]);
   }
-  app.get("/own", () => {
-    throw new HTTPException(401, { res: new Response("own", { status: 401 }) });
-  });
   assert.equal(await (await app.request("/own")).text(), "own");
   assert.deepEqual(
     await problemResponse(400, { title: "t", type: "https://errors.example/t" }).json(),
