@@ -106,7 +106,7 @@ export interface PageTest<Fixture> {
   /**
    * The longest wait for anything on the page, in milliseconds.
    *
-   * @default 20_000
+   * @default 60_000
    */
   timeoutMs?: number;
 }
@@ -181,7 +181,7 @@ export function testWithBrowser(
 
 async function runCase<Fixture>(
   browser: Browser,
-  { open, timeoutMs = 20_000 }: PageTest<Fixture>,
+  { open, timeoutMs = 60_000 }: PageTest<Fixture>,
   run: (test: Tab & Fixture) => Promise<void>,
 ): Promise<void> {
   await using undo = new AsyncDisposableStack();
