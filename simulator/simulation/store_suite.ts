@@ -45,25 +45,40 @@ export function storeSuite(options: StoreSuiteOptions): void {
         await store.close?.();
       }
     });
-  const row = (name: string, queue = "open") => ({ name, queue });
+  transactionTests(test);
+  selectTests(test);
+  crashTests(test);
+  contentionTests(test);
+  if (isConcurrent) concurrentTests(test);
+  else oneWriterTests(test);
+}
 
-  /** Runs work to its end and gives its result. */
-  async function run<T>(store: StoreUnderTest, work: () => Step<T>): Promise<T> {
-    const ends: ({ value: T } | { error: unknown })[] = [];
-    store.begin((function* () {
-      try {
-        ends.push({ value: yield* work() });
-      } catch (error) {
-        ends.push({ error });
-      }
-    })());
-    await store.settle();
-    const [end] = ends;
-    assert.ok(end !== undefined, "It never ends");
-    if ("error" in end) throw end.error;
-    return end.value;
-  }
+type Test = (what: string, body: (store: StoreUnderTest) => Promise<void>) => void;
 
+/** A row of the table `jobs`. */
+function row(name: string, queue = "open"): Record<string, string> {
+  return { name, queue };
+}
+
+/** Runs work to its end and gives its result. */
+async function run<T>(store: StoreUnderTest, work: () => Step<T>): Promise<T> {
+  const ends: ({ value: T } | { error: unknown })[] = [];
+  store.begin((function* () {
+    try {
+      ends.push({ value: yield* work() });
+    } catch (error) {
+      ends.push({ error });
+    }
+  })());
+  await store.settle();
+  const [end] = ends;
+  assert.ok(end !== undefined, "It never ends");
+  if ("error" in end) throw end.error;
+  return end.value;
+}
+
+/** What is committed, rolled back and unique. */
+function transactionTests(test: Test): void {
   test("what is committed can be read, what is rolled back cannot", async (store) => {
     const connection = store.connect();
     await run(store, () => transact(connection, (tx) => tx.insert("jobs", row("kept"))));
@@ -99,6 +114,18 @@ export function storeSuite(options: StoreSuiteOptions): void {
     await run(store, insert);
   });
 
+  test("update and delete say whether there was a row", async (store) => {
+    const connection = store.connect();
+    await run(store, () =>
+      transact(connection, function* (tx) {
+        assert.equal(yield* tx.update("jobs", 77, { queue: "done" }), false);
+        assert.equal(yield* tx.delete("jobs", 77), false);
+      }));
+  });
+}
+
+/** Which rows a read gives. */
+function selectTests(test: Test): void {
   test("with a limit it gives the oldest rows that fit, and no more", async (store) => {
     const connection = store.connect();
     const names = (rows: readonly Row[]) => rows.map((one) => one["name"]);
@@ -150,16 +177,10 @@ export function storeSuite(options: StoreSuiteOptions): void {
         }
       }));
   });
+}
 
-  test("update and delete say whether there was a row", async (store) => {
-    const connection = store.connect();
-    await run(store, () =>
-      transact(connection, function* (tx) {
-        assert.equal(yield* tx.update("jobs", 77, { queue: "done" }), false);
-        assert.equal(yield* tx.delete("jobs", 77), false);
-      }));
-  });
-
+/** What remains of a process that crashes. */
+function crashTests(test: Test): void {
   test("what a process had not committed when it crashed is gone, with its locks", async (store) => {
     const [victim, other] = [store.connect(), store.connect()];
     const id = await run(store, () => transact(other, (tx) => tx.insert("jobs", row("old"))));
@@ -174,7 +195,10 @@ export function storeSuite(options: StoreSuiteOptions): void {
     const { rows } = await run(store, () => other.read("jobs", { queue: "kept" }));
     assert.equal(rows.length, 1);
   });
+}
 
+/** What several processes do at once. */
+function contentionTests(test: Test): void {
   test("two that count on one row do not lose a count", async (store) => {
     const first = store.connect();
     const id = await run(
@@ -207,37 +231,30 @@ export function storeSuite(options: StoreSuiteOptions): void {
     await store.settle();
     assert.deepEqual(results.sort(), ["duplicate", "inserted"]);
   });
-
-  if (isConcurrent) concurrentTests(test, run, row);
-  else {
-    test("a second writer waits for the first", async (store) => {
-      const [first, second] = [store.connect(), store.connect()];
-      const events: string[] = [];
-      store.begin(transact(first, function* (tx) {
-        events.push("first begins");
-        yield* tx.insert("jobs", row("a"));
-        yield* tx.insert("jobs", row("b"));
-        events.push("first ends");
-      }));
-      store.begin(transact(second, function* (tx) {
-        events.push("second begins");
-        yield* tx.insert("jobs", row("c"));
-      }));
-      await store.settle();
-      assert.deepEqual(events, ["first begins", "first ends", "second begins"]);
-    });
-  }
 }
 
-type Test = (what: string, body: (store: StoreUnderTest) => Promise<void>) => void;
-type Run = <T>(store: StoreUnderTest, work: () => Step<T>) => Promise<T>;
+/** What only stores with one writer can show. */
+function oneWriterTests(test: Test): void {
+  test("a second writer waits for the first", async (store) => {
+    const [first, second] = [store.connect(), store.connect()];
+    const events: string[] = [];
+    store.begin(transact(first, function* (tx) {
+      events.push("first begins");
+      yield* tx.insert("jobs", row("a"));
+      yield* tx.insert("jobs", row("b"));
+      events.push("first ends");
+    }));
+    store.begin(transact(second, function* (tx) {
+      events.push("second begins");
+      yield* tx.insert("jobs", row("c"));
+    }));
+    await store.settle();
+    assert.deepEqual(events, ["first begins", "first ends", "second begins"]);
+  });
+}
 
 /** What only stores with concurrent transactions can show. */
-function concurrentTests(
-  test: Test,
-  run: Run,
-  row: (name: string) => Record<string, string>,
-): void {
+function concurrentTests(test: Test): void {
   test("an id taken at the insert can turn up after a larger one", async (store) => {
     const [slow, fast] = [store.connect(), store.connect()];
     await run(store, function* () {
