@@ -279,29 +279,18 @@ export class FaultyLinks {
     const victim = victimOf(point, process, subject);
     const { minDurationMs } = this.#knobs(point, kind);
     if (minDurationMs !== undefined) this.#minDownMs.set(victim, minDurationMs);
-    if (!isBusPoint(point)) return yield* this.#performDoomed(victim, kind, perform);
+    if (!isBusPoint(point)) {
+      // Where there is a transaction, it is its commit that the crash comes before or after. A crash that was drawn
+      // comes: where this call has nothing to commit, at the next commit of its process.
+      this.#dooms.doom(victim, kind === "crash-before" ? "before-commit" : "after-commit");
+      return yield* perform();
+    }
     if (kind === "crash-before") crash(victim);
     if (!process.isLive) return yield* forever();
     const result = yield* perform();
     if (kind === "crash-after") crash(victim);
     // Once all is healed, nobody crashes any more.
     return process.isLive ? result : yield* forever();
-  }
-
-  /** Where there is a transaction, it is its commit that the crash comes before or after. */
-  *#performDoomed<T>(
-    victim: Process,
-    kind: "crash-before" | "crash-after",
-    perform: () => Step<T>,
-  ): Step<T> {
-    const side = kind === "crash-before" ? "before-commit" : "after-commit";
-    const takeBack = this.#dooms.doom(victim, side);
-    try {
-      return yield* perform();
-    } finally {
-      // There was nothing to commit.
-      takeBack();
-    }
   }
 
   /** On the way there, on the way back, or half of it on each. */
