@@ -233,6 +233,11 @@ async function takeAll(folder: string, isWanted: Taking["isWanted"]): Promise<vo
   }
   const { demo, origin } = await startDemo();
   undo.use(demo);
+  // As by Ctrl-C: killed, it could not remove its folder.
+  undo.defer(async () => {
+    demo.kill("SIGTERM");
+    await demo.status;
+  });
   await enough(origin);
   const taking = { browser, origin, folder, isWanted };
   await takeShots(busyShots, taking);
