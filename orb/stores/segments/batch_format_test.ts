@@ -37,6 +37,8 @@ Deno.test("a batch's head is read as it was written, wherever it stands and what
     within.set(bytes, 9);
     assert.deepEqual(decodeHead(within.subarray(9)), { ...head, kind });
   }
+  const single = { ...head, entries: head.entries.slice(0, 1) };
+  assert.deepEqual(decodeHead(encodeHead(single)), single);
   assert.equal(imageBytesOf(head), 4_294_967_302);
   assert.equal(imageBytesOf({ ...head, kind: "removed" }), 0);
 });
