@@ -11,6 +11,8 @@ import { type CheckedImage, ImageRefusedError } from "./uniqueness.ts";
 
 /** A PNG whose pixels take more is left to a worker: one image must not keep the others waiting. */
 const maxArrivalBytes = 65_536;
+/** Bytes that are inflated at once. */
+const [minPieceBytes, maxPieceBytes] = [64, 1024 ** 2];
 
 /**
  * What becomes of an image that is not compared with others, where that is quickly said: then it needs
@@ -61,10 +63,19 @@ function checkLength(inflatedBytes: number | undefined, { expectedBytes }: Pixel
   if (inflatedBytes !== expectedBytes) throw wrongPngLength(inflatedBytes, expectedBytes);
 }
 
+/**
+ * In one piece, where it is not large: each piece is a turn of the event loop, which under load is
+ * milliseconds. One byte more, as a piece that is full asks for another one.
+ */
+function inflateOptions(expectedBytes: number) {
+  const chunkSize = Math.max(minPieceBytes, Math.min(expectedBytes + 1, maxPieceBytes));
+  return { maxOutputLength: expectedBytes, chunkSize };
+}
+
 /** @returns `undefined` where it is more than expected: then no more of it is made */
 function inflatedLength({ compressed, expectedBytes }: Pixels): number | undefined {
   try {
-    return inflateSync(compressed, { maxOutputLength: expectedBytes }).length;
+    return inflateSync(compressed, inflateOptions(expectedBytes)).length;
   } catch (error) {
     return lengthOfFailed(error as Error);
   }
@@ -73,7 +84,7 @@ function inflatedLength({ compressed, expectedBytes }: Pixels): number | undefin
 /** The same, meanwhile. */
 function inflatedLengthLater({ compressed, expectedBytes }: Pixels): Promise<number | undefined> {
   return new Promise((resolve, reject) => {
-    inflate(compressed, { maxOutputLength: expectedBytes }, (error, result) => {
+    inflate(compressed, inflateOptions(expectedBytes), (error, result) => {
       if (error === null) return resolve(result.length);
       try {
         resolve(lengthOfFailed(error));
