@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { pathToFileURL } from "node:url";
-import { bundleProgram, minify } from "../bundle.ts";
+import { bundleProgram } from "../bundle.ts";
 import { embedWasm } from "../service/embedded_wasm.ts";
 import { programs } from "../programs.ts";
 import { findTraces } from "./demo_program.ts";
