@@ -7,12 +7,15 @@
  */
 import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
+import { startOrbServer } from "../orb/server.ts";
 import { httpApp } from "../service/http_app.ts";
 import type { GuardOptions } from "../service/http_guard.ts";
 import { type HttpServer, listen } from "../service/http_server.ts";
 import { upgradeWebSocket } from "../service/http_upgrade.ts";
-import { testWithBrowser } from "../service/testing/browser.ts";
+import { reboundName, testWithBrowser } from "../service/testing/browser.ts";
 import { noDeadline, testContext } from "../service/testing/context.ts";
+import { startRestApi } from "../signer/rest_api.ts";
+import { restApiOptions } from "../signer/test_options.ts";
 
 /** What a page may try on a server, run in that page. It gives back what it could do. */
 async function attempts(url: string): Promise<Record<string, string>> {
@@ -168,4 +171,87 @@ testWithBrowser("the guard in a real browser", async (browser, t) => {
     await page.evaluate(attempts, url);
     assert.deepEqual(server.passed, []);
   });
+});
+
+/** A folder that is removed last. */
+async function temporaryFolder(undo: AsyncDisposableStack): Promise<string> {
+  const folder = await Deno.makeTempDir({ prefix: "guard-page-" });
+  undo.defer(() => Deno.remove(folder, { recursive: true }));
+  return folder;
+}
+
+testWithBrowser("a page whose name was rebound rotates no key of the signer", async (browser) => {
+  await using undo = new AsyncDisposableStack();
+  const dataDir = await temporaryFolder(undo);
+  // The name is the attacker's server first, and the signer at the same port afterwards: to the
+  // browser both are one origin, so nothing but the name says who asks.
+  const attacker = await startServer({ allowedHosts: [reboundName] });
+  const page = await browser.newPage();
+  await page.goto(`http://${reboundName}:${attacker.port}/`).finally(() =>
+    attacker.stop(AbortSignal.abort())
+  );
+  const signer = await startRestApi(
+    restApiOptions(dataDir, { port: attacker.port }),
+    testContext(),
+  );
+  undo.defer(() => signer.stop(noDeadline));
+  const keys = async () => await (await fetch(`http://127.0.0.1:${signer.port}/keys`)).json();
+  const before = await keys();
+
+  const answer = await page.evaluate(async () => {
+    const response = await fetch("/keys/rotate", { method: "POST" });
+    return { status: response.status, ...await response.json() };
+  });
+  assert.equal(answer.status, 403);
+  assert.equal(answer.title, "Foreign host name");
+  assert.deepEqual(await keys(), before);
+
+  // What a page of the signer's own may do: it was the name that was refused.
+  await page.goto(`http://127.0.0.1:${signer.port}/livez`);
+  const rotated = await page.evaluate(async () =>
+    (await fetch("/keys/rotate", { method: "POST" })).status
+  );
+  assert.equal(rotated, 201);
+});
+
+testWithBrowser("a form on another site resets no orb server", async (browser) => {
+  await using undo = new AsyncDisposableStack();
+  const context = testContext();
+  const dataDir = await temporaryFolder(undo);
+  const orb = await startOrbServer({ orbApiPort: 0, dataDir }, context);
+  undo.defer(async () => {
+    context.stop();
+    await orb.stop(noDeadline);
+  });
+  const other = await startServer({ allowedHosts: [reboundName] });
+  undo.defer(() => other.stop(noDeadline));
+  const signUp = async () => {
+    const response = await fetch(`${orb.url}/api/signup`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ id: "01M7YWWF73WJAQYR7RMSPYEYZP", image_base64: "AQIDBAU=" }),
+    });
+    return { status: response.status, text: await response.text() };
+  };
+  const first = await signUp();
+  assert.equal(first.status, 200, first.text);
+
+  const page = await browser.newPage();
+  await page.goto(`http://${reboundName}:${other.port}/`);
+  await page.setContent(
+    `<form method="post" action="${orb.url}/api/reset"><button>go</button></form>`,
+  );
+  const answer = page.waitForResponse(`${orb.url}/api/reset`);
+  await page.getByText("go").click();
+  assert.equal((await answer).status(), 403);
+  // Its tokens are as before: the image signs up no second time.
+  assert.equal((await signUp()).status, 409);
+
+  // What a page of the server's own may do: it was the site that was refused.
+  await page.goto(`${orb.url}/livez`);
+  const reset = await page.evaluate(async () =>
+    (await fetch("/api/reset", { method: "POST" })).status
+  );
+  assert.equal(reset, 200);
+  assert.equal((await signUp()).status, 200);
 });

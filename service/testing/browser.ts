@@ -37,6 +37,12 @@ export function findChromium(): string | undefined {
   });
 }
 
+/**
+ * A name that points to this machine in the browsers of {@linkcode openBrowser}, which no server
+ * knows as its own: what a page has whose name was rebound (a name reserved by RFC 2606).
+ */
+export const reboundName = "rebound.example";
+
 /** Starts a browser without a window that asks nothing of the network by itself. */
 export async function openBrowser(
   executablePath: string,
@@ -49,6 +55,7 @@ export async function openBrowser(
     // As root, as in a container, Chromium has no sandbox; it opens nothing but our own pages.
     args: [
       "--no-sandbox",
+      `--host-resolver-rules=MAP ${reboundName} 127.0.0.1`,
       "--disable-gpu",
       "--disable-quic",
       "--no-first-run",
