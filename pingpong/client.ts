@@ -97,7 +97,8 @@ function outputTo(data: DataOutput): PingpongClientOutput {
     data: data.write,
     talk: stderrLines.write,
     room: data.room,
-    ...(terminal && { columns: Deno.consoleSize().columns, plain: !hasUnicode() }),
+    plain: !hasUnicode(),
+    ...(terminal && { columns: Deno.consoleSize().columns }),
   };
 }
 

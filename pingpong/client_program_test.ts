@@ -96,6 +96,25 @@ testWith(
   },
 );
 
+testWith(needs, "the histogram is of plain characters where the locale has no others", async () => {
+  await using server = await startTestServer();
+  const bars = async (locale: string) => {
+    const run = await shell(
+      `env -u LC_ALL -u LC_CTYPE -u LANG ${locale} $CLIENT $AT -c 30 -i 0.01`,
+      server,
+    );
+    assert.equal(run.code, 0, run.err);
+    assert.match(run.out, /ping statistics/);
+    return run.out;
+  };
+  for (const locale of ["LANG=C", "LC_ALL=POSIX LANG=de_DE.UTF-8", "LC_CTYPE=de_DE.ISO-8859-1"]) {
+    assert.match(await bars(locale), /^[\n -~]*$/, locale);
+  }
+  for (const locale of ["LC_ALL=C.UTF-8 LANG=C", "LC_ALL= LANG=de_DE.utf8"]) {
+    assert.match(await bars(locale), /█/, locale);
+  }
+});
+
 testWith(needs, "SIGQUIT prints the figures so far, and the pings go on", async () => {
   await using server = await startTestServer();
   await using program = await startProgram(new URL("./client.ts", import.meta.url), [

@@ -68,9 +68,16 @@ Deno.test("CertificateRenewal keeps the old pair when the new one cannot be used
 });
 
 Deno.test("CertificateRenewal reads half a file again, and soon again after it was whole", async () => {
-  const { it, world, files, used } = renewal();
+  const { it, world, files, used, lines } = renewal();
+  files.broken = true;
+  await world.advance(600_000);
+  const warned = () => lines.filter((line) => /WARN .*half a file/.test(line)).length;
+  assert.equal(warned(), 1, "a state that stays is said once");
+  files.broken = false;
+  await world.advance(61_000);
   files.broken = true;
   await world.advance(1_000);
+  assert.equal(warned(), 2, "it had been whole meanwhile");
   files.broken = false;
   files.now = "new";
   await world.advance(2_000);

@@ -104,7 +104,7 @@ export interface PingpongClientOutput extends Output {
   room?: () => Promise<void> | undefined;
   /** The terminal's width, in characters. @default 80 */
   columns?: number;
-  /** The terminal has ASCII only. @default false */
+  /** Whoever reads it has ASCII only. @default false */
   plain?: boolean;
   /** Called with what gives the figures so far in a line, for each mode. @default nobody asks */
   onInterim?: (line: () => string) => void;

@@ -123,6 +123,35 @@ Deno.test("discover() refuses a well-known document that is none", async () => {
   await server.shutdown();
 });
 
+Deno.test("discover() follows a well-known document that lies elsewhere, and not for ever", async () => {
+  const asked: string[] = [];
+  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, (request) => {
+    const { pathname, origin } = new URL(request.url);
+    asked.push(pathname);
+    if (pathname === "/.well-known/pingpong.json") return Response.redirect(`${origin}/ping.json`);
+    const webtransport = { port: 4433, path: "/ping", certificateHashes: [] };
+    return Response.json({ version: 1, webtransport, websocket: { path: "/" } });
+  });
+  const url = `http://127.0.0.1:${server.addr.port}`;
+  const [target] = await discover(url, { trust: {} });
+  assert.deepEqual(
+    { host: target!.host, port: target!.port, path: target!.path },
+    { host: "127.0.0.1", port: 4433, path: "/ping" },
+  );
+  assert.deepEqual(asked, ["/.well-known/pingpong.json", "/ping.json"]);
+  await server.shutdown();
+
+  const round = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    ({ url }) => Response.redirect(url),
+  );
+  await assert.rejects(
+    discover(`http://127.0.0.1:${round.addr.port}`, { trust: {} }),
+    /redirects more than 3 times/,
+  );
+  await round.shutdown();
+});
+
 Deno.test("better() puts answering servers first, then priority, then time", () => {
   const server = (name: string, priority: number, rttMs: number | undefined) => ({
     target: { host: name, port: 1 },
