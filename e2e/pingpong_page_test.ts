@@ -8,6 +8,7 @@ import { join } from "node:path";
 import type { Page } from "playwright-core";
 import { generateCertificates } from "../pingpong/gen_certs.ts";
 import { axeFindings, type Tab, testPage } from "../service/testing/browser.ts";
+import { eventually } from "../service/testing/eventually.ts";
 import { startProgram, type TestProgram } from "../service/testing/program.ts";
 
 /** A server of its own, with a certificate in a folder. */
@@ -159,6 +160,33 @@ cases["pings in the other modes where a browser sends no datagrams, on one sessi
   await page.getByText("this browser cannot send any").waitFor();
   assert.equal(await page.locator(".pill").textContent(), "Live");
   assert.ok(sessions() <= 2, "one before the reload, one after");
+};
+
+/** A browser whose first one-way streams cannot be opened. */
+const failsTwice = `
+  const { createUnidirectionalStream } = WebTransport.prototype;
+  let failures = 2;
+  WebTransport.prototype.createUnidirectionalStream = function () {
+    return failures-- > 0
+      ? Promise.reject(new Error("no stream"))
+      : createUnidirectionalStream.call(this);
+  };`;
+
+cases["closes a session of which one mode cannot be opened, and goes on with another"] = async (
+  { page, server },
+) => {
+  const count = (what: string) => server.lines.filter((line) => line.includes(what)).length;
+  await page.addInitScript(failsTwice);
+  await page.reload();
+  await answered(page, 20);
+  await eventually(
+    "the end of all sessions but one",
+    () => count("A session has begun") - count("A session has ended") === 1 || undefined,
+    60_000,
+  );
+  // The page has closed both that failed; what is left open ends as `by=lost`.
+  const closed = server.lines.filter((line) => /A session has ended .*by=peer/.test(line));
+  assert.ok(closed.length >= 2, server.lines.join("\n"));
 };
 
 testPage("ping-pong page", { page: "pingpong", open, cases });

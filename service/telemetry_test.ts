@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { startTelemetry } from "./telemetry.ts";
+import { startTelemetry, telemetryIsWanted } from "./telemetry.ts";
 import { eventually } from "./testing/eventually.ts";
 import { testWith } from "./testing/permissions.ts";
 import { drainMicrotasks, VirtualWorld } from "./world/virtual_world.ts";
@@ -37,5 +37,48 @@ testWith(
     release.resolve();
     await collector.shutdown();
     Deno.env.delete("OTEL_EXPORTER_OTLP_ENDPOINT");
+  },
+);
+
+testWith(
+  ["env"],
+  "telemetryIsWanted() where a variable says so, else where a collector answers at once",
+  async () => {
+    const variables = ["", "_TRACES", "_METRICS", "_LOGS"]
+      .map((signal) => `OTEL_EXPORTER_OTLP${signal}_ENDPOINT`).concat("OTEL_SDK_DISABLED");
+    const before = variables.map((name) => [name, Deno.env.get(name)] as const);
+    const { connect } = Deno;
+    const asked: number[] = [];
+    let answer: () => Promise<unknown> = () => Promise.reject(new Deno.errors.ConnectionRefused());
+    Deno.connect = (({ port }: Deno.ConnectOptions) => {
+      asked.push(port);
+      return answer();
+    }) as typeof Deno.connect;
+    try {
+      for (const name of variables) Deno.env.delete(name);
+      assert.equal(await telemetryIsWanted(), false);
+      let isClosed = false;
+      answer = () => Promise.resolve({ close: () => isClosed = true });
+      assert.equal(await telemetryIsWanted(), true);
+      assert.deepEqual([asked, isClosed], [[4318, 4318], true]);
+      // One that does not answer is waited for 200 ms, which pass in no real time here.
+      answer = () => new Promise(() => {});
+      const world = new VirtualWorld();
+      assert.equal(await world.runUntil(telemetryIsWanted(world)), false);
+      assert.equal(world.monotonicMs(), 200);
+      asked.length = 0;
+      for (const name of variables) {
+        Deno.env.set(name, name === "OTEL_SDK_DISABLED" ? "false" : "http://127.0.0.1:9");
+        assert.equal(await telemetryIsWanted(), true, name);
+        Deno.env.delete(name);
+      }
+      assert.deepEqual(asked, [], "nobody is asked");
+    } finally {
+      Deno.connect = connect;
+      for (const [name, value] of before) {
+        if (value === undefined) Deno.env.delete(name);
+        else Deno.env.set(name, value);
+      }
+    }
   },
 );

@@ -39,6 +39,8 @@ Deno.test("histogramQuantile() interpolates in a bucket as Prometheus does", () 
   assert.equal(histogramQuantile(value, 0.5), 2);
   assert.equal(histogramQuantile(value, 0.25), 1.5);
   assert.equal(histogramQuantile(value, 0.75), 3);
+  // What a bucket's last sample is reached by is in it, not behind the empty one.
+  assert.equal(histogramQuantile(explicit([1, 2, 4], [10, 0, 10, 0]), 0.5), 1);
   // The first bucket begins at 0, the last one has no end.
   assert.equal(histogramQuantile(explicit([1, 2], [10, 0, 0]), 0.5), 0.5);
   assert.equal(histogramQuantile(explicit([1, 2], [0, 0, 10]), 0.5), 2);

@@ -13,6 +13,10 @@ testWith(["read", "write"], "generateCertificates() writes all three files, or n
     [certificatePath, keyPath].map((path) => Deno.readTextFile(path)),
   );
 
+  for (const wrong of [{ days: 15 }, { name: ["a b"] }]) {
+    const failing = generateCertificates({ certificatePath, keyPath, ...wrong });
+    await assert.rejects(failing, RangeError, "it is checked before anything is written");
+  }
   for (const pinPath of [join(folder, "nowhere", "pin"), folder]) {
     const failing = generateCertificates({ certificatePath, keyPath, pinPath });
     await assert.rejects(failing, /Cannot write/);

@@ -88,6 +88,26 @@ testWith(
 
 testWith(
   ["read", "write"],
+  "trustOf() takes the folder's own pin, also for servers of the local network",
+  () =>
+    withTempFolder(async (folder) => {
+      const before = Deno.cwd();
+      Deno.chdir(folder);
+      try {
+        assert.deepEqual(await trustOf({ discover: "mdns" }), {}, "there is none");
+        await Deno.writeTextFile("cert.sha256", `${"ab".repeat(32)}\n`);
+        const pins = [Uint8Array.fromHex("ab".repeat(32))];
+        assert.deepEqual(await trustOf({ discover: "mdns" }), { pins });
+        assert.deepEqual(await trustOf({}), { pins });
+        assert.deepEqual(await trustOf({ discover: "ping.example" }), {});
+      } finally {
+        Deno.chdir(before);
+      }
+    }),
+);
+
+testWith(
+  ["read", "write"],
   "trustOf() takes the first that is given, and says what is no pin",
   () =>
     withTempFolder(async (folder) => {
