@@ -94,6 +94,11 @@ const cases: Record<string, (test: Tab & Fixture) => Promise<void>> = {
   },
 };
 
+cases["pings at http://localhost, as its README opens it"] = async ({ page, tcp }) => {
+  await page.goto(`http://localhost:${tcp}/?interval=20`);
+  await answered(page, 20);
+};
+
 /** The protocol of everything that the page was loaded by. */
 const protocols = (page: Page) =>
   page.evaluate(() =>

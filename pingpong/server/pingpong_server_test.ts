@@ -5,6 +5,8 @@ import { eventually } from "../../service/testing/eventually.ts";
 import { hasIpv6 } from "../../service/testing/ipv6.ts";
 import { testWith } from "../../service/testing/permissions.ts";
 import { generateCertificates } from "../certificates/generate.ts";
+import { withTempFolder } from "../../service/testing/temp_folder.ts";
+import { createCertificate } from "../certificates/certificate.ts";
 import { startTestServer, type TestServer } from "../test_server.ts";
 
 /** New files beside the old pin. */
@@ -46,6 +48,34 @@ testWith(
       assert.equal((await server.ping({ mode })).exitCode, 2, `${mode} with the old pin`);
     }
   },
+);
+
+testWith(
+  ["read", "write"],
+  "a certificate that browsers will refuse is said at the start, and when it is renewed",
+  () =>
+    withTempFolder(async (folder) => {
+      const paths = {
+        certificatePath: join(folder, "cert.pem"),
+        keyPath: join(folder, "key.pem"),
+      };
+      const dayMs = 86_400_000;
+      const write = async (notBeforeMs: number) => {
+        const { cert, key } = await createCertificate({ notBeforeMs, days: 3 });
+        await Deno.writeTextFile(paths.certificatePath, cert);
+        await Deno.writeTextFile(paths.keyPath, key);
+      };
+      await write(Date.now() - 9 * dayMs);
+      await using server = await startTestServer(paths);
+      const said = () => server.logged.filter((line) => line.includes("Browsers will refuse"));
+      assert.match(said().join("\n"), /^WARN .* reason="it has expired on .*gen-certs[^\n]*$/);
+      await write(Date.now() - dayMs);
+      assert.equal(await server.server.reloadCertificate(), true);
+      assert.equal(said().length, 1);
+      await write(Date.now() + 9 * dayMs);
+      assert.equal(await server.server.reloadCertificate(), true);
+      assert.match(said()[1]!, /reason="it is not valid before /);
+    }),
 );
 
 testWith(
