@@ -102,9 +102,14 @@ function outputTo(data: DataOutput): PingpongClientOutput {
   };
 }
 
-/** Whether the locale's characters are Unicode's (POSIX: `LC_ALL` before `LC_CTYPE` before `LANG`). */
+/**
+ * Whether the locale's characters are Unicode's (POSIX: `LC_ALL` before `LC_CTYPE` before `LANG`); a
+ * client that may not read them, as a probe in a container, goes on as without them.
+ */
 function hasUnicode(): boolean {
-  const locale = ["LC_ALL", "LC_CTYPE", "LANG"].map((name) => Deno.env.get(name))
+  const isReadable = (variable: string) =>
+    Deno.permissions.querySync({ name: "env", variable }).state === "granted";
+  const locale = ["LC_ALL", "LC_CTYPE", "LANG"].filter(isReadable).map((name) => Deno.env.get(name))
     .find((value) => value !== undefined && value !== "");
   return locale === undefined || /utf-?8/i.test(locale);
 }

@@ -113,6 +113,9 @@ testWith(needs, "the histogram is of plain characters where the locale has no ot
   for (const locale of ["LC_ALL=C.UTF-8 LANG=C", "LC_ALL= LANG=de_DE.utf8"]) {
     assert.match(await bars(locale), /█/, locale);
   }
+  // The chart's probe may not read the locale.
+  const probe = await shell("${CLIENT/LANG,LC_ALL,LC_CTYPE,/} $AT -c 1", server);
+  assert.equal(probe.code, 0, probe.err);
 });
 
 testWith(needs, "SIGQUIT prints the figures so far, and the pings go on", async () => {
