@@ -14,6 +14,7 @@ import { webtransportGoPeer } from "../stack/webtransport_go.ts";
 import { type PeerCommand, wtransportPeer } from "../stack/wtransport.ts";
 import { buildPage } from "../service/page/build.ts";
 import { findChromium, openBrowser } from "../service/testing/browser.ts";
+import { eventually } from "../service/testing/eventually.ts";
 import { findFirefox, openFirefox } from "../service/testing/firefox.ts";
 import { generateCertificates } from "./certificates/generate.ts";
 import { startTestServer, testPing, type TestServer } from "./test_server.ts";
@@ -205,11 +206,13 @@ testWithStack("Firefox pings our server in every mode, and our page pings in it"
 });
 
 /** The page ends each session with a code and a reason; the server's log has them. */
-function closeIsSeen(server: TestServer): Promise<void> {
-  const ends = server.logged.filter((line) => line.includes("has ended"));
+async function closeIsSeen(server: TestServer): Promise<void> {
+  const ends = await eventually("the end of each session", () => {
+    const seen = server.logged.filter((line) => line.includes("has ended"));
+    return seen.length < cases.length ? undefined : seen;
+  });
   assert.equal(ends.length, cases.length, server.logged.join("\n"));
   for (const end of ends) assert.match(end, /by=peer closeCode=200 reason=done/);
-  return Promise.resolve();
 }
 
 interface PageRun {

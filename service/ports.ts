@@ -77,10 +77,10 @@ function freePort(port: number): number | undefined {
   }
 }
 
-/** Whether a GET of the URL is answered with a 2xx status. */
-export async function answersOk(url: string, signal: AbortSignal): Promise<boolean> {
+/** Whether a GET of the URL, or a request that was made of it, is answered with a 2xx status. */
+export async function answersOk(request: string | Request, signal: AbortSignal): Promise<boolean> {
   try {
-    const response = await fetch(url, { signal });
+    const response = await fetch(request, { signal });
     await response.body?.cancel();
     return response.ok;
   } catch (error) {

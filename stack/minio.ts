@@ -6,6 +6,7 @@
 
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
+import { AwsClient } from "aws4fetch";
 import { buildOnce, type BuildRecipe, GO } from "./build_cache.ts";
 import { answersOk, choosePorts } from "../service/ports.ts";
 import { type RunningProcess, startProcess } from "../service/supervisor.ts";
@@ -73,6 +74,8 @@ export async function startMinio(options: MinioOptions = {}): Promise<RunningMin
     secretAccessKey = randomBytes(18).toString("base64url"),
   } = options;
   const address = `127.0.0.1:${port}`;
+  const region = "us-east-1";
+  const aws = new AwsClient({ accessKeyId, secretAccessKey, region, service: "s3", retries: 0 });
   const component = await startProcess({
     name: "minio",
     command: join(folder, "bin", "minio"),
@@ -86,12 +89,13 @@ export async function startMinio(options: MinioOptions = {}): Promise<RunningMin
       MINIO_UPDATE: "off",
     },
     ports: { s3: port },
-    ready: (signal) => answersOk(`http://${address}/minio/health/ready`, signal),
+    // Its own `/minio/health/ready` says yes some time before it knows its users; until then all is 503.
+    ready: async (signal) => answersOk(await aws.sign(`http://${address}/`), signal),
   }, options);
   return {
     ...component,
     url: `http://${address}`,
-    region: "us-east-1",
+    region,
     accessKeyId,
     secretAccessKey,
   };
