@@ -17,6 +17,7 @@ import { realWorld } from "../../../service/world/world.ts";
 import type { RecordCommand } from "../record_commands.ts";
 // SQLite itself is loaded by the worker only: the thread that answers does without its memory.
 import type { SqliteRecords } from "./sqlite_records.ts";
+import { waitWhile, waitWhileAsync } from "./shared_words.ts";
 import { digestBytes } from "./token_table.ts";
 
 /** A question to the worker. `open` comes first, `close` last. */
@@ -139,8 +140,7 @@ export function startRecordWorker(): RecordWorker {
       Atomics.notify(words, Word.Question);
       const { promise, resolve, reject } = Promise.withResolvers<WorkerAnswer>();
       fail = reject;
-      const waiting = Atomics.waitAsync(words, Word.Answer, answered);
-      Promise.resolve(waiting.value).then(() => resolve(readAnswer(memory)));
+      waitWhileAsync(words, Word.Answer, answered).then(() => resolve(readAnswer(memory)));
       return promise;
     },
     end: () => worker.terminate(),
@@ -199,7 +199,7 @@ function serveQuestions(
   }
 
   for (let question = 0;; question++) {
-    Atomics.wait(words, Word.Question, question);
+    waitWhile(words, Word.Question, question);
     const type = types[words[Word.Type]!]!;
     words[Word.Failed] = 0;
     try {
