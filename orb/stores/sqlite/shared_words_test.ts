@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { eventually } from "../../../service/testing/eventually.ts";
+import { testWith } from "../../../service/testing/permissions.ts";
 import { waitWhileAsync } from "./shared_words.ts";
 
 /** Notifies whoever waits for the word, without a change of it, once there is somebody. */
@@ -21,22 +22,28 @@ Deno.test("who waits for a word is not woken by what came late of the change bef
   await waitWhileAsync(words, 0, 0);
 });
 
-Deno.test("a thread that waits for a word is not woken by what came late, either", async () => {
-  const words = new Int32Array(new SharedArrayBuffer(4));
-  const module = new URL("./shared_words.ts", import.meta.url).href;
-  const code = `import { waitWhile } from "${module}";
+testWith(
+  ["read"],
+  "a thread that waits for a word is not woken by what came late, either",
+  async () => {
+    const words = new Int32Array(new SharedArrayBuffer(4));
+    const module = new URL("./shared_words.ts", import.meta.url).href;
+    const code = `import { waitWhile } from "${module}";
     onmessage = ({ data }) => { waitWhile(data, 0, 0); postMessage(Atomics.load(data, 0)); };`;
-  const worker = new Worker(`data:text/javascript,${encodeURIComponent(code)}`, { type: "module" });
-  try {
-    const { promise, resolve, reject } = Promise.withResolvers<number>();
-    worker.onmessage = ({ data }) => resolve(data);
-    worker.onerror = (event) => (event.preventDefault(), reject(new Error(event.message)));
-    worker.postMessage(words);
-    for (let round = 0; round < 3; round++) await Promise.race([notifyLate(words), promise]);
-    Atomics.store(words, 0, 7);
-    Atomics.notify(words, 0);
-    assert.equal(await promise, 7, "it went on without a change");
-  } finally {
-    worker.terminate();
-  }
-});
+    const worker = new Worker(`data:text/javascript,${encodeURIComponent(code)}`, {
+      type: "module",
+    });
+    try {
+      const { promise, resolve, reject } = Promise.withResolvers<number>();
+      worker.onmessage = ({ data }) => resolve(data);
+      worker.onerror = (event) => (event.preventDefault(), reject(new Error(event.message)));
+      worker.postMessage(words);
+      for (let round = 0; round < 3; round++) await Promise.race([notifyLate(words), promise]);
+      Atomics.store(words, 0, 7);
+      Atomics.notify(words, 0);
+      assert.equal(await promise, 7, "it went on without a change");
+    } finally {
+      worker.terminate();
+    }
+  },
+);
