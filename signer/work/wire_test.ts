@@ -129,7 +129,9 @@ Deno.test("what two environments share follows from their topic: they do not mee
   assert.equal(defaultRequestTopic, "signer.v1");
   assert.equal(serviceGroup("signer.v1"), "signer.v1.service");
   assert.equal(keysTopic("signer.v1"), "signer.v1.keys");
-  for (const  of of[serviceGroup, keysTopic]) assert.notEqual(of("test.v1"), of("signer.v1"));
+  for (const nameOf of [serviceGroup, keysTopic]) {
+    assert.notEqual(nameOf("test.v1"), nameOf("signer.v1"));
+  }
 });
 
 Deno.test("decodeRequest() says what it has found, and no more of it than a line holds", () => {
