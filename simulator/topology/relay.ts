@@ -260,7 +260,9 @@ function* takeTurnIn(
   const rows = yield* tx.select("outbox", { queue: shard }, { limit: limit + sent.claimed.length });
   const open = yield* markSent(tx, relay, sent, failed, rows);
   const cursor = settings.plant === 1 ? yield* moveCursor(tx, lease, sent, failed) : 0;
-  const claimed = choose(relay, open, tx.nowMs(), ownership, cursor).slice(0, settings.batch);
+  const nowMs = tx.nowMs();
+  const claimed = sendable(believed(relay, open, nowMs, ownership, cursor), nowMs)
+    .slice(0, settings.batch);
   for (const row of claimed) {
     if (isOthers(row, ownership)) part.note("claim-taken", row["messageId"] as string);
     const { token } = ownership;
@@ -275,21 +277,7 @@ function* takeTurnIn(
   return { ownership, claimed, limit, waitMs: isMore || waitMs > 0 ? waitMs : Infinity };
 }
 
-function choose(
-  relay: Relay,
-  open: readonly Row[],
-  nowMs: number,
-  ownership: Ownership,
-  cursor: number,
-): readonly Row[] {
-  const { settings: { plant } } = relay;
-  return sendable(
-    plant === 0 ? open : believed(relay, open, nowMs, ownership, cursor),
-    nowMs,
-  );
-}
-
-/** What planted bugs take for the rows of a shard. */
+/** The rows of a shard, or what planted bugs take for them. */
 function believed(
   relay: Relay,
   open: readonly Row[],
