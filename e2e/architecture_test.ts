@@ -4,24 +4,13 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { join, relative } from "node:path";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { programs, serviceOf } from "../programs.ts";
-import { filesBelow } from "../service/found_files.ts";
 import { testWith } from "../service/testing/permissions.ts";
+import { sourceFiles } from "../service/testing/source_files.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-
-/** Not ours, or made by a generator. */
-const skipped = new Set(["node_modules", "dist", "cov", ".git", ".cache", "gen"]);
-
-/** A file of ours and the files of ours that it names, by paths from the root. */
-interface Source {
-  path: string;
-  imports: string[];
-  /** It can be run: `import.meta.main`. */
-  isEntry: boolean;
-}
 
 /** The room of a path: its first folder, or itself if it lies in the root. */
 const roomOf = (path: string) => path.split("/", 1)[0]!;
@@ -32,7 +21,7 @@ testWith(
   async () => {
     const drawn = await arrows();
     const walked = new Set<string>();
-    for (const { path, imports } of await sources()) {
+    for (const { path, imports } of await sourceFiles()) {
       const room = roomOf(path);
       const mayImport = drawn.get(room);
       assert.ok(mayImport, `ARCHITECTURE.md draws no arrows from '${room}'`);
@@ -68,7 +57,7 @@ testWith(["read"], "services, service/, the demo and the table know no service",
 });
 
 testWith(["read"], "a folder's modules do not import its entry files", async () => {
-  const all = await sources();
+  const all = await sourceFiles();
   const entries = new Set(all.filter(({ isEntry }) => isEntry).map(({ path }) => path));
   for (const { path, imports, isEntry } of all) {
     if (isEntry || isForTests(path) || ["bench", "e2e"].includes(roomOf(path))) continue;
@@ -77,7 +66,7 @@ testWith(["read"], "a folder's modules do not import its entry files", async () 
 });
 
 testWith(["read"], "what is for tests is imported by tests alone", async () => {
-  for (const { path, imports } of await sources()) {
+  for (const { path, imports } of await sourceFiles()) {
     if (isForTests(path) || ["bench", "e2e", "stack"].includes(roomOf(path))) continue;
     // They take pictures for the documents, as tests drive a browser.
     if (path.endsWith("/screenshots.ts")) continue;
@@ -89,7 +78,7 @@ testWith(
   ["read"],
   "a test is called for what it starts, so that deno task ok runs units alone",
   async () => {
-    for (const { path, imports } of await sources()) {
+    for (const { path, imports } of await sourceFiles()) {
       if (!path.endsWith("_test.ts")) continue;
       const starts = [
         ["service/testing/browser.ts", /_(page|stack)_test\.ts$/],
@@ -121,34 +110,4 @@ async function arrows(): Promise<Map<string, string[]>> {
       return [room, others!.trim().split(/\s+/).filter((other) => other !== "")];
     }),
   );
-}
-
-async function* sourceFiles(): AsyncIterable<string> {
-  for await (const path of filesBelow(root, (name) => skipped.has(name))) {
-    if (/\.tsx?$/.test(path)) yield path;
-  }
-}
-
-let found: Promise<Source[]> | undefined;
-
-/** Every source file, read once. */
-function sources(): Promise<Source[]> {
-  return found ??= Array.fromAsync(sourceFiles(), async (path) => {
-    const text = withoutComments(await Deno.readTextFile(path));
-    const imports = [...text.matchAll(naming)].map(([, , specifier]) =>
-      relative(root, join(path, "..", specifier!)).replaceAll("\\", "/")
-    );
-    return {
-      path: relative(root, path).replaceAll("\\", "/"),
-      imports,
-      isEntry: text.includes("import.meta.main"),
-    };
-  });
-}
-
-/** `from "./x"`, `import "./x"`, `import("./x")`, and a worker's `new URL("./x.ts", import.meta.url)`. */
-const naming = /(from |import |import\(|new Worker\(\s*new URL\()"(\.{1,2}\/[^"]+)"/g;
-
-function withoutComments(text: string): string {
-  return text.replaceAll(/\/\*\*?[^]*?\*\//g, "").replaceAll(/^\s*\/\/.*$/gm, "");
 }

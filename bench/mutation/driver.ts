@@ -10,6 +10,7 @@
  * @module
  */
 import { pathToFileURL } from "node:url";
+import { definitionOf } from "../../service/testing/test_definition.ts";
 import type { Coverage, Plan, PlannedMutant, Report } from "./plan.ts";
 
 /** After so many mutants it is looked whether they have left something behind that fails tests. */
@@ -34,11 +35,7 @@ const tests: Deno.TestDefinition[] = [];
 const fileOf: string[] = [];
 
 function declare(...args: readonly unknown[]): void {
-  const fn = args.find((one) => typeof one === "function") as Deno.TestDefinition["fn"] | undefined;
-  const given = args.find((one) => typeof one === "object") as Deno.TestDefinition | undefined;
-  const named = args.find((one) => typeof one === "string") as string | undefined;
-  const run = fn ?? given?.fn;
-  if (run) tests.push({ ...given, name: named ?? given?.name ?? run.name, fn: run });
+  tests.push(definitionOf(...args));
 }
 
 const noHook = () => {};

@@ -3,13 +3,11 @@
  *
  * @module
  */
-import { dirname, join } from "node:path";
-import { filesBelow } from "../../service/found_files.ts";
+import { dirname } from "node:path";
+import { sourceFiles } from "../../service/testing/source_files.ts";
 
 /** What each file of the project imports of it. */
 type Imports = ReadonlyMap<string, readonly string[]>;
-
-let known: Promise<Imports> | undefined;
 
 /**
  * The unit tests of its folder that reach `file`, be it by way of others; where there are none, those that
@@ -21,7 +19,8 @@ let known: Promise<Imports> | undefined;
  * ```
  */
 export async function testsOf(file: string): Promise<string[]> {
-  const imports = await (known ??= readImports());
+  const files = await sourceFiles();
+  const imports = new Map(files.map(({ path, imports }) => [path, imports]));
   const tests = [...imports.keys()]
     .filter((path) => /(?<!_program|_page|faults|_stack)_test\.tsx?$/.test(path));
   const inFolder = (folder: string) =>
@@ -30,18 +29,6 @@ export async function testsOf(file: string): Promise<string[]> {
   const [found = []] = [inFolder(dirname(file)), importing, inFolder(file.split("/")[0]!)]
     .filter((some) => some.length > 0);
   return found.sort();
-}
-
-async function readImports(): Promise<Imports> {
-  const imports = new Map<string, string[]>();
-  const isSkipped = (name: string) => /^(\..*|node_modules|dist|cov)$/.test(name);
-  for await (const path of filesBelow(".", isSkipped)) {
-    if (!/\.tsx?$/.test(path)) continue;
-    const text = await Deno.readTextFile(path);
-    const specifiers = text.matchAll(/(?:from|import\()\s*"(\.[^"]*)"/g);
-    imports.set(path, [...specifiers].map(([, specifier]) => join(dirname(path), specifier!)));
-  }
-  return imports;
 }
 
 function reaches(from: string, to: string, imports: Imports): boolean {

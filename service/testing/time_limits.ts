@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { definitionOf } from "./test_definition.ts";
 
 /** By the name of the file, as in CONTRIBUTING.md: far longer than they take on a busy machine. */
 const limitsMs: readonly (readonly [file: RegExp, limitMs: number])[] = [
@@ -42,16 +43,6 @@ function limited(definition: Deno.TestDefinition): Deno.TestDefinition {
   const located: TestFunction = (t) => fn(t);
   Object.assign(located, { [locationKey]: callSite() });
   return { ...definition, timeout: definition.timeout ?? limitMs(), fn: located };
-}
-
-/** The arguments of `Deno.test`, in each of its forms. */
-function definitionOf(...args: readonly unknown[]): Deno.TestDefinition {
-  const fn = args.find((one) => typeof one === "function") as TestFunction | undefined;
-  const given = args.find((one) => typeof one === "object") as Deno.TestDefinition | undefined;
-  const named = args.find((one) => typeof one === "string") as string | undefined;
-  const run = fn ?? given?.fn;
-  if (!run) throw new TypeError("A test has no function");
-  return { ...given, name: named ?? given?.name ?? run.name, fn: run };
 }
 
 /** Hooks have no limit of their own in Deno. */
