@@ -43,10 +43,23 @@ export function findChromium(): string | undefined {
  */
 export const reboundName = "rebound.example";
 
+/** Options of {@linkcode openBrowser}. */
+export interface BrowserOptions {
+  /** Added to the environment. @default nothing */
+  env?: Record<string, string>;
+  /**
+   * Lets WebTransport trust every authority that pages are trusted by, also those of the user (whose home
+   * `env` names), and not only the publicly known ones.
+   *
+   * @default false
+   */
+  ownAuthorities?: boolean;
+}
+
 /** Starts a browser without a window that asks nothing of the network by itself. */
 export async function openBrowser(
   executablePath: string,
-  { env }: { env?: Record<string, string> } = {},
+  { env, ownAuthorities = false }: BrowserOptions = {},
 ): Promise<Browser> {
   const { chromium } = await loadPlaywright();
   return await chromium.launch({
@@ -57,7 +70,8 @@ export async function openBrowser(
       "--no-sandbox",
       `--host-resolver-rules=MAP ${reboundName} 127.0.0.1`,
       "--disable-gpu",
-      "--disable-quic",
+      // Without QUIC of its own Chromium forgets what WebTransport is allowed.
+      ownAuthorities ? "--webtransport-developer-mode" : "--disable-quic",
       "--no-first-run",
       "--disable-background-networking",
       "--disable-component-update",
