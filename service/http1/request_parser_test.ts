@@ -201,7 +201,12 @@ Deno.test("a trailer is nobody's, however long, and no field of the next request
   assert.equal(first?.fields.length, 4);
   assert.deepEqual([second?.target, second?.fields.length], ["/d", 202]);
   assert.equal(read([start]).parser.isInHead, false, "a body is no head");
-  assert.equal(read([`${start}0\r\nt: `]).parser.isInHead, false, "a trailer is none");
+  assert.equal(read([start, "1\r\n"]).parser.isInHead, false, "nor is what comes of it");
+  assert.equal(read([start, "0\r\nt: "]).parser.isInHead, false, "a trailer is none");
+  const long = `GET /long HTTP/1.1\r\n${host}${many}\r\n`;
+  for (const one of heads(long + long)) {
+    assert.deepEqual([one.target, one.fields.length], ["/long", 202]);
+  }
 });
 
 Deno.test("hasToken() finds a whole token of a list, in any case", () => {
