@@ -5,6 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
+import { drainMicrotasks } from "../world/virtual_world.ts";
 import {
   type AnswerSink,
   type AnswerTerms,
@@ -213,7 +214,7 @@ Deno.test("writeBody() waits for its peer, and ends the stream when that has gon
   const sink = new TestSink();
   sink.room = () => room.promise;
   const done = writeBody(streamOf("a", "b"), sink, undefined);
-  await new Promise((resolve) => setTimeout(resolve));
+  await drainMicrotasks();
   assert.equal(sink.text, "a", "the next piece waits");
   room.resolve(true);
   await done;
