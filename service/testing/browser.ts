@@ -12,6 +12,9 @@ import { buildPage } from "../page/build.ts";
 import { missingPermissions } from "./permissions.ts";
 
 const places = [
+  // The same Blink without a browser's window around it, which has pages of its own that are drawn,
+  // too: a page test takes half of the processor time (e2e/README.md).
+  "/usr/bin/chromium-headless-shell",
   "/usr/bin/chromium",
   "/usr/bin/chromium-browser",
   "/usr/bin/google-chrome",
