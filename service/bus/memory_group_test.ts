@@ -58,6 +58,7 @@ Deno.test("a group begins with the oldest that is kept, and loses what is trimme
   source.base = 5;
   assert.equal(group.lag, 1);
   assert.equal(await member.lag(), 1);
+  assert.deepEqual(member.partitions, [0]);
   assert.deepEqual(await member.progress(), new Map([[0, { waiting: 1, done: 3n }]]));
   ends[0]!.resolve();
   await drainMicrotasks();
@@ -97,6 +98,21 @@ Deno.test("the member with the least to do is given the next, in turns where sev
   group.deal();
   await drainMicrotasks();
   assert.deepEqual(members.map(({ got }) => got), [[0, 2, 4], [1, 3]]);
+  for (const { ends } of members) ends.forEach(({ resolve }) => resolve());
+  const next = async (): Promise<(number | undefined)[]> => {
+    source.records.push(record(source.end));
+    group.deal();
+    await drainMicrotasks();
+    return members.map(({ got }) => got.at(-1));
+  };
+  assert.deepEqual(await next(), [4, 5], "the other was served last");
+  members[1]!.ends.at(-1)!.resolve();
+  await drainMicrotasks();
+  assert.deepEqual(await next(), [6, 5], "its turn, as both are idle");
+  assert.deepEqual(await next(), [6, 7]);
+  members[1]!.ends.at(-1)!.resolve();
+  await drainMicrotasks();
+  assert.deepEqual(await next(), [6, 8], "not its turn, but it has less to do");
 });
 
 Deno.test("what is rejected comes again after its wait, before anything new", async () => {
