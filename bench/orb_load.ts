@@ -24,10 +24,10 @@ export interface LoadRun {
   /** By `POST /api/signup` or `PUT /v2/signups/{ULID}`. @default "v1" */
   api?: "v1" | "v2";
   /**
-   * Random bytes; a PNG, which v2 examines, if it is small with its arrival; or one about as long of so
-   * many pixels that a worker has to. @default "bytes"
+   * Random bytes; a PNG, which v2 examines with its arrival; or one at least as long whose 525 kB
+   * (`examined`) or 4.2 MB (`large`) of black pixels a worker has to. @default "bytes"
    */
-  image?: "bytes" | "png" | "examined";
+  image?: "bytes" | "png" | "examined" | "large";
   /** Begins so many a second, however long they take. @default as many as are answered */
   perSecond?: number;
 }
@@ -37,11 +37,13 @@ export interface LoadResult {
   requests: number;
   accepted: number;
   seconds: number;
+  /** Of the times from when a request was to begin to its whole answer, in milliseconds. */
+  p50Ms: number;
+  p99Ms: number;
 }
 
 const counterLength = 16;
-/** About what a PNG of black pixels takes besides its comment. */
-const examinedBytes = 220;
+const manyPixels = { examined: examinedSize, large: { width: 2_048, height: 2_049 } };
 const encoder = new TextEncoder();
 /** Unique to this process, so that images of two generators differ. */
 const base = crypto.getRandomValues(new Uint32Array(1))[0]! % 2 ** 16 * 2 ** 36;
@@ -60,12 +62,11 @@ class SignupRequestBytes {
     imageBytes: number,
     { api, kind }: { api: "v1" | "v2"; kind: NonNullable<LoadRun["image"]> },
   ) {
-    const comment = "0".repeat(kind === "examined" ? imageBytes - examinedBytes : counterLength);
-    const image = kind === "bytes"
-      ? randomBytes(imageBytes)
+    const [image, comment] = kind === "bytes"
+      ? [randomBytes(imageBytes), ""]
       : kind === "png"
-      ? pngOf(imageBytes, comment)
-      : smallPng({ comment, ...examinedSize });
+      ? pngOf(imageBytes)
+      : blackPng(imageBytes, manyPixels[kind]);
     if (api === "v2") {
       const path = "PUT /v2/signups/01M7YWWNWK";
       const head = `${path}${
@@ -110,10 +111,21 @@ function randomBytes(length: number): Uint8Array {
 }
 
 /** About as long; the counter is its comment. */
-function pngOf(length: number, comment: string): Uint8Array {
+function pngOf(length: number): [image: Uint8Array<ArrayBuffer>, comment: string] {
+  const comment = "0".repeat(counterLength);
   const width = length < 4_096 ? 32 : 512;
   const height = Math.max(1, Math.floor((length - 120) / (width + 1)));
-  return smallPng({ comment, width, height, isRandom: true });
+  return [smallPng({ comment, width, height, isRandom: true }), comment];
+}
+
+/** At least as long; the comment, which begins with the counter, is what is missing. */
+function blackPng(
+  length: number,
+  size: { width: number; height: number },
+): [image: Uint8Array<ArrayBuffer>, comment: string] {
+  const missing = length - smallPng({ comment: "", ...size }).length;
+  const comment = "0".repeat(Math.max(counterLength, missing));
+  return [smallPng({ comment, ...size }), comment];
 }
 
 async function connection(
@@ -125,20 +137,19 @@ async function connection(
     index: number;
     connections: number;
   },
-): Promise<LoadResult> {
+): Promise<{ accepted: number; timesMs: number[] }> {
   const port = ports[index % ports.length]!;
   const socket = await Deno.connect({ hostname: "127.0.0.1", port });
   socket.setNoDelay(true);
   const request = new SignupRequestBytes(port, imageBytes, { api, kind });
   const buffer = new Uint8Array(16_384);
   const decoder = new TextDecoder("latin1");
-  let requests = 0;
+  const timesMs: number[] = [];
   let accepted = 0;
   for (let turn = index;; turn += connections) {
-    if (perSecond !== undefined) {
-      const waitMs = start + 1_000 * turn / perSecond - performance.now();
-      if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
-    }
+    const dueMs = perSecond === undefined ? performance.now() : start + 1_000 * turn / perSecond;
+    const waitMs = dueMs - performance.now();
+    if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
     if (performance.now() >= until) break;
     request.renew();
     for (let sent = 0; sent < request.bytes.length;) {
@@ -154,11 +165,11 @@ async function connection(
       const declared = /content-length: (\d+)/i.exec(answer);
       if (head >= 0 && declared) end = head + 4 + Number(declared[1]);
     }
-    requests++;
+    timesMs.push(performance.now() - dueMs);
     if (answer.startsWith(api === "v1" ? "HTTP/1.1 200" : "HTTP/1.1 202")) accepted++;
   }
   socket.close();
-  return { requests, accepted, seconds: 0 };
+  return { accepted, timesMs };
 }
 
 async function load(run: LoadRun, imageBytes: number, connections: number): Promise<LoadResult> {
@@ -172,12 +183,14 @@ async function load(run: LoadRun, imageBytes: number, connections: number): Prom
         }),
     ),
   );
-  const sum = (key: "requests" | "accepted") =>
-    results.reduce((total, result) => total + result[key], 0);
+  const seconds = (performance.now() - start) / 1_000;
+  const timesMs = Float64Array.from(results.flatMap((result) => result.timesMs)).sort();
+  const quantile = (share: number) => timesMs[Math.floor(timesMs.length * share)] ?? NaN;
   return {
-    requests: sum("requests"),
-    accepted: sum("accepted"),
-    seconds: (performance.now() - start) / 1_000,
+    requests: timesMs.length,
+    accepted: results.reduce((total, result) => total + result.accepted, 0),
+    seconds,
+    ...{ p50Ms: quantile(.5), p99Ms: quantile(.99) },
   };
 }
 

@@ -101,7 +101,10 @@ export async function startOrbServer(
     stdout: "null",
     stderr: "inherit",
   }).spawn();
+  let ended: Deno.CommandStatus | undefined;
+  void child.status.then((status) => ended = status);
   for (;;) {
+    if (ended) throw new Error(`the server ended with ${ended.code} before it was ready`);
     try {
       const answer = await fetch(`http://127.0.0.1:${port}/readyz`);
       await answer.body?.cancel();

@@ -79,7 +79,7 @@ export interface OrbServerOptions extends StoreOptions, QueueBusFlags, OrbAccess
   uniqueness?: UniquenessMode;
   /** Up to which distance images are the same: bits of 64, or a share for irises. @default 6, or 0.32 */
   uniquenessThreshold?: number;
-  /** Threads that decode images to compare them, 1 to 64. @default 1 */
+  /** Threads that look into images, 1 to 64. @default 1 */
   uniquenessThreads?: number;
   /** An orb that says nothing of its interval is silent after so long without a report, in milliseconds. @default 90_000 */
   orbOfflineAfterMs?: number;

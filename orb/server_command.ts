@@ -111,7 +111,7 @@ function withUniquenessFlags(command: ReturnType<typeof withLimits>) {
       ).argParser(parseThreshold),
     )
     .addOption(
-      flag("--uniqueness-threads <number>", "threads that decode images to compare them")
+      flag("--uniqueness-threads <number>", "threads that look into images")
         .argParser(parseInteger({ min: 1, max: 64 })).default(1),
     );
 }

@@ -9,7 +9,7 @@ const signature = Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a);
 const encoder = new TextEncoder();
 
 /** Of so many pixels that a worker examines it: smaller ones are decided with their arrival. */
-export const examinedSize = { width: 257, height: 256 };
+export const examinedSize = { width: 1_025, height: 512 };
 
 /** Options of {@linkcode smallPng}. */
 export interface SmallPngOptions {

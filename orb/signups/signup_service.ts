@@ -62,7 +62,7 @@ export interface SignupService {
  *
  * @example
  * ```ts
- * const signups = startSignups({ store, images, uniqueness: exactUniqueness, … }, context);
+ * const signups = startSignups({ store, images, uniqueness: openUniqueness(), … }, context);
  * signups.addRoutes(api);
  * await signups.stop(deadline);
  * ```

@@ -30,9 +30,9 @@ import type { TimerId, World } from "../../service/world/world.ts";
 import { type ImageStore, ImageStoreError } from "../stores/image_store.ts";
 import type { RecordStore } from "../stores/record_store.ts";
 import { StoreError } from "../stores/store_error.ts";
+import { ClaimedSignups } from "./claimed_signups.ts";
 import { Decisions, logDecision } from "./decisions.ts";
 import { checkImage, type ImageLimits, imageLimits } from "../uniqueness/image_header.ts";
-import { checkImageData } from "./image_check.ts";
 import { SignupInstruments } from "./signup_instruments.ts";
 import type { SignupRecord, Verdict } from "./signup_record.ts";
 import { ImageRefusedError, type Uniqueness } from "./uniqueness.ts";
@@ -70,13 +70,19 @@ export interface SignupWorkersOptions {
 
 /** How long what another server has queued is left to that one, in milliseconds. */
 const elsewhereDelayMs = 25;
+/** Verdicts that wait to be written down; then no more signups are begun. */
+const maxUndecided = 64;
 
 /** Works until it is stopped. */
 export class SignupWorkers {
   readonly #options: Required<Omit<SignupWorkersOptions, "instruments">>;
   readonly #decisions: Decisions;
   readonly #instruments: SignupInstruments;
+  readonly #claimed = new ClaimedSignups();
+  /** Those that are begun, until they are decided. */
   readonly #underWay = new Map<SignupRecord, Promise<void>>();
+  /** Those of them that are judged: what is judged waits for the disk, and keeps nobody. */
+  #judging = 0;
   readonly #stopping = new AbortController();
   /** Resolves when there may be work, or room for it. */
   #woken = Promise.withResolvers<void>();
@@ -141,7 +147,8 @@ export class SignupWorkers {
     this.#endNotices();
     this.#options.world.clearTimeout(this.#wakeTimer);
     await this.#running;
-    const all = Promise.all(this.#underWay.values());
+    const released = this.#claimed.takeAll().map((record) => this.#release(record));
+    const all = Promise.all([...this.#underWay.values(), ...released]);
     await settledWithin(all, this.#options.leaseMs, {
       signal: deadline,
       world: this.#options.world,
@@ -149,14 +156,15 @@ export class SignupWorkers {
   }
 
   async #run(): Promise<void> {
-    const { world, pollIntervalMs, concurrency, retryMaxDelayMs, log } = this.#options;
+    const { world, pollIntervalMs, retryMaxDelayMs, log } = this.#options;
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       this.#woken = Promise.withResolvers();
       try {
-        const free = concurrency - this.#underWay.size;
-        const claimed = free > 0 ? await this.#claim(free) : [];
-        if (claimed.length < free || free === 0) await this.#untilWoken(pollIntervalMs);
+        const wanted = this.#claimed.wanted(this.#idle);
+        const claimed = wanted > 0 ? await this.#claim(wanted) : 0;
+        this.#begin();
+        if (claimed < wanted || wanted <= 0) await this.#untilWoken(pollIntervalMs);
       } catch (error) {
         this.#outages++;
         if (!(error instanceof StoreError)) {
@@ -177,17 +185,51 @@ export class SignupWorkers {
     await settledWithin(this.#woken.promise, timeoutMs, { world: this.#options.world });
   }
 
-  async #claim(max: number): Promise<SignupRecord[]> {
-    const { store, name: worker, leaseMs, maxAttempts } = this.#options;
-    const claimed = await store.run({ type: "claim", worker, max, leaseMs, maxAttempts });
-    for (const record of claimed) {
+  /** Workers that have nothing to do, and may begin something. */
+  get #idle(): number {
+    const { concurrency } = this.#options;
+    const undecided = this.#underWay.size - this.#judging;
+    return undecided >= maxUndecided ? 0 : concurrency - this.#judging;
+  }
+
+  #claim(max: number): Promise<number> {
+    const { store, name: worker, leaseMs, maxAttempts, world } = this.#options;
+    return this.#claimed.fill(
+      () => store.run({ type: "claim", worker, max, leaseMs, maxAttempts }),
+      () => world.monotonicMs(),
+    );
+  }
+
+  /** Begins with what is claimed, as many as there are workers for. */
+  #begin(): void {
+    const { world, leaseMs, attemptTimeoutMs } = this.#options;
+    while (this.#idle > 0 && !this.#stopping.signal.aborted) {
+      // Of a lease so much must be left as an attempt may take.
+      const staleMs = world.monotonicMs() - (leaseMs - attemptTimeoutMs);
+      const record = this.#claimed.begin(staleMs, (stale) => void this.#release(stale));
+      if (record === undefined) break;
+      this.#judging++;
       const done = this.#work(record).finally(() => {
         this.#underWay.delete(record);
-        this.#woken.resolve();
+        this.#goOn();
       });
       this.#underWay.set(record, done);
     }
-    return claimed;
+  }
+
+  #goOn(): void {
+    this.#begin();
+    this.#woken.resolve();
+  }
+
+  /** Gives back what was not begun. Never rejects. */
+  async #release({ id, fence }: SignupRecord): Promise<void> {
+    try {
+      await this.#options.store.run({ type: "release", id, fence });
+    } catch (error) {
+      // Its lease will end, and it comes again.
+      if (!(error instanceof StoreError)) throw error;
+    }
   }
 
   /** One attempt. Never rejects. */
@@ -217,16 +259,23 @@ export class SignupWorkers {
     span.end();
   }
 
-  /** Reads the image and what it is compared by. */
   async #judge(record: SignupRecord): Promise<Verdict> {
+    try {
+      return await this.#verdictOf(record);
+    } finally {
+      this.#judging--;
+      this.#goOn();
+    }
+  }
+
+  /** Reads the image and what it is compared by. */
+  async #verdictOf(record: SignupRecord): Promise<Verdict> {
     const { images, uniqueness, attemptTimeoutMs, world, imageLimits: limits } = this.#options;
     using time = timeoutSignal(attemptTimeoutMs, { world });
     const judging = async (): Promise<Verdict> => {
       const bytes = await images.get(record.sha256, time.signal);
       const image = checkImage(bytes, limits);
       const fingerprint = await uniqueness.fingerprint(image, time.signal);
-      // Who makes a fingerprint has decoded it.
-      if (fingerprint === undefined) await checkImageData(image);
       return { state: "accepted", ...(fingerprint !== undefined && { fingerprint }) };
     };
     try {

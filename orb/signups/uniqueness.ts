@@ -37,9 +37,10 @@ export interface Uniqueness {
   /** True where they are compared by their bytes only: there is nothing to look at in them. */
   readonly byBytesOnly?: boolean;
   /**
-   * What an image is compared by, at most 8 KiB; `undefined` for one that is compared by its bytes
-   * only.
+   * Looks at all that is in an image, in whichever mode.
    *
+   * @returns what it is compared by, at most 8 KiB; `undefined` for one that is compared by its bytes
+   * only
    * @throws {ImageRefusedError} it cannot be read and never will
    */
   fingerprint(image: CheckedImage, signal: AbortSignal): Promise<Uint8Array | undefined>;
@@ -55,13 +56,3 @@ export interface Uniqueness {
   /** Forgets all: the tokens were reset. */
   clear(): void;
 }
-
-/** Compares by bytes only. */
-export const exactUniqueness: Uniqueness = {
-  byBytesOnly: true,
-  fingerprint: () => Promise.resolve(undefined),
-  nearest: () => Promise.resolve(undefined),
-  compare: () => undefined,
-  add: () => {},
-  clear: () => {},
-};

@@ -2,7 +2,7 @@
  * Opens what decides whether an image was there before, beyond its bytes, as `--uniqueness` says:
  *
  * - `exact`: images are the same when their SHA-256 is, which the record store decides in every mode.
- *   Nothing is decoded.
+ *   Nothing is decoded; what a PNG holds is inflated, to see that it is one.
  * - `perceptual`: images that look alike, by a 64-bit perceptual hash; the threshold is in bits.
  * - `iris`: photographs of the same iris, by its code; the threshold is a share of the code's bits.
  *
@@ -11,15 +11,12 @@
  * @module
  */
 import { InvalidArgumentError } from "../../service/command_line.ts";
-import { reasonOf, timeoutSignal } from "../../service/resilience.ts";
+import { reasonOf } from "../../service/resilience.ts";
 import { realWorld, type World } from "../../service/world/world.ts";
+import { hasImageData } from "../signups/image_check.ts";
 import type { Fingerprint } from "../signups/signup_record.ts";
-import {
-  type CheckedImage,
-  exactUniqueness,
-  type NearImage,
-  type Uniqueness,
-} from "../signups/uniqueness.ts";
+import type { CheckedImage, NearImage, Uniqueness } from "../signups/uniqueness.ts";
+import { DecodingThreads } from "./decoding_threads.ts";
 import { fingerprintDistance, type NearMode } from "./fingerprint.ts";
 import { ImageError, type ImageLimits, imageLimits } from "./image_header.ts";
 import { startUniquenessThread, type UniquenessThread } from "./uniqueness_worker.ts";
@@ -50,7 +47,7 @@ export interface UniquenessOptions {
   threshold?: number;
   /** The largest image that is decoded. @default {@linkcode imageLimits} */
   limits?: ImageLimits;
-  /** Threads that decode, 1 to 64. @default 1 */
+  /** Threads that look into images, 1 to 64; for `exact` they start with the first that is large. @default 1 */
   threads?: number;
   /** How long one image may take, in milliseconds, at least 1; then it is refused. @default 10_000 */
   maxDecodeMs?: number;
@@ -90,29 +87,25 @@ export interface OpenUniqueness extends Uniqueness {
  */
 export function openUniqueness(options: UniquenessOptions = {}): OpenUniqueness {
   const { mode = "exact" } = options;
-  if (mode === "exact") {
-    return {
-      ...exactUniqueness,
-      mode,
-      threshold: undefined,
-      died: new Promise<never>(() => {}),
-      close: () => {},
-    };
-  }
-  return new ThreadedUniqueness(withDefaults(mode, options));
+  const all = withDefaults(options);
+  if (mode === "exact") return new ByteUniqueness(all);
+  return new ThreadedUniqueness({ ...all, mode, threshold: thresholdOf(mode, options) });
 }
 
-type AllOptions = Required<UniquenessOptions> & { mode: NearMode };
+type AllOptions = Required<Omit<UniquenessOptions, "mode" | "threshold">>;
+type NearOptions = AllOptions & { mode: NearMode; threshold: number };
 
-function withDefaults(mode: NearMode, options: UniquenessOptions): AllOptions {
+function thresholdOf(mode: NearMode, options: UniquenessOptions): number {
   const threshold = options.threshold ?? defaultThresholds[mode];
-  if (!(threshold >= 0 && threshold <= maxThresholds[mode])) {
-    throw new RangeError(
-      `Cannot compare images as the threshold of '${mode}' must be from 0 to ${
-        maxThresholds[mode]
-      }: current value is ${threshold}`,
-    );
-  }
+  if (threshold >= 0 && threshold <= maxThresholds[mode]) return threshold;
+  throw new RangeError(
+    `Cannot compare images as the threshold of '${mode}' must be from 0 to ${
+      maxThresholds[mode]
+    }: current value is ${threshold}`,
+  );
+}
+
+function withDefaults(options: UniquenessOptions): AllOptions {
   const all = {
     limits: imageLimits,
     threads: 1,
@@ -121,8 +114,6 @@ function withDefaults(mode: NearMode, options: UniquenessOptions): AllOptions {
     startThread: startUniquenessThread,
     world: realWorld,
     ...options,
-    mode,
-    threshold,
   };
   for (const [name, max] of [["threads", 64], ["maxDecodeMs", 3_600_000]] as const) {
     if (!Number.isSafeInteger(all[name]) || all[name] < 1 || all[name] > max) {
@@ -153,17 +144,52 @@ export function parseThreshold(text: string): number {
   );
 }
 
+/** Compares by bytes only, which is the record store's: what is left is to see that a PNG is one. */
+class ByteUniqueness implements OpenUniqueness {
+  readonly mode = "exact";
+  readonly byBytesOnly = true;
+  readonly threshold = undefined;
+  readonly died = new Promise<never>(() => {});
+  readonly #limits: ImageLimits;
+  readonly #threads: DecodingThreads;
+
+  constructor(options: AllOptions) {
+    this.#limits = options.limits;
+    this.#threads = new DecodingThreads(options);
+  }
+
+  async fingerprint(image: CheckedImage, signal: AbortSignal): Promise<undefined> {
+    if (!hasImageData(image)) return;
+    await this.#threads.ask({ type: "examine", image: image.bytes, limits: this.#limits }, signal);
+  }
+
+  nearest(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
+  compare(): undefined {}
+
+  add(): void {}
+
+  clear(): void {}
+
+  close(): void {
+    this.#threads.close();
+  }
+}
+
 class ThreadedUniqueness implements OpenUniqueness {
-  readonly #options: AllOptions;
+  readonly #options: NearOptions;
   readonly #index: UniquenessThread;
-  readonly #decoders: UniquenessThread[];
+  readonly #decoders: DecodingThreads;
   readonly #died = Promise.withResolvers<never>();
   #closed = false;
 
-  constructor(options: AllOptions) {
+  constructor(options: NearOptions) {
     this.#options = options;
     this.#index = options.startThread();
-    this.#decoders = Array.from({ length: options.threads }, () => options.startThread());
+    this.#decoders = new DecodingThreads(options);
+    this.#decoders.start();
     // Its owner waits for it; a test may not.
     this.#died.promise.catch(() => {});
     this.#tell({ type: "open", mode: options.mode });
@@ -188,9 +214,10 @@ class ThreadedUniqueness implements OpenUniqueness {
         `The image is neither PNG nor JPEG, which '--uniqueness ${this.#options.mode}' needs.`,
       );
     }
-    signal.throwIfAborted();
     const { mode, limits } = this.#options;
-    return await this.#describe({ type: "describe", image: image.bytes, mode, limits }, signal);
+    const question = { type: "describe", image: image.bytes, mode, limits } as const;
+    const { fingerprint } = await this.#decoders.ask(question, signal);
+    return fingerprint!;
   }
 
   async nearest(fingerprint: Uint8Array): Promise<NearImage | undefined> {
@@ -216,39 +243,8 @@ class ThreadedUniqueness implements OpenUniqueness {
 
   close(): void {
     this.#closed = true;
-    for (const thread of [this.#index, ...this.#decoders]) thread.end();
-  }
-
-  /** Has a fingerprint made by the thread that has the least to do, within the time. */
-  async #describe(
-    question: Parameters<UniquenessThread["ask"]>[0],
-    signal: AbortSignal,
-  ): Promise<Uint8Array> {
-    const { maxDecodeMs, world } = this.#options;
-    const thread = this.#decoders.reduce((least, one) => one.waiting < least.waiting ? one : least);
-    // Those before it in the queue may take their time, too.
-    using deadline = timeoutSignal(maxDecodeMs * (thread.waiting + 1), { signal, world });
-    const ended = Promise.withResolvers<never>();
-    ended.promise.catch(() => {});
-    deadline.signal.addEventListener("abort", () => {
-      if (signal.aborted) return ended.reject(signal.reason);
-      ended.reject(new ImageError("time", `The image was not decoded within ${maxDecodeMs} ms.`));
-      this.#replace(thread);
-    }, { once: true });
-    try {
-      const { fingerprint } = await Promise.race([thread.ask(question), ended.promise]);
-      return fingerprint!;
-    } catch (error) {
-      // A thread that has died takes no more questions.
-      if (!(error instanceof ImageError) && !signal.aborted) this.#replace(thread);
-      throw error;
-    }
-  }
-
-  #replace(thread: UniquenessThread): void {
-    thread.end();
-    const index = this.#decoders.indexOf(thread);
-    if (index >= 0 && !this.#closed) this.#decoders[index] = this.#options.startThread();
+    this.#index.end();
+    this.#decoders.close();
   }
 
   /** For what needs no answer: that it failed is said by `died`. */

@@ -3,9 +3,11 @@
  *
  * @module
  */
+import { checkImageData } from "../signups/image_check.ts";
 import type { NearImage } from "../signups/uniqueness.ts";
 import { isFingerprint, type NearMode } from "./fingerprint.ts";
 import { type FingerprintIndex, fingerprintIndex } from "./fingerprint_index.ts";
+import { checkImage } from "./image_header.ts";
 import { fingerprintOf } from "./make_fingerprint.ts";
 import type { WorkerAnswer, WorkerQuestion } from "./uniqueness_worker.ts";
 
@@ -20,6 +22,9 @@ export class UniquenessServer {
     switch (question.type) {
       case "describe":
         return { fingerprint: fingerprintOf(question.image, question.mode, question.limits) };
+      case "examine":
+        checkImageData(checkImage(question.image, question.limits));
+        return {};
       case "open":
         this.#mode = question.mode;
         this.#index = fingerprintIndex(question.mode);

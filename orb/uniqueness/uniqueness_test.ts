@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { ImageRefusedError } from "../signups/uniqueness.ts";
 import { VirtualWorld } from "../../service/world/virtual_world.ts";
 import { testWith } from "../../service/testing/permissions.ts";
+import { examinedSize, smallPng } from "../test_small_png.ts";
 import { checkImage } from "./image_header.ts";
 import { asJpeg, asPng, photograph } from "./test_iris_captures.ts";
 import { openUniqueness, parseThreshold, type UniquenessMode } from "./uniqueness.ts";
@@ -116,6 +117,50 @@ Deno.test("openUniqueness() compares by bytes only unless it is asked to do more
   assert.equal(uniqueness.mode, "exact");
   const image = checkImage(Uint8Array.of(1, 2, 3));
   assert.equal(await uniqueness.fingerprint(image, signal), undefined);
+});
+
+Deno.test("openUniqueness() looks into PNGs by a thread, which starts with the first, also where only bytes are compared", async () => {
+  const asked: string[] = [];
+  let started = 0;
+  let ended = 0;
+  const uniqueness = openUniqueness({
+    startThread() {
+      started++;
+      return {
+        waiting: 0,
+        ask: ({ type }) => Promise.resolve((asked.push(type), {})),
+        end: () => ended++,
+      };
+    },
+  });
+  const jpeg = { bytes: Uint8Array.of(1), mediaType: "image/jpeg", width: 1, height: 1 } as const;
+  await uniqueness.fingerprint(jpeg, signal);
+  assert.deepEqual([started, asked], [0, []]);
+  const png = checkImage(smallPng(examinedSize));
+  assert.equal(await uniqueness.fingerprint(png, signal), undefined);
+  await uniqueness.fingerprint(png, signal);
+  uniqueness.close();
+  assert.deepEqual([started, ended, asked], [1, 1, ["examine", "examine"]]);
+});
+
+testWith(["read"], "openUniqueness() refuses a PNG that is none inside, in a thread", async () => {
+  const uniqueness = openUniqueness();
+  const whole = smallPng(examinedSize);
+  const broken = whole.slice();
+  broken.fill(7, broken.indexOf(0x78, 33), broken.length - 16);
+  const short = whole.slice();
+  new DataView(short.buffer).setUint32(20, examinedSize.height + 1);
+  try {
+    await uniqueness.fingerprint(checkImage(whole), signal);
+    for (const [bytes, reason] of [[broken, /data is broken/], [short, /inflate to/]] as const) {
+      await assert.rejects(
+        uniqueness.fingerprint(checkImage(bytes), signal),
+        (error) => error instanceof ImageRefusedError && reason.test(error.message),
+      );
+    }
+  } finally {
+    uniqueness.close();
+  }
 });
 
 Deno.test("openUniqueness() refuses options out of range", () => {

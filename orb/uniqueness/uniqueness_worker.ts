@@ -1,5 +1,5 @@
 /**
- * The threads of the uniqueness check: one that holds the index, and some that decode images. The
+ * The threads of the uniqueness check: one that holds the index, and some that look into images. The
  * thread that answers requests only passes messages.
  *
  * A worker loads this same file, or the one bundled file that holds it, and knows itself by its
@@ -14,6 +14,8 @@ import { ImageError, type ImageErrorKind, type ImageLimits } from "./image_heade
 /** What a worker is asked. */
 export type WorkerQuestion =
   | { type: "describe"; image: Uint8Array; mode: NearMode; limits: ImageLimits }
+  /** Whether an image holds what its header calls for; nothing is decoded. */
+  | { type: "examine"; image: Uint8Array; limits: ImageLimits }
   /** First, where the index is meant. */
   | { type: "open"; mode: NearMode }
   | { type: "nearest"; fingerprint: Uint8Array; threshold: number }

@@ -50,10 +50,7 @@ export class Http2Exchange implements HttpExchange, AnswerSink {
     stream.on("error", () => {});
     stream.on("drain", this.#onDrain);
     stream.once("close", this.#onClose);
-    // One that is reset ends, too, and has not come whole: `close` says so.
-    stream.once("end", () => {
-      if (!stream.closed) this.body?.end();
-    });
+    stream.once("end", () => this.body?.end());
     stream.on("data", (piece: Uint8Array) => {
       this.body?.push(piece);
       this.#flow();

@@ -249,8 +249,7 @@ export function encodeCommands(commands: readonly RecordCommand[]): string {
   }));
 }
 
-/** Commands of JSON, as {@linkcode encodeCommands} gave them. */
-export function decodeCommands(text: string): RecordCommand[] {
+function decodeCommands(text: string): RecordCommand[] {
   const commands = JSON.parse(text) as RecordCommand[];
   for (const command of commands) {
     if (command.type === "addFingerprint") {
@@ -267,8 +266,7 @@ export function decodeCommands(text: string): RecordCommand[] {
   return commands;
 }
 
-/** Replies as JSON; bytes, which only fingerprints have, in base64. */
-export function encodeReplies(replies: readonly unknown[]): string {
+function encodeReplies(replies: readonly unknown[]): string {
   return JSON.stringify(
     replies,
     (_, value) => value instanceof Uint8Array ? toBase64(value) : value,
