@@ -67,7 +67,7 @@ testWith(
 );
 
 testWith(needs, "demo killed with SIGKILL takes its programs along", async () => {
-  await using demo = await startDemo();
+  await using demo = await startDemo("--only", "orb");
   demo.program.kill("SIGKILL");
   await demo.program.status;
   await assertNothingListens(demo);

@@ -231,7 +231,7 @@ function scopesOf(payload: JWTPayload): Set<string> {
 
 /** That the issuer's keys cannot be had is no fault of a token. */
 function isTokenFault(error: unknown): error is errors.JOSEError {
-  return error instanceof errors.JOSEError && error.code !== "ERR_JOSE_GENERIC";
+  return error instanceof errors.JOSEError;
 }
 
 function faultOf(error: errors.JOSEError): string {

@@ -1,10 +1,11 @@
 import { Hono } from "hono";
-import { generateKeyPair, SignJWT } from "jose";
+import { exportJWK, generateKeyPair, importJWK, type JWK, SignJWT } from "jose";
 import assert from "node:assert/strict";
-import { bearerAuth, bearerAuthFromFlags, bearerToken } from "./bearer_auth.ts";
+import { authFlags, bearerAuth, bearerAuthFromFlags, bearerToken } from "./bearer_auth.ts";
 import { StartError } from "./life_cycle.ts";
 import type { ProblemError } from "./problem.ts";
 import { testContext } from "./testing/context.ts";
+import { eventually } from "./testing/eventually.ts";
 import { startIssuer } from "./testing/issuer.ts";
 import { VirtualWorld } from "./world/virtual_world.ts";
 
@@ -101,7 +102,10 @@ Deno.test("check() refuses an issuer whose discovery document is another one's",
       auth.check(await issuer.token({ iss: url })),
     );
     assert.deepEqual([status, challenge], [503, null]);
-    assert.match(detail, /Tokens cannot be checked/);
+    assert.equal(
+      detail,
+      "Tokens cannot be checked: the issuer's discovery document is that of another one.",
+    );
     assert.equal(lines.length, 1);
     assert.match(lines[0]!, /^WARN .*its discovery document says it is/);
   }
@@ -209,8 +213,12 @@ Deno.test("bearerToken() reads the scheme in any case, and nothing else", () => 
 
 Deno.test("bearerAuthFromFlags() wants issuer and audience together", () => {
   assert.equal(bearerAuthFromFlags({}), undefined);
-  assert.throws(() => bearerAuthFromFlags({ authIssuer: "http://x" }), StartError);
-  assert.throws(() => bearerAuthFromFlags({ authAudience: "x" }), StartError);
+  for (const flags of [{ authIssuer: "http://x" }, { authAudience: "x" }]) {
+    assert.throws(
+      () => bearerAuthFromFlags(flags),
+      new StartError("Cannot demand bearer tokens: --auth-issuer and --auth-audience go together."),
+    );
+  }
   assert.ok(bearerAuthFromFlags({ authIssuer: "http://x", authAudience: "x" }));
 });
 
@@ -243,6 +251,21 @@ Deno.test("what is refused says what, and its challenge which scopes, in charact
     "The token does not allow admin root.",
     'Bearer realm="orrery", error="insufficient_scope", error_description="The token does not allow admin root.", scope="read admin root"',
   ]);
+  const [, , beyondHeaders] = await refusal(auth.check(await issuer.token(), "lesen", "größe"));
+  assert.ok(
+    beyondHeaders!.endsWith('not allow lesen gr??e.", scope="lesen gr??e"'),
+    beyondHeaders!,
+  );
+  for (
+    const [token, wanted] of [
+      ["", "Authentication needed"],
+      ["x", "Invalid token"],
+      [await issuer.token(), "Scope missing"],
+    ] as const
+  ) {
+    const { problem } = await auth.check(token, "root").catch((error) => error) as ProblemError;
+    assert.equal(problem.title, wanted);
+  }
   const tooLong = "The token is longer than 16384 characters.";
   assert.equal((await refusal(auth.check("x".repeat(16_385))))[1], tooLong);
   const longest = await refusal(auth.check("x".repeat(16_384)));
@@ -316,4 +339,97 @@ Deno.test("bearerToken() takes one token of the whole header", () => {
       [undefined, undefined],
     ]
   ) assert.equal(bearerToken(header), token);
+});
+
+Deno.test("the flags say what they do, and take an address for an address only", () => {
+  const { issuer, audience, jwksUri } = authFlags;
+  for (
+    const [option, usage] of [
+      [issuer(), "--auth-issuer <url>"],
+      [audience(), "--auth-audience <name>"],
+      [jwksUri(), "--auth-jwks-uri <url>"],
+    ] as const
+  ) {
+    assert.equal(option.flags, usage);
+    assert.match(option.description, /^[a-z].*[a-z]$/);
+  }
+  for (const option of [issuer(), jwksUri()]) {
+    assert.throws(() => option.parseArg!("not an address", undefined), /an absolute URL/);
+  }
+});
+
+Deno.test("check() takes every asymmetric algorithm that is named, whatever key it is", async () => {
+  const rsa = await generateKeyPair("RS256", { extractable: true });
+  const rsaKeys: JWK[] = [await exportJWK(rsa.privateKey), await exportJWK(rsa.publicKey)];
+  const keys: JWK[] = [];
+  await using issuer = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    () => Response.json({ keys }),
+  );
+  const url = `http://127.0.0.1:${issuer.addr.port}`;
+  const algorithms = ["EdDSA", "Ed25519", "ES256", "ES384", "ES512"]
+    .concat(["PS256", "PS384", "PS512", "RS256", "RS384", "RS512"]);
+  const tokens: string[] = [];
+  for (const alg of algorithms) {
+    // One of RSA serves all of its kind: to make one takes long.
+    let [privateKey, publicKey] = rsaKeys;
+    if (!/^[PR]S/.test(alg)) {
+      const pair = await generateKeyPair(alg, { extractable: true });
+      [privateKey, publicKey] = [await exportJWK(pair.privateKey), await exportJWK(pair.publicKey)];
+    }
+    keys.push({ ...publicKey!, alg, kid: alg });
+    tokens.push(
+      await new SignJWT({ sub: alg }).setProtectedHeader({ alg, kid: alg }).setIssuer(url)
+        .setAudience("api").setExpirationTime("1h").sign(await importJWK(privateKey!, alg)),
+    );
+  }
+  const auth = bearerAuth({ issuer: url, audience: "api", jwksUri: `${url}/jwks` });
+  const callers = await Promise.all(tokens.map((token) => auth.check(token)));
+  assert.deepEqual(callers.map(({ subject }) => subject), algorithms);
+});
+
+Deno.test("check() gives an issuer that hangs the time it was told, and keeps keys as long as that", async () => {
+  await using issuer = await startIssuer();
+  const world = new VirtualWorld({ startMs: Date.now() });
+  let asked = 0;
+  const gone = Promise.withResolvers<Response>();
+  await using hanging = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    () => {
+      asked++;
+      return gone.promise;
+    },
+  );
+  const auth = bearerAuth({
+    ...{ issuer: issuer.url, audience: "api", world, timeoutMs: 500 },
+    jwksUri: `http://127.0.0.1:${hanging.addr.port}/jwks`,
+  });
+  const token = await issuer.token({}, { expires: "1d" });
+  let hasEnded = false;
+  const refused = refusal(auth.check(token)).finally(() => hasEnded = true);
+  await eventually("a request for the keys", () => asked === 1 || undefined);
+  await world.advance(499);
+  assert.equal(hasEnded, false);
+  await world.advance(1);
+  assert.equal((await refused)[0], 503);
+  gone.resolve(new Response());
+
+  const keeping = bearerAuth({ issuer: issuer.url, audience: "api", world, keysMaxAgeMs: 1_000 });
+  await keeping.check(token);
+  await world.advance(999);
+  await keeping.check(token);
+  assert.equal(issuer.asked, 2);
+  await world.advance(1);
+  await keeping.check(token);
+  assert.equal(issuer.asked, 3);
+});
+
+Deno.test("a token's time is the world's, also of a checker that flags ask for", async () => {
+  await using issuer = await startIssuer();
+  const world = new VirtualWorld({ startMs: Date.now() });
+  const auth = bearerAuthFromFlags({ authIssuer: issuer.url, authAudience: "api" }, { world })!;
+  const token = await issuer.token();
+  await auth.check(token);
+  await world.advance(7_200_000);
+  assert.equal((await refusal(auth.check(token)))[1], "The token has expired.");
 });

@@ -1,5 +1,6 @@
 /**
- * Starts a real Apache Kafka, one node that is broker and controller (KRaft), without Docker.
+ * Starts a real Apache Kafka without Docker: one node that is broker and controller (KRaft), and further
+ * brokers that join it.
  *
  * @module
  */
@@ -67,12 +68,34 @@ export interface KafkaOptions extends StartOptions {
    */
   nodeId?: number;
   /**
+   * Makes the node a mere broker of this cluster, whose controller another node is, and which must have
+   * another {@linkcode KafkaOptions.nodeId}.
+   *
+   * @default a cluster of its own
+   */
+  joins?: KafkaCluster;
+  /**
+   * Copies of the cluster's own topics, such as that of the groups' positions: as many brokers must be
+   * there when the first group comes.
+   *
+   * @default 1
+   */
+  replicas?: number;
+  /**
    * Demands TLS, a name and a password of every client (SASL: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512),
    * and refuses what no ACL allows.
    *
    * @default anybody may do anything
    */
   secured?: KafkaSecurity;
+}
+
+/** What a broker must know to join a cluster. */
+export interface KafkaCluster {
+  /** The cluster's own id. */
+  id: string;
+  /** Its controller, `id@host:port`. */
+  controller: string;
 }
 
 /** Who is let in, and by which certificate the broker is known. */
@@ -91,6 +114,8 @@ export interface KafkaSecurity {
 export interface RunningKafka extends RunningProcess {
   /** For a client's list of brokers, `host:port`. */
   readonly bootstrapServer: string;
+  /** What further brokers join. */
+  readonly cluster: KafkaCluster;
 }
 
 /**
@@ -103,6 +128,9 @@ export interface RunningKafka extends RunningProcess {
 export async function startKafka(options: KafkaOptions = {}): Promise<RunningKafka> {
   const lib = join(await buildOnce(KAFKA_RECIPE, options), "lib", "*");
   const [port, controllerPort] = choosePorts(options.port, options.controllerPort);
+  const { secured, joins, nodeId = 1, replicas = 1 } = options;
+  const controller = joins?.controller ?? `${nodeId}@127.0.0.1:${controllerPort}`;
+  let clusterId = joins?.id ?? randomBytes(16).toString("base64url");
   const component = await startProcess({
     name: "kafka",
     command: JAVA.command,
@@ -120,19 +148,20 @@ export async function startKafka(options: KafkaOptions = {}): Promise<RunningKaf
     prepare: async (runFolder) => {
       const properties = join(runFolder, "server.properties");
       await Deno.writeTextFile(join(runFolder, "log4j2.properties"), LOG_PROPERTIES);
-      const { secured, nodeId = 1 } = options;
-      const text = serverProperties({ port, controllerPort, runFolder, nodeId, secured });
+      const node = { port, controllerPort: joins ? undefined : controllerPort, nodeId, controller };
+      const text = serverProperties({ ...node, runFolder, replicas, secured });
       // It may hold passwords and a key.
       await Deno.writeTextFile(properties, text, { mode: 0o600 });
-      if (!await isFormatted(runFolder)) {
-        await formatStorage(lib, { properties, secured, aborted: options.signal });
-      }
+      const earlier = await formattedFor(runFolder);
+      if (earlier !== undefined) clusterId = earlier;
+      else await formatStorage(lib, { properties, clusterId, secured, aborted: options.signal });
     },
-    ports: { clients: port, controller: controllerPort },
+    ports: { clients: port, ...(!joins && { controller: controllerPort }) },
     // It opens this port only once it is registered with its controller.
     ready: () => acceptsTcp(port),
   }, options);
-  return { ...component, bootstrapServer: `127.0.0.1:${port}` };
+  const cluster = { id: clusterId, controller };
+  return { ...component, bootstrapServer: `127.0.0.1:${port}`, cluster };
 }
 
 /** It takes a second; a minute means that something is wrong. */
@@ -146,34 +175,39 @@ appender.console.layout.type = PatternLayout
 appender.console.layout.pattern = %d %p %c{1}: %m%n
 `;
 
-/** One node: everything that is replicated elsewhere has one copy here. */
+/** A node's own: what is replicated elsewhere has one copy here, or as many as are asked for. */
 function serverProperties(
-  { port, controllerPort, runFolder, nodeId, secured }: {
+  { port, controllerPort, controller, runFolder, nodeId, replicas, secured }: {
     port: number;
-    controllerPort: number;
+    /** `undefined` for a mere broker. */
+    controllerPort: number | undefined;
+    controller: string;
     runFolder: string;
     nodeId: number;
+    replicas: number;
     secured: KafkaSecurity | undefined;
   },
 ): string {
   const listener = secured ? "SASL_SSL" : "PLAINTEXT";
+  const clients = `${listener}://127.0.0.1:${port}`;
+  const isController = controllerPort !== undefined;
   const properties: Record<string, string | number> = {
-    "process.roles": "broker,controller",
+    "process.roles": isController ? "broker,controller" : "broker",
     "node.id": nodeId,
-    "controller.quorum.voters": `${nodeId}@127.0.0.1:${controllerPort}`,
-    "listeners": `${listener}://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}`,
-    "advertised.listeners": `${listener}://127.0.0.1:${port}`,
+    "controller.quorum.voters": controller,
+    "listeners": isController ? `${clients},CONTROLLER://127.0.0.1:${controllerPort}` : clients,
+    "advertised.listeners": clients,
     "inter.broker.listener.name": listener,
     "controller.listener.names": "CONTROLLER",
     "listener.security.protocol.map": `${listener}:${listener},CONTROLLER:PLAINTEXT`,
     "log.dirs": join(runFolder, "data"),
     "auto.create.topics.enable": "false",
-    "offsets.topic.replication.factor": 1,
+    "offsets.topic.replication.factor": replicas,
     "offsets.topic.num.partitions": 4,
-    "transaction.state.log.replication.factor": 1,
+    "transaction.state.log.replication.factor": replicas,
     "transaction.state.log.min.isr": 1,
     "transaction.state.log.num.partitions": 4,
-    "share.coordinator.state.topic.replication.factor": 1,
+    "share.coordinator.state.topic.replication.factor": replicas,
     "share.coordinator.state.topic.min.isr": 1,
     // A consumer group need not wait for more members to come.
     "group.initial.rebalance.delay.ms": 0,
@@ -214,9 +248,11 @@ function securityProperties(
   };
 }
 
-/** Whether a node ran in this folder before: it goes on with its data then. */
-function isFormatted(runFolder: string): Promise<boolean> {
-  return exists(join(runFolder, "data", "meta.properties"));
+/** The id of the cluster whose node ran in this folder before, if one did: it goes on with its data then. */
+async function formattedFor(runFolder: string): Promise<string | undefined> {
+  const file = join(runFolder, "data", "meta.properties");
+  if (!await exists(file)) return undefined;
+  return /^cluster\.id=(\S+)/m.exec(await Deno.readTextFile(file))?.[1];
 }
 
 /**
@@ -225,8 +261,9 @@ function isFormatted(runFolder: string): Promise<boolean> {
  */
 async function formatStorage(
   lib: string,
-  { properties, secured, aborted }: {
+  { properties, clusterId, secured, aborted }: {
     properties: string;
+    clusterId: string;
     secured: KafkaSecurity | undefined;
     aborted: AbortSignal | undefined;
   },
@@ -237,7 +274,7 @@ async function formatStorage(
   const timeout = AbortSignal.timeout(FORMAT_TIMEOUT_MS);
   const output = await new Deno.Command(JAVA.command, {
     args: ["-cp", lib, "kafka.tools.StorageTool", "format", "-c", properties]
-      .concat(`--cluster-id=${randomBytes(16).toString("base64url")}`, scram),
+      .concat(`--cluster-id=${clusterId}`, scram),
     stdin: "null",
     stdout: "piped",
     stderr: "piped",

@@ -5,7 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { hash } from "node:crypto";
-import { ulid } from "ulid";
+import { monotonicFactory } from "ulid";
 import { eventually } from "../../service/testing/eventually.ts";
 import type { NewSignup, SignupRecord, Verdict } from "../signups/signup_record.ts";
 import type { RecordBackend } from "./record_backend.ts";
@@ -27,6 +27,9 @@ export const limits = { leaseMs: 30_000, maxAttempts: 3 };
 export function digest(name: string | number): string {
   return hash("sha256", String(name), "hex");
 }
+
+/** Ascending: of signups that come in the same millisecond, too, the first is the oldest. */
+const ulid = monotonicFactory();
 
 /** A signup of the image of this name. */
 export function signupOf(name: string | number, more: Partial<NewSignup> = {}): NewSignup {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { RequestError, type RequestHead, RequestParser } from "./request_parser.ts";
+import { hasToken, RequestError, type RequestHead, RequestParser } from "./request_parser.ts";
 
 /** What is read of bytes, a piece at a time: a line each. */
 function read(pieces: readonly string[]): { seen: string[]; rest: string; parser: RequestParser } {
@@ -133,9 +133,87 @@ Deno.test("what smuggles, or is none, is refused", () => {
       (error) => {
         assert.ok(error instanceof RequestError);
         assert.equal(error.code, code);
+        assert.equal(error.name, "RequestError");
+        assert.notEqual(error.message, "");
         return true;
       },
       sent.slice(0, 80),
     );
+  }
+});
+
+/** The heads of some requests, whole. */
+function heads(sent: string): RequestHead[] {
+  const seen: RequestHead[] = [];
+  const parser = new RequestParser({ head: (one) => void seen.push(one), body() {}, end() {} });
+  parser.read(Buffer.from(sent));
+  return seen;
+}
+
+const plain: RequestHead = {
+  ...{ method: "GET", target: "/", fields: ["host", "a"], host: "a", hosts: 1, version: "1.1" },
+  ...{ expect: undefined, keepsAlive: true, hasBody: false, asksForWebSocket: false },
+};
+
+Deno.test("a head says what the server has to know of it", () => {
+  const socket = `${host}connection: upgrade\r\nupgrade: h2c, WebSocket\r\n`;
+  for (
+    const [sent, facts] of [
+      [`GET / HTTP/1.1\r\n${host}`, {}],
+      [`GET / HTTP/1.1\r\nHOST: a\r\n`, {}],
+      [`GET / HTTP/1.1\r\nx: y\r\n`, { host: undefined, hosts: 0 }],
+      [`GET / HTTP/1.1\r\n${host}hOST: b\r\n`, { hosts: 2 }],
+      [`GET / HTTP/1.1\r\n${host}Expect: 100-Continue\r\n`, { expect: "100-continue" }],
+      [`GET / HTTP/1.1\r\n${host}connection: close\r\n`, { keepsAlive: false }],
+      [`GET / HTTP/1.0\r\n${host}`, { version: "1.0", keepsAlive: false }],
+      [`POST / HTTP/1.1\r\n${host}Content-Length: 2\r\n`, { method: "POST", hasBody: true }],
+      [`POST / HTTP/1.1\r\n${host}content-length: 0\r\n`, { method: "POST" }],
+      [
+        `PATCH / HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\n`,
+        { method: "PATCH", hasBody: true },
+      ],
+      [`GET / HTTP/1.1\r\n${socket}`, { asksForWebSocket: true }],
+      [`GET / HTTP/1.1\r\n${socket}upgrade: h2c\r\n`, { asksForWebSocket: true }],
+      [`GET / HTTP/1.1\r\n${host}connection: upgrade\r\nupgrade: websockets\r\n`, {}],
+      [`GET / HTTP/1.1\r\n${host}upgrade: websocket\r\n`, {}],
+      [`POST / HTTP/1.1\r\n${socket}`, { method: "POST" }],
+      // As long as the names of those that count.
+      [
+        `GET / HTTP/1.1\r\n${host}date: b\r\ncookie: c\r\nreferer: websocket\r\n` +
+        `connection: upgrade\r\nupgrade: h2c\r\naccept-charset: 5\r\nif-modified-since: e\r\n`,
+        {},
+      ],
+    ] as const
+  ) {
+    const [{ fields, ...head } = plain, ...more] = heads(`${sent}\r\n`);
+    const { fields: _, ...wanted } = { ...plain, ...facts };
+    assert.deepEqual(head, wanted, sent);
+    const lines = sent.split("\r\n").slice(1, -1);
+    assert.deepEqual(fields, lines.flatMap((line) => line.split(": ")), sent);
+    assert.deepEqual(more, []);
+  }
+});
+
+Deno.test("a trailer is nobody's, however long, and no field of the next request", () => {
+  const many = Array.from({ length: 100 }, (_, index) => `x${index}: ${index}\r\n`).join("");
+  const start = `PUT /c HTTP/1.1\r\n${host}transfer-encoding: chunked\r\n\r\n1\r\nx\r\n`;
+  const [first, second] = heads(`${start}0\r\n${many}\r\nGET /d HTTP/1.1\r\n${host}${many}\r\n`);
+  assert.equal(first?.fields.length, 4);
+  assert.deepEqual([second?.target, second?.fields.length], ["/d", 202]);
+  assert.equal(read([start]).parser.isInHead, false, "a body is no head");
+  assert.equal(read([start, "1\r\n"]).parser.isInHead, false, "nor is what comes of it");
+  assert.equal(read([start, "0\r\nt: "]).parser.isInHead, false, "a trailer is none");
+  const long = `GET /long HTTP/1.1\r\n${host}${many}\r\n`;
+  for (const one of heads(long + long)) {
+    assert.deepEqual([one.target, one.fields.length], ["/long", 202]);
+  }
+});
+
+Deno.test("hasToken() finds a whole token of a list, in any case", () => {
+  for (const field of ["close", "Close", "x, CLOSE", " close ,x"]) {
+    assert.equal(hasToken(field, "close"), true, field);
+  }
+  for (const field of [undefined, null, "", "closed", "x close", "x"]) {
+    assert.equal(hasToken(field, "close"), false, String(field));
   }
 });

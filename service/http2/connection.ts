@@ -137,6 +137,8 @@ export class Http2Connection implements ExchangeOwner {
   #takeBack(): void {
     if (++this.#takenBack <= maxTakenBack) return;
     this.#owner.onCut(this, "its peer takes back what it asks, again and again");
-    this.#session.destroy(undefined, nodeHttp2().constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    // Without an error node:http2 takes the code for none.
+    const reason = new Error("Too many requests were taken back");
+    this.#session.destroy(reason, nodeHttp2().constants.NGHTTP2_ENHANCE_YOUR_CALM);
   }
 }

@@ -50,7 +50,10 @@ export class Http2Exchange implements HttpExchange, AnswerSink {
     stream.on("error", () => {});
     stream.on("drain", this.#onDrain);
     stream.once("close", this.#onClose);
-    stream.once("end", () => this.body?.end());
+    // One that is reset ends, too, and has not come whole: `close` says so.
+    stream.once("end", () => {
+      if (!stream.closed) this.body?.end();
+    });
     stream.on("data", (piece: Uint8Array) => {
       this.body?.push(piece);
       this.#flow();

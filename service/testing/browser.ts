@@ -12,6 +12,9 @@ import { buildPage } from "../page/build.ts";
 import { missingPermissions } from "./permissions.ts";
 
 const places = [
+  // The same Blink without a browser's window around it, which has pages of its own that are drawn,
+  // too: a page test takes half of the processor time (e2e/README.md).
+  "/usr/bin/chromium-headless-shell",
   "/usr/bin/chromium",
   "/usr/bin/chromium-browser",
   "/usr/bin/google-chrome",
@@ -43,10 +46,23 @@ export function findChromium(): string | undefined {
  */
 export const reboundName = "rebound.example";
 
+/** Options of {@linkcode openBrowser}. */
+export interface BrowserOptions {
+  /** Added to the environment. @default nothing */
+  env?: Record<string, string>;
+  /**
+   * Lets WebTransport trust every authority that pages are trusted by, also those of the user (whose home
+   * `env` names), and not only the publicly known ones.
+   *
+   * @default false
+   */
+  ownAuthorities?: boolean;
+}
+
 /** Starts a browser without a window that asks nothing of the network by itself. */
 export async function openBrowser(
   executablePath: string,
-  { env }: { env?: Record<string, string> } = {},
+  { env, ownAuthorities = false }: BrowserOptions = {},
 ): Promise<Browser> {
   const { chromium } = await loadPlaywright();
   return await chromium.launch({
@@ -57,7 +73,8 @@ export async function openBrowser(
       "--no-sandbox",
       `--host-resolver-rules=MAP ${reboundName} 127.0.0.1`,
       "--disable-gpu",
-      "--disable-quic",
+      // Without QUIC of its own Chromium forgets what WebTransport is allowed.
+      ownAuthorities ? "--webtransport-developer-mode" : "--disable-quic",
       "--no-first-run",
       "--disable-background-networking",
       "--disable-component-update",

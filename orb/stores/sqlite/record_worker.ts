@@ -249,7 +249,8 @@ export function encodeCommands(commands: readonly RecordCommand[]): string {
   }));
 }
 
-function decodeCommands(text: string): RecordCommand[] {
+/** Commands of JSON, as {@linkcode encodeCommands} gave them. */
+export function decodeCommands(text: string): RecordCommand[] {
   const commands = JSON.parse(text) as RecordCommand[];
   for (const command of commands) {
     if (command.type === "addFingerprint") {
@@ -266,7 +267,8 @@ function decodeCommands(text: string): RecordCommand[] {
   return commands;
 }
 
-function encodeReplies(replies: readonly unknown[]): string {
+/** Replies as JSON; bytes, which only fingerprints have, in base64. */
+export function encodeReplies(replies: readonly unknown[]): string {
   return JSON.stringify(
     replies,
     (_, value) => value instanceof Uint8Array ? toBase64(value) : value,

@@ -1,0 +1,121 @@
+/**
+ * For tests: a connection whose socket is none, in virtual time: each wait and each refusal without
+ * the time that it takes.
+ *
+ * @module
+ */
+import { EventEmitter } from "node:events";
+import type { Socket } from "node:net";
+import type { ConnectionOwner, HttpExchange } from "../http_exchange.ts";
+import { drainMicrotasks } from "../world/virtual_world.ts";
+import { Connection } from "./connection.ts";
+
+/** Requests, whole and up to their body of four bytes; of `postHead` the head has not ended. */
+export const get = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+export const postHead = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n";
+export const post = `${postHead}\r\n`;
+
+/** What a connection does to its socket, as far as it does. */
+export class TestSocket extends EventEmitter {
+  readonly remoteAddress: string | undefined = "192.0.2.7";
+  readonly remotePort: number | undefined = 4711;
+  /** All that was written, as Latin-1. */
+  written = "";
+  writableLength = 0;
+  writable = true;
+  destroyed = false;
+  /** What `write()` gives: whether there is room for more. */
+  hasRoom = true;
+  /** What it was told, but for data. */
+  readonly told: string[] = [];
+
+  write(bytes: Uint8Array | string): boolean {
+    this.written += typeof bytes === "string" ? bytes : String.fromCharCode(...bytes);
+    return this.hasRoom;
+  }
+
+  pause(): void {
+    this.told.push("pause");
+  }
+
+  resume(): void {
+    this.told.push("resume");
+  }
+
+  /** No more is written. */
+  end(): void {
+    this.told.push("end");
+    this.writable = false;
+  }
+
+  destroySoon(): void {
+    this.told.push("destroySoon");
+    this.writable = false;
+  }
+
+  destroy(): void {
+    this.told.push("destroy");
+    this.destroyed = true;
+    this.writable = false;
+  }
+
+  /** As its peer, or what it was told, closes it. */
+  close(): void {
+    this.destroyed = true;
+    this.emit("close");
+  }
+}
+
+/** A connection, its socket and what it tells its server. */
+export class TestConnection {
+  readonly socket = new TestSocket();
+  readonly connection: Connection;
+  /** What its server has heard. */
+  readonly heard: string[] = [];
+  /** What is to be answered. */
+  readonly exchanges: HttpExchange[] = [];
+  nowMs = 1_000;
+  isDraining = false;
+  /** The answer that goes on with a WebSocket. */
+  upgraded: Response | undefined;
+
+  constructor() {
+    // deno-lint-ignore no-this-alias
+    const test = this;
+    const owner: ConnectionOwner = {
+      timeouts: {
+        ...{ headerTimeoutMs: 100, requestTimeoutMs: 1_000 },
+        ...{ idleTimeoutMs: 10_000, writeTimeoutMs: 50 },
+      },
+      get isDraining() {
+        return test.isDraining;
+      },
+      monotonicMs: () => test.nowMs,
+      handle: (exchange) => void test.exchanges.push(exchange),
+      isUpgraded: (response) => response === test.upgraded,
+      onHttp2: () => void test.heard.push("http2"),
+      onCut: (_, reason) => void test.heard.push(reason),
+      onEnd: () => void test.heard.push("end"),
+    };
+    this.connection = new Connection(this.socket as unknown as Socket, owner);
+  }
+
+  /** What its peer sends. */
+  send(text: string): void {
+    this.socket.emit("data", new TextEncoder().encode(text));
+  }
+
+  /** Lets time pass, and looks. */
+  pass(ms: number): void {
+    this.nowMs += ms;
+    this.connection.look(this.nowMs);
+  }
+
+  /** Answers the last that is to be, and gives what is written. */
+  async answer(response: Response): Promise<string> {
+    const from = this.socket.written.length;
+    this.exchanges.at(-1)!.answer(response);
+    await drainMicrotasks();
+    return this.socket.written.slice(from);
+  }
+}
