@@ -101,7 +101,7 @@ export interface TelemetryOptions {
 /**
  * Installs the SDK globally. Call once, before anything asks for a tracer or meter.
  *
- * @throws {TelemetryVariableError} `OTEL_EXPORTER_OTLP_PROTOCOL` names none that works
+ * @throws {TelemetryVariableError} a variable has a value that it cannot have
  *
  * @example
  * ```ts

@@ -40,11 +40,8 @@ export function otlpProtocol(signal: Signal): OtlpProtocol {
     if (!value) continue;
     const protocol = otlpProtocols.find((one) => one === value);
     if (protocol) return protocol;
-    throw new TelemetryVariableError(
-      `Environment variable ${name} is '${value}', which is not supported: set it to ${
-        otlpProtocols.map((one) => `'${one}'`).join(" or ")
-      }, or unset it for '${otlpProtocols[0]}'.`,
-    );
+    const why = `is not supported: set it to ${listed(otlpProtocols)}`;
+    throw refused(name, value, why, otlpProtocols[0]);
   }
   return otlpProtocols[0];
 }
@@ -69,7 +66,11 @@ function givenEndpoint(signal: Signal): string | undefined {
     Deno.env.get("OTEL_EXPORTER_OTLP_ENDPOINT") || undefined;
 }
 
-/** `OTEL_BSP_*` for spans, `OTEL_BLRP_*` for log records. */
+/**
+ * `OTEL_BSP_*` for spans, `OTEL_BLRP_*` for log records.
+ *
+ * @throws {TelemetryVariableError} one is no number above 0
+ */
 export function batchLimits(prefix: "OTEL_BSP" | "OTEL_BLRP"): BatchLimits {
   return {
     // Below the specification's 5 s: someone is watching.
@@ -81,25 +82,60 @@ export function batchLimits(prefix: "OTEL_BSP" | "OTEL_BLRP"): BatchLimits {
   };
 }
 
-/** A number above 0; anything else is as if it were not set. */
+/**
+ * A number above 0.
+ *
+ * @throws {TelemetryVariableError} it is anything else
+ */
 export function numberVariable(name: string, fallback: number): number {
   const text = Deno.env.get(name);
+  if (!text) return fallback;
   const value = Number(text);
-  return text === undefined || text === "" || !Number.isFinite(value) || value <= 0
-    ? fallback
-    : value;
+  if (Number.isFinite(value) && value > 0) return value;
+  throw refused(name, text, "is no number above 0: set it to one", String(fallback));
 }
 
-/** `OTEL_TRACES_SAMPLER` as the specification names the samplers. */
+/** As the specification names them. */
+const samplers = ["always_on", "always_off", "traceidratio"]
+  .flatMap((name) => [`parentbased_${name}`, name]);
+
+/**
+ * `OTEL_TRACES_SAMPLER` and `OTEL_TRACES_SAMPLER_ARG`.
+ *
+ * @throws {TelemetryVariableError} they name a sampler that is not here, or no ratio
+ */
 export function sampling(): Sampling {
-  const name = Deno.env.get("OTEL_TRACES_SAMPLER") || "parentbased_always_on";
-  const ratio = Number(Deno.env.get("OTEL_TRACES_SAMPLER_ARG") || "1");
+  const name = Deno.env.get("OTEL_TRACES_SAMPLER") || samplers[0]!;
+  if (!samplers.includes(name)) {
+    const why = `is not supported: set it to ${listed(samplers)}`;
+    throw refused("OTEL_TRACES_SAMPLER", name, why, samplers[0]!);
+  }
   return {
     sampler: name.endsWith("always_off")
       ? new AlwaysOffSampler()
       : name.endsWith("traceidratio")
-      ? new TraceIdRatioBasedSampler(ratio)
+      ? new TraceIdRatioBasedSampler(ratio())
       : new AlwaysOnSampler(),
     parentBased: name.startsWith("parentbased_"),
   };
+}
+
+/** With anything else the SDK's sampler would take no trace at all. */
+function ratio(): number {
+  const text = Deno.env.get("OTEL_TRACES_SAMPLER_ARG");
+  if (!text) return 1;
+  const value = Number(text);
+  if (value >= 0 && value <= 1) return value;
+  throw refused("OTEL_TRACES_SAMPLER_ARG", text, "is no number from 0 to 1: set it to one", "1");
+}
+
+function listed(values: readonly string[]): string {
+  return values.map((one) => `'${one}'`).join(" or ");
+}
+
+/** Says what, where, and what to do. */
+function refused(name: string, value: string, why: string, otherwise: string) {
+  return new TelemetryVariableError(
+    `Environment variable ${name} is '${value}', which ${why}, or unset it for '${otherwise}'.`,
+  );
 }
