@@ -70,7 +70,7 @@ Deno.test("answers of types that are whole go out with their length, whatever th
   for (
     const type of [
       ...["application/json", "application/problem+json", "application/x-protobuf"],
-      ...["text/html; charset=utf-8", "text/plain;x"],
+      ...["text/html; charset=utf-8", "text/plain ;x"],
     ]
   ) {
     const headers = { "content-type": type, "content-length": "99", "transfer-encoding": "x" };

@@ -80,13 +80,23 @@ Deno.test("who is asked by a client that goes away is told, unless it takes that
   const unread = new ReadableStream({ cancel: () => void cancelled++ });
   assert.equal(await test.answer(new Response(unread)), "");
   assert.deepEqual([cancelled, test.socket.told], [1, []]);
+
+  // Nobody wanted to know, and there is nothing to read.
+  const unheard = new TestConnection();
+  unheard.send(get);
+  unheard.socket.close();
+  assert.equal(await unheard.answer(new Response()), "");
+  assert.deepEqual([unheard.heard, unheard.socket.told], [["end"], []]);
+  const takeBack = (unheard.exchanges[0] as Exchange).onGone(() => told.push("d"));
+  takeBack();
+  assert.equal(told.at(-1), "d");
 });
 
 Deno.test("an answer that fails, or cannot be written, cuts its connection", async () => {
   const failing = new ReadableStream({ pull: (c) => c.error(new Error("broken")) });
   const used = new Response("x");
   await used.text();
-  for (const response of [new Response(failing), used]) {
+  for (const response of [new Response(failing), used, undefined as unknown as Response]) {
     const test = new TestConnection();
     test.send(get);
     await test.answer(response);
@@ -119,6 +129,14 @@ Deno.test("what asks for a WebSocket gets the socket, and HTTP lets go of it", a
     /^HTTP\/1\.1 403 [^]*connection: close/,
   );
   assert.deepEqual(refused.socket.told, ["pause", "destroySoon"]);
+
+  // Its socket waits also where it had to wait for an answer before.
+  const second = new TestConnection();
+  second.send(get);
+  second.send(socketHead);
+  await second.answer(new Response("x"));
+  assert.notEqual(second.exchanges[1]!.upgrade, undefined);
+  assert.ok(!second.socket.told.includes("resume"));
 
   // Of one that asked for none the answer is one.
   const plain = new TestConnection();

@@ -15,10 +15,12 @@ export const get = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 export const postHead = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n";
 export const post = `${postHead}\r\n`;
 
+const testPeer = { address: "192.0.2.7", port: 4711 };
+
 /** What a connection does to its socket, as far as it does. */
 export class TestSocket extends EventEmitter {
-  readonly remoteAddress: string | undefined = "192.0.2.7";
-  readonly remotePort: number | undefined = 4711;
+  readonly remoteAddress: string | undefined;
+  readonly remotePort: number | undefined;
   /** All that was written, as Latin-1. */
   written = "";
   writableLength = 0;
@@ -28,6 +30,12 @@ export class TestSocket extends EventEmitter {
   hasRoom = true;
   /** What it was told, but for data. */
   readonly told: string[] = [];
+
+  constructor(from: { address: string; port: number } | null) {
+    super();
+    this.remoteAddress = from?.address;
+    this.remotePort = from?.port;
+  }
 
   write(bytes: Uint8Array | string): boolean {
     this.written += typeof bytes === "string" ? bytes : String.fromCharCode(...bytes);
@@ -68,7 +76,7 @@ export class TestSocket extends EventEmitter {
 
 /** A connection, its socket and what it tells its server. */
 export class TestConnection {
-  readonly socket = new TestSocket();
+  readonly socket: TestSocket;
   readonly connection: Connection;
   /** What its server has heard. */
   readonly heard: string[] = [];
@@ -79,12 +87,14 @@ export class TestConnection {
   /** The answer that goes on with a WebSocket. */
   upgraded: Response | undefined;
 
-  constructor() {
+  /** @param from whose it is; nobody's where the peer has gone already */
+  constructor(from: { address: string; port: number } | null = testPeer) {
+    this.socket = new TestSocket(from);
     // deno-lint-ignore no-this-alias
     const test = this;
     const owner: ConnectionOwner = {
       timeouts: {
-        ...{ headerTimeoutMs: 100, requestTimeoutMs: 1_000 },
+        ...{ headerTimeoutMs: 100, requestTimeoutMs: 8_000 },
         ...{ idleTimeoutMs: 10_000, writeTimeoutMs: 50 },
       },
       get isDraining() {

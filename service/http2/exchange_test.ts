@@ -134,20 +134,24 @@ Deno.test("an answer of a type that is whole goes out with its length, in pieces
   const { stream, exchange, time, answer } = exchangeOf();
   time.nowMs = 2_000;
   assert.deepEqual([exchange.isAnswered, exchange.answeredMs], [false, undefined]);
-  const headers = [["content-type", "text/plain; x"], ["set-cookie", "a=1"], ["set-cookie", "b=2"]]
+  const headers = [["content-type", "text/plain ; x"], ["set-cookie", "a=1"], ["set-cookie", "b=2"]]
     .concat([["connection", "close"], ["keep-alive", "x"], ["proxy-connection", "x"]])
     .concat([["transfer-encoding", "x"], ["upgrade", "x"], ["date", "x"], ["content-length", "9"]]);
   const response = new Response("hello", { headers: headers as [string, string][] });
   assert.deepEqual(await answer(response), [
     [{
-      ...{ ":status": 200, "content-type": "text/plain; x", "content-length": 5 },
+      ...{ ":status": 200, "content-type": "text/plain ; x", "content-length": 5 },
       "set-cookie": ["a=1", "b=2"],
     }],
     "end",
   ]);
   assert.equal(stream.written, "hello");
+  stream.emit("drain");
   assert.deepEqual([exchange.isAnswered, exchange.answeredMs], [true, 2_000]);
 
+  const exact = exchangeOf();
+  await exact.answer(new Response("x".repeat(2 * pieceBytes)));
+  assert.deepEqual(exact.stream.sizes, [pieceBytes, pieceBytes]);
   const large = exchangeOf();
   large.stream.hasRoom = false;
   const told = large.answer(new Response("x".repeat(2 * pieceBytes + 1)));
@@ -341,6 +345,10 @@ Deno.test("who is asked by a client that goes away is told, unless it takes that
   stream.closed = true;
   exchange.onGone(() => told.push("late"))();
   assert.deepEqual(told, ["a", "c", "late"]);
+  const left = exchangeOf();
+  left.stream.closed = true;
+  left.exchange.onGone(() => told.push("d"))();
+  assert.equal(told.at(-1), "d");
 });
 
 Deno.test("tooLarge() refuses a header beyond 16 KiB, its target counted in", async () => {
