@@ -50,8 +50,9 @@ export class TestSocket extends EventEmitter {
     this.told.push("resume");
   }
 
-  /** No more is written. */
-  end(): void {
+  /** No more is written than this. */
+  end(last?: Uint8Array): void {
+    if (last) this.write(last);
     this.told.push("end");
     this.writable = false;
   }
