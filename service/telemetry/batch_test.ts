@@ -85,6 +85,8 @@ Deno.test("ProtobufBatch.byteLength is the size of its records, and 0 after take
   batch.add(one!);
   // Tag, two bytes of length, the record.
   assert.equal(batch.byteLength, 203);
+  batch.add(one!);
+  assert.equal(batch.byteLength, 406);
   batch.take();
   assert.deepEqual([batch.byteLength, batch.count], [0, 0]);
 });
@@ -98,4 +100,24 @@ Deno.test("JsonBatch.take() that fails leaves nothing behind", () => {
   assert.throws(() => batch.take(), /unlucky/);
   batch.add(7);
   assert.deepEqual([...batch.take().bytes], [7]);
+});
+
+Deno.test("what a batch has given stays as it is while the next is gathered", () => {
+  const [one, other] = fc.sample(span, { numRuns: 2, seed: 1 });
+  const batch = spanBatch("http/protobuf");
+  batch.add(one!);
+  const { bytes } = batch.take();
+  const before = bytes.toHex();
+  batch.add(other!);
+  batch.take();
+  assert.equal(bytes.toHex(), before);
+});
+
+Deno.test("a batch of nothing is a request of nothing", () => {
+  // Field 1, of no bytes.
+  assert.deepEqual([...spanBatch("http/protobuf").take().bytes], [0x0a, 0]);
+  assert.deepEqual(new JsonBatch(() => undefined).take(), { bytes: new Uint8Array(), count: 0 });
+  const batch = new JsonBatch<number>(() => undefined);
+  batch.add(1);
+  assert.equal(batch.byteLength, 0);
 });

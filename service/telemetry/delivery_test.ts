@@ -3,7 +3,8 @@ import { type ExportResult, ExportResultCode } from "@opentelemetry/core";
 import { settledWithin } from "../resilience.ts";
 import { testWith } from "../testing/permissions.ts";
 import { realWorld } from "../world/world.ts";
-import { Delivery } from "./delivery.ts";
+import { VirtualWorld } from "../world/virtual_world.ts";
+import { Delivery, someoneListens } from "./delivery.ts";
 
 const success: ExportResult = { code: ExportResultCode.SUCCESS };
 const failure: ExportResult = { code: ExportResultCode.FAILED, error: new Error("no way") };
@@ -64,4 +65,36 @@ testWith(["net"], "Delivery.inVain() waits for a collector that was there before
   const { delivery, export: send } = setUp(["no URL"]);
   send(1);
   assert.equal(await settledWithin(delivery.inVain(), 100), false);
+});
+
+Deno.test("Delivery says what it can of a failure without a reason, and of no endpoint", () => {
+  const warnings: string[] = [];
+  const warn = (message: string) => warnings.push(message);
+  const delivery = new Delivery({ endpoints: [], warn, world: realWorld });
+  const exporter = delivery.watch({
+    export: (_: number, done: Done) => done({ code: ExportResultCode.FAILED }),
+  });
+  exporter.export(1, () => {});
+  assert.deepEqual(warnings, [
+    "Telemetry cannot be delivered to  (no reason given). The service goes on; queues are bounded and what overflows is counted. Start a collector there (deno task console), name another with OTEL_EXPORTER_OTLP_ENDPOINT, or turn telemetry off with OTEL_SDK_DISABLED=true.",
+  ]);
+});
+
+Deno.test("someoneListens() asks each address once, by its own port or its protocol's, for 200 ms", async () => {
+  const { connect } = Deno;
+  const asked: string[] = [];
+  Deno.connect = (({ hostname, port }: Deno.ConnectOptions) => {
+    asked.push(`${hostname} ${port}`);
+    return new Promise<Deno.TcpConn>(() => {});
+  }) as typeof Deno.connect;
+  try {
+    const world = new VirtualWorld();
+    const endpoints = ["http://a/v1/traces", "http://a/v1/logs", "https://a", "https://b:4318/x"]
+      .concat(["http://[::1]:4318", "no URL"]);
+    assert.equal(await world.runUntil(someoneListens(endpoints, world)), false);
+    assert.equal(world.monotonicMs(), 200);
+    assert.deepEqual(asked, ["a 80", "a 443", "b 4318", "::1 4318"]);
+  } finally {
+    Deno.connect = connect;
+  }
 });
