@@ -26,4 +26,6 @@ Deno.test("TokenIndex is empty after clear()", () => {
   index.add(7, 9, 1);
   index.clear();
   assert.equal(index.find(7, 9, yes), 0);
+  for (let row = 1; row <= 6_000; row++) index.add(row * 7, row, row);
+  for (let row = 1; row <= 6_000; row++) assert.equal(index.find(row * 7, row, yes), row);
 });
