@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Meter } from "@opentelemetry/api";
+import type { Attributes, Meter } from "@opentelemetry/api";
 import { MeterProvider, MetricReader } from "@opentelemetry/sdk-metrics";
 
 /** A meter, and what its instruments say. */
@@ -11,6 +11,8 @@ export interface KeptMetrics {
   readonly meter: Meter;
   /** The values of all series of an instrument together; nothing if it has none. */
   sum(name: string): Promise<number | undefined>;
+  /** What a metric is: each series' attributes and value, in the order of their coming; nothing if there is none. */
+  series(name: string): Promise<{ attributes: Attributes; value: unknown }[] | undefined>;
 }
 
 class ReaderOnDemand extends MetricReader {
@@ -36,13 +38,18 @@ class ReaderOnDemand extends MetricReader {
 export function keptMetrics(): KeptMetrics {
   const reader = new ReaderOnDemand();
   const provider = new MeterProvider({ readers: [reader] });
+  async function pointsOf(name: string) {
+    const { resourceMetrics } = await reader.collect();
+    return resourceMetrics.scopeMetrics.flatMap(({ metrics }) => metrics)
+      .find(({ descriptor }) => descriptor.name === name)?.dataPoints;
+  }
   return {
     meter: provider.getMeter("test"),
     async sum(name) {
-      const { resourceMetrics } = await reader.collect();
-      const metric = resourceMetrics.scopeMetrics.flatMap(({ metrics }) => metrics)
-        .find(({ descriptor }) => descriptor.name === name);
-      return metric?.dataPoints.reduce((sum, { value }) => sum + Number(value), 0);
+      return (await pointsOf(name))?.reduce((sum, { value }) => sum + Number(value), 0);
+    },
+    async series(name) {
+      return (await pointsOf(name))?.map(({ attributes, value }) => ({ attributes, value }));
     },
   };
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { hash } from "node:crypto";
+import { VirtualWorld } from "../../../service/world/virtual_world.ts";
 import { realWorld } from "../../../service/world/world.ts";
 import { testWith } from "../../../service/testing/permissions.ts";
 import { ImageSegments, type ImageSegmentsOptions } from "./image_segments.ts";
@@ -244,4 +245,84 @@ segmentsTest("what was removed stays so while what it was put in is there", asyn
   await open();
   await open();
   assert.deepEqual(await segmentNumbers(folder), []);
+});
+
+const listed = async (segments: ImageSegments) =>
+  new Map((await Array.fromAsync(segments.list())).map((one) => [one.sha256, one]));
+
+segmentsTest("an image that is put again is put later, one that is copied is not", async () => {
+  const world = new VirtualWorld();
+  const segments = await open({ world, segmentBytes: 1_500 });
+  const [again, old, gone] = [imageOf(1, 200), imageOf(2, 200), imageOf(3)];
+  for (const image of [again, old, gone]) await segments.put(...image);
+  const firstMs = world.nowMs();
+  await world.advance(5_000);
+  assert.equal(await segments.put(...again), "present");
+  assert.equal((await listed(segments)).get(again[0])!.putMs, firstMs + 5_000);
+  assert.equal((await listed(segments)).get(old[0])!.putMs, firstMs);
+  // Now the segment holds two small ones of three, and another one has begun.
+  await segments.put(...imageOf(4));
+  await segments.remove(gone[0], unused);
+  await segments.tidy();
+  assert.deepEqual(await segmentNumbers(folder), [2]);
+  for (const opened of [segments, await open({ world })]) {
+    const found = await listed(opened);
+    assert.deepEqual(found.get(old[0]), { sha256: old[0], bytes: 200, putMs: firstMs });
+    assert.equal(found.get(again[0])!.putMs, firstMs + 5_000);
+  }
+});
+
+segmentsTest(
+  "tidying leaves alone what is full, what is not its own, and all once it is aborted",
+  async () => {
+    const images = Array.from({ length: 7 }, (_, number) => imageOf(number));
+    // Each start makes a segment that is not full: seven of them are not too many.
+    for (const image of images) await (await open()).put(...image);
+    const numbers = await segmentNumbers(folder);
+    assert.deepEqual(numbers, [1, 2, 3, 4, 5, 6, 7]);
+    await (await open()).tidy();
+    assert.deepEqual(await segmentNumbers(folder), numbers);
+    await (await open()).put(...imageOf(7));
+    await (await open({ owns: false })).tidy();
+    const owner = await open();
+    await owner.tidy(AbortSignal.abort());
+    assert.equal((await segmentNumbers(folder)).length, 8);
+    // Eight are; those that hold half of a full one's bytes are no such.
+    await (await open({ segmentBytes: 2_000 })).tidy();
+    assert.equal((await segmentNumbers(folder)).length, 8);
+    await owner.tidy();
+    assert.deepEqual(await segmentNumbers(folder), [9]);
+    for (const [sha256, bytes] of images) assert.deepEqual(await owner.get(sha256), bytes);
+  },
+);
+
+segmentsTest("a removal that cannot be asked about removes nothing", async () => {
+  const segments = await open();
+  const image = imageOf(1);
+  await segments.put(...image);
+  const isRemoved = await segments.remove(image[0], () => Promise.reject(new Error("away")));
+  assert.equal(isRemoved, false);
+  assert.deepEqual(await segments.get(image[0]), image[1]);
+});
+
+segmentsTest("a batch has no more bytes than it may, and one image at least", async () => {
+  const segments = await open({ batchBytes: 2_500, segmentBytes: 8_000 });
+  const sizes = [1_000, 1_000, 1_000, 3_000, 500];
+  await Promise.all(sizes.map((size, number) => segments.put(...imageOf(number, size))));
+  const found = [];
+  for (const number of await segmentNumbers(folder)) {
+    for await (const { entries } of readBatches(segmentPath(folder, number), 0)) {
+      found.push([number, entries.map(({ bytes }) => bytes)]);
+    }
+  }
+  assert.deepEqual(found, [[1, [1_000, 1_000]], [1, [1_000]], [1, [3_000]], [1, [500]]]);
+});
+
+segmentsTest("segments and their folder are their owner's alone", async () => {
+  const path = `${folder}/deep/er`;
+  const segments = await open({ path });
+  await segments.put(...imageOf(1));
+  const modeOf = async (path: string) => (await Deno.stat(path)).mode! & 0o777;
+  assert.equal(await modeOf(path), 0o700);
+  assert.equal(await modeOf(segmentPath(path, 1)), 0o600);
 });
