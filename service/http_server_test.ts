@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
-import { isLoopback, listen } from "./http_server.ts";
+import { hostFlags, isLoopback, listen, parseBasePath, portFlag } from "./http_server.ts";
 import { StartError } from "./life_cycle.ts";
 import { createLog } from "./log.ts";
+import { noDeadline, testContext } from "./testing/context.ts";
 import { eventually } from "./testing/eventually.ts";
 import { hasIpv6 } from "./testing/ipv6.ts";
+import { Peer } from "./testing/tcp_peer.ts";
 
 const never = new AbortController().signal;
 
@@ -164,4 +166,202 @@ Deno.test("stop() lets bodies arrive that are on their way, and takes nothing ne
   assert.match(answer, /^HTTP\/1\.1 200 [^]*half$/);
   await stopped;
   await assert.rejects(fetch(server.url), TypeError);
+});
+
+Deno.test("the flags of a server say what they take, and have the defaults that are written down", () => {
+  for (
+    const [option, usage, byDefault] of [
+      [hostFlags.host(), "--host <address>", "localhost"],
+      [hostFlags.basePath(), "--base-path <path>", undefined],
+      [hostFlags.allowRemoteWithoutAuth(), "--allow-remote-without-auth", undefined],
+      [portFlag("--page-port <port>", "port of the page", 4242), "--page-port <port>", 4_242],
+    ] as const
+  ) {
+    assert.deepEqual([option.flags, option.defaultValue], [usage, byDefault]);
+    assert.match(option.description, /^[a-z]/);
+  }
+  assert.equal(hostFlags.host().defaultValueDescription, "localhost, 127.0.0.1 and ::1");
+  assert.equal(hostFlags.basePath().parseArg!("/orrery/", ""), "/orrery");
+  const port = portFlag("--page-port <port>", "port of the page", 1);
+  assert.equal(port.parseArg!("65535", 1), 65_535);
+  assert.throws(() => port.parseArg!("65536", 1));
+});
+
+Deno.test("parseBasePath() takes a path, without slashes at its end, and nothing else", () => {
+  for (
+    const [text, path] of [
+      ["/orrery", "/orrery"],
+      ["/a/b_c.d~e-9//", "/a/b_c.d~e-9"],
+      ["/...", "/..."],
+      ["/", ""],
+      ["", ""],
+    ]
+  ) assert.equal(parseBasePath(text!), path);
+  for (const text of ["orrery", "/a b", "/a//b", "/..", "/a/../b", "/./a", "/a/.", "x/y", "/a?b"]) {
+    assert.throws(() => parseBasePath(text), {
+      message: "Give a path such as /orrery: letters, digits, '.', '_', '~', '-' and '/'.",
+    }, text);
+  }
+});
+
+/** What is answered to some bytes: the status and the problem, and whether it said why it closes. */
+async function problemOf(port: number, sent: string) {
+  const peer = await Peer.connect(port);
+  await peer.send(sent);
+  await peer.end();
+  peer.close();
+  const [head = "", body = ""] = peer.received.split("\r\n\r\n");
+  const { title, detail } = JSON.parse(body);
+  return {
+    status: Number(head.split(" ")[1]),
+    title,
+    detail,
+    closes: /^connection: close$/m.test(head),
+  };
+}
+
+Deno.test("what is no request says why, and closes its connection", async () => {
+  let handled = 0;
+  const server = await listen(() => new Response(String(handled++)), {
+    ...{ port: 0, portFlag: "--port", basePath: "/base" },
+  });
+  for (
+    const [sent, status, title, detail] of [
+      [
+        "GET /\r\n\r\n",
+        ...[
+          505,
+          "HTTP version not supported",
+          "This server speaks HTTP/1.1, not HTTP/0.9.",
+        ] as const,
+      ],
+      ["GET / HTTP/1.1\r\n", 400, "Bad request", "A request has one Host header, not 0."],
+      [
+        "GET / HTTP/1.1\r\nhost: a\r\nhost: a\r\n",
+        ...[400, "Bad request", "A request has one Host header, not 2."] as const,
+      ],
+      [
+        "GET / HTTP/1.1\r\nhost: a/b\r\n",
+        ...[
+          400,
+          "Bad request",
+          "The request's target or its Host header is not well-formed.",
+        ] as const,
+      ],
+      [
+        "CONNECT a:443 HTTP/1.1\r\nhost: a\r\n",
+        ...[501, "Not implemented", "This server is no proxy: it makes no tunnels."] as const,
+      ],
+      [
+        "GET / HTTP/1.1\r\nhost: a\r\nexpect: miracles\r\n",
+        ...[
+          417,
+          "Expectation failed",
+          "The only expectation that can be met is 100-continue.",
+        ] as const,
+      ],
+    ] as const
+  ) {
+    assert.deepEqual(await problemOf(server.port, `${sent}\r\n`), {
+      ...{ status, title, detail, closes: true },
+    });
+  }
+  assert.equal(handled, 0);
+  // An expectation that is met, and no host in HTTP/1.0.
+  for (
+    const sent of [
+      "GET / HTTP/1.0\r\n\r\n",
+      "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\nexpect: 100-continue\r\n\r\n",
+    ]
+  ) {
+    const peer = await Peer.connect(server.port);
+    await peer.send(sent);
+    await peer.end();
+    assert.match(peer.received, /^HTTP\/1\.1 200 /);
+    peer.close();
+  }
+  assert.equal(handled, 2);
+  await server.stop(noDeadline);
+});
+
+Deno.test("a handler gets the path without the base path, and who asks", async () => {
+  const seen: unknown[] = [];
+  const server = await listen((request, { remoteAddr }) => {
+    seen.push([new URL(request.url).pathname, remoteAddr.hostname, remoteAddr.transport]);
+    return new Response();
+  }, { port: 0, portFlag: "--port", basePath: "/base" });
+  await (await fetch(`${server.url}/base/x`)).body?.cancel();
+  assert.deepEqual(seen, [["/x", "127.0.0.1", "tcp"]]);
+  assert.equal(server.host, "127.0.0.1");
+  assert.throws(() => server.replaceCertificate({ cert: "", key: "" }), {
+    ...{ name: "TypeError", message: "It serves no HTTPS" },
+  });
+  await server.stop(noDeadline);
+});
+
+Deno.test("a handler that fails says so in the log and no more than that to who asks", async () => {
+  const { log, lines } = testContext();
+  const fails = [() => Promise.reject(new Error("not today")), () => {
+    throw new Error("not today");
+  }];
+  for (const fail of fails) {
+    const server = await listen(fail, { port: 0, portFlag: "--port", log });
+    const response = await fetch(server.url);
+    assert.equal(response.status, 500);
+    const { title, detail } = await response.json();
+    assert.deepEqual([title, detail], [
+      "Internal error",
+      "The request failed on our side; the log has the cause.",
+    ]);
+    await server.stop(noDeadline);
+  }
+  assert.deepEqual(lines, Array(2).fill('WARN A request handler failed reason="not today"'));
+});
+
+Deno.test("what is too much, or comes too late, says what to do", async () => {
+  const entered = Promise.withResolvers<void>();
+  const server = await listen(() => {
+    entered.resolve();
+    return new Promise<Response>(() => {});
+  }, { port: 0, portFlag: "--port", maxRequestsInFlight: 1 });
+  const first = fetch(server.url);
+  await entered.promise;
+  const told = async (asked: Promise<Response>) => {
+    const { status, headers, ...response } = await asked.then(async (one) => ({
+      ...{ status: one.status, headers: one.headers },
+      problem: await one.json(),
+    }));
+    const { title, detail } = response.problem;
+    return [status, headers.get("retry-after"), title, detail];
+  };
+  assert.deepEqual(await told(fetch(server.url)), [
+    ...[503, "1", "Overloaded", "1 requests are under way already. Try again later."],
+  ]);
+  const deadline = new AbortController();
+  const stopped = server.stop(deadline.signal);
+  assert.deepEqual(await told(fetch(server.url)), [
+    ...[503, "1", "Shutting down"],
+    "The server ends and takes no new requests. Send it again to another one.",
+  ]);
+  deadline.abort();
+  assert.deepEqual(await told(first), [
+    ...[503, null, "Shutting down"],
+    "The server ends before the request was finished. Send it again to another one.",
+  ]);
+  await stopped;
+});
+
+Deno.test({
+  name: "the URL of a server on IPv6 has its address in brackets, and a wildcard's is loopback",
+  ignore: !hasIpv6(),
+  async fn() {
+    for (const [host, url] of [["::1", "http://[::1]:"], ["::", "http://127.0.0.1:"]] as const) {
+      const server = await listen(() => new Response("hi"), {
+        ...{ host, port: 0, portFlag: "--port", allowRemoteWithoutAuth: true },
+      });
+      assert.equal(server.url, `${url}${server.port}`);
+      assert.equal(server.host, host);
+      await server.stop(noDeadline);
+    }
+  },
 });

@@ -363,3 +363,12 @@ Deno.test("a body that is broken off is an error to its reader, and none that ha
     test.connection.cut();
   }
 });
+
+Deno.test("a client that says GOAWAY is heard on, as its frame is kept from Deno", async () => {
+  const test = new TestConnection();
+  test.send("goaway", 0, 0, Buffer.alloc(8));
+  test.ask(1);
+  (await test.asked(1)).answer(new Response("hi"));
+  assert.equal((await test.frame("data", 1)).payload.toString(), "hi");
+  test.connection.cut();
+});
