@@ -83,6 +83,23 @@ Deno.test("without a descriptor idle connections are closed, and one line says s
   });
 });
 
+Deno.test("a shortage that nobody is told of is none the less dealt with", async () => {
+  const world = new VirtualWorld();
+  const counts: number[] = [];
+  let isShort = true;
+  await withListen(() => isShort ? "EMFILE" : undefined, async () => {
+    const unwatch = watchDescriptors({
+      ...{ host: "192.0.2.1", world, resume() {} },
+      closeIdle: (count) => counts.push(count),
+    });
+    await world.advance(250);
+    isShort = false;
+    await world.advance(31_000);
+    assert.deepEqual(counts, [32]);
+    unwatch();
+  });
+});
+
 Deno.test("resumeAccepting() listens again on the handle of a server that listens", () => {
   const backlogs: number[] = [];
   const handle = { listen: (backlog: number) => backlogs.push(backlog) };

@@ -30,7 +30,8 @@ const scope = "orrery.http";
 /**
  * Makes the middleware; put it in front of the routes that shall be seen. Span `METHOD route`,
  * metrics `http.server.request.duration` and `http.server.active_requests`. The span goes on from
- * what the request's `traceparent` names.
+ * what the request's `traceparent` names. A method that HTTP has not is `_OTHER`: with HTTP/2 a client
+ * may send any word, and each would be a series of its own.
  *
  * @param serviceName the program's `service.name`
  *
@@ -49,20 +50,25 @@ export function httpTelemetry(
   const duration = requestDuration(meter);
 
   return async function traceRequest(c, next) {
-    const { method } = c.req;
+    const original = c.req.method;
+    const method = methods.has(original) ? original : otherMethod;
     const startMs = world.monotonicMs();
     const counted = active(method);
     counted.requests++;
     const parent = propagation.extract(context.active(), c.req.raw.headers, headersGetter);
-    const span = tracer.startSpan(method, {
+    const span = tracer.startSpan(nameOf(method), {
       kind: SpanKind.SERVER,
-      attributes: { ...counted.attributes, "url.full": c.req.url },
+      attributes: {
+        ...counted.attributes,
+        "url.full": c.req.url,
+        ...(method !== original && { "http.request.method_original": original.slice(0, 100) }),
+      },
     }, parent);
     try {
       await inContext(parent, span, next);
-      finishSpan(span, c, c.error);
+      finishSpan(span, method, c, c.error);
     } catch (error) {
-      finishSpan(span, c, error);
+      finishSpan(span, method, c, error);
       throw error;
     } finally {
       counted.requests--;
@@ -84,10 +90,21 @@ const headersGetter: TextMapGetter<Headers> = {
   keys: (headers) => [...headers.keys()],
 };
 
-function finishSpan(span: Span, c: HonoContext, error: unknown): void {
+/** Of RFC 9110, section 9, and RFC 5789. */
+const methods: ReadonlySet<string> = new Set([
+  ...["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"],
+]);
+const otherMethod = "_OTHER";
+
+/** How a span calls a method. */
+function nameOf(method: string): string {
+  return method === otherMethod ? "HTTP" : method;
+}
+
+function finishSpan(span: Span, method: string, c: HonoContext, error: unknown): void {
   const { status } = c.res;
   const route = routePath(c);
-  span.updateName(`${c.req.method} ${route}`);
+  span.updateName(`${nameOf(method)} ${route}`);
   span.setAttribute("http.route", route);
   span.setAttribute("http.response.status_code", status);
   // A 4xx is the client's error: the server's span must not have the status ERROR for it ("Status").

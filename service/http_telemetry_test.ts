@@ -57,6 +57,32 @@ Deno.test("httpTelemetry() marks a span as failed for 5xx and not for 4xx", asyn
   }
 });
 
+Deno.test("httpTelemetry() calls a method that HTTP has not by one name, whatever it is", async () => {
+  const exporter = new KeptSpans();
+  const provider = new TracerProvider({ spanProcessors: [new SimpleSpanProcessor({ exporter })] });
+  trace.setGlobalTracerProvider(provider);
+  try {
+    const app = new Hono();
+    app.use(httpTelemetry("fixture"));
+    app.all("/pot", (c) => c.text("ok"));
+    const known = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"];
+    for (const method of [...known, "BREW", "x".repeat(200)]) await app.request("/pot", { method });
+    assert.deepEqual(
+      exporter.getFinishedSpans().map(({ name, attributes }) => [
+        ...[name, attributes["http.request.method"], attributes["http.request.method_original"]],
+      ]),
+      [
+        ...known.map((method) => [`${method} /pot`, method, undefined]),
+        ["HTTP /pot", "_OTHER", "BREW"],
+        ["HTTP /pot", "_OTHER", "x".repeat(100)],
+      ],
+    );
+  } finally {
+    await provider.shutdown();
+    trace.disable();
+  }
+});
+
 Deno.test("httpTelemetry() goes on from the request's traceparent, its span active in the routes", async () => {
   const exporter = new KeptSpans();
   const provider = new TracerProvider({ spanProcessors: [new SimpleSpanProcessor({ exporter })] });

@@ -44,3 +44,29 @@ Deno.test("PreciseClock measures within a millisecond, and follows a wall clock 
     assert.ok(Math.abs(read() - wallMs()) < 1);
   }
 });
+
+Deno.test("PreciseClock comes back where it is a little ahead, and is set where it is far off", () => {
+  for (
+    const [wallMs, monotonicMs, nowMs] of [
+      [1_000, 5.5, 1_000.5],
+      [1_000, 5.999, 1_000.999],
+      [1_000, 6, 1_000.999],
+      [1_000, 6.9, 1_000.999],
+      [1_000, 7, 1_000],
+      [1_000, 9, 1_000],
+      [1_000.9995, 6.5, 1_000.9995],
+      [1_001, 5.5, 1_001],
+      [999, 5.5, 999.999],
+      [998, 5.5, 998],
+    ] as const
+  ) {
+    let now = 1_000;
+    const clock = new PreciseClock({ nowMs: () => now });
+    assert.equal(clock.nowMs(5), 1_000);
+    now = wallMs;
+    assert.equal(clock.nowMs(monotonicMs), nowMs, `${wallMs} at ${monotonicMs}`);
+    // It goes on from there.
+    const before = clock.nowMs(monotonicMs);
+    assert.ok(clock.nowMs(monotonicMs + 0.0001) >= before);
+  }
+});
