@@ -27,6 +27,7 @@ import {
   localUrl,
   makePlace,
 } from "./demo/place.ts";
+import { MemoryTrim, memoryTrimVariables } from "./demo/memory_trim.ts";
 import { isReady } from "./demo/readiness.ts";
 import { bundlePrograms, type Bundles } from "./demo/program_bundles.ts";
 import { ProgramListFile } from "./demo/program_list_file.ts";
@@ -116,6 +117,7 @@ const smallMemory = {
   DENO_V8_FLAGS: "--max-semi-space-size=2,--heap-growing-percent=20,--optimize-for-size",
   MALLOC_MMAP_THRESHOLD_: "131072",
   MALLOC_TRIM_THRESHOLD_: "131072",
+  ...memoryTrimVariables,
 };
 
 /** Starts all programs; the service that comes back is the whole of them. */
@@ -146,6 +148,7 @@ export async function startDemo(options: DemoOptions, context: ServiceContext): 
   });
   undo.defer(() => list.written());
   const kept = await startAll(started, { bundles, place, list }, context, undo);
+  undo.use(new MemoryTrim({ programs: kept, world }));
   announce(started, place);
   say(
     `Ready after ${

@@ -58,6 +58,11 @@ export class KeptProgram implements AsyncDisposable {
     return this;
   }
 
+  /** Sends it a signal, unless it is not up: who starts may not listen to it yet. */
+  signal(signal: Deno.Signal): void {
+    this.#process?.signal(signal);
+  }
+
   /** Ends it. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();

@@ -8,6 +8,7 @@ function scripted() {
   const world = new VirtualWorld({ seed: 7 });
   const said: string[] = [];
   const starts: { atMs: number; end(status: Partial<Deno.CommandStatus>): void }[] = [];
+  const signals: Deno.Signal[] = [];
   let stops = 0;
   let failing = false;
   const stopping = new AbortController();
@@ -30,13 +31,14 @@ function scripted() {
       const process: Partial<RunningProcess> = {
         exited: exited.promise,
         logFile: "orb-server.log",
+        signal: (signal) => signals.push(signal) > 0,
         stop,
       };
       return Promise.resolve(process as RunningProcess);
     },
   });
   return {
-    ...{ world, said, starts, kept, stopping },
+    ...{ world, said, starts, signals, kept, stopping },
     stops: () => stops,
     failStarts: (fail: boolean) => failing = fail,
   };
@@ -78,6 +80,22 @@ Deno.test("KeptProgram counts failures anew after a minute without one", async (
   starts.at(-1)!.end({ code: 1 });
   await world.advance(30_000);
   assert.ok(starts.at(-1)!.atMs - endedMs <= 1_000);
+  await kept[Symbol.asyncDispose]();
+});
+
+Deno.test("KeptProgram sends a signal to who is up, and to nobody else", async () => {
+  const { world, starts, signals, kept } = scripted();
+  kept.signal("SIGUSR2");
+  await kept.start();
+  kept.signal("SIGUSR2");
+  starts.at(-1)!.end({ code: 1 });
+  await world.advance(0);
+  // Who is being started again may not listen yet, and would be ended by it.
+  kept.signal("SIGUSR2");
+  assert.deepEqual(signals, ["SIGUSR2"]);
+  await world.advance(30_000);
+  kept.signal("SIGUSR2");
+  assert.equal(signals.length, 2);
   await kept[Symbol.asyncDispose]();
 });
 

@@ -24,6 +24,8 @@ export interface RunningProcess extends AsyncDisposable {
   readonly logFile: string;
   /** Settles when the process has ended, asked to or not. */
   readonly exited: Promise<Deno.CommandStatus>;
+  /** Sends it a signal; false when it has ended already. */
+  signal(signal: Deno.Signal): boolean;
   /** Asks the process to end, kills it when it does not, and returns once it is gone. */
   stop(): Promise<void>;
 }
@@ -155,6 +157,7 @@ export async function startProcess(
     pid: child.pid,
     logFile,
     exited: child.status,
+    signal: (signal) => kill(child, signal),
     stop,
     [Symbol.asyncDispose]: stop,
   };
