@@ -3,8 +3,8 @@
  * a start only when its heap has grown by as much again, and glibc keeps what it is given back.
  *
  * Deno does both at once when `SIGUSR2` comes, where `DENO_USR2_MEMORY_TRIM` is set. PSS of all
- * programs, the same start: 430 MB before and 383 after the first time, 431 and 402 half a minute
- * later; of the first start after a change 552 and 408.
+ * programs: 430 MB before and 383 after it, 431 and 402 half a minute later; of the first start after a
+ * change 552 and 408.
  *
  * @module
  */
