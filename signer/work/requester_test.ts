@@ -1,61 +1,12 @@
-import { type Meter, ROOT_CONTEXT } from "@opentelemetry/api";
 import assert from "node:assert/strict";
 import { eventually } from "../../service/testing/eventually.ts";
-import type { Bus, BusRecord, ReceivedRecord } from "../../service/bus/bus.ts";
+import type { Bus, BusRecord } from "../../service/bus/bus.ts";
 import { BusError } from "../../service/bus/bus.ts";
 import { memoryBus } from "../../service/bus/memory_bus.ts";
-import { type Requester, type RequesterOptions, startRequester } from "./requester.ts";
-import { VirtualWorld } from "../../service/world/virtual_world.ts";
 import { keptMetrics } from "../../service/testing/kept_metrics.ts";
-import { noDeadline, type TestContext, testContext } from "../../service/testing/context.ts";
-import { decodeRequest, encodeAnswer, type SignAnswer, type SignRequest } from "./wire.ts";
-
-const bytes = (text: string) => new TextEncoder().encode(text);
-
-interface Scene {
-  bus: Bus;
-  requester: Requester;
-  context: TestContext;
-  world: VirtualWorld;
-  /** Requests as a service would get them. */
-  requests: SignRequest[];
-  answer(request: SignRequest, answer?: Partial<SignAnswer>): Promise<void>;
-  ask(text: string): Promise<SignAnswer>;
-}
-
-/** A requester on a bus whose service is the test itself. */
-async function scene(
-  options: Partial<RequesterOptions>,
-  run: (scene: Scene) => Promise<void>,
-  bus: Bus = memoryBus(),
-  meter?: Meter,
-): Promise<void> {
-  const world = new VirtualWorld();
-  const context = testContext({ world, ...(meter && { meter }) });
-  await bus.createTopic("signer.v1");
-  const requests: SignRequest[] = [];
-  await bus.follow({
-    topic: "signer.v1",
-    from: "end",
-    handle: (record: ReceivedRecord) => requests.push(decodeRequest(record, []) as SignRequest),
-  });
-  const requester = await startRequester({ bus, requestTopic: "signer.v1", ...options }, context);
-  await run({
-    bus,
-    requester,
-    context,
-    world,
-    requests,
-    answer: ({ msgId, respTopic }, answer = {}) =>
-      bus.send(respTopic, encodeAnswer({ msgId, respId: "i", payload: "p", ...answer })),
-    ask: (text) => requester.request({ message: bytes(text) }, ROOT_CONTEXT),
-  });
-  await requester.close(AbortSignal.abort());
-  await bus.close();
-}
-
-const asked = (requests: SignRequest[], count: number) =>
-  eventually("the requests", () => requests.length >= count ? requests : undefined);
+import { noDeadline } from "../../service/testing/context.ts";
+import { asked, scene } from "./test_requester.ts";
+import type { SignRequest } from "./wire.ts";
 
 Deno.test("request() pairs answers that come in another order", () =>
   scene({}, async ({ requests, answer, ask }) => {
