@@ -73,15 +73,16 @@ export function startLoad(imageBytes: number, connections: number): Load {
   };
 }
 
-/** Starts a helper that prints its port; with a folder to keep things in, it may write. */
+/** Starts a helper that prints its port; with a folder to keep things in, its last argument, it may write. */
 export async function startHelper(
   file: string,
+  args: readonly string[] = [],
   folder?: string,
 ): Promise<Child & { port: number }> {
   const child = start(
     folder === undefined
-      ? ["run", "--allow-net", beside(file)]
-      : ["run", "--allow-net", "--allow-read", "--allow-write", beside(file), folder],
+      ? ["run", "--allow-net", beside(file), ...args]
+      : ["run", "--allow-net", "--allow-read", "--allow-write", beside(file), ...args, folder],
   );
   return Object.assign(child, { port: Number((await child.lines.next()).value) });
 }

@@ -106,7 +106,7 @@ export async function compareWithTime(
 }
 
 async function measureAgainstBare(folder: string): Promise<void> {
-  await using bare = await startHelper("orb_bare_server.ts");
+  await using bare = await startHelper("orb_bare_server.ts", ["serve"]);
   await using orb = await startOrbServer(join(folder, "against-bare"));
   for (const size of sizes) {
     const [name] = size;
@@ -121,20 +121,30 @@ async function measureAgainstBare(folder: string): Promise<void> {
   }
 }
 
-/** Of what the bare server does not do, what keeping the hash costs: the same store below a bare server. */
-async function measureKeeping(folder: string): Promise<void> {
-  await using bare = await startHelper("orb_bare_server.ts");
-  await using keeping = await startHelper("orb_bare_server.ts", join(folder, "keeping"));
+/**
+ * Of what the bare server does not do, what each part costs: the HTTP that all servers here have, the
+ * store below a bare server, and both. The orb cannot be faster than these.
+ */
+async function measureParts(folder: string): Promise<void> {
+  await using bare = await startHelper("orb_bare_server.ts", ["serve"]);
+  await using listening = await startHelper("orb_bare_server.ts", ["listen"]);
+  await using keeping = await startHelper("orb_bare_server.ts", ["serve"], join(folder, "keeping"));
+  await using both = await startHelper("orb_bare_server.ts", ["listen"], join(folder, "both"));
   await using orb = await startOrbServer(join(folder, "against-keeping"));
   for (const size of sizes) {
     const [name] = size;
-    const kept = await compareWithTime(size, [["bare", bare], ["bare that keeps hashes", keeping]]);
-    report({
-      name: `orb ${name}: bare Deno.serve that keeps hashes durably, share of bare`,
-      measured: kept.ratio,
-    });
-    const own = await compareWithTime(size, [["bare that keeps hashes", keeping], ["orb", orb]]);
-    report({ name: `orb ${name}: share of bare that keeps hashes`, measured: own.ratio });
+    for (
+      const [part, server] of [
+        ["bare listen()", listening],
+        ["bare Deno.serve that keeps hashes durably", keeping],
+        ["bare listen() that does", both],
+        ["orb", orb],
+      ] as const
+    ) {
+      const { b, ratio } = await compareWithTime(size, [["bare", bare], [part, server]]);
+      report({ name: `orb ${name}: ${part}, signups/s`, measured: b });
+      report({ name: `orb ${name}: ${part}, share of bare`, measured: ratio });
+    }
   }
 }
 
@@ -185,7 +195,7 @@ if (import.meta.main) {
   try {
     await measureDisk(folder);
     await measureAgainstBare(folder);
-    await measureKeeping(folder);
+    await measureParts(folder);
     await measureWhenFull(folder);
     await measureTelemetry(folder);
   } finally {

@@ -12,7 +12,7 @@
  * @module
  */
 import { join } from "node:path";
-import { startOrbServer } from "./orb_programs.ts";
+import { startHelper, startOrbServer } from "./orb_programs.ts";
 import { compareWithTime, connections, sizes } from "./orb_signup.ts";
 import { report } from "./report.ts";
 
@@ -59,6 +59,19 @@ if (import.meta.main) {
         report({ name: `${kind}: v2, signups/s`, measured: b });
         report({ name: `${kind}: v2, share of the disk alone`, measured: b / disk });
         report({ name: `${kind}: v2, times v1`, measured: ratio, target: { atLeast: 1.5 } });
+        const args = ["listen"];
+        await using bare = await startHelper(
+          "orb_bare_server.ts",
+          args,
+          join(folder, `${bytes}-${image}-bare`),
+        );
+        const floor = await compareWithTime(size, [["v1", v1], ["bare that keeps images", bare]], {
+          ...{ api: "v2", image },
+        });
+        report({
+          name: `${kind}: a bare server in the same stores, times v1`,
+          measured: floor.ratio,
+        });
       }
     }
   } finally {

@@ -119,6 +119,10 @@ export function signupResource(record: SignupRecord): SignupResource {
   };
 }
 
+let [cachedMs, cachedTime] = [NaN, ""];
+
+/** A signup that is decided with its arrival has three times that are one. */
 function timeOf(ms: number): string {
-  return new Date(ms).toISOString();
+  if (ms !== cachedMs) [cachedMs, cachedTime] = [ms, new Date(ms).toISOString()];
+  return cachedTime;
 }
