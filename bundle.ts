@@ -14,6 +14,7 @@
  *
  * @module
  */
+import { dirname, join, relative, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Program, programNamed, programs } from "./programs.ts";
 import { commandLine, flag } from "./service/command_line.ts";
@@ -25,44 +26,76 @@ import { shebangArguments } from "./service/program_file.ts";
 const root = new URL(".", import.meta.url);
 
 /**
- * Bundles a program with `deno bundle`, its page and its shebang included.
+ * Bundles each program into one file with `deno bundle`, its page and its shebang included. All at
+ * once: what several import is found and read once, which for all programs is 6 s of processor time
+ * in place of 15.
  *
- * @throws {StartError} it does not bundle.
+ * @param folder where the files go, `<program>.js` each; it is there
+ * @returns the files, in the order of the programs
+ * @throws {StartError} one does not bundle.
  *
  * @example
  * ```ts
- * await bundleProgram(programNamed("console"), new URL("dist/console.js", import.meta.url));
+ * await bundlePrograms([programNamed("console")], new URL("dist/", import.meta.url));
  * ```
  */
-export async function bundleProgram({ entry, page }: Program, target: URL): Promise<void> {
-  const path = fileURLToPath(new URL(entry, root));
-  const shebang = await firstLine(path);
-  await run("deno", [
-    ...["bundle", "--quiet", "--platform", "deno", "--output", fileURLToPath(target), path],
-  ]);
+export async function bundlePrograms(
+  programs: readonly Program[],
+  folder: URL,
+): Promise<URL[]> {
+  const aside = await Deno.makeTempDir({ prefix: "orrery-bundle-" });
+  try {
+    const entries = programs.map(({ entry }) => fileURLToPath(new URL(entry, root)));
+    await run("deno", ["bundle", "--quiet", "--platform", "deno", "--outdir", aside, ...entries]);
+    const base = commonFolder(entries);
+    const targets: URL[] = [];
+    for (const [i, program] of programs.entries()) {
+      const bundle = join(aside, relative(base, entries[i]!).replace(/\.ts$/, ".js"));
+      const target = new URL(`${program.name}.js`, folder);
+      await complete(program, await Deno.readTextFile(bundle), target);
+      targets.push(target);
+    }
+    return targets;
+  } finally {
+    await stopMinifying();
+    await Deno.remove(aside, { recursive: true });
+  }
+}
+
+/** The folder below which `deno bundle --outdir` keeps where its entries lie. */
+function commonFolder(paths: readonly string[]): string {
+  let folder = dirname(paths[0]!);
+  while (!paths.every((path) => path.startsWith(folder + sep))) folder = dirname(folder);
+  return folder;
+}
+
+/** Makes of what `deno bundle` wrote a file that is a program. */
+async function complete({ entry, page }: Program, code: string, target: URL): Promise<void> {
+  const shebang = await firstLine(fileURLToPath(new URL(entry, root)));
   const embeddedPage = page === undefined ? "" : await pageEmbedding(await pagesOf(page));
-  const code = await minify(
-    refuseFilesBeside(await embedWasm(await Deno.readTextFile(target))),
-  );
-  await Deno.writeTextFile(target, `${shebang}\n${embeddedPage}${code.replace(/^#!.*\n/, "")}`);
+  const small = await minify(refuseFilesBeside(await embedWasm(code)));
+  await Deno.writeTextFile(target, `${shebang}\n${embeddedPage}${small.replace(/^#!.*\n/, "")}`);
   if (Deno.build.os !== "windows") await Deno.chmod(target, 0o755);
 }
 
 /**
  * Half the bytes: an image's layer, a binary and what V8 parses at each start. By esbuild, which makes
- * the pages too; names stay, as errors and logs tell them, and so do the libraries' licences.
+ * the pages too; names stay, as errors and logs tell them, and so do the libraries' licences. It runs
+ * until {@linkcode stopMinifying}.
  */
 export async function minify(code: string): Promise<string> {
   const esbuild = await import("esbuild");
-  try {
-    const { code: small } = await esbuild.transform(code, {
-      ...{ minify: true, keepNames: true, legalComments: "eof", charset: "utf8" },
-      ...{ format: "esm", target: "esnext" },
-    });
-    return small;
-  } finally {
-    await esbuild.stop();
-  }
+  const { code: small } = await esbuild.transform(code, {
+    ...{ minify: true, keepNames: true, legalComments: "eof", charset: "utf8" },
+    ...{ format: "esm", target: "esnext" },
+  });
+  return small;
+}
+
+/** Ends the process that minifies. */
+export async function stopMinifying(): Promise<void> {
+  const esbuild = await import("esbuild");
+  await esbuild.stop();
 }
 
 /**
@@ -162,9 +195,10 @@ async function makeAll(names: string[], { compile = false, target }: Flags): Pro
   }
   const folder = target === undefined ? "dist/" : `dist/${target}/`;
   await Deno.mkdir(new URL(folder, root), { recursive: true });
-  for (const program of names.length > 0 ? names.map(programNamed) : programs) {
+  const chosen = names.length > 0 ? [...new Set(names)].map(programNamed) : programs;
+  await bundlePrograms(chosen, new URL("dist/", root));
+  for (const program of chosen) {
     const bundle = `dist/${program.name}.js`;
-    await bundleProgram(program, new URL(bundle, root));
     if (!compile) await printSize(bundle);
     else {
       const binary = `${folder}${program.name}`;

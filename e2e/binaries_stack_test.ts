@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { bundleProgram, compileBundle, type Target, targets } from "../bundle.ts";
+import { bundlePrograms, compileBundle, type Target, targets } from "../bundle.ts";
 import { programs } from "../programs.ts";
 import { shebangArguments } from "../service/program_file.ts";
 import { denortStandIn } from "../stack/denort_stand_ins.ts";
@@ -21,13 +21,24 @@ interface Metadata {
   unstable_config: { features: string[] };
 }
 
-for (const program of programs) {
-  const { name } = program;
+/** The bundles of all programs, made once: by the first test that wants one. */
+let made: Promise<string> | undefined;
+
+async function makeBundles(): Promise<string> {
+  const folder = await Deno.makeTempDir();
+  await bundlePrograms(programs, pathToFileURL(`${folder}/`));
+  return folder;
+}
+
+Deno.test.afterAll(async () => {
+  if (made !== undefined) await Deno.remove(await made, { recursive: true });
+});
+
+for (const { name } of programs) {
   testWithStack(`a binary of ${name} has what its bundle needs, for every target`, async () => {
     const folder = await Deno.makeTempDir();
     try {
-      const bundle = pathToFileURL(`${folder}/${name}.js`);
-      await bundleProgram(program, bundle);
+      const bundle = pathToFileURL(`${await (made ??= makeBundles())}/${name}.js`);
       for (const target of targets) await proveBinary(folder, name, bundle, target);
     } finally {
       await Deno.remove(folder, { recursive: true });
