@@ -43,7 +43,7 @@ export function waitFor<T>(
  * ```
  */
 export function done<T>(value: T): Step<T> {
-  return new Done(value) as unknown as Step<T>;
+  return (value === undefined ? nothing : new Done(value)) as unknown as Step<T>;
 }
 
 /** As much of a generator as `yield*` asks for, without waiting. It is its own result, to be one object only. */
@@ -63,6 +63,9 @@ class Done<T> {
     return this;
   }
 }
+
+/** It is also there for the engine, which drops compiled code that makes what its collector finds none of. */
+const nothing = new Done(undefined);
 
 /** What {@linkcode leaf} does with its context. */
 export interface LeafKind<C, T> {
