@@ -30,10 +30,36 @@ export interface Claim {
   earlier: Claim | undefined;
 }
 
-/** Columns that no two rows may have alike. */
-export interface UniqueSet {
-  readonly columns: readonly string[];
-  readonly claims: Map<Value, Claim>;
+/**
+ * Columns that no two rows may have alike. Claims are found by the first of them, then by the second: what is made of
+ * both for each row would have to be hashed anew each time.
+ */
+export class UniqueSet {
+  readonly #first: string | undefined;
+  readonly #last: string;
+  readonly #byFirst = new Map<Value | undefined, Map<Value, Claim>>();
+
+  /** @param columns one or two */
+  constructor(columns: readonly string[]) {
+    if (columns.length < 1 || columns.length > 2) {
+      throw new Error(`A unique set has one column or two, not ${columns.length}`);
+    }
+    this.#first = columns.length === 1 ? undefined : columns[0];
+    this.#last = columns.at(-1)!;
+  }
+
+  /** Claims of rows that may be like that one, by {@linkcode valueOf}. */
+  claimsOf(row: Readonly<Record<string, Value>>): Map<Value, Claim> {
+    const first = this.#first === undefined ? undefined : row[this.#first];
+    let claims = this.#byFirst.get(first);
+    if (claims === undefined) this.#byFirst.set(first, claims = new Map());
+    return claims;
+  }
+
+  /** What of a row no other of {@linkcode claimsOf} may have. */
+  valueOf(row: Readonly<Record<string, Value>>): Value {
+    return row[this.#last]!;
+  }
 }
 
 /** A row that others wait for: who comes later gets it in the order of arrival, as in PostgreSQL. */
@@ -60,7 +86,7 @@ export class SimulatedTable {
 
   constructor(name: string, { index, unique = [] }: TableSchema) {
     this.name = name;
-    this.unique = unique.map((columns) => ({ columns, claims: new Map() }));
+    this.unique = unique.map((columns) => new UniqueSet(columns));
     this.#index = index;
   }
 
@@ -74,8 +100,9 @@ export class SimulatedTable {
   load(row: Readonly<Record<string, Value>>): void {
     const id = this.takeId();
     this.apply({ table: this.name, id, before: undefined, after: { ...row, id } });
-    for (const { columns, claims } of this.unique) {
-      const value = valueOf(columns, row);
+    for (const set of this.unique) {
+      const claims = set.claimsOf(row);
+      const value = set.valueOf(row);
       claims.set(value, {
         claims,
         value,
@@ -137,21 +164,12 @@ export class SimulatedTable {
   }
 
   #unclaim(id: number, row: Row): void {
-    for (const { columns, claims } of this.unique) {
-      const value = valueOf(columns, row);
+    for (const set of this.unique) {
+      const claims = set.claimsOf(row);
+      const value = set.valueOf(row);
       if (claims.get(value)?.id === id) claims.delete(value);
     }
   }
-}
-
-/** The values that a row has in a unique set, as one. */
-export function valueOf(
-  columns: readonly string[],
-  row: Readonly<Record<string, Value>>,
-): Value {
-  let value: Value = row[columns[0]!]!;
-  for (let place = 1; place < columns.length; place++) value += `\n${row[columns[place]!]}`;
-  return value;
 }
 
 /** Whether a row has those values in those columns. */

@@ -14,14 +14,7 @@ import {
 import { done, leaf, type Step, waitFor } from "../topology/step.ts";
 import type { Process } from "./event_loop.ts";
 import type { SimulatedStore } from "./simulated_store.ts";
-import {
-  type Claim,
-  fits,
-  type Lock,
-  type SimulatedTable,
-  sorted,
-  valueOf,
-} from "./simulated_table.ts";
+import { type Claim, fits, type Lock, type SimulatedTable, sorted } from "./simulated_table.ts";
 import { committing, selection } from "./transaction_steps.ts";
 
 /** Made once: an error's stack would cost more than the statement. */
@@ -88,8 +81,9 @@ export class SimulatedTransaction implements Transaction {
     this.#store.judgeRoom();
     const known = this.#store.table(table);
     const id = known.takeId();
-    for (const { columns, claims } of known.unique) {
-      const value = valueOf(columns, row);
+    for (const set of known.unique) {
+      const claims = set.claimsOf(row);
+      const value = set.valueOf(row);
       if (claims.has(value)) return this.#insertAfterOthers(known, row, id);
       this.#claim(claims, value, id);
     }
@@ -102,8 +96,9 @@ export class SimulatedTransaction implements Transaction {
     row: Readonly<Record<string, Value>>,
     id: number,
   ): Step<number> {
-    for (const { columns, claims } of table.unique) {
-      const value = valueOf(columns, row);
+    for (const set of table.unique) {
+      const claims = set.claimsOf(row);
+      const value = set.valueOf(row);
       const claim = claims.get(value);
       if (claim?.id === id) continue;
       if (claim !== undefined) yield* this.#claimable(table, claims, value);

@@ -29,7 +29,6 @@ import {
   resultOf,
   rowOf,
   type Settings,
-  slotOf,
   type Stage,
 } from "./settings.ts";
 import { inLanes, type Step } from "./step.ts";
@@ -160,7 +159,7 @@ function* handle(processor: Processor, row: Row): Step<boolean> {
   const message = messageOf(row);
   yield* work(part, consumer, message.id);
   const marks = claims.marks ?? (yield* claims.readMarks());
-  const mark = marks.get(slotOf(consumer, message.key))!;
+  const mark = marks.get(row["slot"]!)!;
   const isDone = yield* transact(part.store, (tx) => apply(tx, processor, row, mark));
   if (isDone) mark.applied = Math.max(mark.applied, message.sequence);
   // Not before the commit: whoever is woken would find nothing, and sleep on.
