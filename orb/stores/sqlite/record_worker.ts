@@ -14,7 +14,7 @@
  * @module
  */
 import { realWorld } from "../../../service/world/world.ts";
-import type { RecordCommand } from "../record_commands.ts";
+import type { RecordCommand, ReplyOf } from "../record_commands.ts";
 // SQLite itself is loaded by the worker only: the thread that answers does without its memory.
 import type { SqliteRecords } from "./sqlite_records.ts";
 import { waitWhile, waitWhileAsync } from "./shared_words.ts";
@@ -193,9 +193,10 @@ function serveQuestions(
     // A copy: SQLite takes no shared memory.
     const digests = memory.digests.slice(0, words[Word.Digests]! * digestBytes);
     const text = memory.readText();
-    const { tokens, replies } = records.apply(digests, text === "" ? [] : decodeCommands(text));
+    const commands = text === "" ? [] : decodeCommands(text);
+    const { tokens, replies } = records.apply(digests, commands);
     tokens.forEach((result, index) => memory.isNew[index] = result === "new" ? 1 : 0);
-    memory.writeText(replies.length === 0 ? "" : encodeReplies(replies));
+    memory.writeText(replies.length === 0 ? "" : encodeReplies(replies, commands));
   }
 
   for (let question = 0;; question++) {
@@ -268,11 +269,16 @@ export function decodeCommands(text: string): RecordCommand[] {
 }
 
 /** Replies as JSON; bytes, which only fingerprints have, in base64. */
-export function encodeReplies(replies: readonly unknown[]): string {
-  return JSON.stringify(
-    replies,
-    (_, value) => value instanceof Uint8Array ? toBase64(value) : value,
-  );
+export /** Only fingerprints have bytes: to ask each value of each reply would take thrice as long. */
+function encodeReplies(replies: readonly unknown[], commands: readonly RecordCommand[]): string {
+  return JSON.stringify(replies.map((reply, index) => {
+    if (commands[index]!.type !== "fingerprints") return reply;
+    const { fingerprints, ...rest } = reply as ReplyOf<"fingerprints">;
+    return {
+      ...rest,
+      fingerprints: fingerprints.map((one) => ({ ...one, bytes: toBase64(one.bytes) })),
+    };
+  }));
 }
 
 /**

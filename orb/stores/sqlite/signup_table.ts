@@ -52,6 +52,7 @@ export class SignupTable {
   readonly #acceptedOf: StatementSync;
   readonly #isReferenced: StatementSync;
   readonly #count: StatementSync;
+  readonly #readCount: StatementSync;
   readonly #lists = new Map<string, StatementSync>();
   #counts: Record<SignupState, number>;
   /** What this transaction changes in them. */
@@ -81,6 +82,7 @@ export class SignupTable {
     this.#count = database.prepare(
       "UPDATE signup_counts SET signups = signups + ? WHERE state = ?",
     );
+    this.#readCount = database.prepare("SELECT state, signups FROM signup_counts");
     this.#counts = this.#readCounts();
   }
 
@@ -200,7 +202,7 @@ export class SignupTable {
 
   #readCounts(): Record<SignupState, number> {
     const counts = Object.fromEntries(signupStates.map((state) => [state, 0]));
-    for (const row of this.#database.prepare("SELECT * FROM signup_counts").iterate()) {
+    for (const row of this.#readCount.all()) {
       counts[row.state as SignupState] = row.signups as number;
     }
     return counts as Record<SignupState, number>;

@@ -78,6 +78,8 @@ export class SqliteRecords {
   readonly #addFingerprint: StatementSync;
   readonly #fingerprintsAfter: StatementSync;
   readonly #epoch: StatementSync;
+  readonly #begin: StatementSync;
+  readonly #commit: StatementSync;
 
   /**
    * Opens the file, making it if need be, brings its schema up to date, and reads its index.
@@ -112,6 +114,8 @@ export class SqliteRecords {
       "SELECT seq, signup_id, bytes FROM fingerprints WHERE seq > ? ORDER BY seq",
     );
     this.#epoch = database.prepare("SELECT value FROM counters WHERE name = 'epoch'");
+    this.#begin = database.prepare("BEGIN IMMEDIATE");
+    this.#commit = database.prepare("COMMIT");
     this.#handlers = this.#makeHandlers();
     if (exclusive) this.#signups.recover(nowMs(), longestWaitMs);
     identity?.remember();
@@ -159,12 +163,12 @@ export class SqliteRecords {
   }
 
   #transaction<Result>(work: () => Result): Result {
-    this.#database.exec("BEGIN IMMEDIATE");
+    this.#begin.run();
     let result: Result;
     try {
       result = work();
       this.#identity?.verify();
-      this.#database.exec("COMMIT");
+      this.#commit.run();
     } catch (error) {
       // On some errors (a full disk) SQLite rolls back by itself, on others it leaves that to us.
       if (this.#database.isTransaction) this.#database.exec("ROLLBACK");

@@ -21,7 +21,7 @@ export function recordsInThisThread(nowMs: () => number = () => realWorld.nowMs(
           const asked = commands === "" ? [] : decodeCommands(commands);
           const { tokens, replies } = records!.apply(digests, asked);
           answer.isNew = tokens.map((result) => result === "new");
-          answer.replies = replies.length === 0 ? "" : encodeReplies(replies);
+          answer.replies = replies.length === 0 ? "" : encodeReplies(replies, asked);
         }
         if (question.type === "probe") records!.probe();
         if (question.type === "close") records!.close();
