@@ -64,7 +64,7 @@ export class AttributeReader {
     this.#limits = limits;
   }
 
-  /** A list of attributes. Empty keys are left out; of a key given twice both are kept, as sent. */
+  /** A list of attributes, as sent: of a key given twice both are kept. */
   attributes(list: readonly KeyValue[]): StoredAttributes {
     const length = Math.min(list.length, this.#limits.maxAttributes);
     this.truncated += list.length - length;
