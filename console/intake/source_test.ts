@@ -24,6 +24,7 @@ Deno.test("SourceReader says who a resource is, once however often it is sent", 
   assert.equal(reader.source(resource(host, name, instance)), source);
   assert.notEqual(reader.source(resource(name)), source);
   assert.notEqual(reader.source(resource(name)).key, source.key);
+  assert.notEqual(reader.source(resource(text("host", "other"), name, instance)), source);
   const number = {
     key: "service.instance.id",
     value: { value: { case: "intValue" as const, value: 7n } },
@@ -96,6 +97,9 @@ Deno.test("ServiceTable has each service once, and gives up the one that is sile
     { name: "b", spans: 1, errors: 0, logs: 0, firstSeenMs: 1, lastSeenMs: 3 },
     { name: "c", spans: 0, errors: 0, logs: 0, firstSeenMs: 4, lastSeenMs: 4 },
   ]);
+  const unsorted = new ServiceTable(9);
+  for (const name of ["c", "a", "b"]) unsorted.seen(name, 1);
+  assert.deepEqual(unsorted.rows().map(({ name }) => name), ["a", "b", "c"]);
   const before = table.version;
   table.clear();
   assert.deepEqual(table.rows(), []);

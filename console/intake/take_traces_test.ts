@@ -176,7 +176,11 @@ Deno.test("takeTraces() counts what was cut, and what its sender has dropped", (
     events: [event, event, event, event],
     links: [...bad, link, link, link],
   }], { maxEventsPerSpan: 2 });
-  assert.deepEqual([first.events.length, first.links.length], [2, 2]);
+  assert.equal(first.events.length, 2);
+  assert.deepEqual(
+    first.links,
+    Array(2).fill({ traceId: "ab".repeat(16), spanId: "02".repeat(8) }),
+  );
   assert.deepEqual(first.dropped, { attributes: 1, events: 2, links: 4 });
   assert.deepEqual(first.warnings, [
     "5 values were cut or left out at the console's limits",
@@ -223,4 +227,12 @@ Deno.test("takeTraces() knows the schema of a scope, and each service by its own
     store.services.rows().map(({ name, spans }) => [name, spans]),
     [["one", 2], ["unknown_service", 1]],
   );
+});
+
+Deno.test("takeTraces() warns a span of what was cut of it, not of the ones before", () => {
+  const { stored } = take([{ events: [{}, {}] }, {}, { events: [{}, {}, {}] }], {
+    maxEventsPerSpan: 1,
+  });
+  assert.deepEqual(stored.map(({ warnings }) => warnings.length), [1, 0, 1]);
+  assert.match(stored[2]!.warnings[0]!, /^2 values/);
 });

@@ -132,8 +132,10 @@ Deno.test("AttributeReader counts the bytes of each kind", () => {
   assert.equal(costs({ case: "arrayValue", value: { values: [{}, {}] } }), 40);
   assert.equal(costs({ case: "kvlistValue", value: { values: [{ key: "k" }] } }), 56 + 25);
   reader.bytes = 0;
-  reader.attributes([pair("k", { case: "boolValue", value: true })]);
-  assert.equal(reader.bytes, 24 + 16);
+  reader.attributes(["k", "k"].map((key) => pair(key, { case: "boolValue", value: true })));
+  assert.equal(reader.bytes, 24 + 2 * 16);
+  const [first, second] = ["k", "k"].map((key) => ({ key }));
+  assert.equal(costs({ case: "kvlistValue", value: { values: [first!, second!] } }), 40 + 2 * 16);
 });
 
 Deno.test("AttributeReader lets nested values share their limits, each list its own", () => {
@@ -179,6 +181,8 @@ Deno.test("AttributeReader cuts nothing that fits, and no longer name is kept tw
   const short = new AttributeReader({ maxValueLength: 3, maxAttributes: 20 });
   assert.equal(short.text("ab\u{1f600}"), "ab");
   assert.equal(short.text("a\u{1f600}b"), "a\u{1f600}");
+  assert.equal(short.text("ab\ud800\udc00"), "ab", "the first of all pairs");
+  assert.equal(short.text("ab\udc00c"), "ab\ufffd", "the second half alone is no half of the next");
 });
 
 Deno.test("attribute() gives the first of a key, plainAttributes() the last", () => {

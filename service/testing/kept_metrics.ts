@@ -13,6 +13,8 @@ export interface KeptMetrics {
   sum(name: string): Promise<number | undefined>;
   /** What a metric is: each series' attributes and value, in the order of their coming; nothing if there is none. */
   series(name: string): Promise<{ attributes: Attributes; value: unknown }[] | undefined>;
+  /** The names of those that have measured something and say not what, or in which unit. */
+  undescribed(): Promise<string[]>;
 }
 
 class ReaderOnDemand extends MetricReader {
@@ -38,16 +40,21 @@ class ReaderOnDemand extends MetricReader {
 export function keptMetrics(): KeptMetrics {
   const reader = new ReaderOnDemand();
   const provider = new MeterProvider({ readers: [reader] });
-  async function pointsOf(name: string) {
+  async function all() {
     const { resourceMetrics } = await reader.collect();
-    return resourceMetrics.scopeMetrics.flatMap(({ metrics }) => metrics)
-      .find(({ descriptor }) => descriptor.name === name)?.dataPoints;
+    return resourceMetrics.scopeMetrics.flatMap(({ metrics }) => metrics);
   }
+  const pointsOf = async (name: string) =>
+    (await all()).find(({ descriptor }) => descriptor.name === name)?.dataPoints;
   return {
     meter: provider.getMeter("test"),
     async sum(name) {
       return (await pointsOf(name))?.reduce((sum, { value }) => sum + Number(value), 0);
     },
+    undescribed: async () =>
+      (await all()).map(({ descriptor }) => descriptor)
+        .filter(({ description, unit }) => description === "" || unit === "")
+        .map(({ name }) => name),
     async series(name) {
       return (await pointsOf(name))?.map(({ attributes, value }) => ({ attributes, value }));
     },

@@ -6,7 +6,7 @@ import { LagGauge } from "./lag_gauge.ts";
 
 Deno.test("LagGauge counts and names the partitions in which requests wait and none is done", async () => {
   const world = new VirtualWorld();
-  const { meter, sum } = keptMetrics();
+  const { meter, sum, undescribed } = keptMetrics();
   const progress = new Map<number, PartitionProgress>();
   const at = (partition: number, waiting: number, done: number) =>
     progress.set(partition, { waiting, done: BigInt(done) });
@@ -25,6 +25,7 @@ Deno.test("LagGauge counts and names the partitions in which requests wait and n
   at(2, 1, 0);
   await world.advance(5_000);
   assert.equal(await sum("signer.consumer.lag"), 3);
+  assert.deepEqual(await undescribed(), []);
   // Partition 1 is slow, and not unread.
   for (let done = 1; done <= 5; done++) {
     at(1, 100, done);

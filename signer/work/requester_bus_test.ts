@@ -100,7 +100,7 @@ Deno.test("a message of just the size that is allowed is taken, with all that is
   }));
 
 Deno.test("each outcome is counted, and each answer that nobody waits for", async () => {
-  const { meter, series, sum } = keptMetrics();
+  const { meter, series, sum, undescribed } = keptMetrics();
   const reasons: Record<string, RegExp> = {
     malformed: /^WARN An answer is skipped: its payload is null reason=malformed msgId=x{128}$/,
     duplicate: /^WARN An answer came twice; the second is dropped reason=duplicate/,
@@ -134,7 +134,7 @@ Deno.test("each outcome is counted, and each answer that nobody waits for", asyn
       assert.deepEqual(
         durations.map(({ attributes, value }) => {
           const { count, sum } = value as { count: number; sum: number };
-          return [attributes.outcome, count, sum >= 1 ? "1 s" : sum];
+          return [attributes.outcome, count, sum >= 1 && sum < 1.1 ? "1 s" : sum];
         }),
         [["overloaded", 1, 0], ["ok", 1, 0.25], ["timeout", 1, "1 s"]],
       );
@@ -146,6 +146,9 @@ Deno.test("each outcome is counted, and each answer that nobody waits for", asyn
         Object.keys(reasons).sort().map((reason) => [reason, 1]),
       );
       assert.equal(await sum("signer.request.timeouts"), 1);
+      assert.deepEqual(await undescribed(), []);
+      const { buckets } = durations[0]!.value as { buckets: { boundaries: number[] } };
+      assert.equal(buckets.boundaries[0], 0.001);
       // An instance's own topic makes no series of its own.
       const received = (await series("messaging.process.duration"))!.map((one) => one.attributes);
       for (const attributes of received) {
@@ -306,3 +309,82 @@ Deno.test("a reader that has given up is told", async () => {
     await assert.rejects(requester.failed, why);
   }, bus);
 });
+
+Deno.test("an answer that was asked for is no line in the log", () =>
+  scene({}, async ({ ask, requests, answer, context }) => {
+    const asking = ask("a");
+    await answer((await asked(requests, 1))[0]!);
+    await asking;
+    const failing = ask("b");
+    await answer((await asked(requests, 2))[1]!, { error: "internal" });
+    await assert.rejects(failing, { kind: "internal" });
+    assert.deepEqual(context.lines, []);
+  }));
+
+Deno.test("a lost acknowledgement counts nothing twice, and says nothing", async () => {
+  const { meter, sum } = keptMetrics();
+  const lost = Promise.withResolvers<void>();
+  const { bus, inner } = notingBus();
+  bus.send = async (topic, record, timeoutMs) => {
+    await inner.send(topic, record, timeoutMs);
+    if (topic === "signer.v1") await lost.promise;
+  };
+  await scene(
+    {},
+    async ({ ask, requests, answer, context, requester }) => {
+      const asking = ask("a");
+      await answer((await asked(requests, 1))[0]!);
+      await asking;
+      lost.reject(new BusError("unavailable", "lost"));
+      await requester.close();
+      assert.equal(await sum("signer.requests.in_flight"), 0);
+      assert.deepEqual(context.lines, []);
+    },
+    bus,
+    meter,
+  );
+});
+
+Deno.test("an answer to what could not be sent is late; a topic that was given is named in the metrics", async () => {
+  const { meter, series } = keptMetrics();
+  const { bus, inner } = notingBus();
+  let sent: Uint8Array | undefined;
+  bus.send = (topic, record, timeoutMs) => {
+    if (topic !== "signer.v1") return inner.send(topic, record, timeoutMs);
+    sent = record.headers[0]![1];
+    return Promise.reject(new BusError("unavailable", "away"));
+  };
+  await scene(
+    { responseTopic: "answers" },
+    async ({ ask, answer, context }) => {
+      await assert.rejects(ask("a"), { kind: "unavailable" });
+      const msgId = new TextDecoder().decode(sent);
+      await answer({ msgId, respTopic: "answers" } as SignRequest);
+      await eventually(
+        "its line",
+        () => context.lines.some((line) => /reason=late/.test(line)) || undefined,
+      );
+      const [one] = (await series("messaging.process.duration"))!;
+      assert.equal(one!.attributes["messaging.destination.name"], "answers");
+    },
+    bus,
+    meter,
+  );
+});
+
+Deno.test("a requester warns so often a second, of the world's", () =>
+  scene({}, async ({ bus, requester, context, world }) => {
+    const send = async (count: number) => {
+      for (let number = 0; number < count; number++) {
+        await bus.send(requester.responseTopic, { headers: [], value: null });
+      }
+    };
+    await send(100);
+    await eventually("lines", () => context.lines.length >= 5 || undefined);
+    await world.advance(0);
+    const told = context.lines.length;
+    assert.ok(told < 100);
+    await world.advance(5_000);
+    await send(1);
+    await eventually("another", () => context.lines.length > told || undefined);
+  }));

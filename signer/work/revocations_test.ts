@@ -250,3 +250,11 @@ revocationsTest("what is no revocation is said, and holds nobody up", async (sce
   );
   assert.equal(revocations.all.size, 0);
 });
+
+revocationsTest("after a close nothing is taken any more", async (scene) => {
+  const revocations = await scene.open();
+  await revocations.close();
+  await scene.bus.send(topic, revocationRecord(revocationOf(await scene.key())));
+  assert.equal((await scene.published()).length, 1);
+  assert.deepEqual([scene.done, revocations.all.size], [[], 0]);
+});

@@ -5,6 +5,7 @@
  * @module
  */
 import assert from "node:assert/strict";
+import { SimpleSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
 import {
   type Bus,
   BusError,
@@ -16,6 +17,7 @@ import {
 import { memoryBus } from "../../service/bus/memory_bus.ts";
 import { type TestContext, testContext } from "../../service/testing/context.ts";
 import { type KeptMetrics, keptMetrics } from "../../service/testing/kept_metrics.ts";
+import { KeptSpans } from "../../service/testing/kept_spans.ts";
 import { VirtualWorld } from "../../service/world/virtual_world.ts";
 import { generateKey } from "../keys/signing.ts";
 import type { AuditLog } from "./audit_log.ts";
@@ -40,6 +42,8 @@ interface Scene {
   /** How long each answer was given to be sent. */
   sendTimeoutsMs: (number | undefined)[];
   audited: unknown[];
+  /** The spans that have ended. */
+  spans: KeptSpans;
   answers: SignAnswer[];
   /** The bytes of the answers' ids. */
   ids: number[][];
@@ -56,7 +60,13 @@ async function scene(
 ): Promise<void> {
   const world = new VirtualWorld();
   const metrics = keptMetrics();
-  const context = testContext({ world, meter: metrics.meter });
+  const spans = new KeptSpans();
+  const provider = new TracerProvider({
+    spanProcessors: [new SimpleSpanProcessor({ exporter: spans })],
+  });
+  const plain = testContext({ world, meter: metrics.meter });
+  const telemetry = { ...plain.telemetry, tracer: provider.getTracer("test") };
+  const context: TestContext = { ...plain, telemetry };
   const inner = memoryBus({ world, maxValueBytes: 200 });
   let consumed: ConsumeOptions | undefined;
   const partitions: (number | undefined)[] = [];
@@ -103,7 +113,7 @@ async function scene(
   }, context);
   await run({
     ...{ worker, context, world, metrics, consumed: consumed!, partitions, sendTimeoutsMs },
-    ...{ audited, answers, ids },
+    ...{ audited, answers, ids, spans },
     hand: (headers, more = {}) =>
       consumed!.handle({
         ...{ topic: "signer.v1", partition: 3, offset: 9n, timestampMs: 0, value: bytes("hi") },
@@ -339,4 +349,79 @@ Deno.test("signing worker tells of partitions that nobody reads, and when they a
       };
     },
   }));
+});
+
+Deno.test("signing worker says in its spans which request it was, how large, and which key signed", async () => {
+  for (const algorithm of ["ed25519", "base64"] as const) {
+    const hasKey = algorithm !== "base64";
+    await scene(
+      { algorithm, key: hasKey ? () => key : undefined as never },
+      async ({ hand, spans }) => {
+        await hand(good("m"));
+        const [signed, , processed] = spans.getFinishedSpans();
+        assert.equal(signed!.name, "sign");
+        assert.deepEqual(signed!.attributes, {
+          "signer.algorithm": algorithm,
+          ...(hasKey && { "signer.key.id": key.publicJwk.kid }),
+        });
+        assert.equal(signed!.parentSpanContext!.spanId, processed!.spanContext().spanId);
+        assert.equal(processed!.attributes["messaging.message.conversation_id"], "m");
+        assert.equal(processed!.attributes["messaging.message.body.size"], 2);
+        assert.equal(processed!.attributes["messaging.consumer.group.name"], "signers");
+        spans.reset();
+        await hand([], { value: null });
+        const [refused] = spans.getFinishedSpans();
+        assert.equal(refused!.attributes["messaging.message.body.size"], 0);
+        assert.equal("messaging.message.conversation_id" in refused!.attributes, false);
+      },
+    );
+  }
+});
+
+Deno.test("signing worker describes what it measures, and a signature's time in microseconds' buckets", () =>
+  scene({}, async ({ hand, metrics, world }) => {
+    await hand(good("m"));
+    await hand([]);
+    await world.advance(60_000);
+    assert.deepEqual(await metrics.undescribed(), []);
+    const [one] = (await metrics.series("signer.sign.duration"))!;
+    const { sum, buckets } = one!.value as { sum: number; buckets: { boundaries: number[] } };
+    assert.deepEqual([sum, buckets.boundaries[0]], [0, 0.00001]);
+  }));
+
+Deno.test("signing worker warns so often a second, of the world's", () =>
+  scene({}, async ({ hand, context, world }) => {
+    for (let number = 0; number < 100; number++) await hand([]);
+    const told = context.lines.length;
+    assert.ok(told < 100);
+    await world.advance(5_000);
+    await hand([]);
+    assert.ok(context.lines.length > told);
+  }));
+
+Deno.test("signing worker is told when requests cannot be read for good, and when no answer needs it", async () => {
+  const why = new Error("away for too long");
+  const failed = Promise.reject(why);
+  failed.catch(() => {});
+  await scene({}, async ({ worker }) => {
+    await assert.rejects(worker.failed, why);
+  }, (bus) => ({
+    ...bus,
+    async consume(options) {
+      const reader = await bus.consume(options);
+      return { ...reader, failed, close: (deadline) => reader.close(deadline) };
+    },
+  }));
+  // Whoever asked too late has gone; only that is no reason to take it up again.
+  for (const kind of ["unknown-topic", "unavailable"] as const) {
+    const error = new BusError(kind, "no");
+    await scene({}, async ({ hand }) => {
+      const handing = hand([...good("m"), until(1)]);
+      if (kind === "unknown-topic") await handing;
+      else await assert.rejects(handing, error);
+      const refusing = hand(good("m"), { value: null });
+      if (kind === "unknown-topic") await refusing;
+      else await assert.rejects(refusing, error);
+    }, (bus) => ({ ...bus, send: () => Promise.reject(error) }));
+  }
 });
