@@ -141,3 +141,95 @@ Deno.test("publishKeys() waits longer and longer after failures, and stops at on
   await publisher.published;
   assert.equal(world.pendingTimers, 0);
 });
+
+Deno.test("publishKeys() makes a compacted topic, says why it cannot publish, and begins its waits anew", async () => {
+  const world = new VirtualWorld();
+  const { bus, gate } = gatedBus();
+  const { createTopic } = bus;
+  const made: unknown[] = [];
+  bus.createTopic = (name, options) => {
+    made.push([name, options]);
+    return createTopic(name, options);
+  };
+  gate.open = false;
+  const store = fakeStore();
+  const states: ReaderState[] = [];
+  const publisher = publishKeys({
+    ...{ bus, topic: "keys", store, world },
+    onState: (state) => states.push(state),
+  });
+  await world.advance(0);
+  assert.deepEqual(states, [{ reason: "not authorized" }]);
+  assert.deepEqual(made[0], ["keys", { compacted: true }]);
+  await world.advance(60_000);
+  gate.open = true;
+  await world.advance(11_000);
+  await publisher.published;
+  // After a success the next failure is waited for as the first was: a second and a half at most.
+  gate.open = false;
+  await store.rotate();
+  await world.advance(0);
+  gate.open = true;
+  await world.advance(1_600);
+  assert.equal(publisher.signingKey, store.active);
+  publisher.stop();
+});
+
+Deno.test("publishKeys() looks for its topic only between two rounds, and publishes what is there as it is", async () => {
+  const world = new VirtualWorld();
+  const { bus, gate } = gatedBus();
+  const { describeTopic } = bus;
+  const store = fakeStore();
+  const answer = Promise.withResolvers<void>();
+  let described = 0;
+  const states: ReaderState[] = [];
+  const publisher = publishKeys({
+    ...{ bus, topic: "keys", store, world },
+    onState: (state) => states.push(state),
+  });
+  await publisher.published;
+  // The topic is as it was: nothing is published.
+  const attempts = gate.attempts;
+  await world.advance(30_000);
+  assert.equal(gate.attempts, attempts);
+  // While keys are under way it is not looked for.
+  bus.describeTopic = async (name) => {
+    described++;
+    await answer.promise;
+    return await describeTopic(name);
+  };
+  gate.open = false;
+  await store.rotate();
+  await world.advance(25_000);
+  assert.equal(described, 0);
+  // One that begins meanwhile is a round of its own: the answer before it says nothing any more.
+  gate.open = true;
+  answer.resolve();
+  await world.advance(11_000);
+  assert.equal(
+    states.filter((state) => state !== "ok" && /gone|again/.test(state.reason)).length,
+    0,
+  );
+  publisher.stop();
+});
+
+Deno.test("publishKeys() takes a topic that it cannot look at for one that is still to be looked at", async () => {
+  const world = new VirtualWorld();
+  const { bus, gate } = gatedBus();
+  const { describeTopic } = bus;
+  let isAway = true;
+  bus.describeTopic = (name) =>
+    isAway ? Promise.reject(new BusError("unavailable", "away")) : describeTopic(name);
+  const store = fakeStore();
+  const publisher = publishKeys({ bus, topic: "keys", store, world });
+  await publisher.published;
+  assert.equal(publisher.signingKey, store.active);
+  assert.equal(gate.attempts, 1);
+  await world.advance(30_000);
+  isAway = false;
+  await world.advance(11_000);
+  assert.equal(gate.attempts, 2, "once more, as it may be another one");
+  await world.advance(30_000);
+  assert.equal(gate.attempts, 2);
+  publisher.stop();
+});

@@ -258,3 +258,40 @@ Deno.test("sqlite queue: in memory there is no file, nor a lock", () => {
   records.probe();
   records.close();
 });
+
+queueTest(
+  "counts are those of this transaction too, and stay so after many and a restart",
+  (scene) => {
+    const counted = () => {
+      const { queued, processing, rejected } = scene.ask({ type: "statistics" }).byState;
+      return [queued, processing, rejected];
+    };
+    const [one, two, three] = [signupOf("one"), signupOf("two"), signupOf("three")];
+    const submitting = (signup: NewSignup, maxQueued: number) =>
+      ({ type: "submit", signup, maxQueued }) as const;
+    const claim = { type: "claim", worker: "w", max: 1, ...limits } as const;
+    const { replies } = scene.records.apply(new Uint8Array(), [
+      submitting(one, 9),
+      claim,
+      { type: "statistics" },
+      // One is worked on: with it the queue has as many as it may.
+      submitting(two, 1),
+      submitting(two, 2),
+    ]);
+    assert.deepEqual(
+      (replies[2] as ReplyOf<"statistics">).byState,
+      { queued: 0, processing: 1, accepted: 0, duplicate: 0, rejected: 0, dead_letter: 0 },
+    );
+    assert.deepEqual(replies[3], { result: "full", depth: 1 });
+    assert.equal((replies[4] as { result: string }).result, "new");
+    assert.deepEqual(counted(), [1, 1, 0]);
+    assert.deepEqual(scene.ask(submitting(three, 2)), { result: "full", depth: 2 });
+    scene.decide([[scene.find(one), rejected]]);
+    assert.deepEqual(counted(), [1, 0, 1]);
+    scene.restart();
+    assert.deepEqual(counted(), [1, 0, 1]);
+    const list = scene.ask({ type: "list", states: ["queued", "rejected"], limit: 9 });
+    assert.deepEqual(list.map(({ id }) => id), [two.id, one.id]);
+    assert.deepEqual(scene.ask({ type: "list", states: ["accepted"], limit: 9 }), []);
+  },
+);
