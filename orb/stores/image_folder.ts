@@ -133,7 +133,8 @@ class ImageFolder implements ImageStore {
 
   async *list(): AsyncIterable<StoredImage> {
     yield* this.#segments.list();
-    for await (const { name: head } of Deno.readDir(this.#images)) {
+    for await (const { name: head, isDirectory } of Deno.readDir(this.#images)) {
+      if (!isDirectory) continue;
       const folder = join(this.#images, head);
       for await (const { name } of Deno.readDir(folder)) {
         const info = await statOf(join(folder, name));
@@ -297,10 +298,20 @@ class ImageFolder implements ImageStore {
     for await (const { name } of Deno.readDir(this.#uploads)) {
       const [, id] = /^([0-9a-f]{32})\.json$/.exec(name) ?? [];
       if (id === undefined) continue;
-      const ticket = JSON.parse(await Deno.readTextFile(join(this.#uploads, name))) as Ticket;
-      this.#tickets.set(id, ticket);
+      this.#tickets.set(id, readTicket(await Deno.readTextFile(join(this.#uploads, name))));
     }
   }
+}
+
+/** One that cannot be read costs its own upload only: its time is up, and it goes with the next ones. */
+function readTicket(text: string): Ticket {
+  try {
+    const { maxBytes, expiresMs } = JSON.parse(text) as Ticket;
+    if (Number.isFinite(maxBytes) && Number.isFinite(expiresMs)) return { maxBytes, expiresMs };
+  } catch {
+    // As below.
+  }
+  return { maxBytes: 0, expiresMs: 0 };
 }
 
 async function writeSynced(path: string, bytes: Uint8Array): Promise<void> {
