@@ -4,11 +4,9 @@
  */
 import assert from "node:assert/strict";
 import { statusBytes } from "../bench/process_memory.ts";
-import { fileURLToPath } from "node:url";
-import { programArguments } from "../service/program_file.ts";
 import { eventually } from "../service/testing/eventually.ts";
 import { testWith } from "../service/testing/permissions.ts";
-import { startProgram } from "../service/testing/program.ts";
+import { startArguments, startProgram } from "../service/testing/program.ts";
 import { withTempFolder } from "../service/testing/temp_folder.ts";
 
 const needs: Deno.PermissionName[] = ["run", "read", "write", "net", "env"];
@@ -25,7 +23,7 @@ async function startApi(folder: string, flags: string[] = []) {
 /** Runs a command of the service to its end. */
 async function command(...args: string[]): Promise<{ code: number; output: string }> {
   const { code, stdout, stderr } = await new Deno.Command("deno", {
-    args: await programArguments(fileURLToPath(entry("service")), args),
+    args: await startArguments(entry("service"), args),
     stdin: "null",
     env: { OTEL_SDK_DISABLED: "true", NO_COLOR: "1" },
   }).output();

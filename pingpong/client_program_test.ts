@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import { fileURLToPath } from "node:url";
 import { choosePorts } from "../service/ports.ts";
-import { programArguments } from "../service/program_file.ts";
 import { testWith } from "../service/testing/permissions.ts";
 import { eventually } from "../service/testing/eventually.ts";
-import { startProgram } from "../service/testing/program.ts";
+import { startArguments, startProgram } from "../service/testing/program.ts";
 import { startTestServer, testPing, type TestServer } from "./test_server.ts";
+
+const entry = new URL("./client.ts", import.meta.url);
 
 testWith(
   ["read", "write", "run", "env"],
@@ -17,8 +17,7 @@ testWith(
     const { exitCode, lines } = await testPing({ ...ports, insecure: true });
     assert.equal(exitCode, 2);
     assert.match(lines.join("\n"), /asked over TCP.*--unsafely-ignore-certificate-errors/);
-    const entry = fileURLToPath(new URL("./client.ts", import.meta.url));
-    const [run, ...more] = await programArguments(entry, [
+    const [run, ...more] = await startArguments(entry, [
       ...["--port", String(server.port), "--websocket-port", String(closedPort), "--insecure"],
     ]);
     const { code, stdout } = await new Deno.Command(Deno.execPath(), {
@@ -36,13 +35,12 @@ async function shell(
   script: string,
   server: TestServer,
 ): Promise<{ code: number; out: string; err: string }> {
-  const entry = fileURLToPath(new URL("./client.ts", import.meta.url));
   const { code, stdout, stderr } = await new Deno.Command("bash", {
     args: ["-o", "pipefail", "-c", script],
     env: {
       OTEL_SDK_DISABLED: "true",
       NO_COLOR: "1",
-      CLIENT: ["deno", ...await programArguments(entry, [])].join(" "),
+      CLIENT: ["deno", ...await startArguments(entry)].join(" "),
       AT: `127.0.0.1:${server.port}`,
       PINGPONG_CLIENT_PIN: server.server.certificateHash().toHex(),
     },
@@ -120,7 +118,7 @@ testWith(needs, "the histogram is of plain characters where the locale has no ot
 
 testWith(needs, "SIGQUIT prints the figures so far, and the pings go on", async () => {
   await using server = await startTestServer();
-  await using program = await startProgram(new URL("./client.ts", import.meta.url), [
+  await using program = await startProgram(entry, [
     ...[`127.0.0.1:${server.port}`, "-i", "0.02", "-w", "60"],
     ...["--pin", server.server.certificateHash().toHex()],
   ]);

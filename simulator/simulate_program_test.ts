@@ -1,16 +1,15 @@
 import assert from "node:assert/strict";
-import { fileURLToPath } from "node:url";
 import { join } from "node:path";
-import { programArguments } from "../service/program_file.ts";
 import { testWith } from "../service/testing/permissions.ts";
+import { startArguments } from "../service/testing/program.ts";
 
-const entry = fileURLToPath(new URL("./simulate.ts", import.meta.url));
+const entry = new URL("./simulate.ts", import.meta.url);
 
 async function simulate(
   ...args: string[]
 ): Promise<{ code: number; lines: string[]; err: string }> {
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: [...await programArguments(entry), ...args],
+    args: await startArguments(entry, args),
     stdin: "null",
   }).output();
   const text = new TextDecoder();
@@ -25,7 +24,7 @@ async function simulate(
 const failing = ["--seed", "2", "--plant", "11", "--orders", "24"];
 
 testWith(
-  ["read", "run", "write"],
+  ["env", "read", "run", "write"],
   "run prints options first, then events in columns, and the log's hash last",
   async () => {
     const { code, lines } = await simulate("run", "--seed", "7", "--orders", "5");
@@ -39,7 +38,7 @@ testWith(
 );
 
 testWith(
-  ["read", "run", "write"],
+  ["env", "read", "run", "write"],
   "run and sweep take options from a file, flags weigh more, and what is none is refused",
   async () => {
     const folder = await Deno.makeTempDir();
@@ -77,7 +76,7 @@ testWith(
 );
 
 testWith(
-  ["read", "run", "write"],
+  ["env", "read", "run", "write"],
   "run --json prints a line of JSON for each thing, and the same hash last",
   async () => {
     const { code, lines } = await simulate("run", "--seed", "7", "--orders", "5", "--json");
@@ -90,17 +89,29 @@ testWith(
   },
 );
 
-testWith(["read", "run", "write"], "run --export prints a run in another form alone", async () => {
-  const heads = { shiviz: /^\S+ \{"/, mermaid: /^sequenceDiagram$/, svg: /^<svg / };
-  for (const [form, head] of Object.entries(heads)) {
-    const { code, lines } = await simulate("run", "--seed", "7", "--orders", "2", "--export", form);
-    assert.equal(code, 0);
-    assert.match(lines[0]!, head);
-  }
-});
+testWith(
+  ["env", "read", "run", "write"],
+  "run --export prints a run in another form alone",
+  async () => {
+    const heads = { shiviz: /^\S+ \{"/, mermaid: /^sequenceDiagram$/, svg: /^<svg / };
+    for (const [form, head] of Object.entries(heads)) {
+      const { code, lines } = await simulate(
+        "run",
+        "--seed",
+        "7",
+        "--orders",
+        "2",
+        "--export",
+        form,
+      );
+      assert.equal(code, 0);
+      assert.match(lines[0]!, head);
+    }
+  },
+);
 
 testWith(
-  ["read", "run", "write", "net"],
+  ["env", "read", "run", "write", "net"],
   "run and replay send their spans where --otlp-endpoint says, or say why they cannot",
   async () => {
     const paths: string[] = [];
@@ -135,7 +146,7 @@ testWith(
   },
 );
 
-testWith(["read", "run", "write"], "run --check-determinism runs twice", async () => {
+testWith(["env", "read", "run", "write"], "run --check-determinism runs twice", async () => {
   const { code, lines } = await simulate(
     "run",
     "--seed",
@@ -149,7 +160,7 @@ testWith(["read", "run", "write"], "run --check-determinism runs twice", async (
 });
 
 testWith(
-  ["read", "run", "write"],
+  ["env", "read", "run", "write"],
   "a failure says how to see it again, and can be recorded, shrunk and replayed",
   async () => {
     const folder = await Deno.makeTempDir();
@@ -184,7 +195,7 @@ testWith(
 );
 
 testWith(
-  ["read", "run", "write"],
+  ["env", "read", "run", "write"],
   "sweep uses workers, names failing seeds, and shards are parts of the whole",
   async () => {
     const { code, lines } = await simulate("sweep", "--seeds", "1..60", "--workers", "2");
@@ -208,7 +219,7 @@ testWith(
 );
 
 testWith(
-  ["read", "run", "write"],
+  ["env", "read", "run", "write"],
   "explore covers every single fault, and keeps the smallest failure",
   async () => {
     const fine = await simulate("explore", "--faults", "1", "--orders", "1");
@@ -227,7 +238,7 @@ testWith(
   },
 );
 
-testWith(["read", "run", "write"], "wrong use exits with 3", async () => {
+testWith(["env", "read", "run", "write"], "wrong use exits with 3", async () => {
   for (
     const args of [
       ["run"],

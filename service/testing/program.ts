@@ -82,8 +82,7 @@ export async function startProgram(
   env: Record<string, string> = {},
   { maxDescriptors }: Pick<StartReadyProgramOptions, "maxDescriptors"> = {},
 ): Promise<TestProgram> {
-  const path = fileURLToPath(entry);
-  const own = await programArguments(path, args, await bundleOf(path));
+  const own = await startArguments(entry, args);
   const limited = ["-c", `ulimit -n ${maxDescriptors} && exec deno "$@"`, "sh", ...own];
   return new ChildProgram(
     new Deno.Command(maxDescriptors === undefined ? "deno" : "sh", {
@@ -94,6 +93,21 @@ export async function startProgram(
       stderr: "piped",
     }).spawn(),
   );
+}
+
+/**
+ * The arguments for `deno` that start an entry file as {@linkcode startProgram} does, for a test that
+ * starts it in a way of its own: below a shell, or for what it prints until its end.
+ *
+ * @example
+ * ```ts
+ * const args = await startArguments(new URL("./simulate.ts", import.meta.url), ["run"]);
+ * const { stdout } = await new Deno.Command("deno", { args }).output();
+ * ```
+ */
+export async function startArguments(entry: URL, args: readonly string[] = []): Promise<string[]> {
+  const path = fileURLToPath(entry);
+  return await programArguments(path, args, await bundleOf(path));
 }
 
 /**
