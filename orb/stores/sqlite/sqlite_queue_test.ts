@@ -251,8 +251,14 @@ queueTest("a transaction of which one command cannot be done does nothing", (sce
   assert.equal(scene.ask({ type: "fingerprints", afterSeq: 0 }).epoch, 1);
 });
 
-Deno.test("sqlite queue: in memory there is no file, nor a lock", () => {
+testWith(["read"], "sqlite queue: in memory there is no file, nor a lock", () => {
   const records = new SqliteRecords({ path: ":memory:", nowMs: () => startMs });
+  const { tokens } = records.apply(Uint8Array.fromHex(digest("a")), []);
+  assert.deepEqual([tokens, records.count], [["new"], 1]);
+  records.probe();
+  records.close();
+  assert.throws(() => Deno.statSync(":memory:.lock"), Deno.errors.NotFound);
+});
   const { tokens } = records.apply(Uint8Array.fromHex(digest("a")), []);
   assert.deepEqual([tokens, records.count], [["new"], 1]);
   records.probe();
@@ -295,3 +301,11 @@ queueTest(
     assert.deepEqual(scene.ask({ type: "list", states: ["accepted"], limit: 9 }), []);
   },
 );
+
+queueTest("an operator's tool beside the server takes nobody's signups away", (scene) => {
+  scene.submit();
+  scene.claim();
+  const tool = new SqliteRecords({ path: scene.path, nowMs: () => scene.nowMs, exclusive: false });
+  tool.close();
+  assert.deepEqual(scene.claim(), []);
+});
