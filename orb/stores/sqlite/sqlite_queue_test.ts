@@ -259,11 +259,6 @@ testWith(["read"], "sqlite queue: in memory there is no file, nor a lock", () =>
   records.close();
   assert.throws(() => Deno.statSync(":memory:.lock"), Deno.errors.NotFound);
 });
-  const { tokens } = records.apply(Uint8Array.fromHex(digest("a")), []);
-  assert.deepEqual([tokens, records.count], [["new"], 1]);
-  records.probe();
-  records.close();
-});
 
 queueTest(
   "counts are those of this transaction too, and stay so after many and a restart",
