@@ -226,11 +226,11 @@ class ImageFolder implements ImageStore {
     try {
       await writeSynced(path, new Uint8Array([1]));
     } catch (error) {
+      // On a full disk it may be there, empty. That it cannot be removed either is not what is told.
+      await removeFile(path).catch(() => {});
       throw unavailable("written", error);
-    } finally {
-      // On a full disk it may be there, empty.
-      await removeFile(path);
     }
+    await removeFile(path);
   }
 
   #pathOf(sha256: string): string {

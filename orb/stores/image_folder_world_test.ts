@@ -135,8 +135,8 @@ folderTest("one stray file among tickets and images costs nobody else anything",
   const { sha256, path } = await putOld(imageOf(1));
   for (
     const stray of [
-      `uploads/${id}.json.bak`,
-      `uploads/x${id}.json`,
+      `uploads/${"2".repeat(32)}.json.bak`,
+      `uploads/x${"3".repeat(32)}.json`,
       "images/README",
       `images/${sha256.slice(0, 2)}/notes`,
       `images/${sha256.slice(0, 2)}/${path.slice(-62)}.bak`,
@@ -223,7 +223,7 @@ folderTest(
     await images.probe();
     assert.deepEqual(names(join(folder, "unfinished")), []);
     await block("unfinished");
-    await assert.rejects(images.probe());
+    await assert.rejects(images.probe(), unavailable("written"));
     await assert.rejects(images.openUpload(upload), unavailable("written"));
     const { sha256 } = await putOld(imageOf(1));
     await assert.rejects(images.remove(sha256, unused), unavailable("removed"));
