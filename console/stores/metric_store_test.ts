@@ -252,3 +252,191 @@ Deno.test("metricSeries() shows what a histogram counted between two points", ()
     },
   ]);
 });
+
+/** What it says that it holds, counted anew. */
+function assertExact(metrics: MetricStore): void {
+  const all = [...metrics.families()].flatMap(({ series }) => [...series.values()]);
+  assert.equal(metrics.series, all.length);
+  assert.equal(metrics.points, all.reduce((sum, { points }) => sum + points.length, 0));
+  assert.equal(
+    metrics.bytes,
+    all.reduce(
+      (sum, { ownBytes, pointBytes, points, exemplars }) =>
+        sum + ownBytes + pointBytes * points.length + 240 * (exemplars?.length ?? 0),
+      0,
+    ),
+  );
+  const times = all.flatMap(({ points }) => [...points].map(({ timeMs }) => timeMs));
+  assert.equal(metrics.oldestMs, times.length === 0 ? undefined : Math.min(...times));
+}
+
+const named = (name: string) => ({ attributes: ["name", name] });
+const keysOf = (metrics: MetricStore) =>
+  [...metrics.families()].flatMap(({ series }) =>
+    [...series.values()].map(({ attributes }) => attributes[1])
+  );
+
+Deno.test("MetricStore takes a point's size from what it is, and all of a series for its largest", () => {
+  const sizes: [PointValue, number][] = [
+    [7, 80],
+    [{ count: 1, sum: 1, quantiles: [[0, 1], [1, 2]] }, 320],
+    [explicit([1, 2, 3]), 264],
+    [
+      {
+        ...{ count: 1, sum: 1 },
+        buckets: {
+          ...{ kind: "exponential", scale: 0, zeroCount: 0, zeroThreshold: 0 },
+          positive: { offset: 0, counts: [1, 2] },
+          negative: { offset: 0, counts: [1] },
+        },
+      },
+      424,
+    ],
+  ];
+  for (const [value, bytes] of sizes) {
+    const metrics = store();
+    metrics.add(histogram, point(1, value), 1);
+    const own = metrics.bytes - bytes;
+    metrics.add(histogram, point(2, value), 1);
+    assert.equal(metrics.bytes, own + 2 * bytes);
+    assertExact(metrics);
+  }
+  const metrics = store();
+  metrics.add(histogram, point(1, explicit([1, 2, 3])), 1);
+  metrics.add(histogram, point(2, explicit([1, 2, 3, 4])), 1);
+  assertExact(metrics);
+  metrics.add(histogram, point(2, explicit([1, 2])), 1);
+  assert.equal(metrics.points, 2, "of the same time the later one");
+  assertExact(metrics);
+});
+
+Deno.test("MetricStore tells what has changed, once, and forgets all", () => {
+  const metrics = store();
+  assert.equal(metrics.oldestMs, undefined);
+  metrics.add(counter, point(5, 1), 7);
+  metrics.add(histogram, point(3, explicit([1])), 7);
+  assert.deepEqual([...metrics.takeChanged()], ["requests", "duration"]);
+  assert.deepEqual([...metrics.takeChanged()], []);
+  assert.equal(metrics.add(counter, point(4, 1), 9), "out_of_order");
+  assert.deepEqual([...metrics.takeChanged()], []);
+  const [family] = metrics.families();
+  assert.equal(family!.lastSeenMs, 7, "what is refused is not seen");
+  assert.equal(metrics.add(counter, point(6, 1), 9), "kept");
+  assert.equal(family!.lastSeenMs, 9);
+  assert.equal([...family!.series.values()][0]!.lastSeenMs, 9);
+  assertExact(metrics);
+  metrics.clear();
+  assert.deepEqual(
+    [metrics.series, metrics.points, metrics.bytes, metrics.evicted, metrics.oldestMs],
+    [0, 0, 0, 0, undefined],
+  );
+  assert.deepEqual([...metrics.families()], []);
+});
+
+Deno.test("MetricStore forgets what is silent for more than five minutes, looking once a second", () => {
+  const metrics = store({ maxSeries: 2 });
+  metrics.add(counter, point(1, 1, named("a")), 0);
+  metrics.add(histogram, point(1, explicit([1]), named("b")), 1_000);
+  const fresh = (nowMs: number) => metrics.add(counter, point(1, 1, named("c")), nowMs);
+  assert.equal(fresh(300_000), "series_limit", "just five minutes");
+  assert.equal(fresh(300_999), "series_limit", "it was looked a moment ago");
+  assert.equal(fresh(301_000), "kept");
+  assert.deepEqual(keysOf(metrics), ["b", "c"]);
+  assertExact(metrics);
+  assert.equal(metrics.evicted, 1);
+  // The last series of a metric goes with it.
+  assert.equal(metrics.add(counter, point(1, 1, named("d")), 303_000), "kept");
+  assert.deepEqual([...metrics.families()].map(({ name }) => name), ["requests"]);
+  assertExact(metrics);
+});
+
+Deno.test("MetricStore gives up the oldest quarter of each series, then the most silent series", () => {
+  const metrics = store({ maxPointsPerSeries: 100, maxBytes: 5_000 });
+  for (let timeMs = 1; timeMs <= 20; timeMs++) {
+    metrics.add(counter, point(timeMs, timeMs, named("a")), 1);
+    metrics.add(counter, point(timeMs, timeMs, named("b")), 2);
+    assert.ok(metrics.bytes <= 5_000);
+    assertExact(metrics);
+  }
+  const lengths = [...metrics.families()].flatMap(({ series }) =>
+    [...series.values()].map(({ points }) => points.length)
+  );
+  assert.ok(lengths.every((length) => length > 10), `${lengths}`);
+  assert.equal(metrics.evicted, 40 - lengths[0]! - lengths[1]!);
+  // Series of two points and fewer have none to give.
+  const small = store({ maxSeries: 100, maxBytes: 4_000 });
+  for (let number = 0; number < 12; number++) {
+    small.add(
+      counter,
+      point(1, 1, named(`${number % 2 === 0 ? "even" : "odd"} ${number}`)),
+      number,
+    );
+    assert.ok(small.bytes <= 4_000);
+    assertExact(small);
+  }
+  assert.equal(keysOf(small).at(-1), "odd 11", "who spoke last stays");
+  assert.ok(!keysOf(small).includes("even 0"));
+  const none = store({ maxBytes: 100 });
+  none.add(counter, point(1, 1), 1);
+  assert.deepEqual([none.series, none.bytes, [...none.families()].length], [0, 0, 0]);
+});
+
+Deno.test("MetricStore thins out what is old of a long series, and drops the oldest of a short one", () => {
+  const short = store({ maxPointsPerSeries: 3 });
+  for (let timeMs = 1; timeMs <= 5; timeMs++) short.add(counter, point(timeMs, timeMs), 1);
+  const [series] = [...short.families()][0]!.series.values();
+  assert.deepEqual([...series!.points].map(({ timeMs }) => timeMs), [3, 4, 5]);
+  assert.equal(series!.before!.timeMs, 2);
+  assert.equal(short.evicted, 2);
+  assertExact(short);
+  const long = store({ maxPointsPerSeries: 100 });
+  for (let timeMs = 1; timeMs <= 500; timeMs++) {
+    long.add(counter, point(timeMs * 1_000, timeMs), 1);
+    assertExact(long);
+    assert.ok(long.points <= 100);
+  }
+  assert.equal(long.evicted, 500 - long.points);
+  assert.ok(long.points >= 50);
+});
+
+Deno.test("MetricStore begins a total anew where values cannot be added, and keeps where a delta begins", () => {
+  const metrics = store();
+  const delta = (timeMs: number, startMs: number, value: PointValue) =>
+    metrics.add(histogram, point(timeMs, value, { delta: true, startMs }), 1);
+  delta(10, 5, explicit([1, 1, 1]));
+  delta(20, 10, explicit([1, 1, 1]));
+  delta(30, 20, 7);
+  delta(40, 30, 8);
+  delta(50, 0, { count: 1, sum: 1, quantiles: [] });
+  const [series] = [...metrics.families()][0]!.series.values();
+  const points = [...series!.points].map(({ timeMs, startMs, fromMs, value }) => [
+    ...[timeMs, startMs, fromMs],
+    typeof value === "number" ? value : value.count,
+  ]);
+  assert.deepEqual(points, [
+    [20, 5, 10, 6],
+    [30, 20, 20, 7],
+    [40, 20, 30, 15],
+    [50, 0, undefined, 1],
+  ]);
+});
+
+Deno.test("MetricStore keeps exemplars that differ in time, value or span, of the last 32", () => {
+  const exemplar = { timeMs: 1, value: 1, traceId: "t", spanId: "s", attributes: [] };
+  const others = [{ timeMs: 2 }, { value: 2 }, { spanId: "other" }].map((one) => ({
+    ...exemplar,
+    ...one,
+  }));
+  const metrics = store();
+  const send = (timeMs: number, exemplars: (typeof exemplar)[]) =>
+    metrics.add(counter, point(timeMs, 1, { exemplars }), 1);
+  send(1, [exemplar, exemplar, ...others]);
+  send(2, [exemplar]);
+  const [series] = [...metrics.families()][0]!.series.values();
+  assert.equal(series!.exemplars!.length, 4);
+  assertExact(metrics);
+  send(3, Array.from({ length: 40 }, (_, number) => ({ ...exemplar, timeMs: 100 + number })));
+  assert.equal(series!.exemplars!.length, 32);
+  assert.equal(series!.exemplars!.at(0)!.timeMs, 108);
+  assertExact(metrics);
+});

@@ -170,3 +170,147 @@ Deno.test("TraceStore takes a span sent at its start and at its end as one: the 
     [1, 0],
   );
 });
+
+/** Spans, bytes and traces as they are, counted anew. */
+function assertExact(traces: TraceStore): void {
+  const held = [...traces.newestFirst()];
+  assert.equal(traces.traces, held.length);
+  assert.equal(traces.spans, held.reduce((sum, { spans }) => sum + spans.length, 0));
+  assert.equal(
+    traces.bytes,
+    held.reduce(
+      (sum, trace) => sum + 400 + trace.spans.reduce((all, one) => all + one.bytes, 0),
+      0,
+    ),
+  );
+  for (const trace of held) {
+    assert.equal(trace.held, true);
+    assert.equal(trace.errors, trace.spans.filter(({ status }) => status === 2).length);
+    assert.equal(trace.bytes, 400 + trace.spans.reduce((all, one) => all + one.bytes, 0));
+    const ends = trace.spans.map(({ startUs, durationNs }) => startUs + durationNs / 1_000);
+    assert.equal(trace.startUs, Math.min(...trace.spans.map(({ startUs }) => startUs)));
+    assert.equal(trace.endUs, Math.max(...ends));
+  }
+}
+
+Deno.test("TraceStore counts exactly what it holds, also of spans that are replaced and traces that go", () => {
+  const traces = store({ maxTraces: 2 });
+  assert.equal(traces.oldestMs, undefined);
+  traces.add(span({ traceId: "a", spanId: "1", startUs: 5_000, status: 2 }));
+  assert.equal(traces.oldestMs, 5);
+  traces.add(span({ traceId: "a", spanId: "2", startUs: 3_000, durationNs: 1_000 }));
+  assertExact(traces);
+  // Later, shorter, larger and without its error; then as it was.
+  traces.add(span({ traceId: "a", spanId: "1", startUs: 6_000, durationNs: 1, bytes: 300 }));
+  assertExact(traces);
+  traces.add(span({ traceId: "a", spanId: "1", startUs: 6_000, durationNs: 9_000, status: 2 }));
+  assertExact(traces);
+  traces.add(span({ traceId: "b" }));
+  const gone = traces.get("a")!;
+  traces.add(span({ traceId: "c" }));
+  assert.equal(gone.held, false);
+  assert.equal(traces.evicted, 2);
+  assertExact(traces);
+  const [kept] = traces.newestFirst();
+  traces.clear();
+  assert.equal(kept!.held, false);
+  assert.deepEqual([traces.spans, traces.bytes, traces.traces, traces.evicted], [0, 0, 0, 0]);
+  assert.deepEqual(traces.takeChanged(), []);
+});
+
+Deno.test("TraceStore holds just as much as it may, and a trace a quarter of it", () => {
+  const traces = store({ maxSpans: 3, maxBytes: 4_000 });
+  for (const traceId of ["a", "b", "c"]) traces.add(span({ traceId }));
+  assert.equal(traces.traces, 3, "as many spans as it may");
+  assert.equal(traces.add(span({ traceId: "d", bytes: 601 })), "trace_full");
+  assert.equal(traces.get("d"), undefined);
+  assert.equal(traces.add(span({ traceId: "d", bytes: 600 })), "kept");
+  assert.equal(traces.get("a"), undefined);
+  const full = traces.get("d")!;
+  assert.equal(full.cut, 0);
+  assert.equal(traceSummary(full).complete, true);
+  assert.equal(traces.add(span({ traceId: "d", bytes: 1 })), "trace_full");
+  assert.equal(full.cut, 1);
+  assert.equal(traceSummary(full).complete, false, "it is said that something is missing");
+  const bytes = store({ maxBytes: 2_000 });
+  for (const traceId of ["a", "b", "c", "d"]) bytes.add(span({ traceId }));
+  assert.equal(bytes.traces, 4, "2,000 bytes are as many as it may");
+  bytes.add(span({ traceId: "e" }));
+  assert.equal(bytes.traces, 4);
+  const one = store({ maxSpans: 1 });
+  one.add(span({ traceId: "a" }));
+  one.add(span({ traceId: "a" }));
+  assert.equal(one.spans, 2, "the only one stays");
+  one.add(span({ traceId: "b" }));
+  assert.deepEqual([...one.newestFirst()].map(({ traceId }) => traceId), ["b"]);
+  // The oldest may be the one that grows: it goes, too.
+  const grows = store({ maxSpans: 2 });
+  for (const traceId of ["a", "b", "a"]) grows.add(span({ traceId }));
+  assert.deepEqual([...grows.newestFirst()].map(({ traceId }) => traceId), ["b"]);
+});
+
+Deno.test("TraceStore tells of each change once, in their order, and numbers them", () => {
+  const traces = store();
+  for (const traceId of ["a", "b", "a"]) traces.add(span({ traceId }));
+  assert.deepEqual(traces.takeChanged().map(({ traceId }) => traceId), ["a", "b"]);
+  assert.deepEqual(traces.takeChanged(), []);
+  traces.add(span({ traceId: "b", spanId: "again" }));
+  traces.add(span({ traceId: "b", spanId: "again" }));
+  assert.deepEqual(traces.takeChanged().map(({ traceId }) => traceId), ["b"]);
+  assert.equal(traces.get("b")!.changedSeq, 5);
+  // What ended is not taken back, and is no change.
+  traces.add(span({ traceId: "b", spanId: "again", ended: false }));
+  assert.deepEqual(traces.takeChanged(), []);
+});
+
+Deno.test("TraceStore finds a span in a long trace by its id, the first of several that share it", () => {
+  const traces = store();
+  for (let number = 0; number < 31; number++) traces.add(span({ spanId: `n${number}` }));
+  const trace = traces.get("t1")!;
+  assert.equal(traces.add(span({ spanId: "n0" })), "replaced");
+  const idsNow = () => trace.ids;
+  assert.equal(idsNow(), undefined);
+  traces.add(span({ spanId: "n1", kind: 2 }));
+  assert.equal(traces.add(span({ spanId: "n2" })), "replaced");
+  assert.ok(idsNow() !== undefined, "from 32 spans on");
+  assert.equal(idsNow()!.get("n1"), 1);
+  assert.equal(traces.add(span({ spanId: "n1", kind: 2, name: "server" })), "replaced");
+  assert.equal(trace.spans[31]!.name, "server");
+  assert.equal(traces.add(span({ spanId: "n1", kind: 3 })), "kept");
+  assert.equal(idsNow()!.get("n1"), 1, "the first stands");
+  assert.equal(traces.add(span({ spanId: "new" })), "kept");
+  assert.equal(idsNow()!.get("new"), 33);
+  assert.equal(traces.add(span({ spanId: "new", source: source("other") })), "kept");
+});
+
+Deno.test("traceSummary() shows the earliest root, or the earliest of all, and whose the spans are", () => {
+  const traces = store();
+  const at = (startUs: number, given: Partial<StoredSpan>) =>
+    void traces.add(span({ startUs, durationNs: 1_000, ...given }));
+  at(5_000, { spanId: "x", parentSpanId: "gone", name: "orphan", source: source("late") });
+  at(4_000, { spanId: "y", parentSpanId: "x", name: "first", source: source("early") });
+  at(4_000, { spanId: "z", parentSpanId: "x", name: "beside", status: 2, source: source("late") });
+  const trace = traces.get("t1")!;
+  const { rootName, rootService, complete, services, startMs, durationMs } = traceSummary(trace);
+  assert.deepEqual([rootName, rootService, complete], ["first", "early", false]);
+  assert.deepEqual(services, [
+    { name: "late", spans: 2, errors: 1 },
+    { name: "early", spans: 1, errors: 0 },
+  ]);
+  assert.deepEqual([startMs, durationMs], [4, 1 + 1 / 1_000]);
+  at(9_000, { name: "later root" });
+  at(7_000, { name: "root" });
+  at(7_000, { name: "same time" });
+  assert.equal(traceSummary(trace).rootName, "root");
+  assert.equal(traceSummary(trace).complete, false, "a parent is missing");
+  at(8_000, { spanId: "gone", name: "found", source: source("later") });
+  assert.deepEqual(
+    traceSummary(trace).services.map(({ name }) => name),
+    ["late", "early", "shop", "later"],
+    "by when they began",
+  );
+  assert.equal(traceSummary(trace).complete, true);
+  const many = store({ maxSpans: 1_000 });
+  for (let number = 0; number < 40; number++) many.add(span({ source: source(`s${number}`) }));
+  assert.equal(traceSummary(many.get("t1")!).services.length, 32);
+});
