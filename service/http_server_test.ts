@@ -95,10 +95,19 @@ Deno.test({
 });
 
 Deno.test("isLoopback() knows loopback addresses and no look-alikes", () => {
-  for (const host of ["127.0.0.1", "127.9.9.9", "::1", "[::1]", "localhost"]) {
+  for (const host of ["127.0.0.1", "127.10.200.255", "::1", "[::1]", "localhost"]) {
     assert.ok(isLoopback(host));
   }
-  for (const host of ["0.0.0.0", "::", "127.0.0.1.evil.example", "10.0.0.1", "localhost.evil"]) {
+  for (
+    const host of [
+      "0.0.0.0",
+      "::",
+      "127.0.0.1.evil.example",
+      "9127.0.0.1",
+      "10.0.0.1",
+      "localhost.evil",
+    ]
+  ) {
     assert.ok(!isLoopback(host), host);
   }
 });
@@ -282,6 +291,18 @@ Deno.test("what is no request says why, and closes its connection", async () => 
   }
   assert.equal(handled, 2);
   await server.stop(noDeadline);
+});
+
+Deno.test("who speaks HTTP/2 without TLS is heard of", async () => {
+  let heard = 0;
+  for (const onHttp2 of [() => void heard++, undefined]) {
+    const server = await listen(() => new Response(), {
+      ...{ port: 0, portFlag: "--port", ...(onHttp2 && { onHttp2 }) },
+    });
+    const { status } = await problemOf(server.port, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    assert.deepEqual([status, heard], [400, 1]);
+    await server.stop(noDeadline);
+  }
 });
 
 Deno.test("a handler gets the path without the base path, and who asks", async () => {

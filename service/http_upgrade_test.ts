@@ -1,0 +1,151 @@
+/**
+ * The handshake of a WebSocket to the word, and the socket that goes on. What a peer may do to it is in
+ * `http_limits_test.ts`.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { listen } from "./http_server.ts";
+import {
+  isWebSocketAnswer,
+  textFrame,
+  type UpgradeOptions,
+  upgradeToFrames,
+  upgradeWebSocket,
+} from "./http_upgrade.ts";
+import type { ProblemError } from "./problem.ts";
+import { noDeadline } from "./testing/context.ts";
+import { testWith } from "./testing/permissions.ts";
+import { Peer } from "./testing/tcp_peer.ts";
+
+const whole = {
+  ...{ upgrade: "websocket", connection: "Upgrade", "sec-websocket-version": "13" },
+  "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+};
+const key = "sec-websocket-key";
+const asks = Object.entries(whole).map(([name, value]) => `${name}: ${value}\r\n`).join("");
+
+Deno.test("a handshake that is not whole says what is missing and what to do", async () => {
+  const other = "Upgrade required";
+  const bad = "Bad WebSocket handshake";
+  const advice =
+    "(RFC 6455, section 4.2.1). Connect with a WebSocket client, and let proxies in between pass Connection and Upgrade on.";
+  const upgradeFields = { upgrade: "websocket", connection: "Upgrade" };
+  const versionFields = { "sec-websocket-version": "13", ...upgradeFields };
+  for (
+    const [fields, status, title, detail, answered] of [
+      [
+        { upgrade: "h2c" },
+        ...[426, other, "This is a WebSocket: connect to it with ws: or wss:.", upgradeFields],
+      ],
+      [{ connection: "close" }, 400, bad, `Connection does not say Upgrade ${advice}`, {}],
+      ...["short", `${whole[key]}x`, `x${whole[key]}`, ""].map((one) =>
+        [
+          { [key]: one },
+          ...[400, bad, `Sec-WebSocket-Key is not 16 bytes in base64 ${advice}`, {}],
+        ] as const
+      ),
+      [
+        { "sec-websocket-version": "8" },
+        ...[426, other, "This server speaks WebSocket of version 13, not 8.", versionFields],
+      ],
+      // A request of no server of ours has no socket.
+      [{}, 400, bad, `Connection does not say Upgrade ${advice}`, {}],
+    ] as const
+  ) {
+    for (const upgrade of [upgradeWebSocket, upgradeToFrames]) {
+      const request = new Request("http://a", { headers: { ...whole, ...fields } });
+      const error = await upgrade(request).catch((error) => error) as ProblemError;
+      assert.equal(error.status, status);
+      assert.deepEqual([error.problem.title, error.problem.detail], [title, detail]);
+      const { "content-type": _, ...headers } = Object.fromEntries(error.getResponse().headers);
+      assert.deepEqual(headers, answered);
+    }
+  }
+  const { [key]: _, ...keyless } = whole;
+  await assert.rejects(upgradeWebSocket(new Request("http://a", { headers: keyless })), {
+    ...{ message: /Sec-WebSocket-Key is not/ },
+  });
+  const { "sec-websocket-version": __, ...versionless } = whole;
+  await assert.rejects(upgradeWebSocket(new Request("http://a", { headers: versionless })), {
+    ...{ message: "This server speaks WebSocket of version 13, not of none." },
+  });
+});
+
+Deno.test("textFrame() is one whole frame, with its length as short as it can be", () => {
+  for (
+    const [length, head] of [
+      [0, [0x81, 0]],
+      [125, [0x81, 125]],
+      [126, [0x81, 126, 0, 126]],
+      [65_535, [0x81, 126, 255, 255]],
+      [65_536, [0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]],
+    ] as const
+  ) {
+    const frame = textFrame("x".repeat(length));
+    assert.deepEqual([...frame.subarray(0, head.length)], head);
+    assert.equal(frame.length, head.length + length);
+    assert.ok(frame.subarray(head.length).every((byte) => byte === 0x78));
+  }
+  assert.deepEqual([...textFrame("\u00e4")], [0x81, 2, 0xc3, 0xa4]);
+});
+
+Deno.test("isWebSocketAnswer() knows an answer whose head was sent", () => {
+  const { body: _, ...plain } = new Response();
+  assert.equal(isWebSocketAnswer(plain as Response), false);
+  assert.equal(isWebSocketAnswer({ status: 101 } as Response), true);
+});
+
+/** Asks a server that upgrades, and gives its answer's head once the socket is open. */
+async function upgraded(
+  upgrade: typeof upgradeWebSocket,
+  options: UpgradeOptions | undefined,
+  test: (peer: Peer) => Promise<void>,
+  asked = asks,
+): Promise<void> {
+  const server = await listen(async (request) => {
+    const { socket, response } = await upgrade(request, options);
+    socket.onopen = () => socket.send("open");
+    return response;
+  }, { port: 0, portFlag: "--port" });
+  const peer = await Peer.connect(server.port);
+  try {
+    await peer.send(`GET /ws HTTP/1.1\r\nhost: a\r\n${asked}\r\n`);
+    await test(peer);
+  } finally {
+    peer.close();
+    await server.stop(noDeadline);
+  }
+}
+
+for (const upgrade of [upgradeWebSocket, upgradeToFrames]) {
+  // npm `ws` reads variables of its own.
+  testWith(
+    ["net", "env"],
+    `${upgrade.name}() answers with the fields and the protocol it is told`,
+    async () => {
+      const protocols = "sec-websocket-protocol: a, b\r\n";
+      const options = { protocol: "b", headers: [["x-one", "1"], ["x-two", "2"]] as const };
+      await upgraded(upgrade, options, async (peer) => {
+        await peer.has(/open$/);
+        const head = peer.received.slice(0, peer.received.indexOf("\r\n\r\n") + 2);
+        assert.match(head, /^HTTP\/1\.1 101 Switching Protocols\r\n/);
+        assert.match(head, /\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK\+xOo=\r\n/i);
+        assert.match(head, /\r\nsec-websocket-protocol: b\r\n/i);
+        assert.match(head, /\r\nx-one: 1\r\nx-two: 2\r\n/);
+      }, asks + protocols);
+      await upgraded(upgrade, undefined, async (peer) => {
+        await peer.has(/open$/);
+        assert.doesNotMatch(peer.received, /sec-websocket-protocol|x-one|Stryker/i);
+      });
+    },
+  );
+}
+
+testWith(["net", "env"], "a peer that does not even answer a ping is cut", async () => {
+  await upgraded(upgradeToFrames, { idleTimeoutS: 0.02 }, async (peer) => {
+    await peer.end();
+    // The message, and one ping behind it.
+    assert.ok(peer.received.endsWith("open\ufffd\0"), peer.received);
+  });
+});
