@@ -1,4 +1,4 @@
-import { createNoopMeter } from "@opentelemetry/api";
+import { createNoopMeter, diag, DiagLogLevel } from "@opentelemetry/api";
 import { ExportResultCode } from "@opentelemetry/core";
 import { resourceFromAttributes } from "@opentelemetry/resources";
 import type { ResourceMetrics } from "@opentelemetry/sdk-metrics";
@@ -55,5 +55,53 @@ testWith(
         ]);
       }
     });
+  },
+);
+
+testWith(
+  ["net", "env", "sys"],
+  "an exporter goes where its signal's variable says, and tells of what was refused in part",
+  async () => {
+    const said: string[] = [];
+    const silent = () => {};
+    diag.setLogger({
+      ...{ verbose: silent, debug: silent, info: silent, error: silent },
+      warn: (...all) => said.push(all.join(" ")),
+    }, { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true });
+    // Field 1, the partial success: one record is refused, and why.
+    const protobuf = Uint8Array.from([0x0a, 0x06, 0x08, 0x01, 0x12, 0x02, 0x6e, 0x6f]);
+    const json = {
+      partialSuccess: { rejectedSpans: 1, rejectedLogRecords: 1, errorMessage: "no" },
+    };
+    const asked: string[] = [];
+    await using collector = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, onListen() {} },
+      async (request) => {
+        await request.bytes();
+        asked.push(new URL(request.url).pathname);
+        return request.headers.get("content-type") === "application/json"
+          ? Response.json(json)
+          : new Response(protobuf, { headers: { "content-type": "application/x-protobuf" } });
+      },
+    );
+    const url = `http://127.0.0.1:${collector.addr.port}`;
+    const variables = {
+      OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: `${url}/own/traces`,
+      OTEL_EXPORTER_OTLP_LOGS_ENDPOINT: `${url}/own/logs`,
+    };
+    await withVariables(variables, async () => {
+      for (const protocol of ["http/json", "http/protobuf"] as const) {
+        for (const exporter of [spanExporter(protocol, meters), logExporter(protocol, meters)]) {
+          await new Promise((resolve) =>
+            exporter.export({ bytes: new Uint8Array(1), count: 1 }, resolve)
+          );
+          await exporter.shutdown();
+        }
+      }
+    });
+    diag.disable();
+    assert.deepEqual(asked, ["/own/traces", "/own/logs", "/own/traces", "/own/logs"]);
+    assert.equal(said.length, 4);
+    for (const line of said) assert.match(line, /Partial Success response: .*"no"/);
   },
 );
