@@ -102,6 +102,8 @@ export async function serveOtlpGrpc(options: OtlpGrpcOptions): Promise<OtlpGrpcS
   const guard = new Guard({ host, allowedHosts });
   const http = http2.createServer({ settings: { maxConcurrentStreams } });
   const sessions = new Set<http2.ServerHttp2Session>();
+  /** Those of sessions that have ended, too: a peer may hold its half open. */
+  const sockets = new Set<net.Socket>();
   http.on("session", (session) => {
     sessions.add(session);
     // A peer that breaks off ends its own session only.
@@ -114,7 +116,9 @@ export async function serveOtlpGrpc(options: OtlpGrpcOptions): Promise<OtlpGrpcS
   });
   const bound = await bindAll(() => {
     const server = net.createServer((socket) => {
+      sockets.add(socket);
       socket.on("error", () => {});
+      socket.once("close", () => sockets.delete(socket));
       http.emit("connection", withoutGoaway(socket, { skipBytes: clientPrefaceBytes }));
     });
     server.maxConnections = maxConnections;
@@ -133,6 +137,7 @@ export async function serveOtlpGrpc(options: OtlpGrpcOptions): Promise<OtlpGrpcS
       const ended = new AbortController();
       const cut = aborted(AbortSignal.any([deadline, ended.signal])).then(() => {
         for (const session of sessions) session.destroy();
+        for (const socket of sockets) socket.destroy();
       });
       await Promise.race([closed, cut]);
       ended.abort();
