@@ -60,6 +60,8 @@ export class HttpConnections implements ConnectionOwner {
   readonly #events: ConnectionEvents;
   readonly #warn: ReturnType<typeof limitedLog> | undefined;
   readonly #open = new Set<HttpConnection>();
+  /** Those that have been closed for another's sake, until their peers have closed them, too. */
+  readonly #ending = new Set<HttpConnection>();
   readonly #byPeer = new Map<string, number>();
   readonly #timer: TimerId;
   readonly #unwatch: () => void;
@@ -137,6 +139,7 @@ export class HttpConnections implements ConnectionOwner {
   }
 
   onEnd(connection: HttpConnection): void {
+    this.#ending.delete(connection);
     if (!this.#open.delete(connection)) return;
     const { hostname } = connection.peer;
     const left = this.#byPeer.get(hostname)! - 1;
@@ -190,6 +193,7 @@ export class HttpConnections implements ConnectionOwner {
       .slice(0, count);
     for (const connection of idle) {
       this.onEnd(connection);
+      this.#ending.add(connection);
       connection.end();
     }
     return idle.length;
@@ -197,6 +201,6 @@ export class HttpConnections implements ConnectionOwner {
 
   #look(): void {
     const nowMs = this.#world.monotonicMs();
-    for (const connection of this.#open) connection.look(nowMs);
+    for (const connection of [...this.#open, ...this.#ending]) connection.look(nowMs);
   }
 }

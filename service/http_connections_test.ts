@@ -139,6 +139,20 @@ Deno.test("a connection is looked at four times a second, and cut where its peer
   assert.deepEqual(test.lines, [`WARN A connection was cut: ${takesNothing} peer=192.0.2.2`]);
 });
 
+Deno.test("a connection that was closed for another's sake is looked at until it has gone", async () => {
+  using test = new TestConnections({ maxConnections: 1, writeTimeoutMs: 500 });
+  const [first, second] = [test.connect(), test.connect("192.0.2.2")];
+  assert.deepEqual([first.told, second.told, test.connections.size], [["destroySoon"], [], 1]);
+  // Its peer does not take what is on its way.
+  first.writableLength = 7;
+  await test.world.advance(1_000);
+  assert.deepEqual(first.told, ["destroySoon", "destroy"]);
+  first.close();
+  await test.world.advance(1_000);
+  assert.equal(test.lines.length, 1);
+  assert.equal(test.connections.size, 1);
+});
+
 Deno.test("drain() ends what is idle at once and the rest behind its answer", async () => {
   using test = new TestConnections();
   const [idle, busy] = [test.connect(), test.connect()];

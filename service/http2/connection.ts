@@ -39,6 +39,8 @@ export class Http2Connection implements ExchangeOwner {
   #sinceMs: number;
   #takenBack = 0;
   #lookedMs: number;
+  /** Since when its peer has been told that it ends. */
+  #endingSinceMs: number | undefined;
 
   constructor(socket: Socket, owner: ConnectionOwner) {
     this.#socket = socket;
@@ -72,6 +74,7 @@ export class Http2Connection implements ExchangeOwner {
   }
 
   end(): void {
+    this.#endingSinceMs ??= this.monotonicMs();
     this.#session.close();
   }
 
@@ -89,7 +92,10 @@ export class Http2Connection implements ExchangeOwner {
     this.#lookedMs = nowMs;
     const waitedMs = nowMs - this.#sinceMs;
     const leastMs = this.#hasBegun ? idleTimeoutMs : headerTimeoutMs;
-    if (this.isIdle && !this.#session.closed && waitedMs > leastMs) this.end();
+    if (this.isIdle && this.#endingSinceMs !== undefined) {
+      // A peer that holds its half open would keep a descriptor for ever.
+      if (nowMs - this.#endingSinceMs > lingerTimeoutMs) this.cut();
+    } else if (this.isIdle && waitedMs > leastMs) this.end();
     for (const exchange of this.#exchanges) this.#lookAt(exchange, nowMs);
   }
 

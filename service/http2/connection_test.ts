@@ -53,9 +53,11 @@ class TestSocket extends Duplex {
     else done();
   }
 
-  /** A peer closes, too, what the other side has ended. */
+  /** Its peer does not close what the other side has ended. */
+  isHeldOpen = false;
+
   override _final(done: () => void): void {
-    this.push(null);
+    if (!this.isHeldOpen) this.push(null);
     done();
   }
 
@@ -371,4 +373,20 @@ Deno.test("a client that says GOAWAY is heard on, as its frame is kept from Deno
   (await test.asked(1)).answer(new Response("hi"));
   assert.equal((await test.frame("data", 1)).payload.toString(), "hi");
   test.connection.cut();
+});
+
+Deno.test("a peer that holds its half open behind the end is cut after a while", async () => {
+  const test = new TestConnection();
+  test.socket.isHeldOpen = true;
+  test.ask(1);
+  (await test.asked(1)).answer(new Response("hi"));
+  await eventually("the stream's end", () => test.connection.isIdle || undefined);
+  test.connection.end();
+  await test.frame("goaway", 0);
+  test.pass(5_000);
+  assert.deepEqual([test.socket.destroyed, test.heard], [false, []]);
+  test.connection.end();
+  test.pass(1);
+  assert.equal(test.socket.destroyed, true);
+  await eventually("its end", () => test.heard[0]);
 });
