@@ -12,7 +12,7 @@
  * ```
  *
  * Exit codes: 0 everything holds, 1 something bad has happened (safety), 2 something good has not
- * (liveness), 3 wrong use.
+ * (liveness) or the run was stopped before it could be judged, 3 wrong use.
  *
  * @module
  */

@@ -146,6 +146,19 @@ testWith(
   },
 );
 
+testWith(
+  ["env", "read", "run", "write"],
+  "run --max-events stops a run before it is judged: unknown, exit code 2",
+  async () => {
+    const { code, lines } = await simulate(
+      ...["run", "--seed", "7", "--orders", "5", "--max-events", "50", "--quiet"],
+    );
+    assert.equal(code, 2);
+    assert.match(lines.at(-2)!, /^verdict unknown: 50 events, .* stopped before its end$/);
+    assert.match(lines.at(-1)!, /^[0-9a-f]{64}$/);
+  },
+);
+
 testWith(["env", "read", "run", "write"], "run --check-determinism runs twice", async () => {
   const { code, lines } = await simulate(
     "run",

@@ -55,6 +55,11 @@ export const storeFlag = () =>
   flag("--store <profile>", "what stores are like (default: drawn)")
     .choices(["one-writer", "mvcc"] as const);
 
+/** `--max-events`. */
+export const maxEventsFlag = () =>
+  flag("--max-events <number>", "stop after so many, judged or not (default: 20000000)")
+    .argParser(parseInteger({ min: 1 }));
+
 /** `--swarm`. */
 export const swarmFlag = () =>
   flag("--swarm", "each kind of trouble is absent in half of the seeds").default(true);

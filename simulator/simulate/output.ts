@@ -4,6 +4,7 @@
  * @module
  */
 import type { Violation } from "../simulation/invariants.ts";
+import type { RunResult } from "../simulation/run.ts";
 
 /** Exit codes, by what has happened. */
 export const exitCodes = { pass: 0, safety: 1, liveness: 2, usage: 3 } as const;
@@ -20,6 +21,11 @@ export interface OutputFlags {
 /** A reason for which a command cannot do its work, for people. */
 export class UsageError extends Error {
   override name = "UsageError";
+}
+
+/** What a run ends with: one that was stopped before it could be judged has not come to what it should. */
+export function codeOfResult({ verdict, violations }: RunResult): number {
+  return verdict === "unknown" ? exitCodes.liveness : codeOfViolations(violations);
 }
 
 /** Safety weighs more than liveness. */

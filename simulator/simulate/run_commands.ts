@@ -6,6 +6,7 @@
 import type { Command } from "@commander-js/extra-typings";
 import { flag } from "../../service/command_line.ts";
 import { stderrLines } from "../../service/log.ts";
+import { compareRuns } from "../simulation/comparison.ts";
 import type { LogEntry } from "../simulation/event_loop.ts";
 import { type ExportForm, exportForms, exportLog } from "../simulation/exports/exports.ts";
 import { drawOptions } from "../simulation/options.ts";
@@ -14,6 +15,7 @@ import { type RunInput, type RunResult, runSimulation } from "../simulation/run.
 import {
   commandOf,
   givenBy,
+  maxEventsFlag,
   noSwarmFlag,
   optionsFlag,
   orderingFlag,
@@ -24,7 +26,7 @@ import {
   storeFlag,
   swarmFlag,
 } from "./flags.ts";
-import { codeOfViolations, type End, exitCodes, type Output, type OutputFlags } from "./output.ts";
+import { codeOfResult, type End, exitCodes, type Output, type OutputFlags } from "./output.ts";
 import { otlpEndpointFlag, otlpEpochFlag, type OtlpFlags, withExport } from "./otlp_export.ts";
 import { readRecord, writeRecord } from "./record_files.ts";
 
@@ -46,6 +48,7 @@ export function addRun(command: Command, output: Output, end: End): void {
     .addOption(
       flag("--check-determinism", "run twice and compare the event logs").conflicts("otlpEndpoint"),
     )
+    .addOption(maxEventsFlag())
     .addOption(flag("--record <file>", "keep what the run decided, for replay and shrink"))
     .addOption(flag("--json", "a line of JSON for the options, each event and the verdict"))
     .addOption(flag("--quiet", "leave out the events"))
@@ -60,11 +63,12 @@ export function addRun(command: Command, output: Output, end: End): void {
         given: await givenBy(flags),
         isSwarm: flags.swarm,
         record: flags.record !== undefined,
+        ...(flags.maxEvents !== undefined && { maxEvents: flags.maxEvents }),
       };
       if (flags.checkDeterminism) return end(checkDeterminism(input, output));
       const result = await printRun(input, flags, output, commandOf(seed, flags));
       if (flags.record !== undefined) await writeRecord(flags.record, recordOf(result, true));
-      end(codeOfViolations(result.violations));
+      end(codeOfResult(result));
     });
 }
 
@@ -84,7 +88,7 @@ export function addReplay(command: Command, output: Output, end: End): void {
       if (record.hash !== "" && result.hash !== record.hash) {
         stderrLines.write(`simulate: the record says ${record.hash}: another version has made it`);
       }
-      end(codeOfViolations(result.violations));
+      end(codeOfResult(result));
     });
 }
 
@@ -163,7 +167,10 @@ function printVerdict(
     output.line(`${kind.toUpperCase()} ${invariant} at ${(atMs / 1_000).toFixed(3)} s: ${text}`);
   }
   const seconds = (virtualMs / 1_000).toFixed(1);
-  output.line(`verdict ${verdict}: ${events} events, ${lines} lines, ${seconds} s of virtual time`);
+  const stopped = verdict === "unknown" ? ", stopped before its end" : "";
+  output.line(
+    `verdict ${verdict}: ${events} events, ${lines} lines, ${seconds} s of virtual time${stopped}`,
+  );
   if (violations.length > 0 && again !== undefined) output.line(`again with: ${again}`);
 }
 
@@ -174,21 +181,12 @@ function eventOf(line: string): Record<string, string | number> {
 
 /** Runs twice; says which event differs first. */
 function checkDeterminism(input: RunInput, output: Output): number {
-  const logs = [0, 1].map(() => {
-    const lines: string[] = [];
-    const { hash } = runSimulation({ ...input, onLine: (line) => lines.push(line) });
-    return { lines, hash };
-  });
-  const [first, second] = logs as [typeof logs[0], typeof logs[0]];
-  const at = first.lines.findIndex((line, index) => line !== second.lines[index]);
-  if (first.hash === second.hash && at < 0) {
-    output.line(`the same ${first.lines.length} lines twice`);
-    output.line(first.hash);
-    return exitCodes.pass;
+  const { lines, hash, difference } = compareRuns(input, runSimulation);
+  if (difference === undefined) output.line(`the same ${lines} lines twice`);
+  else {
+    output.line(`event ${difference.event} differs, line ${difference.line}:`);
+    for (const text of difference.texts) output.line(`  ${text ?? "(none)"}`);
   }
-  output.line(`line ${at + 1} differs:`);
-  output.line(`  ${first.lines[at] ?? "(none)"}`);
-  output.line(`  ${second.lines[at] ?? "(none)"}`);
-  output.line(first.hash);
-  return exitCodes.safety;
+  output.line(hash);
+  return difference === undefined ? exitCodes.pass : exitCodes.safety;
 }

@@ -59,7 +59,6 @@ const ways = { there: 0, back: 1, both: 2 } as const;
 const refused = new LinkError("refused", "It cannot be reached");
 const timedOut = new LinkError("timeout", "No answer in time");
 
-const noChances = new FaultChances({});
 const faultNames = ["", ...faultPoints.map((point) => `fault-${point}`)];
 
 /** All links of a run. */
@@ -67,7 +66,7 @@ export class FaultyLinks {
   readonly #loop: EventLoop;
   readonly #decisions: Decisions;
   readonly #options: FaultyLinksOptions;
-  readonly #chances: Partial<Record<FaultPoint, FaultChances>> = {};
+  readonly #chances: Record<FaultPoint, FaultChances>;
   readonly #outages: Outages;
   readonly #reorderMs = new Map<Process, number>();
   /** How long who is about to crash is down, at least. */
@@ -83,13 +82,11 @@ export class FaultyLinks {
     this.#options = options;
     this.#flights = options.isObserved ? new Flights(loop, options.onCallEnd) : undefined;
     this.#outages = new Outages(loop);
-    for (const [point, rates] of Object.entries(options.rates)) {
-      this.setRates(
-        Number(point) as FaultPoint,
-        rates,
-        options.knobs?.[Number(point) as FaultPoint],
-      );
-    }
+    // Each point has its own, also where nothing is likely: they remember what has hit by hand or by a record.
+    const { rates, knobs } = options;
+    this.#chances = Object.fromEntries(
+      faultPoints.map((point) => [point, new FaultChances(rates[point] ?? {}, knobs?.[point])]),
+    ) as Record<FaultPoint, FaultChances>;
   }
 
   /** The link as a process sees it. */
@@ -210,7 +207,7 @@ export class FaultyLinks {
   /** Asked at each call, also where nothing can be drawn: a record or somebody at a page may say otherwise. */
   #choose(point: FaultPoint, subject: string): FaultKind | undefined {
     if (this.#isHealed) return undefined;
-    const chances = this.#chances[point] ?? noChances;
+    const chances = this.#chances[point];
     const { nowMs } = this.#loop;
     const index = this.#decisions.decide(faultNames[point]!, subject, chances.chooserAt(nowMs));
     if (index === 0) return undefined;
@@ -220,7 +217,7 @@ export class FaultyLinks {
   }
 
   #knobs(point: FaultPoint, kind: FaultKind): FaultKnobs {
-    return (this.#chances[point] ?? noChances).knobsOf(kind);
+    return this.#chances[point].knobsOf(kind);
   }
 
   *#fail<T>(

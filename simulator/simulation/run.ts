@@ -53,6 +53,8 @@ export interface RunInput {
   readonly isObserved?: boolean;
   /** Stops once that is broken. @default goes on to the end */
   readonly stopAt?: InvariantName;
+  /** Stops after so many events, judged or not: an endless loop of no duration never ends. @default 20_000_000 */
+  readonly maxEvents?: number;
 }
 
 /** How a run has ended. */
@@ -60,7 +62,7 @@ export interface RunResult {
   readonly seed: number;
   readonly plant: number;
   readonly options: RunOptions;
-  /** `unknown`: it was stopped before everything could be judged. */
+  /** `unknown`: it was stopped by {@linkcode RunInput.maxEvents} before everything could be judged. */
   readonly verdict: "true" | "false" | "unknown";
   readonly violations: readonly Violation[];
   readonly decisions: readonly Decision[];
@@ -91,8 +93,8 @@ export function runSimulation(input: RunInput): RunResult {
 /** Where a run is: under faults; healed; redriven, which is an event by itself; drained; at its end. */
 export type Phase = "faults" | "healing" | "redriving" | "draining" | "over";
 
-/** More than any run takes: an endless loop of no duration would never end. */
-const maxEvents = 20_000_000;
+/** More than any run takes. */
+const defaultMaxEvents = 20_000_000;
 
 /** A run that goes on as far as it is told. */
 export class Execution {
@@ -103,7 +105,6 @@ export class Execution {
   readonly #recoveryMs: number;
   #phase: Phase = "faults";
   #untilMs: number;
-  #isStopped = false;
   #isNewPhase = true;
 
   constructor(input: RunInput) {
@@ -141,12 +142,12 @@ export class Execution {
     withoutAmbient(() => this.#runTo(event));
   }
 
+  /** To its end, or as far as it may go. */
   runToEnd(): void {
-    this.runTo(maxEvents);
-    if (this.#phase !== "over") throw new Error(`More than ${maxEvents} events: an endless loop`);
+    this.runTo(this.#input.maxEvents ?? defaultMaxEvents);
   }
 
-  /** How it has ended, once it has. It cannot go on after that. */
+  /** How it has ended, or what is known where it was stopped. It cannot go on after that. */
   result(): RunResult {
     const { world: { loop, invariants: { violations }, reached }, options } = this;
     const { seed, plant = 0, interventions = [], isHashed = true } = this.#input;
@@ -154,7 +155,7 @@ export class Execution {
       seed,
       plant,
       options,
-      verdict: violations.length > 0 ? "false" : this.#isStopped ? "unknown" : "true",
+      verdict: violations.length > 0 ? "false" : this.#phase === "over" ? "true" : "unknown",
       violations,
       decisions: this.#decisions.record,
       interventions,
@@ -170,10 +171,8 @@ export class Execution {
     const { loop } = this.world;
     const { onEvent } = this.#input;
     while (this.#phase !== "over" && loop.count < event) {
-      if (this.#isBroken()) {
-        this.#isStopped = true;
-        this.#phase = "over";
-      } else if (this.#phase !== "redriving" && this.#isDone()) this.#endPhase();
+      if (this.#isBroken()) this.#phase = "over";
+      else if (this.#phase !== "redriving" && this.#isDone()) this.#endPhase();
       else if (!loop.step(this.#untilMs)) {
         loop.advanceTo(this.#untilMs);
         this.#endPhase();

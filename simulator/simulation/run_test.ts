@@ -64,6 +64,16 @@ Deno.test("a run whose log nobody reads takes the same decisions, and ends alike
   }
 });
 
+Deno.test("a run leaves nothing behind for the next one of the same process", () => {
+  const quiet = { seed: 5, given: { ...few, faults: {} } };
+  const before = runSimulation(quiet);
+  for (const [index, kind] of faultKinds.entries()) {
+    const changes = faultPoints.map((point) => [`fault-${point} o7`, index + 1] as const);
+    assert.notEqual(runSimulation({ ...quiet, changes }).hash, before.hash, kind);
+    assert.equal(runSimulation(quiet).hash, before.hash, `after ${kind}`);
+  }
+});
+
 Deno.test("recording changes nothing", () => {
   const plain = runSimulation({ seed: 9, given: few });
   assert.equal(plain.decisions.length, 0);
@@ -85,6 +95,18 @@ Deno.test("each kind of fault happens at each point, and nothing is lost or done
     for (const event of run.reached.keys()) missing.delete(event);
   }
   assert.deepEqual([...missing], []);
+});
+
+Deno.test("a run that is stopped before it is judged is unknown, unless something is broken already", () => {
+  const whole = runSimulation({ seed: 5, given: few });
+  assert.equal(whole.verdict, "true");
+  const cut = runSimulation({ seed: 5, given: few, maxEvents: whole.events - 1 });
+  assert.deepEqual([cut.verdict, cut.events, cut.violations], ["unknown", whole.events - 1, []]);
+  assert.equal(runSimulation({ seed: 5, given: few, maxEvents: whole.events }).verdict, "true");
+  const planted = { seed: 2, plant: 11, given: { orders: 24 } };
+  const broken = runSimulation({ ...planted, stopAt: "deleted-only-if-acknowledged" });
+  assert.equal(broken.verdict, "false");
+  assert.equal(runSimulation({ ...planted, maxEvents: broken.events }).verdict, "false");
 });
 
 Deno.test("plants have the numbers 1 to 24", () => {

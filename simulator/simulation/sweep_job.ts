@@ -43,6 +43,9 @@ function runSeeds({ seeds, plant, given, isSwarm = true }: SweepJob): SweepResul
   const result = emptyResult();
   for (const seed of seeds) {
     const run = runSimulation({ seed, plant, given, isSwarm, isHashed: false });
+    if (run.verdict === "unknown") {
+      throw new Error(`Seed ${seed} has not come to its end after ${run.events} events`);
+    }
     result.seeds++;
     result.events += run.events;
     result.lines += run.lines;
