@@ -54,6 +54,7 @@ fileTest(
     // Within them, to their very end: nothing is written ahead.
     assert.equal(await append(100, 100 + mebibyte, mebibyte), 100 + mebibyte);
     assert.equal(await append(100, 100 + mebibyte, 50), 100 + mebibyte);
+    assert.equal(await append(mebibyte, 100 + mebibyte, 100), 100 + mebibyte);
     assert.equal(await size(), 100 + mebibyte);
     assert.equal(
       await append(100 + mebibyte, 100 + mebibyte, 262_144),

@@ -304,3 +304,21 @@ queueTest("an operator's tool beside the server takes nobody's signups away", (s
   tool.close();
   assert.deepEqual(scene.claim(), []);
 });
+
+queueTest("a list of documents is full at a mebibyte, and has one at least", (scene) => {
+  const put = (key: string, characters: number) =>
+    // With its quotes.
+    scene.ask({ type: "putDocument", collection: "c", key, value: "x".repeat(characters - 2) });
+  const list = (after?: string) =>
+    scene.ask({ type: "listDocuments", collection: "c", limit: 99, ...(after && { after }) })
+      .map(({ key }) => key);
+  put("A", 1024 ** 2 - 100);
+  put("b", 100);
+  put("c", 10);
+  put("d", 2 * 1024 ** 2);
+  put("e", 10);
+  assert.deepEqual(list(), ["A", "b"]);
+  assert.deepEqual(list("b"), ["c"]);
+  assert.deepEqual(list("c"), ["d"]);
+  assert.deepEqual(list("d"), ["e"]);
+});
