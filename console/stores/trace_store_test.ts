@@ -205,6 +205,10 @@ Deno.test("TraceStore counts exactly what it holds, also of spans that are repla
   assertExact(traces);
   traces.add(span({ traceId: "a", spanId: "1", startUs: 6_000, durationNs: 9_000, status: 2 }));
   assertExact(traces);
+  traces.add(span({ traceId: "a", spanId: "1", startUs: 9_000, durationNs: 9_000, status: 2 }));
+  assertExact(traces);
+  traces.add(span({ traceId: "a", spanId: "1", startUs: 9_000, durationNs: 1_000, status: 2 }));
+  assertExact(traces);
   traces.add(span({ traceId: "b" }));
   const gone = traces.get("a")!;
   traces.add(span({ traceId: "c" }));
