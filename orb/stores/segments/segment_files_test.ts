@@ -9,6 +9,7 @@ import { hash } from "node:crypto";
 import { join } from "node:path";
 import { testWith } from "../../../service/testing/permissions.ts";
 import { withTempFolder } from "../../../service/testing/temp_folder.ts";
+import { VirtualWorld } from "../../../service/world/virtual_world.ts";
 import { realWorld } from "../../../service/world/world.ts";
 import { appendSynced, cutOff } from "./append_segment.ts";
 import { type BatchHead, encodeHead } from "./batch_format.ts";
@@ -256,5 +257,39 @@ fileTest(
     await Deno.remove(segmentPath(folder, 1));
     await Deno.mkdir(segmentPath(folder, 1));
     await assert.rejects(segments.get(image[0]), /directory/i);
+  },
+);
+
+fileTest(
+  "what waits together is one batch only where it is of one kind and one time",
+  async (folder) => {
+    const world = new VirtualWorld();
+    const segments = await open(folder, { world, segmentBytes: 1_500 });
+    const [old, gone, removed] = [imageOf(1, 200), imageOf(2, 1_300), imageOf(3)];
+    for (const image of [old, gone, removed]) await segments.put(...image);
+    const putMs = world.nowMs();
+    await segments.remove(gone[0], unused);
+    await world.advance(5_000);
+    // While this one is on its way to the disk, all others wait.
+    const writing = segments.put(...imageOf(4, 4_000_000));
+    await Promise.resolve().then(() => {}).then(() => {});
+    await Promise.all([
+      writing,
+      segments.put(...imageOf(5)),
+      segments.remove(removed[0], unused),
+      segments.put(...imageOf(6)),
+      segments.tidy(),
+    ]);
+    for (const opened of [segments, await open(folder, { world, owns: false })]) {
+      const found = new Map(
+        (await Array.fromAsync(opened.list())).map((one) => [one.sha256, one]),
+      );
+      assert.equal(found.get(old[0])!.putMs, putMs, "it was copied, not put");
+      assert.equal(found.get(imageOf(5)[0])!.putMs, putMs + 5_000);
+      assert.equal(await opened.get(removed[0]), undefined);
+      for (const image of [old, imageOf(5), imageOf(6)]) {
+        assert.deepEqual(await opened.get(image[0]), image[1]);
+      }
+    }
   },
 );
