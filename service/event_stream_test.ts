@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import type { Meter } from "@opentelemetry/api";
 import { Hono } from "hono";
 import type { EventClient } from "./event_client.ts";
 import { EventStreamHub, type EventStreamHubOptions, lastEventIdOf } from "./event_stream.ts";
@@ -311,4 +312,89 @@ Deno.test("EventStreamHub has as much under way after fifty clients as after one
     await client.done;
   }, { counts: { timers: () => world.pendingTimers, clients: () => hub.size } });
   assert.equal(world.pendingTimers, 0);
+});
+
+Deno.test("EventStreamHub says why it opens no stream, and how its streams are to be passed on", async () => {
+  const { hub } = fixture({ maxClients: 1 });
+  const response = hub.open({ state: undefined });
+  assert.equal(response.headers.get("x-accel-buffering"), "no");
+  const refused = (of: EventStreamHub<undefined>) => {
+    const error = refusal(() => of.open({ state: undefined }));
+    const { title, detail } = error.problem;
+    return [error.status, error.getResponse().headers.get("retry-after"), title, detail];
+  };
+  assert.deepEqual(refused(hub), [
+    ...[503, "5", "Too many streams"],
+    "1 streams are open already. Close a page, or try again later.",
+  ]);
+  assert.deepEqual([hub.counters.opened, hub.counters.refused], [1, 1]);
+  hub.stop();
+  await follow(response).done;
+  const ending = [503, "5", "Shutting down", "The server ends. Try again later."];
+  assert.deepEqual(refused(hub), ending);
+  // It ends before the hub was made.
+  assert.deepEqual(refused(fixture({ stopping: AbortSignal.abort() }).hub), ending);
+});
+
+Deno.test("EventStreamHub takes for an id only what it has given", async () => {
+  const { hub } = fixture({ maxReplayEvents: 20 });
+  for (let i = 1; i <= 12; i++) hub.broadcast({ data: i });
+  const greeted = async (lastEventId?: string) => {
+    let how = "";
+    const stream = follow(
+      hub.open({ state: undefined, lastEventId, greet: (_, outcome) => how = outcome }),
+    );
+    const ids = [...(await stream.text()).matchAll(/^id: (\S+)$/gm)].map(([, id]) => id!);
+    await stream.leave();
+    return { how, ids };
+  };
+  assert.deepEqual(await greeted(), { how: "none", ids: [] });
+  hub.broadcast({ data: 13 });
+  const reader = follow(hub.open({ state: undefined }));
+  hub.broadcast({ data: 14 });
+  const epoch = /^id: (\w+):14$/m.exec(await reader.text())![1]!;
+  await reader.leave();
+  const after12 = { how: "resumed", ids: [`${epoch}:13`, `${epoch}:14`] };
+  assert.deepEqual(await greeted(`${epoch}:12`), after12);
+  assert.equal((await greeted(`${epoch}:14`)).how, "resumed");
+  for (
+    const id of ["", epoch, `${epoch}:`, `${epoch}:x12`, `${epoch}:12x`, `${epoch}:15`]
+      .concat([`${epoch}:-1`, `${epoch}:1e1`, "other:12", ":12"])
+  ) assert.deepEqual(await greeted(id), { how: "reset", ids: [] }, id);
+});
+
+Deno.test("EventStreamHub's metrics say how many streams are open, and what became of events", () => {
+  type Callback = (result: { observe(value: number, attributes?: object): void }) => void;
+  const made: [name: string, options: unknown][] = [];
+  const callbacks: Callback[] = [];
+  const instrument = (name: string, options: unknown) => {
+    made.push([name, options]);
+    return { addCallback: (callback: Callback) => callbacks.push(callback) };
+  };
+  const meter = {
+    createObservableUpDownCounter: instrument,
+    createObservableCounter: instrument,
+  } as unknown as Meter;
+  const { hub } = fixture({ metrics: { meter, prefix: "test.streams" } });
+  assert.deepEqual(made, [
+    ["test.streams.clients", { description: "Event streams open.", unit: "{stream}" }],
+    ["test.streams.events", {
+      ...{ description: "Events to clients, by what became of them.", unit: "{event}" },
+    }],
+    ["test.streams.closed", { description: "Event streams ended, by reason.", unit: "{stream}" }],
+  ]);
+  hub.open({ state: undefined });
+  Object.assign(hub.counters, { sent: 1, skipped: 2, replaced: 3, replayed: 4 });
+  const observed = callbacks.map((callback) => {
+    const points: [number, object | undefined][] = [];
+    callback({ observe: (value, attributes) => void points.push([value, attributes]) });
+    return points;
+  });
+  assert.deepEqual(observed, [
+    [[1, undefined]],
+    ["sent", "skipped", "replaced", "replayed"].map((outcome, index) => [index + 1, { outcome }]),
+    Object.keys(hub.counters.closed).map((reason) => [0, { reason }]),
+  ]);
+  assert.ok(observed[2]!.length > 3);
+  hub.stop();
 });
