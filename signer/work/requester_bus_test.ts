@@ -4,12 +4,14 @@
  * @module
  */
 import { ROOT_CONTEXT } from "@opentelemetry/api";
+import { SimpleSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
 import assert from "node:assert/strict";
 import { type Bus, BusError, type FollowOptions, type ReaderState } from "../../service/bus/bus.ts";
 import { memoryBus } from "../../service/bus/memory_bus.ts";
 import { testContext } from "../../service/testing/context.ts";
 import { eventually } from "../../service/testing/eventually.ts";
 import { keptMetrics } from "../../service/testing/kept_metrics.ts";
+import { KeptSpans } from "../../service/testing/kept_spans.ts";
 import { startRequester } from "./requester.ts";
 import { asked, scene } from "./test_requester.ts";
 import type { SignRequest } from "./wire.ts";
@@ -388,3 +390,32 @@ Deno.test("a requester warns so often a second, of the world's", () =>
     await send(1);
     await eventually("another", () => context.lines.length > told || undefined);
   }));
+
+Deno.test("a requester says in its spans which request it was, and how large", () => {
+  const spans = new KeptSpans();
+  const provider = new TracerProvider({
+    spanProcessors: [new SimpleSpanProcessor({ exporter: spans })],
+  });
+  const [id, size] = ["messaging.message.conversation_id", "messaging.message.body.size"] as const;
+  return scene(
+    {},
+    async ({ ask, requests, answer, bus, requester }) => {
+      const asking = ask("four");
+      const [request] = await asked(requests, 1) as [SignRequest];
+      await answer(request, { payload: "signed" });
+      await asking;
+      const [sent, answered] = spans.getFinishedSpans().map(({ attributes }) => attributes);
+      assert.deepEqual([sent![id], sent![size]], [request.msgId, 4]);
+      assert.equal(sent!["messaging.destination.name"], "signer.v1");
+      assert.deepEqual([answered![id], answered![size]], [request.msgId, 6]);
+      spans.reset();
+      await bus.send(requester.responseTopic, { headers: [], value: null });
+      const none = await eventually("its span", () => spans.getFinishedSpans()[0]);
+      assert.equal(none.attributes[size], 0);
+      assert.equal(id in none.attributes, false);
+    },
+    memoryBus(),
+    undefined,
+    provider.getTracer("test"),
+  );
+});

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Meter, ROOT_CONTEXT } from "@opentelemetry/api";
+import { type Meter, ROOT_CONTEXT, type Tracer } from "@opentelemetry/api";
 import type { Bus, ReceivedRecord } from "../../service/bus/bus.ts";
 import { memoryBus } from "../../service/bus/memory_bus.ts";
 import { type TestContext, testContext } from "../../service/testing/context.ts";
@@ -32,9 +32,12 @@ export async function scene(
   run: (scene: Scene) => Promise<void>,
   bus: Bus = memoryBus(),
   meter?: Meter,
+  tracer?: Tracer,
 ): Promise<void> {
   const world = new VirtualWorld();
-  const context = testContext({ world, ...(meter && { meter }) });
+  const plain = testContext({ world, ...(meter && { meter }) });
+  const telemetry = { ...plain.telemetry, ...(tracer && { tracer }) };
+  const context: TestContext = { ...plain, telemetry };
   await bus.createTopic("signer.v1");
   const requests: SignRequest[] = [];
   await bus.follow({
