@@ -21,6 +21,7 @@ const benchmarks = [
   "orb_signup.ts",
   "orb_v2.ts",
   "orb_queue.ts",
+  "orb_original.ts",
   "orb_servers.ts",
   "orb_uniqueness.ts",
   "orb_irises.ts",

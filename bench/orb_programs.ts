@@ -87,6 +87,31 @@ export async function startHelper(
   return Object.assign(child, { port: Number((await child.lines.next()).value) });
 }
 
+/** A program whose output goes to nowhere; `ended` once it has. */
+export function startProgram(
+  path: string,
+  args: string[],
+  env: Record<string, string> = {},
+): Child & { ended: Deno.CommandStatus | undefined } {
+  const child = new Deno.Command(path, {
+    args,
+    env: { OTEL_SDK_DISABLED: "true", ...env },
+    stdout: "null",
+    stderr: "inherit",
+  }).spawn();
+  const program = {
+    child,
+    ended: undefined as Deno.CommandStatus | undefined,
+    lines: { next: () => Promise.reject(new Error("its log goes to nowhere")) },
+    async [Symbol.asyncDispose]() {
+      if (program.ended === undefined) child.kill("SIGKILL");
+      await child.status;
+    },
+  };
+  void child.status.then((status) => program.ended = status);
+  return program;
+}
+
 /** Starts an orb server whose log goes to nowhere, with the permissions of its shebang. */
 export async function startOrbServer(
   dataDir: string,
@@ -96,36 +121,23 @@ export async function startOrbServer(
   const port = freePort();
   const entry = beside("../orb/server.ts");
   const args = ["--orb-api-port", String(port), "--data-dir", dataDir, ...more];
-  const child = new Deno.Command(Deno.execPath(), {
-    args: await programArguments(entry, args),
-    env: { OTEL_SDK_DISABLED: "true", ...env },
-    stdout: "null",
-    stderr: "inherit",
-  }).spawn();
-  let ended: Deno.CommandStatus | undefined;
-  void child.status.then((status) => ended = status);
+  const server = startProgram(Deno.execPath(), await programArguments(entry, args), env);
   for (;;) {
-    if (ended) throw new Error(`the server ended with ${ended.code} before it was ready`);
+    if (server.ended) {
+      throw new Error(`the server ended with ${server.ended.code} before it was ready`);
+    }
     try {
       const answer = await fetch(`http://127.0.0.1:${port}/readyz`);
       await answer.body?.cancel();
-      if (answer.ok) break;
+      if (answer.ok) return Object.assign(server, { port });
     } catch {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   }
-  return {
-    child,
-    port,
-    lines: { next: () => Promise.reject(new Error("its log goes to nowhere")) },
-    async [Symbol.asyncDispose]() {
-      child.kill("SIGKILL");
-      await child.status;
-    },
-  };
 }
 
-function freePort(): number {
+/** A port that nobody has. */
+export function freePort(): number {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   return listener.addr.port;
 }
