@@ -207,6 +207,6 @@ COPY --from=bundle /app/dist/simulate.js ./
 COPY --from=bundle --chown=65532:65532 /data /data
 VOLUME /data
 ENTRYPOINT ["/bin/deno", "run", "--no-prompt", "--no-remote", "--no-npm", \
-  "--v8-flags=--max-semi-space-size=16,--single-threaded-gc,--no-memory-pool,--no-incremental-marking,--heap-growing-percent=30", \
+  "--v8-flags=--max-semi-space-size=16,--single-threaded-gc,--no-memory-pool,--no-incremental-marking,--heap-growing-percent=30,--no-maglev-destroy-on-background", \
   "--allow-net", "--allow-read=/app,/data", "--allow-write=/data", \
   "--allow-env=OTEL_*,SIMULATE_*", "simulate.js"]

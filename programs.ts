@@ -491,6 +491,7 @@ export const programs: readonly Program[] = [
         "--no-memory-pool",
         "--no-incremental-marking",
         "--heap-growing-percent=30",
+        "--no-maglev-destroy-on-background",
       ],
       reason: "keeps a sweep on two cores below 400 MB: RSS 362 MB, of 2,500 seeds of 200 orders",
     },

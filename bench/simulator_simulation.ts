@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --v8-flags=--max-semi-space-size=16,--single-threaded-gc,--no-memory-pool,--no-incremental-marking,--heap-growing-percent=30 --allow-read --allow-sys
+#!/usr/bin/env -S deno run --v8-flags=--max-semi-space-size=16,--single-threaded-gc,--no-memory-pool,--no-incremental-marking,--heap-growing-percent=30,--no-maglev-destroy-on-background --allow-read --allow-sys
 /**
  * How fast orders go through two backends in virtual time: events a second on one core beside a toy
  * that has only the heap, the log and its hash; seeds of 200 orders; virtual time to real. Seconds are

@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --v8-flags=--max-semi-space-size=16,--single-threaded-gc,--no-memory-pool,--no-incremental-marking,--heap-growing-percent=30 --allow-net --allow-read --allow-write --allow-env=OTEL_*,SIMULATE_*
+#!/usr/bin/env -S deno run --v8-flags=--max-semi-space-size=16,--single-threaded-gc,--no-memory-pool,--no-incremental-marking,--heap-growing-percent=30,--no-maglev-destroy-on-background --allow-net --allow-read --allow-write --allow-env=OTEL_*,SIMULATE_*
 /**
  * Runs orders through two backends in virtual time, under faults that are drawn from a seed, and
  * judges what has become of them.
