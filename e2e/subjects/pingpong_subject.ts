@@ -57,7 +57,11 @@ export async function runPingpong(options: PingpongSubjectOptions): Promise<Subj
   await world.runUntil(trouble);
   await world.runUntilIdle();
   const violations = judge(run, events, { mode, pings });
-  if (server.waiting > 0) violations.push(`${server.waiting} answers wait for nobody`);
+  // A line that was cut unnoticed takes the farewell, too: answers wait until they are too old then. Over a stream
+  // nobody ends on such a line, as the last answers could not have come.
+  if (server.waiting > 0 && (server.isToldOfEnd || mode !== "datagram")) {
+    violations.push(`${server.waiting} answers wait for nobody`);
+  }
   if (world.pendingTimers > 0) violations.push(`${world.pendingTimers} timers are left behind`);
   const { log, swarm, reached } = chaos;
   return { seed, swarm, violations, log, virtualMs: world.monotonicMs(), reached };

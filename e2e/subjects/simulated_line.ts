@@ -30,6 +30,7 @@ export class SimulatedServer {
   #mailbox: MemoryMailbox;
   #answering: Answering;
   #downUntilMs = 0;
+  #isToldOfEnd = false;
 
   constructor(world: VirtualWorld, chaos: Chaos, keepsMailbox: boolean) {
     this.world = world;
@@ -37,6 +38,16 @@ export class SimulatedServer {
     this.#keepsMailbox = keepsMailbox;
     this.#mailbox = new MemoryMailbox({ world });
     this.#answering = this.#start();
+  }
+
+  /** Whether a client's farewell has arrived, after which nobody asks for what waits. */
+  get isToldOfEnd(): boolean {
+    return this.#isToldOfEnd;
+  }
+
+  /** A client has said that it is done. */
+  tellOfEnd(): void {
+    this.#isToldOfEnd = true;
   }
 
   /** Answers that wait. */
@@ -231,6 +242,7 @@ class SimulatedLink implements Link {
   #endThere(isDone: boolean): void {
     if (this.#isOver.there) return;
     this.#isOver.there = true;
+    if (isDone) this.#server.tellOfEnd();
     this.#session.end(isDone);
     this.#forget();
   }

@@ -50,6 +50,14 @@ Deno.test("pingpong: pings that never come back over a stream are noticed", asyn
   assert.fail("no seed has taken a stream");
 });
 
+Deno.test("pingpong: answers of a client whose farewell was lost with its line may wait", async () => {
+  for (const seed of [3671, 4679]) {
+    const { violations, log } = await runPingpong({ seed });
+    assert.deepEqual(violations, [], `seed ${seed}`);
+    assert.ok(log.some((line) => / crash /.test(line)), `seed ${seed}`);
+  }
+});
+
 Deno.test("each kind of fault is absent in half of the seeds", () => {
   const swarms = Array.from({ length: 1_000 }, (_, seed) => drawSwarm(seed));
   for (const fault of sendFaults) {
