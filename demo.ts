@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --v8-flags=--max-semi-space-size=1,--heap-growing-percent=20,--optimize-for-size --allow-run --allow-read --allow-write --allow-net=127.0.0.1 --allow-env=DEMO_*
+#!/usr/bin/env -S deno run --v8-flags=--max-semi-space-size=1,--heap-growing-percent=20,--optimize-for-size --allow-run --allow-read --allow-write --allow-net=127.0.0.1 --allow-env=DEMO_*,DENO_USR2_MEMORY_TRIM
 /**
  * Starts Orrery on one machine: every program as a child process with embedded defaults, watched
  * by the console. Nothing has to be installed, nothing stays behind. One that ends unasked is shown
@@ -27,7 +27,7 @@ import {
   localUrl,
   makePlace,
 } from "./demo/place.ts";
-import { MemoryTrim, memoryTrimVariables } from "./demo/memory_trim.ts";
+import { MemoryTrim, memoryTrimVariables, trimmableSelf } from "./demo/memory_trim.ts";
 import { isReady } from "./demo/readiness.ts";
 import { bundlePrograms, type Bundles } from "./demo/program_bundles.ts";
 import { ProgramListFile } from "./demo/program_list_file.ts";
@@ -148,7 +148,7 @@ export async function startDemo(options: DemoOptions, context: ServiceContext): 
   });
   undo.defer(() => list.written());
   const kept = await startAll(started, { bundles, place, list }, context, undo);
-  undo.use(new MemoryTrim({ programs: kept, world }));
+  undo.use(new MemoryTrim({ programs: [...kept, ...trimmableSelf()], world }));
   announce(started, place);
   say(
     `Ready after ${

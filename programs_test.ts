@@ -204,9 +204,9 @@ testWith(["read"], "deno.json's tasks start entry files by their own first line"
     if (command === undefined || !command.includes(".ts") || command.includes("deno test ")) {
       continue;
     }
-    // One after the other is fine: each by its own first line.
+    // One after the other is fine: each by its own first line. So are variables, which grant nothing.
     for (const one of command.split(" && ")) {
-      const [, path] = /^\.\/(\S+\.ts)( [^&|;]*)?$/.exec(one) ?? [];
+      const [, path] = /^(?:[A-Z0-9_]+=\w+ )*\.\/(\S+\.ts)( [^&|;]*)?$/.exec(one) ?? [];
       assert.ok(path !== undefined, `task '${name}' grants by itself: ${one}`);
       await shebangGrants(path);
     }

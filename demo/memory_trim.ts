@@ -10,10 +10,18 @@
  */
 import type { TimerId, World } from "../service/world/world.ts";
 
+const variable = "DENO_USR2_MEMORY_TRIM";
+
 /** What a program's environment has for it. Elsewhere than on Linux Deno does not listen to it. */
 export const memoryTrimVariables: Readonly<Record<string, string>> = Deno.build.os === "linux"
-  ? { DENO_USR2_MEMORY_TRIM: "1" }
+  ? { [variable]: "1" }
   : {};
+
+/** This process, if it was started so that it listens: who has no variable is ended by the signal. */
+export function trimmableSelf(): Trimmable[] {
+  if (!Deno.env.has(variable)) return [];
+  return [{ signal: (signal) => Deno.kill(Deno.pid, signal) }];
+}
 
 /** A program that can be asked. */
 export interface Trimmable {
