@@ -153,6 +153,16 @@ Deno.test("a connection that was closed for another's sake is looked at until it
   assert.equal(test.connections.size, 1);
 });
 
+Deno.test("what is refused or cut needs nobody who hears of it", async () => {
+  using test = new TestConnections({ log: undefined, maxConnections: 1, writeTimeoutMs: 500 });
+  const busy = test.connect();
+  test.send(busy, get);
+  assert.match(test.connect().written, /503/);
+  busy.writableLength = 7;
+  await test.world.advance(1_000);
+  assert.deepEqual([busy.told, test.lines], [["destroy"], []]);
+});
+
 Deno.test("drain() ends what is idle at once and the rest behind its answer", async () => {
   using test = new TestConnections();
   const [idle, busy] = [test.connect(), test.connect()];
