@@ -6,7 +6,6 @@
  *
  * @module
  */
-import { Execution } from "./run.ts";
 import { runJob, type SweepJob, type SweepResult } from "./sweep_job.ts";
 
 const workerName = "simulate-sweep-worker";
@@ -15,8 +14,6 @@ const scope = globalThis as unknown as {
   readonly name?: string;
   onmessage: ((event: MessageEvent<SweepJob>) => void) | null;
   postMessage(message: unknown): void;
-  /** See {@linkcode runHalfway}. */
-  halfway?: readonly Execution[];
 };
 
 /** True inside a worker. An entry file asks before it runs. */
@@ -60,21 +57,4 @@ export function startSweepWorker(): SweepWorker {
   };
 }
 
-/**
- * Runs a seed to its middle. Some are left there for as long as the worker lives: the engine drops compiled code as soon
- * as its collector has found no object any more of a kind that the code was made for, and between two seeds there is none
- * of most kinds. (Measured: of 50 functions each time, and a sweep took a quarter longer.)
- */
-function runHalfway(seed: number): Execution {
-  const run = new Execution({ seed, isHashed: false });
-  run.runTo(1_500);
-  return run;
-}
-
-if (inSweepWorker) {
-  scope.onmessage = ({ data }) => {
-    scope.postMessage(runJob(data));
-    // Not before the first job: by then the kinds are as general as they become.
-    scope.halfway ??= [1, 2, 3, 4].map(runHalfway);
-  };
-}
+if (inSweepWorker) scope.onmessage = ({ data }) => scope.postMessage(runJob(data));
