@@ -7,10 +7,11 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { decode } from "fast-png";
-import type { Browser, Page } from "playwright-core";
+import type { Browser, Locator, Page } from "playwright-core";
 import { generateCertificates } from "../pingpong/gen_certs.ts";
 import { buildPage, findPages } from "../service/page/build.ts";
 import { testWithBrowser } from "../service/testing/browser.ts";
+import { eventually } from "../service/testing/eventually.ts";
 import { type ReadyProgram, startProgram, startReadyProgram } from "../service/testing/program.ts";
 import { testSimulator } from "../simulator/test_simulator.ts";
 import { startConsole } from "./console_fixture.ts";
@@ -93,7 +94,7 @@ async function saysWhichProgram(page: Page): Promise<void> {
   await page.setViewportSize({ width: 360, height: 740 });
   const name = page.locator(".brand-program");
   await name.waitFor();
-  const { x, width } = (await name.boundingBox())!;
+  const { x, width } = await boxOf(name);
   assert.ok(width > 10 && x >= 0 && x + width <= 360, `${await name.textContent()} at ${x}`);
 }
 
@@ -302,7 +303,7 @@ async function isSeenInForcedColors(page: Page, { drawn = {} }: PageCase): Promi
   const tabs = page.locator(".views a");
   for (let i = 0; i < await tabs.count(); i++) {
     const tab = tabs.nth(i);
-    const box = (await tab.boundingBox())!;
+    const box = await boxOf(tab);
     const line = { x: box.x, y: Math.floor(box.y + box.height) - 2, width: box.width, height: 1 };
     const current = await tab.getAttribute("aria-current") !== null;
     const seen = shareOf(await page.screenshot({ clip: line }));
@@ -311,12 +312,17 @@ async function isSeenInForcedColors(page: Page, { drawn = {} }: PageCase): Promi
   await page.emulateMedia({ forcedColors: "none" });
 }
 
+/** Where it is. It is nowhere for a moment while the page draws it anew. */
+function boxOf(element: Locator) {
+  return eventually("its box", async () => await element.boundingBox() ?? undefined);
+}
+
 /** How much of the first such element's box is not the background's colour. */
 async function drawnShare(page: Page, selector: string): Promise<number> {
   const element = page.locator(selector).first();
   await element.waitFor();
   await element.scrollIntoViewIfNeeded();
-  const box = (await element.boundingBox())!;
+  const box = await boxOf(element);
   const clip = {
     x: Math.floor(box.x),
     y: Math.floor(box.y),
@@ -352,7 +358,7 @@ async function isUsableAtFourTimes(page: Page, { usable }: PageCase): Promise<vo
   );
   assert.deepEqual(squeezed, []);
   await element.scrollIntoViewIfNeeded();
-  const { y, height } = (await element.boundingBox())!;
+  const { y, height } = await boxOf(element);
   assert.ok(y >= -1 && y < zoomed.height && height >= 10, `${usable} at ${y}, ${height} high`);
   const isOnTop = await element.evaluate((one) => {
     const { left, top, width, height } = one.getBoundingClientRect();

@@ -4,9 +4,17 @@
  * @module
  */
 import { StartError } from "./life_cycle.ts";
+import { realWorld } from "./world/world.ts";
 
 /** All that Orrery starts by itself listens here. */
 const hostname = "127.0.0.1";
+
+/**
+ * Where any free port is looked for: below those that systems give to connections that go out (Linux
+ * from 32768 on, others from 49152, RFC 6335 section 6), as one of these would take a port between its
+ * choice and its use.
+ */
+const anyPorts = { first: 20_000, last: 32_767 };
 
 /**
  * Finds TCP ports on 127.0.0.1 that nothing listens on.
@@ -22,18 +30,13 @@ const hostname = "127.0.0.1";
 export function choosePorts<Wanted extends (number | undefined)[]>(
   ...wanted: Wanted
 ): { [Index in keyof Wanted]: number } {
-  const listeners: Deno.TcpListener[] = [];
-  try {
-    // All are held until the last is found, so that the system gives none twice.
-    return wanted.map((port) => {
-      if (port) return port;
-      const listener = Deno.listen({ hostname, port: 0 });
-      listeners.push(listener);
-      return listener.addr.port;
-    }) as { [Index in keyof Wanted]: number };
-  } finally {
-    for (const listener of listeners) listener.close();
-  }
+  const given = new Set(wanted.filter((port) => port !== undefined));
+  return wanted.map((port) => {
+    if (port) return port;
+    const free = freePortFrom(0, given);
+    given.add(free);
+    return free;
+  }) as { [Index in keyof Wanted]: number };
 }
 
 /**
@@ -51,28 +54,37 @@ export function choosePorts<Wanted extends (number | undefined)[]>(
 export function freePortFrom(wanted: number, taken: ReadonlySet<number> = new Set()): number {
   for (const port of candidates(wanted)) {
     if (taken.has(port)) continue;
-    const free = freePort(port);
-    if (free !== undefined && !taken.has(free)) return free;
+    if (isFree(port)) return port;
   }
-  throw new StartError(`No port from ${wanted} to 65535 is free on ${hostname}.`);
+  throw new StartError(
+    wanted === 0
+      ? `Of ${anyAttempts} ports from ${anyPorts.first} to ${anyPorts.last}, none is free on ${hostname}.`
+      : `No port from ${wanted} to 65535 is free on ${hostname}.`,
+  );
 }
 
+const anyAttempts = 1_000;
+
 function* candidates(wanted: number): Iterable<number> {
-  // Asked for any port, the system gives another one each time.
-  if (wanted === 0) { for (let attempt = 0; attempt < 100; attempt++) yield 0; }
+  // Who else looks for one at the same time begins elsewhere.
+  if (wanted === 0) { for (let attempt = 0; attempt < anyAttempts; attempt++) yield anyPort(); }
   else for (let port = wanted; port <= 65_535; port++) yield port;
 }
 
-/** The port, or the one the system gave for 0; `undefined` if it is in use or reserved. */
-function freePort(port: number): number | undefined {
+function anyPort(): number {
+  const { first, last } = anyPorts;
+  return first + Math.floor(realWorld.random() * (last - first + 1));
+}
+
+/** Whether it is neither in use nor reserved, for TCP and UDP alike. */
+function isFree(port: number): boolean {
   try {
-    using listener = Deno.listen({ hostname, port });
-    const free = listener.addr.port;
-    Deno.listenDatagram({ hostname, port: free, transport: "udp" }).close();
-    return free;
+    using _listener = Deno.listen({ hostname, port });
+    Deno.listenDatagram({ hostname, port, transport: "udp" }).close();
+    return true;
   } catch (error) {
     const { AddrInUse, PermissionDenied } = Deno.errors;
-    if (error instanceof AddrInUse || error instanceof PermissionDenied) return undefined;
+    if (error instanceof AddrInUse || error instanceof PermissionDenied) return false;
     throw error;
   }
 }
