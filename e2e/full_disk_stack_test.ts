@@ -92,7 +92,7 @@ testWithSmallDisk(
       await free();
       const { kid } = await store.rotate();
       assert.equal(store.active.publicJwk.kid, kid);
-      store.close();
+      await store.close();
     }),
 );
 

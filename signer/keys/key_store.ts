@@ -51,7 +51,8 @@ export interface KeyStore {
   revoke(kid: string): Promise<PublishedKey | undefined>;
   /** Rejects when the keys have been unreadable for 60 polls in a row. */
   readonly failed: Promise<never>;
-  close(): void;
+  /** Polls no more; resolves when a poll that is under way has ended. */
+  close(): Promise<void>;
 }
 
 /** What a key cannot be asked for; the message is for the person who asked. */
@@ -78,7 +79,7 @@ const maxUnreadablePolls = 60;
  * const store = await openKeyStore({ path: "/var/lib/signer/keys", algorithm: "ed25519" });
  * const signature = sign(store.active, message);
  * await store.rotate();
- * store.close();
+ * await store.close();
  * ```
  */
 export async function openKeyStore(options: KeyStoreOptions): Promise<KeyStore> {
@@ -125,7 +126,8 @@ class PolledKeyStore implements KeyStore {
   /** Counts what this process itself has changed. */
   #ownChanges = 0;
   #unreadablePolls = 0;
-  #polling = false;
+  /** The poll that is under way. */
+  #polling: Promise<void> | undefined;
   #timer: TimerId | undefined;
 
   constructor(files: KeyStoreFiles, options: KeyStoreOptions) {
@@ -160,7 +162,9 @@ class PolledKeyStore implements KeyStore {
     }
     await warnOfOpenFiles(this.#stored, warn);
     this.#fingerprint = JSON.stringify(this.keys);
-    this.#timer = this.#world.setInterval(() => this.#poll(), pollIntervalMs);
+    this.#timer = this.#world.setInterval(() => {
+      this.#polling ??= this.#poll().finally(() => this.#polling = undefined);
+    }, pollIntervalMs);
   }
 
   async rotate(): Promise<PublishedKey> {
@@ -190,8 +194,9 @@ class PolledKeyStore implements KeyStore {
     return revoked;
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.#world.clearInterval(this.#timer);
+    await this.#polling;
   }
 
   #checkFolder(what: string): void {
@@ -270,8 +275,6 @@ class PolledKeyStore implements KeyStore {
   }
 
   async #poll(): Promise<void> {
-    if (this.#polling) return;
-    this.#polling = true;
     const { algorithm } = this.#options;
     const ownChanges = this.#ownChanges;
     try {
@@ -286,7 +289,6 @@ class PolledKeyStore implements KeyStore {
     } catch (error) {
       this.#pollFailed(error);
     }
-    this.#polling = false;
   }
 
   /** What was read before goes on signing; a file half copied by hand is whole a second later. */

@@ -20,7 +20,7 @@ async function withStore(
   try {
     await run(store);
   } finally {
-    store.close();
+    await store.close();
   }
 }
 
@@ -101,6 +101,24 @@ testWith(
           await eventually("the new key", () => store.active.publicJwk.kid === kid || undefined);
         });
       });
+    }),
+);
+
+testWith(
+  needs,
+  "a key store is closed when its poll has ended, so that nothing of it reads on",
+  () =>
+    withTempFolder(async (path) => {
+      const world = new VirtualWorld();
+      const store = await openKeyStore({ path, algorithm: "ed25519", world });
+      let kid: string | undefined;
+      await withStore({ path, algorithm: "ed25519" }, async (other) => {
+        kid = (await other.rotate()).kid;
+      });
+      await world.advance(1_000);
+      await store.close();
+      assert.equal(store.active.publicJwk.kid, kid);
+      assert.equal(world.pendingTimers, 0);
     }),
 );
 
@@ -240,7 +258,7 @@ testWith(
       await drainMicrotasks();
       assert.equal(store.active.publicJwk.kid, kid);
       assert.equal(changes, 0);
-      store.close();
+      await store.close();
     }),
 );
 
@@ -284,7 +302,7 @@ testWith(
           return Promise.resolve();
         });
       }
-      store.close();
+      await store.close();
     }),
 );
 
@@ -367,7 +385,7 @@ async function withPolled(
         return store;
       },
     });
-    for (const store of stores) store.close();
+    for (const store of stores) await store.close();
     assert.equal(world.pendingTimers, 0, "no timer is left behind");
   });
 }

@@ -80,7 +80,7 @@ async function withKeys(
     if (error instanceof KeyStoreError) throw new StartError(error.message);
     throw error;
   } finally {
-    store.close();
+    await store.close();
   }
 }
 

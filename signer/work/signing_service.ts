@@ -147,7 +147,7 @@ export async function startSigningService(
       await revocations?.close();
       publisher?.stop();
       await audit.close();
-      keys?.close();
+      await keys?.close();
     },
   };
 }
