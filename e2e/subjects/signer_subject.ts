@@ -253,7 +253,9 @@ class RotatedStore implements KeyStore {
     throw new Error("No key is revoked here: a signature under it would count no more");
   }
 
-  close(): void {}
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
 }
 
 function messageOf(number: number): Uint8Array {

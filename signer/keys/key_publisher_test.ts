@@ -34,7 +34,7 @@ function fakeStore() {
     retire: () => Promise.reject(new Error("not here")),
     revoke: () => Promise.reject(new Error("not here")),
     failed: new Promise(() => {}),
-    close: () => {},
+    close: () => Promise.resolve(),
   };
   return store;
 }
