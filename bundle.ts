@@ -36,10 +36,10 @@ const root = new URL(".", import.meta.url);
  *
  * @example
  * ```ts
- * await bundlePrograms([programNamed("console")], new URL("dist/", import.meta.url));
+ * await bundleStandalone([programNamed("console")], new URL("dist/", import.meta.url));
  * ```
  */
-export async function bundlePrograms(
+export async function bundleStandalone(
   programs: readonly Program[],
   folder: URL,
 ): Promise<URL[]> {
@@ -196,7 +196,7 @@ async function makeAll(names: string[], { compile = false, target }: Flags): Pro
   const folder = target === undefined ? "dist/" : `dist/${target}/`;
   await Deno.mkdir(new URL(folder, root), { recursive: true });
   const chosen = names.length > 0 ? [...new Set(names)].map(programNamed) : programs;
-  await bundlePrograms(chosen, new URL("dist/", root));
+  await bundleStandalone(chosen, new URL("dist/", root));
   for (const program of chosen) {
     const bundle = `dist/${program.name}.js`;
     if (!compile) await printSize(bundle);

@@ -6,11 +6,12 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { bundlePrograms, compileBundle, type Target, targets } from "../bundle.ts";
+import { compileBundle, type Target, targets } from "../bundle.ts";
 import { programs } from "../programs.ts";
 import { shebangArguments } from "../service/program_file.ts";
 import { denortStandIn } from "../stack/denort_stand_ins.ts";
 import { testWithStack } from "../stack/test_with_stack.ts";
+import { allBundles, removeBundlesAfterAll } from "./bundles_fixture.ts";
 
 /** What Deno keeps of its command line in a binary; a list that is empty grants all. */
 interface Metadata {
@@ -21,24 +22,13 @@ interface Metadata {
   unstable_config: { features: string[] };
 }
 
-/** The bundles of all programs, made once: by the first test that wants one. */
-let made: Promise<string> | undefined;
-
-async function makeBundles(): Promise<string> {
-  const folder = await Deno.makeTempDir();
-  await bundlePrograms(programs, pathToFileURL(`${folder}/`));
-  return folder;
-}
-
-Deno.test.afterAll(async () => {
-  if (made !== undefined) await Deno.remove(await made, { recursive: true });
-});
+removeBundlesAfterAll();
 
 for (const { name } of programs) {
   testWithStack(`a binary of ${name} has what its bundle needs, for every target`, async () => {
     const folder = await Deno.makeTempDir();
     try {
-      const bundle = pathToFileURL(`${await (made ??= makeBundles())}/${name}.js`);
+      const bundle = pathToFileURL(`${await allBundles()}/${name}.js`);
       for (const target of targets) await proveBinary(folder, name, bundle, target);
     } finally {
       await Deno.remove(folder, { recursive: true });

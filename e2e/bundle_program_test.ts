@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { pathToFileURL } from "node:url";
-import { bundlePrograms } from "../bundle.ts";
 import { embedWasm } from "../service/embedded_wasm.ts";
 import { programs } from "../programs.ts";
+import { allBundles, removeBundlesAfterAll } from "./bundles_fixture.ts";
 import { findTraces } from "./demo_program.ts";
 import { sendTrace } from "./otlp_json.ts";
 import { eventually } from "../service/testing/eventually.ts";
@@ -270,24 +270,13 @@ async function assertServesPage(url: string): Promise<void> {
   assert.ok(Math.max(...sizes) > 10_000, html);
 }
 
-/** The bundles of all programs, made once: by the first test that wants one. */
-let made: Promise<string> | undefined;
-
-async function makeBundles(): Promise<string> {
-  const folder = await Deno.makeTempDir();
-  await bundlePrograms(programs, pathToFileURL(`${folder}/`));
-  return folder;
-}
-
-Deno.test.afterAll(async () => {
-  if (made !== undefined) await Deno.remove(await made, { recursive: true });
-});
+removeBundlesAfterAll();
 
 for (const { name } of programs) {
   testWith(needs, `bundled ${name} works alone in an empty folder`, async () => {
     const proof = proofs[name];
     assert.ok(proof, `no proof for ${name}`);
-    const bundles = await (made ??= makeBundles());
+    const bundles = await allBundles();
     const folder = await Deno.makeTempDir();
     try {
       const file = pathToFileURL(`${folder}/${name}.js`);

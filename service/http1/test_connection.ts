@@ -6,7 +6,7 @@
  */
 import { EventEmitter } from "node:events";
 import type { Socket } from "node:net";
-import type { ConnectionOwner, HttpExchange } from "../http_exchange.ts";
+import { TestConnectionOwner } from "../test_connection_owner.ts";
 import { drainMicrotasks } from "../world/virtual_world.ts";
 import { Connection } from "./connection.ts";
 
@@ -76,39 +76,15 @@ export class TestSocket extends EventEmitter {
 }
 
 /** A connection, its socket and what it tells its server. */
-export class TestConnection {
+export class TestConnection extends TestConnectionOwner {
   readonly socket: TestSocket;
   readonly connection: Connection;
-  /** What its server has heard. */
-  readonly heard: string[] = [];
-  /** What is to be answered. */
-  readonly exchanges: HttpExchange[] = [];
-  nowMs = 1_000;
-  isDraining = false;
-  /** The answer that goes on with a WebSocket. */
-  upgraded: Response | undefined;
 
   /** @param from whose it is; nobody's where the peer has gone already */
   constructor(from: { address: string; port: number } | null = testPeer) {
+    super({ requestTimeoutMs: 8_000 });
     this.socket = new TestSocket(from);
-    // deno-lint-ignore no-this-alias
-    const test = this;
-    const owner: ConnectionOwner = {
-      timeouts: {
-        ...{ headerTimeoutMs: 100, requestTimeoutMs: 8_000 },
-        ...{ idleTimeoutMs: 10_000, writeTimeoutMs: 50 },
-      },
-      get isDraining() {
-        return test.isDraining;
-      },
-      monotonicMs: () => test.nowMs,
-      handle: (exchange) => void test.exchanges.push(exchange),
-      isUpgraded: (response) => response === test.upgraded,
-      onHttp2: () => void test.heard.push("http2"),
-      onCut: (_, reason) => void test.heard.push(reason),
-      onEnd: () => void test.heard.push("end"),
-    };
-    this.connection = new Connection(this.socket as unknown as Socket, owner);
+    this.connection = new Connection(this.socket as unknown as Socket, this);
   }
 
   /** What its peer sends. */

@@ -8,7 +8,8 @@ import { Buffer } from "node:buffer";
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { clientPrefaceBytes } from "../goaway_filter.ts";
-import { type ConnectionOwner, type HttpExchange, takesNothing } from "../http_exchange.ts";
+import { type HttpExchange, takesNothing } from "../http_exchange.ts";
+import { TestConnectionOwner } from "../test_connection_owner.ts";
 import { eventually } from "../testing/eventually.ts";
 import { Http2Connection } from "./connection.ts";
 
@@ -81,37 +82,21 @@ class TestSocket extends Duplex {
 }
 
 /** A connection, its peer, and what its server hears. */
-class TestConnection {
+class TestConnection extends TestConnectionOwner {
   readonly socket = new TestSocket();
   readonly connection: Http2Connection;
-  readonly exchanges: HttpExchange[] = [];
-  readonly heard: string[] = [];
-  nowMs = 1_000;
-  isDraining = false;
 
   constructor() {
-    // deno-lint-ignore no-this-alias
-    const test = this;
-    const owner: ConnectionOwner = {
-      timeouts: {
-        ...{ headerTimeoutMs: 100, requestTimeoutMs: 1_000 },
-        ...{ idleTimeoutMs: 10_000, writeTimeoutMs: 50 },
-      },
-      get isDraining() {
-        return test.isDraining;
-      },
-      monotonicMs: () => test.nowMs,
-      handle: (exchange) => void test.exchanges.push(exchange),
-      isUpgraded: () => false,
-      onHttp2: () => assert.fail("it is known"),
-      onCut: (_, reason) => void test.heard.push(reason),
-      onEnd: () => void test.heard.push("end"),
-    };
-    this.connection = new Http2Connection(this.socket as unknown as Socket, owner);
+    super({ requestTimeoutMs: 1_000 });
+    this.connection = new Http2Connection(this.socket as unknown as Socket, this);
     const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     assert.equal(preface.length, clientPrefaceBytes);
     this.socket.push(Buffer.from(preface));
     this.send("settings", 0, 0);
+  }
+
+  override onHttp2(): void {
+    assert.fail("it is known");
   }
 
   send(type: keyof typeof types, flags: number, stream: number, payload = Buffer.alloc(0)): void {
