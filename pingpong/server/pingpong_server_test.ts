@@ -9,15 +9,15 @@ import { withTempFolder } from "../../service/testing/temp_folder.ts";
 import { createCertificate } from "../certificates/certificate.ts";
 import { startTestServer, type TestServer } from "../test_server.ts";
 
-/** New files beside the old pin. */
-async function renewFiles(server: TestServer): Promise<string> {
-  const pinPath = join(server.folder, "new.sha256");
-  await generateCertificates({
-    certificatePath: join(server.folder, "cert.pem"),
-    keyPath: join(server.folder, "key.pem"),
-    pinPath,
-  });
-  return pinPath;
+/** A new certificate with its key and pin, beside the files that are in use. */
+async function renewedFiles(server: TestServer) {
+  const paths = {
+    certificatePath: join(server.folder, "new-cert.pem"),
+    keyPath: join(server.folder, "new-key.pem"),
+    pinPath: join(server.folder, "new.sha256"),
+  };
+  await generateCertificates(paths);
+  return paths;
 }
 
 testWith(
@@ -26,25 +26,26 @@ testWith(
   async () => {
     await using server = await startTestServer({ certificatePollMs: 50 });
     const oldHash = server.server.certificateHash();
-    const keyPath = join(server.folder, "key.pem");
-    const otherKey = await Deno.readTextFile(keyPath);
-    const pin = await renewFiles(server);
-    const newKey = await Deno.readTextFile(keyPath);
-    // A key of another certificate, as when only one of the two files has been copied yet.
-    await Deno.writeTextFile(keyPath, otherKey);
+    const made = await renewedFiles(server);
+    // A certificate without its key, as when only one of the two files has been copied yet.
+    await Deno.copyFile(made.certificatePath, join(server.folder, "cert.pem"));
     assert.equal(await server.server.reloadCertificate(), false);
     assert.ok(server.logged.find((line) => line.includes("the old one stays")));
     assert.deepEqual(server.server.certificateHash(), oldHash);
     for (const mode of ["bidi", "websocket"] as const) {
       assert.equal((await server.ping({ mode })).exitCode, 0, `${mode} with the old pin`);
     }
-    await Deno.writeTextFile(keyPath, newKey);
+    await Deno.copyFile(made.keyPath, join(server.folder, "key.pem"));
     await eventually(
       "the new certificate",
       () => server.logged.find((line) => line.includes("A new certificate is in use")),
     );
     for (const mode of ["bidi", "websocket"] as const) {
-      assert.equal((await server.ping({ mode, pin })).exitCode, 0, `${mode} with the new pin`);
+      assert.equal(
+        (await server.ping({ mode, pin: made.pinPath })).exitCode,
+        0,
+        `${mode} with the new pin`,
+      );
       assert.equal((await server.ping({ mode })).exitCode, 2, `${mode} with the old pin`);
     }
   },
