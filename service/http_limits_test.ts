@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 import { Hono } from "hono";
 import { httpApp } from "./http_app.ts";
 import { listen, type ListenOptions } from "./http_server.ts";
-import { textFrame, upgradeToFrames, upgradeWebSocket } from "./http_upgrade.ts";
+import { textFrame, upgradeWebSocket } from "./http_upgrade.ts";
 import { readText } from "./request_body.ts";
 import { settledWithin } from "./resilience.ts";
 import { noDeadline, testContext } from "./testing/context.ts";
@@ -331,51 +331,47 @@ Deno.test("a WebSocket outlives the idle time of HTTP, and a stop does not wait 
   await server.stop(noDeadline);
 });
 
-async function readsEarlyFrames(upgrade: typeof upgradeWebSocket): Promise<void> {
-  const answer = Promise.withResolvers<void>();
-  const app = new Hono();
-  app.get("/ws", async (c) => {
-    await answer.promise;
-    const { socket, response } = await upgrade(c.req.raw);
-    socket.onmessage = ({ data }) => socket.send(data);
-    return response;
-  });
-  const server = await listen(app.fetch, { port: 0, portFlag: "--port" });
-  const peer = await Peer.connect(server.port);
-  // Masked with zeros (RFC 6455, section 5.2).
-  const frame = (text: string) => `\x81${String.fromCharCode(0x80 | text.length)}\0\0\0\0${text}`;
-  await peer.sendLatin1(
-    `GET /ws HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\nconnection: upgrade\r\n${key}${version13}\r\n${
-      frame("first")
-    }`,
-  );
-  for (const text of ["second", "third"]) {
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    await peer.sendLatin1(frame(text));
-  }
-  answer.resolve();
-  await eventually("all three", () => /first.*second.*third/s.test(peer.received) || undefined);
-  peer.close();
-  await server.stop(AbortSignal.abort());
-}
-
-for (const upgrade of [upgradeWebSocket, upgradeToFrames]) {
-  // npm `ws` reads variables of its own.
-  testWith(
-    ["net", "env"],
-    `${upgrade.name}(): frames that come with the handshake, or before it is answered, are all read`,
-    () => readsEarlyFrames(upgrade),
-  );
-}
+// npm `ws` reads variables of its own.
+testWith(
+  ["net", "env"],
+  "frames that come with a handshake, or before it is answered, are all read",
+  async () => {
+    const answer = Promise.withResolvers<void>();
+    const app = new Hono();
+    app.get("/ws", async (c) => {
+      await answer.promise;
+      const { socket, response } = await upgradeWebSocket(c.req.raw);
+      socket.onmessage = ({ data }) => socket.send(data);
+      return response;
+    });
+    const server = await listen(app.fetch, { port: 0, portFlag: "--port" });
+    const peer = await Peer.connect(server.port);
+    // Masked with zeros (RFC 6455, section 5.2).
+    const frame = (text: string) => `\x81${String.fromCharCode(0x80 | text.length)}\0\0\0\0${text}`;
+    await peer.sendLatin1(
+      `GET /ws HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\nconnection: upgrade\r\n${key}${version13}\r\n${
+        frame("first")
+      }`,
+    );
+    for (const text of ["second", "third"]) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      await peer.sendLatin1(frame(text));
+    }
+    answer.resolve();
+    await eventually("all three", () => /first.*second.*third/s.test(peer.received) || undefined);
+    peer.close();
+    await server.stop(AbortSignal.abort());
+  },
+);
 
 testWith(
   ["net", "env"],
-  "upgradeToFrames() sends whole frames of any size in turn with messages; a bad frame costs only its sender",
+  "a socket sends whole frames of any size in turn with messages; a bad frame costs only its sender",
   async () => {
     const app = new Hono();
     const closed: number[] = [];
     app.get("/ws", async (c) => {
-      const { socket, response, sendFrame } = await upgradeToFrames(c.req.raw);
+      const { socket, response, sendFrame } = await upgradeWebSocket(c.req.raw);
       socket.onclose = ({ code }) => closed.push(code);
       socket.onmessage = ({ data }) => {
         const count = Number(data);

@@ -7,7 +7,6 @@
 import type { IncomingMessage } from "node:http";
 import { Buffer } from "node:buffer";
 import type { Socket } from "node:net";
-import { TLSSocket } from "node:tls";
 import type { WebSocket as WsWebSocket } from "ws";
 import { sourceOf } from "./http1/incoming_request.ts";
 import { hasToken } from "./http1/request_parser.ts";
@@ -20,6 +19,8 @@ export interface UpgradeOptions {
   protocol?: string | undefined;
   /** A peer from which not even a pong has come for so long is dead, in seconds; 0 for never. @default 30 */
   idleTimeoutS?: number | undefined;
+  /** A peer that has not answered our close for so long, or not even read it, is cut, in milliseconds. @default 5_000 */
+  closeTimeoutMs?: number | undefined;
   /** Fields that the answer has besides those of the handshake. @default none */
   headers?: Iterable<readonly [name: string, value: string]> | undefined;
 }
@@ -28,16 +29,17 @@ export interface UpgradeOptions {
 export interface Upgraded {
   readonly socket: WebSocket;
   readonly response: Response;
-}
-
-/** A socket for which a message can be made once for many: see {@linkcode upgradeToFrames}. */
-export interface FramedUpgrade extends Upgraded {
   /** Sends a whole frame as {@linkcode textFrame} makes it, in turn with what `socket.send` sends. */
   sendFrame(frame: Uint8Array): void;
 }
 
 /**
- * Upgrades a request to a WebSocket.
+ * Upgrades a request to a WebSocket. It takes whole frames, too, for who sends the same to many:
+ * `send` encodes and copies a message anew for each socket, which at fifty of them is most of the
+ * work (`bench/simulator_latency.ts`).
+ *
+ * It is npm `ws`: `Deno.upgradeWebSocket` (2.9.6) takes no TLS socket of node's, and keeps for ever
+ * a connection, with all that waits on it, whose peer reads neither messages nor our close.
  *
  * @throws {ProblemError} 426 with `Upgrade` when it asks for none; 400 when the handshake is not
  * whole (RFC 6455, section 4.2.1); 426 with `Sec-WebSocket-Version` when it is of another version
@@ -57,33 +59,8 @@ export async function upgradeWebSocket(
   options: UpgradeOptions = {},
 ): Promise<Upgraded> {
   checkHandshake(request.headers);
-  const upgrade = upgradeOf(request);
-  const upgraded = upgrade.socket instanceof TLSSocket
-    ? await upgradeByWs(request, upgrade, options)
-    : upgradeOverTcp(request, upgrade, options);
-  answers.add(upgraded.response);
-  return upgraded;
-}
-
-/**
- * Upgrades a request to a WebSocket that takes whole frames too, for who sends the same to many:
- * `send` encodes and copies a message anew for each socket, which at fifty of them is most of the
- * work (`bench/simulator_latency.ts`). It is npm `ws` whatever lies below.
- *
- * @throws {ProblemError} as {@linkcode upgradeWebSocket}
- *
- * @example
- * ```ts
- * const frame = textFrame(JSON.stringify(message));
- * for (const client of clients) client.sendFrame(frame);
- * ```
- */
-export async function upgradeToFrames(
-  request: Request,
-  options: UpgradeOptions = {},
-): Promise<FramedUpgrade> {
-  checkHandshake(request.headers);
-  const upgrade = upgradeOf(request);
+  const upgrade = sourceOf(request)?.upgrade;
+  if (!upgrade) throw badHandshake("Connection does not say Upgrade");
   const upgraded = await upgradeByWs(request, upgrade, options);
   answers.add(upgraded.response);
   return {
@@ -112,42 +89,19 @@ export function textFrame(text: string): Uint8Array {
   return frame;
 }
 
-/** @throws {ProblemError} it is no upgrade as the server has it */
-function upgradeOf(request: Request) {
-  const upgrade = sourceOf(request)?.upgrade;
-  if (!upgrade) throw badHandshake("Connection does not say Upgrade");
-  return upgrade;
-}
-
-function upgradeOverTcp(
-  { url, headers }: Request,
-  { socket, head }: { socket: Socket; head: Uint8Array },
-  { protocol, idleTimeoutS = 30, headers: fields = [] }: UpgradeOptions,
-): Upgraded {
-  // What the client sent at once, without waiting for an answer, may have come since the head.
-  const early = socket.read() as Uint8Array | null;
-  return Deno.upgradeWebSocket(new Request(url, { headers }), {
-    socket: withFields(socket, [...fields]),
-    head: early ? Buffer.concat([head, early]) : head,
-    idleTimeout: idleTimeoutS,
-    ...(protocol !== undefined && { protocol }),
-  });
-}
-
-/** `Deno.upgradeWebSocket` (2.9.6) takes no TLS socket of node's; npm `ws` does. */
 async function upgradeByWs(
   { method, url, headers: asked }: Request,
   { socket, head }: { socket: Socket; head: Uint8Array },
-  { protocol, idleTimeoutS = 30, headers = [] }: UpgradeOptions,
-): Promise<Upgraded> {
+  { protocol, idleTimeoutS = 30, closeTimeoutMs = 5_000, headers = [] }: UpgradeOptions,
+): Promise<Omit<Upgraded, "sendFrame">> {
   const { WebSocketServer } = await import("ws");
   const server = new WebSocketServer({
     noServer: true,
     clientTracking: false,
     maxPayload: maxFrameBytes,
-    // A peer that does not answer our close is cut.
     closeTimeout: closeTimeoutMs,
     handleProtocols: () => protocol ?? false,
+    autoPong: false,
   });
   server.on("headers", (lines: string[]) => {
     for (const [name, value] of headers) lines.push(`${name}: ${value}`);
@@ -159,6 +113,10 @@ async function upgradeByWs(
       // Bad frames end the connection, which is told by `close`; without a listener they end the program.
       opened.on("error", () => {});
       closeWhenSilent(opened, idleTimeoutS);
+      opened.on("ping", (data: Buffer) => {
+        // A pong is owed to the last ping alone (RFC 6455, section 5.5.3).
+        if (opened.bufferedAmount < maxWaitingPongBytes) opened.pong(data);
+      });
       const upgraded = opened as unknown as WebSocket;
       // The server has paused it until somebody reads, and a listener alone does not end that.
       socket.resume();
@@ -169,9 +127,9 @@ async function upgradeByWs(
   });
 }
 
-/** How long a peer gets to answer a close, in milliseconds. */
-const closeTimeoutMs = 5_000;
-/** As much as Deno's own takes. */
+/** What may wait of a peer that pings and reads no pong, in bytes. */
+const maxWaitingPongBytes = 65_536;
+/** As much as `Deno.upgradeWebSocket` takes. */
 const maxFrameBytes = 64 * 1024 ** 2;
 
 /** Pings a peer that has said nothing for half of the time, and cuts it after the whole. */
@@ -224,24 +182,5 @@ function badHandshake(reason: string): ProblemError {
     title: "Bad WebSocket handshake",
     detail:
       `${reason} (RFC 6455, section 4.2.1). Connect with a WebSocket client, and let proxies in between pass Connection and Upgrade on.`,
-  });
-}
-
-/**
- * The socket, but that what is written first, which is the handshake's answer, gets more fields:
- * `Deno.upgradeWebSocket` sends it by itself and has no other way to say more.
- */
-function withFields(socket: Socket, fields: readonly (readonly [string, string])[]): Socket {
-  if (fields.length === 0) return socket;
-  const more = fields.map(([name, value]) => `${name}: ${value}\r\n`).join("");
-  return new Proxy(socket, {
-    get(target, key) {
-      if (key === "write") {
-        return (head: string, sent: (error?: Error | null) => void) =>
-          target.write(head.replace(/\r\n$/, `${more}\r\n`), sent);
-      }
-      return Reflect.get(target, key, target);
-    },
-    set: (target, key, value) => Reflect.set(target, key, value, target),
   });
 }

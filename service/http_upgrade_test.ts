@@ -10,11 +10,12 @@ import {
   isWebSocketAnswer,
   textFrame,
   type UpgradeOptions,
-  upgradeToFrames,
   upgradeWebSocket,
 } from "./http_upgrade.ts";
 import type { ProblemError } from "./problem.ts";
+import { settledWithin } from "./resilience.ts";
 import { noDeadline } from "./testing/context.ts";
+import { eventually } from "./testing/eventually.ts";
 import { testWith } from "./testing/permissions.ts";
 import { Peer } from "./testing/tcp_peer.ts";
 
@@ -53,14 +54,12 @@ Deno.test("a handshake that is not whole says what is missing and what to do", a
       [{}, 400, bad, `Connection does not say Upgrade ${advice}`, {}],
     ] as const
   ) {
-    for (const upgrade of [upgradeWebSocket, upgradeToFrames]) {
-      const request = new Request("http://a", { headers: { ...whole, ...fields } });
-      const error = await upgrade(request).catch((error) => error) as ProblemError;
-      assert.equal(error.status, status);
-      assert.deepEqual([error.problem.title, error.problem.detail], [title, detail]);
-      const { "content-type": _, ...headers } = Object.fromEntries(error.getResponse().headers);
-      assert.deepEqual(headers, answered);
-    }
+    const request = new Request("http://a", { headers: { ...whole, ...fields } });
+    const error = await upgradeWebSocket(request).catch((error) => error) as ProblemError;
+    assert.equal(error.status, status);
+    assert.deepEqual([error.problem.title, error.problem.detail], [title, detail]);
+    const { "content-type": _, ...headers } = Object.fromEntries(error.getResponse().headers);
+    assert.deepEqual(headers, answered);
   }
   const { [key]: _, ...keyless } = whole;
   await assert.rejects(upgradeWebSocket(new Request("http://a", { headers: keyless })), {
@@ -98,13 +97,12 @@ Deno.test("isWebSocketAnswer() knows an answer whose head was sent", () => {
 
 /** Asks a server that upgrades, and gives its answer's head once the socket is open. */
 async function upgraded(
-  upgrade: typeof upgradeWebSocket,
   options: UpgradeOptions | undefined,
   test: (peer: Peer) => Promise<void>,
   asked = asks,
 ): Promise<void> {
   const server = await listen(async (request) => {
-    const { socket, response } = await upgrade(request, options);
+    const { socket, response } = await upgradeWebSocket(request, options);
     socket.onopen = () => socket.send("open");
     return response;
   }, { port: 0, portFlag: "--port" });
@@ -118,34 +116,90 @@ async function upgraded(
   }
 }
 
-for (const upgrade of [upgradeWebSocket, upgradeToFrames]) {
-  // npm `ws` reads variables of its own.
-  testWith(
-    ["net", "env"],
-    `${upgrade.name}() answers with the fields and the protocol it is told`,
-    async () => {
-      const protocols = "sec-websocket-protocol: a, b\r\n";
-      const options = { protocol: "b", headers: [["x-one", "1"], ["x-two", "2"]] as const };
-      await upgraded(upgrade, options, async (peer) => {
-        await peer.has(/open$/);
-        const head = peer.received.slice(0, peer.received.indexOf("\r\n\r\n") + 2);
-        assert.match(head, /^HTTP\/1\.1 101 Switching Protocols\r\n/);
-        assert.match(head, /\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK\+xOo=\r\n/i);
-        assert.match(head, /\r\nsec-websocket-protocol: b\r\n/i);
-        assert.match(head, /\r\nx-one: 1\r\nx-two: 2\r\n/);
-      }, asks + protocols);
-      await upgraded(upgrade, undefined, async (peer) => {
-        await peer.has(/open$/);
-        assert.doesNotMatch(peer.received, /^(sec-websocket-protocol|x-one|s):/im);
-      });
-    },
-  );
-}
+// npm `ws` reads variables of its own.
+testWith(
+  ["net", "env"],
+  "an upgrade is answered with the fields and the protocol asked for",
+  async () => {
+    const protocols = "sec-websocket-protocol: a, b\r\n";
+    const options = { protocol: "b", headers: [["x-one", "1"], ["x-two", "2"]] as const };
+    await upgraded(options, async (peer) => {
+      await peer.has(/open$/);
+      const head = peer.received.slice(0, peer.received.indexOf("\r\n\r\n") + 2);
+      assert.match(head, /^HTTP\/1\.1 101 Switching Protocols\r\n/);
+      assert.match(head, /\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK\+xOo=\r\n/i);
+      assert.match(head, /\r\nsec-websocket-protocol: b\r\n/i);
+      assert.match(head, /\r\nx-one: 1\r\nx-two: 2\r\n/);
+    }, asks + protocols);
+    await upgraded(undefined, async (peer) => {
+      await peer.has(/open$/);
+      assert.doesNotMatch(peer.received, /^(sec-websocket-protocol|x-one|s):/im);
+    });
+  },
+);
 
 testWith(["net", "env"], "a peer that does not even answer a ping is cut", async () => {
-  await upgraded(upgradeToFrames, { idleTimeoutS: 0.02 }, async (peer) => {
+  await upgraded({ idleTimeoutS: 0.02 }, async (peer) => {
     await peer.end();
     // The message, and one ping behind it.
     assert.ok(peer.received.endsWith("open\ufffd\0"), peer.received);
   });
 });
+
+/** A server's socket whose peer reads nothing, not even the answer to its handshake. */
+async function unread(
+  test: (socket: WebSocket, peer: Deno.Conn) => Promise<void>,
+): Promise<void> {
+  const opened = Promise.withResolvers<WebSocket>();
+  const server = await listen(async (request) => {
+    const { socket, response } = await upgradeWebSocket(request, { closeTimeoutMs: 50 });
+    socket.onopen = () => opened.resolve(socket);
+    return response;
+  }, { port: 0, portFlag: "--port" });
+  const peer = await Deno.connect({ hostname: "127.0.0.1", port: server.port });
+  try {
+    await peer.write(new TextEncoder().encode(`GET /ws HTTP/1.1\r\nhost: a\r\n${asks}\r\n`));
+    await test(await opened.promise, peer);
+  } finally {
+    peer.close();
+    await server.stop(AbortSignal.abort());
+  }
+}
+
+testWith(
+  ["net", "env"],
+  "a peer that reads not even our close is cut, and what waits for it is given back",
+  () =>
+    unread(async (socket) => {
+      const closed = new Promise<CloseEvent>((resolve) => socket.onclose = resolve);
+      const message = "x".repeat(1024 ** 2);
+      // More than the system's own buffers take.
+      for (let i = 0; i < 32; i++) socket.send(message);
+      assert.ok(socket.bufferedAmount > 0);
+      socket.close(1008, "too slow");
+      assert.ok(await settledWithin(closed, 20_000), "it is kept");
+      assert.equal((await closed).code, 1006);
+      assert.equal(socket.bufferedAmount, 0);
+    }),
+);
+
+testWith(
+  ["net", "env"],
+  "who pings and reads no pong has no more of them waiting than a few",
+  () =>
+    unread(async (socket, peer) => {
+      let messages = 0;
+      socket.onmessage = () => messages++;
+      const zeros = [0, 0, 0, 0];
+      const ping = [0x89, 0x80 | 125, ...zeros, ...new Uint8Array(125)];
+      const pings = Uint8Array.from([
+        ...Array.from({ length: 2_000 }, () => ping).flat(),
+        ...[0x82, 0x80, ...zeros],
+      ]);
+      for (let round = 0; round < 60; round++) {
+        for (let sent = 0; sent < pings.length;) sent += await peer.write(pings.subarray(sent));
+      }
+      await eventually("all of them", () => messages === 60 || undefined);
+      assert.ok(socket.bufferedAmount <= 65_536 + 127, `${socket.bufferedAmount} bytes wait`);
+    }),
+);

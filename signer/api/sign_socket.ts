@@ -94,7 +94,7 @@ export function serveTextSocket(socket: WebSocket, options: SignSocketOptions): 
   let ended = false;
 
   socket.onmessage = ({ data }) => {
-    if (ended) return;
+    if (ended || socket.readyState !== WebSocket.OPEN) return;
     // What is refused waits for its turn as well, but is not kept: answers come in order.
     const question: string | SignError = finishing
       ? new SignError("unavailable")
@@ -107,8 +107,7 @@ export function serveTextSocket(socket: WebSocket, options: SignSocketOptions): 
       : data;
     if (work.count >= maxInFlightPerSocket * 4) {
       ended = true;
-      output.end();
-      return socket.close(1008, "too many messages wait");
+      return output.cut(1008, "too many messages wait");
     }
     const length = typeof question === "string" ? question.length : 0;
     waiting.length += length;
@@ -168,7 +167,7 @@ export function serveJsonSocket(socket: WebSocket, options: SignSocketOptions): 
   let ended = false;
 
   socket.onmessage = ({ data }) => {
-    if (ended) return;
+    if (ended || socket.readyState !== WebSocket.OPEN) return;
     const frame = parseFrame(data);
     if (frame instanceof InvalidFrame) {
       return output.send(JSON.stringify({ id: frame.id, error: frame.error }));

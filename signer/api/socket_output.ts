@@ -35,6 +35,8 @@ export interface SocketOutputOptions {
 }
 
 const open = 1;
+/** Of the IANA registry of close codes. */
+const tryAgainLater = 1013;
 
 /**
  * The way out of one socket.
@@ -88,7 +90,7 @@ export class SocketOutput {
     const { maxQueued, maxQueuedLength } = this.#options;
     const length = this.#queuedLength + text.length;
     if (this.#queue.length >= maxQueued || (this.#queue.length > 0 && length > maxQueuedLength)) {
-      return this.#cut("too many answers wait");
+      return this.cut(tryAgainLater, "too many answers wait");
     }
     this.#queue.push(text);
     this.#queuedLength = length;
@@ -113,6 +115,13 @@ export class SocketOutput {
     this.#queuedLength = 0;
     this.#onDrained?.();
     this.#stopPolling();
+  }
+
+  /** Closes the socket, forgets what waits, and says why. */
+  cut(code: number, why: string): void {
+    this.end();
+    this.#options.onCut(why);
+    this.#socket.close(code, why);
   }
 
   #stopPolling(): void {
@@ -142,14 +151,7 @@ export class SocketOutput {
       this.#stopPolling();
       this.#onDrained?.();
     } else if (nowMs - this.#progressMs > this.#options.slowReaderTimeoutMs) {
-      this.#cut("the peer reads nothing");
+      this.cut(tryAgainLater, "the peer reads nothing");
     }
-  }
-
-  #cut(why: string): void {
-    this.end();
-    this.#options.onCut(why);
-    // 1013: try again later (the IANA registry of close codes).
-    this.#socket.close(1013, why);
   }
 }

@@ -7,7 +7,7 @@
  * @module
  */
 import type { TimerId, World } from "../../service/world/world.ts";
-import { type FramedUpgrade, textFrame, upgradeToFrames } from "../../service/http_upgrade.ts";
+import { textFrame, type Upgraded, upgradeWebSocket } from "../../service/http_upgrade.ts";
 import { ProblemError } from "../../service/problem.ts";
 import { closeCodes, type Hello, type Stats } from "../api.ts";
 import type { EventLog, LoggedEvent } from "../events/event_log.ts";
@@ -32,7 +32,7 @@ export interface WebSocketStreamOptions {
   idleTimeoutS?: number;
 }
 
-interface SocketClient extends Pick<FramedUpgrade, "socket" | "sendFrame"> {
+interface SocketClient extends Pick<Upgraded, "socket" | "sendFrame"> {
   /** Which events it gets; all where there is none. */
   wants: ((event: LoggedEvent) => boolean) | undefined;
 }
@@ -93,7 +93,7 @@ export class WebSocketStream {
       }, { "retry-after": "5" });
     }
     const { after, ...filter } = filterOf(new URL(request.url).searchParams);
-    const { socket, response, sendFrame } = await upgradeToFrames(request, { idleTimeoutS });
+    const { socket, response, sendFrame } = await upgradeWebSocket(request, { idleTimeoutS });
     const client: SocketClient = { socket, sendFrame, wants: eventTest(filter) };
     socket.onopen = () => {
       // What gathers is not for it: it is greeted with all that is logged.
@@ -101,7 +101,10 @@ export class WebSocketStream {
       this.#clients.add(client);
       this.#greet(client, after);
     };
-    socket.onmessage = ({ data }) => this.#subscribe(client, data);
+    socket.onmessage = ({ data }) => {
+      // Who was dropped may send on until its end.
+      if (socket.readyState === WebSocket.OPEN) this.#subscribe(client, data);
+    };
     socket.onclose = () => this.#clients.delete(client);
     return response;
   }
