@@ -1,78 +1,75 @@
 /**
  * What the test runner's JUnit reports say, taken together:
  *   deno run --allow-read test_reports.ts REPORT...
- * prints a line for each test that failed, then `N M K`: tests, failed ones and skipped ones.
+ * prints a line for each test that failed, then `N M K`: tests, failed ones and skipped ones. A
+ * later report's tests are a second attempt: they take the place of those in earlier ones.
  *
- * The counts in a report's head are not what they seem where tests may have a second attempt
- * (`--retry`): there, Deno 2.9.6 keeps the steps of the first attempt, also failed ones, beside
- * those of the second, and counts both.
+ * @module
  */
 
+/** What some reports say, taken together. */
 export interface ReportTotals {
   /** Tests and their steps, each once, whatever attempts it had. */
   tests: number;
-  /** The names of tests and steps that failed at last, with their files. */
-  failed: string[];
+  /** Tests and steps that failed at last. */
+  failed: TestCase[];
   skipped: number;
 }
 
-interface TestCase {
+/** A test or one of its steps. */
+export interface TestCase {
+  /** As the runner was told it. */
   file: string;
-  name: string;
+  /** The test, then its steps: the outermost first. */
+  names: [string, ...string[]];
   failed: boolean;
   skipped: boolean;
 }
 
 const testCaseElement =
   /<testcase name="([^"]*)" classname="([^"]*)"[^>]*?(?:\/>|>(.*?)<\/testcase>)/gs;
+const entities: Record<string, string> = {
+  ...{ "&lt;": "<", "&gt;": ">", "&quot;": '"', "&apos;": "'", "&#39;": "'", "&amp;": "&" },
+};
+
+function unescaped(text: string): string {
+  return text.replaceAll(/&(?:lt|gt|quot|apos|#39|amp);/g, (entity) => entities[entity]!);
+}
 
 function testCases(report: string): TestCase[] {
-  const found = new Map<string, TestCase>();
-  for (const [, name = "", file = "", content = ""] of report.matchAll(testCaseElement)) {
-    // The attempts of a step follow each other: the last is what counts.
-    found.set(`${file} ${name}`, {
-      file,
-      name,
-      failed: /<(failure|error)\b/.test(content),
-      skipped: content.includes("<skipped"),
-    });
-  }
-  return [...found.values()];
+  if (!report.includes("<testsuites")) throw new Error("not a JUnit report: no <testsuites>");
+  return [...report.matchAll(testCaseElement)].map(([, name = "", file = "", content = ""]) => ({
+    file: unescaped(file),
+    // " > " is how Deno joins the names of a test and its steps.
+    names: unescaped(name).split(" > ") as TestCase["names"],
+    failed: /<(failure|error)\b/.test(content),
+    skipped: content.includes("<skipped"),
+  }));
 }
 
-/** Whether a test that passed at last contains this step: Deno fails a test with its steps. */
-function belongsToPassed(step: TestCase, passed: Set<string>): boolean {
-  const parts = step.name.split(stepSeparator);
-  return parts.some((_, index) =>
-    index > 0 && passed.has(`${step.file} ${parts.slice(0, index).join(stepSeparator)}`)
-  );
-}
-
-// " > " as Deno joins the names of tests and steps, escaped for XML.
-const stepSeparator = " &gt; ";
-
-/** @throws {Error} where a text is no report of `deno test --junit-path`. */
+/** @throws {Error} where a text is no report of `deno test --junit-path` */
 export function reportTotals(reports: string[]): ReportTotals {
-  const totals: ReportTotals = { tests: 0, failed: [], skipped: 0 };
+  const tests = new Map<string, TestCase[]>();
   for (const report of reports) {
-    if (!report.includes("<testsuites")) throw new Error("not a JUnit report: no <testsuites>");
-    const cases = testCases(report);
-    const passed = new Set(
-      cases.filter(({ failed }) => !failed).map(({ file, name }) => `${file} ${name}`),
-    );
-    totals.tests += cases.length;
-    totals.skipped += cases.filter(({ skipped }) => skipped).length;
-    for (const each of cases) {
-      if (!each.failed || belongsToPassed(each, passed)) continue;
-      totals.failed.push(`${each.file} => ${each.name.replaceAll(stepSeparator, " > ")}`);
+    const attempt = Map.groupBy(testCases(report), ({ file, names }) => `${file} ${names[0]}`);
+    for (const [test, cases] of attempt) {
+      // All tests but the one that is attempted again are filtered out, which are reported as skipped.
+      if (!tests.has(test) || cases.some(({ skipped }) => !skipped)) tests.set(test, cases);
     }
   }
-  return totals;
+  const cases = [...tests.values()].flat();
+  return {
+    tests: cases.length,
+    failed: cases.filter(({ failed }) => failed),
+    skipped: cases.filter(({ skipped }) => skipped).length,
+  };
 }
 
 if (import.meta.main) {
   const totals = reportTotals(Deno.args.map((path) => Deno.readTextFileSync(path)));
-  const lines = totals.failed.map((failed) => `::: failed: ${failed}`);
+  const lines = totals.failed.map(({ file, names }) =>
+    `::: failed: ${file} => ${names.join(" > ")}`
+  );
   lines.push(`${totals.tests} ${totals.failed.length} ${totals.skipped}`, "");
   Deno.stdout.writeSync(new TextEncoder().encode(lines.join("\n")));
 }
