@@ -19,6 +19,8 @@ export interface UpgradeOptions {
   protocol?: string | undefined;
   /** A peer from which not even a pong has come for so long is dead, in seconds; 0 for never. @default 30 */
   idleTimeoutS?: number | undefined;
+  /** A longer message ends the connection with 1009 (RFC 6455, section 7.4.1) before all of it has come, in bytes. @default 1_048_576 */
+  maxMessageBytes?: number | undefined;
   /** A peer that has not answered our close for so long, or not even read it, is cut, in milliseconds. @default 5_000 */
   closeTimeoutMs?: number | undefined;
   /** Fields that the answer has besides those of the handshake. @default none */
@@ -92,13 +94,19 @@ export function textFrame(text: string): Uint8Array {
 async function upgradeByWs(
   { method, url, headers: asked }: Request,
   { socket, head }: { socket: Socket; head: Uint8Array },
-  { protocol, idleTimeoutS = 30, closeTimeoutMs = 5_000, headers = [] }: UpgradeOptions,
+  {
+    protocol,
+    idleTimeoutS = 30,
+    maxMessageBytes = 1_048_576,
+    closeTimeoutMs = 5_000,
+    headers = [],
+  }: UpgradeOptions,
 ): Promise<Omit<Upgraded, "sendFrame">> {
   const { WebSocketServer } = await import("ws");
   const server = new WebSocketServer({
     noServer: true,
     clientTracking: false,
-    maxPayload: maxFrameBytes,
+    maxPayload: maxMessageBytes,
     closeTimeout: closeTimeoutMs,
     handleProtocols: () => protocol ?? false,
     autoPong: false,
@@ -129,8 +137,6 @@ async function upgradeByWs(
 
 /** What may wait of a peer that pings and reads no pong, in bytes. */
 const maxWaitingPongBytes = 65_536;
-/** As much as `Deno.upgradeWebSocket` takes. */
-const maxFrameBytes = 64 * 1024 ** 2;
 
 /** Pings a peer that has said nothing for half of the time, and cuts it after the whole. */
 function closeWhenSilent(socket: WsWebSocket, idleTimeoutS: number): void {

@@ -185,6 +185,21 @@ testWith(
 
 testWith(
   ["net", "env"],
+  "a message that is too long ends its connection before all of it is kept",
+  async () => {
+    await upgraded({ maxMessageBytes: 1_000 }, async (peer) => {
+      await peer.has(/open$/);
+      // A final binary message of 1,001 bytes, masked with zeros, of which nothing follows its head.
+      await peer.sendLatin1("\x82\xfe\x03\xe9\0\0\0\0");
+      // Its close frame; the last byte of 1009 begins a character that does not come.
+      await peer.has(/\ufffd\x02\x03$/);
+      peer.close();
+    });
+  },
+);
+
+testWith(
+  ["net", "env"],
   "who pings and reads no pong has no more of them waiting than a few",
   () =>
     unread(async (socket, peer) => {

@@ -55,7 +55,7 @@ export class WebSocketSessions {
 
   /** Answers a request for a session: by an upgrade, or by why there is none. */
   async upgrade(request: Request): Promise<Response> {
-    const { decide, maxSessions, idleTimeoutMs, onRefused } = this.#options;
+    const { decide, maxSessions, maxFrameBytes, idleTimeoutMs, onRefused } = this.#options;
     const header = (name: string) => request.headers.get(name) ?? undefined;
     const url = new URL(request.url);
     const access = decide({
@@ -79,6 +79,8 @@ export class WebSocketSessions {
     const traced = contextOf(header);
     const { socket, response } = await upgradeWebSocket(request, {
       idleTimeoutS: idleTimeoutMs / 1_000,
+      // What is larger by little is closed by the contract's own code.
+      maxMessageBytes: 2 * maxFrameBytes,
       headers: access.fields,
     });
     this.#answer(socket, access, traced);

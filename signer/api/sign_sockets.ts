@@ -118,6 +118,8 @@ export class SignSockets {
     const { log, telemetry, world } = this.#context;
     const { socket, response } = await upgradeWebSocket(request, {
       idleTimeoutS: idleTimeoutSeconds,
+      // What is too large is answered so, as long as it may be read: a message's bytes as base64, its characters as JSON.
+      maxMessageBytes: 4 * requester.maxMessageBytes + 65_536,
       ...(json && { protocol: jsonProtocol }),
     });
     const connection = trace.getActiveSpan()?.spanContext();

@@ -93,7 +93,11 @@ export class WebSocketStream {
       }, { "retry-after": "5" });
     }
     const { after, ...filter } = filterOf(new URL(request.url).searchParams);
-    const { socket, response, sendFrame } = await upgradeWebSocket(request, { idleTimeoutS });
+    const { socket, response, sendFrame } = await upgradeWebSocket(request, {
+      idleTimeoutS,
+      // A client only ever says which events it wants.
+      maxMessageBytes: 65_536,
+    });
     const client: SocketClient = { socket, sendFrame, wants: eventTest(filter) };
     socket.onopen = () => {
       // What gathers is not for it: it is greeted with all that is logged.
