@@ -300,7 +300,7 @@ for (
     ],
   ] as const
 ) {
-  Deno.test(`a WebSocket handshake with ${name} is answered ${status}`, async () => {
+  testWith(["net", "env"], `a WebSocket handshake with ${name} is answered ${status}`, async () => {
     await withServer({}, async (port) => {
       const peer = await Peer.connect(port);
       await peer.send(`GET /ws HTTP/1.1\r\nhost: localhost\r\n${fields}\r\n`);
@@ -312,24 +312,28 @@ for (
   });
 }
 
-Deno.test("a WebSocket outlives the idle time of HTTP, and a stop does not wait for it", async () => {
-  const server = await listen(fixture().fetch, {
-    port: 0,
-    portFlag: "--port",
-    idleTimeoutMs: 200,
-    headerTimeoutMs: 200,
-  });
-  const socket = new WebSocket(`ws://127.0.0.1:${server.port}/ws`);
-  await new Promise((resolve) => socket.onopen = resolve);
-  await new Promise((resolve) => setTimeout(resolve, 900));
-  const echo = new Promise((resolve) => socket.onmessage = ({ data }) => resolve(data));
-  socket.send("still here");
-  assert.equal(await echo, "still here");
-  const closed = new Promise((resolve) => socket.onclose = resolve);
-  socket.close();
-  await closed;
-  await server.stop(noDeadline);
-});
+testWith(
+  ["net", "env"],
+  "a WebSocket outlives the idle time of HTTP, and a stop does not wait for it",
+  async () => {
+    const server = await listen(fixture().fetch, {
+      port: 0,
+      portFlag: "--port",
+      idleTimeoutMs: 200,
+      headerTimeoutMs: 200,
+    });
+    const socket = new WebSocket(`ws://127.0.0.1:${server.port}/ws`);
+    await new Promise((resolve) => socket.onopen = resolve);
+    await new Promise((resolve) => setTimeout(resolve, 900));
+    const echo = new Promise((resolve) => socket.onmessage = ({ data }) => resolve(data));
+    socket.send("still here");
+    assert.equal(await echo, "still here");
+    const closed = new Promise((resolve) => socket.onclose = resolve);
+    socket.close();
+    await closed;
+    await server.stop(noDeadline);
+  },
+);
 
 // npm `ws` reads variables of its own.
 testWith(

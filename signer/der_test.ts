@@ -2,6 +2,7 @@
  * ES256 signatures as DER, over every way in: what Java's `SHA256withECDSA` and `openssl dgst` verify.
  */
 import assert from "node:assert/strict";
+import { testWith } from "../service/testing/permissions.ts";
 import { createPublicKey, verify } from "node:crypto";
 import { type TestSigner, testSigner } from "./test_signer.ts";
 
@@ -32,28 +33,32 @@ async function post<Answer>({ url }: TestSigner, path: string, body: unknown, st
   return await response.json() as Answer;
 }
 
-Deno.test("an es256 signature is had as DER by REST, in a batch and by WebSocket", async () => {
-  await using signer = await testSigner({ algorithm: "es256" });
-  const single = await post<Signed>(signer, "/sign", asked);
-  const { results: [batched] } = await post<{ results: unknown[] }>(signer, "/sign/batch", {
-    items: [asked, { message }],
-  });
-  const { reach, socket } = await signer.socket(["orrery.signer.v1+json"]);
-  socket.send(JSON.stringify({ id: "1", ...asked }));
-  const [frame] = await reach(1);
-  const found = [single, batched, JSON.parse(frame!)];
-  for (const answer of found) {
-    const signature = (JSON.stringify(answer).match(/"(?:signature|ok)":"([^"]+)"/) ?? [])[1];
-    assert.ok(signature, JSON.stringify(answer));
-    assert.ok(await verifiesAsDer(signer, signature), JSON.stringify(answer));
-  }
-  const { valid } = await post<{ valid: boolean }>(signer, "/verify", { ...asked, ...single });
-  assert.equal(valid, true);
-  // Without the word it is 64 bytes, as JWS has it, and no DER.
-  const plain = await post<Signed>(signer, "/sign", { message });
-  assert.equal(await verifiesAsDer(signer, plain.signature), false);
-  socket.close();
-});
+testWith(
+  ["net", "env"],
+  "an es256 signature is had as DER by REST, in a batch and by WebSocket",
+  async () => {
+    await using signer = await testSigner({ algorithm: "es256" });
+    const single = await post<Signed>(signer, "/sign", asked);
+    const { results: [batched] } = await post<{ results: unknown[] }>(signer, "/sign/batch", {
+      items: [asked, { message }],
+    });
+    const { reach, socket } = await signer.socket(["orrery.signer.v1+json"]);
+    socket.send(JSON.stringify({ id: "1", ...asked }));
+    const [frame] = await reach(1);
+    const found = [single, batched, JSON.parse(frame!)];
+    for (const answer of found) {
+      const signature = (JSON.stringify(answer).match(/"(?:signature|ok)":"([^"]+)"/) ?? [])[1];
+      assert.ok(signature, JSON.stringify(answer));
+      assert.ok(await verifiesAsDer(signer, signature), JSON.stringify(answer));
+    }
+    const { valid } = await post<{ valid: boolean }>(signer, "/verify", { ...asked, ...single });
+    assert.equal(valid, true);
+    // Without the word it is 64 bytes, as JWS has it, and no DER.
+    const plain = await post<Signed>(signer, "/sign", { message });
+    assert.equal(await verifiesAsDer(signer, plain.signature), false);
+    socket.close();
+  },
+);
 
 Deno.test("DER is refused where it cannot be, and where it is not strictly that", async () => {
   await using signer = await testSigner();

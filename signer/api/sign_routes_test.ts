@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { testWith } from "../../service/testing/permissions.ts";
 import { createLocalJWKSet, flattenedVerify } from "jose";
 import { bearerAuth } from "../../service/bearer_auth.ts";
 import { keptMetrics } from "../../service/testing/kept_metrics.ts";
@@ -18,56 +19,72 @@ const post = (url: string, body: unknown, headers: HeadersInit = {}) =>
     headers,
   });
 
-Deno.test("text socket answers each message in the order of the questions, the empty one too", async () => {
-  await using signer = await testSigner({ algorithm: "base64" });
-  const { socket, reach } = await signer.socket();
-  for (const message of ["a", "", "ccc", "ä"]) socket.send(message);
-  assert.deepEqual(await reach(4), ["ok: YQ==", "ok: ", "ok: Y2Nj", "ok: w6Q="]);
-  socket.close();
-});
+testWith(
+  ["net", "env"],
+  "text socket answers each message in the order of the questions, the empty one too",
+  async () => {
+    await using signer = await testSigner({ algorithm: "base64" });
+    const { socket, reach } = await signer.socket();
+    for (const message of ["a", "", "ccc", "ä"]) socket.send(message);
+    assert.deepEqual(await reach(4), ["ok: YQ==", "ok: ", "ok: Y2Nj", "ok: w6Q="]);
+    socket.close();
+  },
+);
 
-Deno.test("text socket begins the next message after the answer to the last", async () => {
-  await using signer = await testSigner({
-    algorithm: "base64",
-    requester: { maxInFlight: 1 },
-  });
-  const { socket, reach } = await signer.socket();
-  for (let i = 0; i < 50; i++) socket.send(String(i));
-  const answers = await reach(50);
-  assert.ok(answers.every((answer) => answer.startsWith("ok: ")), answers.join("\n"));
-  socket.close();
-});
+testWith(
+  ["net", "env"],
+  "text socket begins the next message after the answer to the last",
+  async () => {
+    await using signer = await testSigner({
+      algorithm: "base64",
+      requester: { maxInFlight: 1 },
+    });
+    const { socket, reach } = await signer.socket();
+    for (let i = 0; i < 50; i++) socket.send(String(i));
+    const answers = await reach(50);
+    assert.ok(answers.every((answer) => answer.startsWith("ok: ")), answers.join("\n"));
+    socket.close();
+  },
+);
 
-Deno.test("text socket survives binary frames, and says so in their turn", async () => {
-  await using signer = await testSigner({ algorithm: "base64" });
-  const { socket, reach } = await signer.socket();
-  socket.send("a");
-  socket.send(new Uint8Array([1, 2, 3]));
-  socket.send(new Uint8Array());
-  socket.send("b");
-  assert.deepEqual(await reach(4), [
-    "ok: YQ==",
-    "error: invalid request",
-    "error: invalid request",
-    "ok: Yg==",
-  ]);
-  socket.close();
-});
+testWith(
+  ["net", "env"],
+  "text socket survives binary frames, and says so in their turn",
+  async () => {
+    await using signer = await testSigner({ algorithm: "base64" });
+    const { socket, reach } = await signer.socket();
+    socket.send("a");
+    socket.send(new Uint8Array([1, 2, 3]));
+    socket.send(new Uint8Array());
+    socket.send("b");
+    assert.deepEqual(await reach(4), [
+      "ok: YQ==",
+      "error: invalid request",
+      "error: invalid request",
+      "ok: Yg==",
+    ]);
+    socket.close();
+  },
+);
 
-Deno.test("text socket says timeout and too large as a text client expects, and lives", async () => {
-  await using signer = await testSigner({
-    worker: "none",
-    requester: { timeoutMs: 20, maxMessageBytes: 10 },
-  });
-  const { socket, reach } = await signer.socket();
-  socket.send("a");
-  socket.send("much too long");
-  socket.send("b");
-  assert.deepEqual(await reach(3), ["error: timeout", "error: too large", "error: timeout"]);
-  socket.close();
-});
+testWith(
+  ["net", "env"],
+  "text socket says timeout and too large as a text client expects, and lives",
+  async () => {
+    await using signer = await testSigner({
+      worker: "none",
+      requester: { timeoutMs: 20, maxMessageBytes: 10 },
+    });
+    const { socket, reach } = await signer.socket();
+    socket.send("a");
+    socket.send("much too long");
+    socket.send("b");
+    assert.deepEqual(await reach(3), ["error: timeout", "error: too large", "error: timeout"]);
+    socket.close();
+  },
+);
 
-Deno.test("text socket bounds what waits for its turn", async () => {
+testWith(["net", "env"], "text socket bounds what waits for its turn", async () => {
   await using signer = await testSigner({ worker: "none", requester: { timeoutMs: 60_000 } });
   const { socket, closed } = await signer.socket();
   for (let i = 0; i < 2_000; i++) socket.send("x");
@@ -77,7 +94,7 @@ Deno.test("text socket bounds what waits for its turn", async () => {
   await eventually("no socket", () => signer.routes.sockets === 0 || undefined);
 });
 
-Deno.test("JSON socket answers many at once, by id, text and bytes", async () => {
+testWith(["net", "env"], "JSON socket answers many at once, by id, text and bytes", async () => {
   await using signer = await testSigner({ algorithm: "base64" });
   const { socket, reach } = await signer.socket([jsonProtocol]);
   assert.equal(socket.protocol, jsonProtocol);
@@ -92,56 +109,86 @@ Deno.test("JSON socket answers many at once, by id, text and bytes", async () =>
   socket.close();
 });
 
-Deno.test("JSON socket survives broken frames and says what is wrong with each", async () => {
-  await using signer = await testSigner();
-  const { socket, reach } = await signer.socket([jsonProtocol]);
-  const frames = ["", "{", "null", "[]", '{"message":"x"}', '{"id":{},"message":"x"}', '{"id":1}'];
-  for (const frame of frames) socket.send(frame);
-  socket.send(new Uint8Array([1]));
-  socket.send(JSON.stringify({ id: 9, message: "ok" }));
-  const answers = (await reach(9)).map((answer) => JSON.parse(answer));
-  assert.deepEqual(answers.slice(0, 8).map(({ error }) => error.type), Array(8).fill("invalid"));
-  assert.equal(answers[6].id, 1);
-  assert.match(answers[7].error.detail, /text frames/);
-  assert.ok(answers[8].ok);
-  socket.close();
-});
+testWith(
+  ["net", "env"],
+  "JSON socket survives broken frames and says what is wrong with each",
+  async () => {
+    await using signer = await testSigner();
+    const { socket, reach } = await signer.socket([jsonProtocol]);
+    const frames = [
+      "",
+      "{",
+      "null",
+      "[]",
+      '{"message":"x"}',
+      '{"id":{},"message":"x"}',
+      '{"id":1}',
+    ];
+    for (const frame of frames) socket.send(frame);
+    socket.send(new Uint8Array([1]));
+    socket.send(JSON.stringify({ id: 9, message: "ok" }));
+    const answers = (await reach(9)).map((answer) => JSON.parse(answer));
+    assert.deepEqual(answers.slice(0, 8).map(({ error }) => error.type), Array(8).fill("invalid"));
+    assert.equal(answers[6].id, 1);
+    assert.match(answers[7].error.detail, /text frames/);
+    assert.ok(answers[8].ok);
+    socket.close();
+  },
+);
 
-Deno.test("JSON socket gives a number back as it came, or refuses it: never another's", async () => {
-  await using signer = await testSigner({ algorithm: "base64" });
-  const { socket, reach } = await signer.socket([jsonProtocol]);
-  const kept = ["0", "-7", "1.5", "9007199254740991", "-9007199254740991", "123456789012345680000"];
-  const refused = ["9007199254740993", "-0", "0.1000000000000000055", "1e400"];
-  for (const id of [...kept, ...refused]) socket.send(`{"id":${id},"message":"x"}`);
-  // Another member of this name is none of the question's.
-  socket.send('{"extra":{"id":1.0},"id":2.5,"message":"x"}');
-  const answers = await reach(kept.length + refused.length + 1);
-  for (const id of [...kept, "2.5"]) {
-    const own = answers.find((answer) => answer.startsWith(`{"id":${id},`));
-    assert.match(own ?? "", /"ok":/, id);
-  }
-  const errors = answers.map((text) => JSON.parse(text)).filter(({ error }) => error);
-  assert.equal(errors.length, refused.length);
-  for (const { id, error } of errors) {
-    assert.deepEqual([id, error.type], [null, "invalid"]);
-    assert.match(error.detail, /^'id' (would come back as .*: send it as a text|must be a number)/);
-  }
-  socket.close();
-});
+testWith(
+  ["net", "env"],
+  "JSON socket gives a number back as it came, or refuses it: never another's",
+  async () => {
+    await using signer = await testSigner({ algorithm: "base64" });
+    const { socket, reach } = await signer.socket([jsonProtocol]);
+    const kept = [
+      "0",
+      "-7",
+      "1.5",
+      "9007199254740991",
+      "-9007199254740991",
+      "123456789012345680000",
+    ];
+    const refused = ["9007199254740993", "-0", "0.1000000000000000055", "1e400"];
+    for (const id of [...kept, ...refused]) socket.send(`{"id":${id},"message":"x"}`);
+    // Another member of this name is none of the question's.
+    socket.send('{"extra":{"id":1.0},"id":2.5,"message":"x"}');
+    const answers = await reach(kept.length + refused.length + 1);
+    for (const id of [...kept, "2.5"]) {
+      const own = answers.find((answer) => answer.startsWith(`{"id":${id},`));
+      assert.match(own ?? "", /"ok":/, id);
+    }
+    const errors = answers.map((text) => JSON.parse(text)).filter(({ error }) => error);
+    assert.equal(errors.length, refused.length);
+    for (const { id, error } of errors) {
+      assert.deepEqual([id, error.type], [null, "invalid"]);
+      assert.match(
+        error.detail,
+        /^'id' (would come back as .*: send it as a text|must be a number)/,
+      );
+    }
+    socket.close();
+  },
+);
 
-Deno.test("JSON socket is overloaded beyond its messages in flight, and says for which", async () => {
-  const world = new VirtualWorld();
-  await using signer = await testSigner({ worker: "none", world });
-  const { socket, reach } = await signer.socket([jsonProtocol]);
-  for (let id = 0; id < 300; id++) socket.send(JSON.stringify({ id, message: "x" }));
-  await reach(44);
-  await world.advance(5_100);
-  const answers = (await reach(300)).map((answer) => JSON.parse(answer));
-  const types = Map.groupBy(answers, ({ error }) => error.type as string);
-  assert.equal(types.get("overloaded")?.length, 44);
-  assert.equal(types.get("timeout")?.length, 256);
-  socket.close();
-});
+testWith(
+  ["net", "env"],
+  "JSON socket is overloaded beyond its messages in flight, and says for which",
+  async () => {
+    const world = new VirtualWorld();
+    await using signer = await testSigner({ worker: "none", world });
+    const { socket, reach } = await signer.socket([jsonProtocol]);
+    for (let id = 0; id < 300; id++) socket.send(JSON.stringify({ id, message: "x" }));
+    await reach(44);
+    await world.advance(5_100);
+    const answers = (await reach(300)).map((answer) => JSON.parse(answer));
+    const types = Map.groupBy(answers, ({ error }) => error.type as string);
+    assert.equal(types.get("overloaded")?.length, 44);
+    assert.equal(types.get("timeout")?.length, 256);
+    socket.close();
+  },
+);
 
 Deno.test("sockets are refused for pages of other origins", async () => {
   await using signer = await testSigner({ http: { allowedOrigins: ["https://good.example"] } });
@@ -166,7 +213,7 @@ Deno.test("sockets are refused for pages of other origins", async () => {
   }
 });
 
-Deno.test("sockets are bounded, and one that closes makes room", async () => {
+testWith(["net", "env"], "sockets are bounded, and one that closes makes room", async () => {
   const { meter, sum } = keptMetrics();
   const gauge = () => sum("signer.sockets");
   await using signer = await testSigner({ routes: { maxSockets: 2 }, meter });
@@ -304,30 +351,34 @@ Deno.test("routes demand a token with signer:sign when authentication is on", as
   await open.body?.cancel();
 });
 
-Deno.test("a token with signer:sign opens routes and sockets, and the audit log knows whose it is", async () => {
-  await using issuer = await startIssuer();
-  await using signer = await testSigner({
-    routes: { auth: bearerAuth({ issuer: issuer.url, audience: "api" }) },
-  });
-  const token = await issuer.token({ scope: "signer:sign" });
-  const authorization = `Bearer ${token}`;
-  const signed = await post(`${signer.url}/sign`, { message: "x" }, { authorization });
-  assert.equal(signed.status, 200);
-  await signed.body?.cancel();
-  const { socket, reach } = await signer.socket([jsonProtocol, `bearer.${token}`]);
-  assert.equal(socket.protocol, jsonProtocol);
-  socket.send('{"id":1,"message":"y"}');
-  assert.ok(JSON.parse((await reach(1))[0]!).ok);
-  assert.deepEqual(signer.audited.map(({ actor }) => actor), ["ann", "ann"]);
-  socket.close();
+testWith(
+  ["net", "env"],
+  "a token with signer:sign opens routes and sockets, and the audit log knows whose it is",
+  async () => {
+    await using issuer = await startIssuer();
+    await using signer = await testSigner({
+      routes: { auth: bearerAuth({ issuer: issuer.url, audience: "api" }) },
+    });
+    const token = await issuer.token({ scope: "signer:sign" });
+    const authorization = `Bearer ${token}`;
+    const signed = await post(`${signer.url}/sign`, { message: "x" }, { authorization });
+    assert.equal(signed.status, 200);
+    await signed.body?.cancel();
+    const { socket, reach } = await signer.socket([jsonProtocol, `bearer.${token}`]);
+    assert.equal(socket.protocol, jsonProtocol);
+    socket.send('{"id":1,"message":"y"}');
+    assert.ok(JSON.parse((await reach(1))[0]!).ok);
+    assert.deepEqual(signer.audited.map(({ actor }) => actor), ["ann", "ann"]);
+    socket.close();
 
-  const other = `Bearer ${await issuer.token({ scope: "signer:admin" })}`;
-  const refused = await post(`${signer.url}/sign`, { message: "x" }, { authorization: other });
-  assert.equal(refused.status, 403);
-  await refused.body?.cancel();
-});
+    const other = `Bearer ${await issuer.token({ scope: "signer:admin" })}`;
+    const refused = await post(`${signer.url}/sign`, { message: "x" }, { authorization: other });
+    assert.equal(refused.status, 403);
+    await refused.body?.cancel();
+  },
+);
 
-Deno.test("a socket ends with its token", async () => {
+testWith(["net", "env"], "a socket ends with its token", async () => {
   await using issuer = await startIssuer();
   const world = new VirtualWorld({ startMs: Date.now() });
   await using signer = await testSigner({
@@ -343,24 +394,28 @@ Deno.test("a socket ends with its token", async () => {
   assert.deepEqual([code, reason], [1008, "the token has expired"]);
 });
 
-Deno.test("closeSockets() answers what is under way, then says that it goes away", async () => {
-  const world = new VirtualWorld();
-  await using signer = await testSigner({ worker: "none", world });
-  const text = await signer.socket();
-  const json = await signer.socket([jsonProtocol]);
-  text.socket.send("a");
-  json.socket.send('{"id":1,"message":"a"}');
-  await eventually("both under way", () => signer.requester.inFlight === 2 || undefined);
-  const closing = signer.routes.closeSockets(noDeadline);
-  await world.advance(5_100);
-  await closing;
-  assert.equal((await text.closed).code, 1001);
-  assert.deepEqual(text.answers, ["error: timeout"]);
-  await json.closed;
-  assert.equal(JSON.parse(json.answers[0]!).error.type, "timeout");
-});
+testWith(
+  ["net", "env"],
+  "closeSockets() answers what is under way, then says that it goes away",
+  async () => {
+    const world = new VirtualWorld();
+    await using signer = await testSigner({ worker: "none", world });
+    const text = await signer.socket();
+    const json = await signer.socket([jsonProtocol]);
+    text.socket.send("a");
+    json.socket.send('{"id":1,"message":"a"}');
+    await eventually("both under way", () => signer.requester.inFlight === 2 || undefined);
+    const closing = signer.routes.closeSockets(noDeadline);
+    await world.advance(5_100);
+    await closing;
+    assert.equal((await text.closed).code, 1001);
+    assert.deepEqual(text.answers, ["error: timeout"]);
+    await json.closed;
+    assert.equal(JSON.parse(json.answers[0]!).error.type, "timeout");
+  },
+);
 
-Deno.test("sockets and requests that come and go leave nothing behind", async () => {
+testWith(["net", "env"], "sockets and requests that come and go leave nothing behind", async () => {
   await using issuer = await startIssuer();
   const world = new VirtualWorld({ startMs: Date.now() });
   const auth = bearerAuth({ issuer: issuer.url, audience: "api" });
