@@ -121,6 +121,8 @@ interface Taking {
   folder: string;
   /** Whether a view is wanted under a condition. */
   isWanted(shot: Shot, condition: Condition): boolean;
+  /** Pictures that could not be taken: their names. */
+  failed: string[];
 }
 
 async function takeShots(shots: readonly Shot[], taking: Taking): Promise<void> {
@@ -134,7 +136,7 @@ async function takeShots(shots: readonly Shot[], taking: Taking): Promise<void> 
 async function take(
   shot: Shot,
   condition: Condition,
-  { browser, origin, folder }: Taking,
+  { browser, origin, folder, failed }: Taking,
 ): Promise<void> {
   const name = `${shot.view}-${condition}`;
   const context = await browser.newContext({ reducedMotion: "reduce", ...conditions[condition] });
@@ -152,8 +154,9 @@ async function take(
     await page.mouse.move(0, 0);
     await page.screenshot({ path: join(folder, `${name}.png`) });
   } catch (error) {
-    // The others are worth having all the same.
+    // The others are worth having all the same; that one is missing is said at the end.
     say(`${name}: ${(error as Error).message}`);
+    failed.push(name);
   } finally {
     await context.close();
   }
@@ -163,14 +166,13 @@ async function take(
 async function takeBroken({ browser, folder }: Taking): Promise<void> {
   for (const condition of ["light", "dark", "narrow"] as const) {
     await using viewer = await startConsole();
-    const context = await browser.newContext(conditions[condition]);
+    await using context = await browser.newContext(conditions[condition]);
     const page = await context.newPage();
     await page.goto(viewer.fields.page!);
     await page.locator(".pill-live").waitFor();
     await viewer.stop({ force: true });
     await page.getByText("attempt 2").waitFor();
     await page.screenshot({ path: join(folder, `broken-${condition}.png`) });
-    await context.close();
   }
 }
 
@@ -189,7 +191,9 @@ async function startDemo(): Promise<{ demo: TestProgram; origin: string }> {
 
 /** Waits until there is something worth a picture. */
 async function enough(origin: string): Promise<void> {
+  const deadline = AbortSignal.timeout(180_000);
   for (;;) {
+    deadline.throwIfAborted();
     const stats = await (await fetch(`${origin}/api/stats`)).json();
     if (stats.traces.tracesHeld >= 600 && stats.metrics.received >= 3_000) return;
     await new Promise((resolve) => setTimeout(resolve, 500));
@@ -216,7 +220,8 @@ function say(text: string): void {
   Deno.stderr.writeSync(new TextEncoder().encode(`${text}\n`));
 }
 
-async function takeAll(folder: string, isWanted: Taking["isWanted"]): Promise<void> {
+/** Gives the names of the pictures that could not be taken. */
+async function takeAll(folder: string, isWanted: Taking["isWanted"]): Promise<string[]> {
   const chromium = findChromium();
   if (chromium === undefined) throw new Error("No Chromium was found. Install it first.");
   await Deno.mkdir(folder, { recursive: true });
@@ -227,9 +232,11 @@ async function takeAll(folder: string, isWanted: Taking["isWanted"]): Promise<vo
   await Deno.writeTextFile(fonts, fontSettings);
   const browser = await openBrowser(chromium, { env: { FONTCONFIG_FILE: fonts } });
   undo.defer(() => browser.close());
+  const failed: string[] = [];
   {
     await using viewer = await startConsole();
-    await takeShots(emptyShots, { browser, origin: viewer.fields.page!, folder, isWanted });
+    const origin = viewer.fields.page!;
+    await takeShots(emptyShots, { browser, origin, folder, isWanted, failed });
   }
   const { demo, origin } = await startDemo();
   undo.use(demo);
@@ -239,19 +246,24 @@ async function takeAll(folder: string, isWanted: Taking["isWanted"]): Promise<vo
     await demo.status;
   });
   await enough(origin);
-  const taking = { browser, origin, folder, isWanted };
+  const taking = { browser, origin, folder, isWanted, failed };
   await takeShots(busyShots, taking);
   if (isWanted({ view: "broken", path: "/" }, "dark")) await takeBroken(taking);
+  return failed;
 }
 
 if (import.meta.main) {
   const [folder, views] = Deno.args;
   const some = views?.split(",");
-  await takeAll(
+  const failed = await takeAll(
     folder ?? fileURLToPath(new URL("../../docs/screenshots", import.meta.url)),
     (shot, condition) =>
       folder === undefined
         ? shot.kept?.includes(condition) ?? false
         : some?.includes(shot.view) ?? true,
   );
+  if (failed.length > 0) {
+    say(`Not taken, an older picture may be there still: ${failed.join(", ")}`);
+    Deno.exitCode = 1;
+  }
 }
