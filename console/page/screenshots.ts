@@ -15,6 +15,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import { findChromium, openBrowser } from "../../service/testing/browser.ts";
+import { eventually } from "../../service/testing/eventually.ts";
 import {
   startProgram,
   startReadyProgram,
@@ -191,13 +192,10 @@ async function startDemo(): Promise<{ demo: TestProgram; origin: string }> {
 
 /** Waits until there is something worth a picture. */
 async function enough(origin: string): Promise<void> {
-  const deadline = AbortSignal.timeout(180_000);
-  for (;;) {
-    deadline.throwIfAborted();
+  await eventually("telemetry worth a picture", async () => {
     const stats = await (await fetch(`${origin}/api/stats`)).json();
-    if (stats.traces.tracesHeld >= 600 && stats.metrics.received >= 3_000) return;
-    await new Promise((resolve) => setTimeout(resolve, 500));
-  }
+    return stats.traces.tracesHeld >= 600 && stats.metrics.received >= 3_000 || undefined;
+  }, 180_000);
 }
 
 /**
