@@ -15,6 +15,9 @@ import { eventually } from "./testing/eventually.ts";
 import { testWith } from "./testing/permissions.ts";
 import { Peer } from "./testing/tcp_peer.ts";
 
+/** Of a WebSocket: npm `ws` reads variables of its own. */
+const needs: Deno.PermissionName[] = ["net", "env"];
+
 async function within(what: string, promise: Promise<void>, timeoutMs = 5_000): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
@@ -300,7 +303,7 @@ for (
     ],
   ] as const
 ) {
-  testWith(["net", "env"], `a WebSocket handshake with ${name} is answered ${status}`, async () => {
+  testWith(needs, `a WebSocket handshake with ${name} is answered ${status}`, async () => {
     await withServer({}, async (port) => {
       const peer = await Peer.connect(port);
       await peer.send(`GET /ws HTTP/1.1\r\nhost: localhost\r\n${fields}\r\n`);
@@ -313,7 +316,7 @@ for (
 }
 
 testWith(
-  ["net", "env"],
+  needs,
   "a WebSocket outlives the idle time of HTTP, and a stop does not wait for it",
   async () => {
     const server = await listen(fixture().fetch, {
@@ -335,9 +338,8 @@ testWith(
   },
 );
 
-// npm `ws` reads variables of its own.
 testWith(
-  ["net", "env"],
+  needs,
   "frames that come with a handshake, or before it is answered, are all read",
   async () => {
     const answer = Promise.withResolvers<void>();
@@ -369,7 +371,7 @@ testWith(
 );
 
 testWith(
-  ["net", "env"],
+  needs,
   "a socket sends whole frames of any size in turn with messages; a bad frame costs only its sender",
   async () => {
     const app = new Hono();

@@ -65,12 +65,7 @@ export async function upgradeWebSocket(
   if (!upgrade) throw badHandshake("Connection does not say Upgrade");
   const upgraded = await upgradeByWs(request, upgrade, options);
   answers.add(upgraded.response);
-  return {
-    ...upgraded,
-    sendFrame: (frame) => {
-      if (upgraded.socket.readyState === WebSocket.OPEN) upgrade.socket.write(frame);
-    },
-  };
+  return upgraded;
 }
 
 /** A text message as one frame of a server (RFC 6455, section 5.2): final, not masked. */
@@ -101,7 +96,7 @@ async function upgradeByWs(
     closeTimeoutMs = 5_000,
     headers = [],
   }: UpgradeOptions,
-): Promise<Omit<Upgraded, "sendFrame">> {
+): Promise<Upgraded> {
   const { WebSocketServer } = await import("ws");
   const server = new WebSocketServer({
     noServer: true,
@@ -120,6 +115,7 @@ async function upgradeByWs(
     server.handleUpgrade(incoming, socket, Buffer.from(head), (opened: WsWebSocket) => {
       // Bad frames end the connection, which is told by `close`; without a listener they end the program.
       opened.on("error", () => {});
+      ignoreWhenClosing(opened);
       closeWhenSilent(opened, idleTimeoutS);
       opened.on("ping", (data: Buffer) => {
         // A pong is owed to the last ping alone (RFC 6455, section 5.5.3).
@@ -128,15 +124,30 @@ async function upgradeByWs(
       const upgraded = opened as unknown as WebSocket;
       // The server has paused it until somebody reads, and a listener alone does not end that.
       socket.resume();
-      // With Deno's own it opens once its handler has answered.
+      // As by the platform's own: it opens once its handler has answered.
       realWorld.setTimeout(() => upgraded.onopen?.(new Event("open")), 0);
-      resolve({ socket: upgraded, response: new Response() });
+      resolve({
+        socket: upgraded,
+        response: new Response(),
+        sendFrame: (frame) => {
+          if (opened.readyState === WebSocket.OPEN) socket.write(frame);
+        },
+      });
     });
   });
 }
 
 /** What may wait of a peer that pings and reads no pong, in bytes. */
 const maxWaitingPongBytes = 65_536;
+
+/** A message that comes after our close goes to nobody, as the standard has it (WHATWG WebSockets, section 5); `ws` hands it on. */
+function ignoreWhenClosing(socket: WsWebSocket): void {
+  const emit = socket.emit;
+  socket.emit = function (this: WsWebSocket, ...event: Parameters<typeof emit>) {
+    if (event[0] === "message" && this.readyState !== WebSocket.OPEN) return false;
+    return emit.apply(this, event);
+  };
+}
 
 /** Pings a peer that has said nothing for half of the time, and cuts it after the whole. */
 function closeWhenSilent(socket: WsWebSocket, idleTimeoutS: number): void {

@@ -19,6 +19,9 @@ import { eventually } from "./testing/eventually.ts";
 import { testWith } from "./testing/permissions.ts";
 import { Peer } from "./testing/tcp_peer.ts";
 
+/** Of a WebSocket: npm `ws` reads variables of its own. */
+const needs: Deno.PermissionName[] = ["net", "env"];
+
 const whole = {
   ...{ upgrade: "websocket", connection: "Upgrade", "sec-websocket-version": "13" },
   "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
@@ -116,9 +119,8 @@ async function upgraded(
   }
 }
 
-// npm `ws` reads variables of its own.
 testWith(
-  ["net", "env"],
+  needs,
   "an upgrade is answered with the fields and the protocol asked for",
   async () => {
     const protocols = "sec-websocket-protocol: a, b\r\n";
@@ -138,7 +140,7 @@ testWith(
   },
 );
 
-testWith(["net", "env"], "a peer that does not even answer a ping is cut", async () => {
+testWith(needs, "a peer that does not even answer a ping is cut", async () => {
   await upgraded({ idleTimeoutS: 0.02 }, async (peer) => {
     await peer.end();
     // The message, and one ping behind it.
@@ -167,7 +169,7 @@ async function unread(
 }
 
 testWith(
-  ["net", "env"],
+  needs,
   "a peer that reads not even our close is cut, and what waits for it is given back",
   () =>
     unread(async (socket) => {
@@ -184,7 +186,7 @@ testWith(
 );
 
 testWith(
-  ["net", "env"],
+  needs,
   "a message that is too long ends its connection before all of it is kept",
   async () => {
     await upgraded({ maxMessageBytes: 1_000 }, async (peer) => {
@@ -199,7 +201,22 @@ testWith(
 );
 
 testWith(
-  ["net", "env"],
+  needs,
+  "what a peer sends after our close goes to nobody",
+  () =>
+    unread(async (socket, peer) => {
+      let messages = 0;
+      socket.onmessage = () => messages++;
+      const closed = new Promise((resolve) => socket.onclose = resolve);
+      socket.close();
+      await peer.write(Uint8Array.from([0x82, 0x80, 0, 0, 0, 0]));
+      await closed;
+      assert.equal(messages, 0);
+    }),
+);
+
+testWith(
+  needs,
   "who pings and reads no pong has no more of them waiting than a few",
   () =>
     unread(async (socket, peer) => {

@@ -12,6 +12,9 @@ import { jsonProtocol } from "./sign_socket.ts";
 import { generateKey } from "../keys/signing.ts";
 import { publish, testSigner } from "../test_signer.ts";
 
+/** Of a WebSocket: npm `ws` reads variables of its own. */
+const needs: Deno.PermissionName[] = ["net", "env"];
+
 const post = (url: string, body: unknown, headers: HeadersInit = {}) =>
   fetch(url, {
     method: "POST",
@@ -20,7 +23,7 @@ const post = (url: string, body: unknown, headers: HeadersInit = {}) =>
   });
 
 testWith(
-  ["net", "env"],
+  needs,
   "text socket answers each message in the order of the questions, the empty one too",
   async () => {
     await using signer = await testSigner({ algorithm: "base64" });
@@ -32,7 +35,7 @@ testWith(
 );
 
 testWith(
-  ["net", "env"],
+  needs,
   "text socket begins the next message after the answer to the last",
   async () => {
     await using signer = await testSigner({
@@ -48,7 +51,7 @@ testWith(
 );
 
 testWith(
-  ["net", "env"],
+  needs,
   "text socket survives binary frames, and says so in their turn",
   async () => {
     await using signer = await testSigner({ algorithm: "base64" });
@@ -68,7 +71,7 @@ testWith(
 );
 
 testWith(
-  ["net", "env"],
+  needs,
   "text socket says timeout and too large as a text client expects, and lives",
   async () => {
     await using signer = await testSigner({
@@ -84,7 +87,7 @@ testWith(
   },
 );
 
-testWith(["net", "env"], "text socket bounds what waits for its turn", async () => {
+testWith(needs, "text socket bounds what waits for its turn", async () => {
   await using signer = await testSigner({ worker: "none", requester: { timeoutMs: 60_000 } });
   const { socket, closed } = await signer.socket();
   for (let i = 0; i < 2_000; i++) socket.send("x");
@@ -94,7 +97,7 @@ testWith(["net", "env"], "text socket bounds what waits for its turn", async () 
   await eventually("no socket", () => signer.routes.sockets === 0 || undefined);
 });
 
-testWith(["net", "env"], "JSON socket answers many at once, by id, text and bytes", async () => {
+testWith(needs, "JSON socket answers many at once, by id, text and bytes", async () => {
   await using signer = await testSigner({ algorithm: "base64" });
   const { socket, reach } = await signer.socket([jsonProtocol]);
   assert.equal(socket.protocol, jsonProtocol);
@@ -110,7 +113,7 @@ testWith(["net", "env"], "JSON socket answers many at once, by id, text and byte
 });
 
 testWith(
-  ["net", "env"],
+  needs,
   "JSON socket survives broken frames and says what is wrong with each",
   async () => {
     await using signer = await testSigner();
@@ -137,7 +140,7 @@ testWith(
 );
 
 testWith(
-  ["net", "env"],
+  needs,
   "JSON socket gives a number back as it came, or refuses it: never another's",
   async () => {
     await using signer = await testSigner({ algorithm: "base64" });
@@ -173,7 +176,7 @@ testWith(
 );
 
 testWith(
-  ["net", "env"],
+  needs,
   "JSON socket is overloaded beyond its messages in flight, and says for which",
   async () => {
     const world = new VirtualWorld();
@@ -213,7 +216,7 @@ Deno.test("sockets are refused for pages of other origins", async () => {
   }
 });
 
-testWith(["net", "env"], "sockets are bounded, and one that closes makes room", async () => {
+testWith(needs, "sockets are bounded, and one that closes makes room", async () => {
   const { meter, sum } = keptMetrics();
   const gauge = () => sum("signer.sockets");
   await using signer = await testSigner({ routes: { maxSockets: 2 }, meter });
@@ -352,7 +355,7 @@ Deno.test("routes demand a token with signer:sign when authentication is on", as
 });
 
 testWith(
-  ["net", "env"],
+  needs,
   "a token with signer:sign opens routes and sockets, and the audit log knows whose it is",
   async () => {
     await using issuer = await startIssuer();
@@ -378,7 +381,7 @@ testWith(
   },
 );
 
-testWith(["net", "env"], "a socket ends with its token", async () => {
+testWith(needs, "a socket ends with its token", async () => {
   await using issuer = await startIssuer();
   const world = new VirtualWorld({ startMs: Date.now() });
   await using signer = await testSigner({
@@ -395,7 +398,7 @@ testWith(["net", "env"], "a socket ends with its token", async () => {
 });
 
 testWith(
-  ["net", "env"],
+  needs,
   "closeSockets() answers what is under way, then says that it goes away",
   async () => {
     const world = new VirtualWorld();
@@ -415,7 +418,7 @@ testWith(
   },
 );
 
-testWith(["net", "env"], "sockets and requests that come and go leave nothing behind", async () => {
+testWith(needs, "sockets and requests that come and go leave nothing behind", async () => {
   await using issuer = await startIssuer();
   const world = new VirtualWorld({ startMs: Date.now() });
   const auth = bearerAuth({ issuer: issuer.url, audience: "api" });

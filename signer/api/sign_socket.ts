@@ -94,7 +94,7 @@ export function serveTextSocket(socket: WebSocket, options: SignSocketOptions): 
   let ended = false;
 
   socket.onmessage = ({ data }) => {
-    if (ended || socket.readyState !== WebSocket.OPEN) return;
+    if (ended) return;
     // What is refused waits for its turn as well, but is not kept: answers come in order.
     const question: string | SignError = finishing
       ? new SignError("unavailable")
@@ -167,7 +167,7 @@ export function serveJsonSocket(socket: WebSocket, options: SignSocketOptions): 
   let ended = false;
 
   socket.onmessage = ({ data }) => {
-    if (ended || socket.readyState !== WebSocket.OPEN) return;
+    if (ended) return;
     const frame = parseFrame(data);
     if (frame instanceof InvalidFrame) {
       return output.send(JSON.stringify({ id: frame.id, error: frame.error }));

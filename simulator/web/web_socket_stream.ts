@@ -105,10 +105,7 @@ export class WebSocketStream {
       this.#clients.add(client);
       this.#greet(client, after);
     };
-    socket.onmessage = ({ data }) => {
-      // Who was dropped may send on until its end.
-      if (socket.readyState === WebSocket.OPEN) this.#subscribe(client, data);
-    };
+    socket.onmessage = ({ data }) => this.#subscribe(client, data);
     socket.onclose = () => this.#clients.delete(client);
     return response;
   }
